@@ -1,0 +1,38 @@
+# `make run` and `make test` need nothing done before them: setup.sh comes first, and is quick
+# when nothing is left to do. ARGS reaches the program: make run ARGS="--target-fps 12"
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON := .venv/bin/python
+SHELL_SCRIPTS = $(wildcard *.sh deploy/*.sh deploy/*/*.sh) .ci/run
+ARGS ?=
+
+.PHONY: help run test lint format clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## set up what is missing, then stream: open http://localhost:8000
+	@./setup.sh
+	@exec $(PYTHON) realtime_stream.py $(ARGS)
+
+test: ## set up what is missing, then run every test (ARGS="-k page" for some)
+	@./setup.sh --dev
+	$(PYTHON) -m pytest $(ARGS)
+
+lint: ## ruff, mypy, shellcheck: complain
+	@./setup.sh --dev --no-system
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	.venv/bin/shellcheck -x $(SHELL_SCRIPTS)
+
+format: ## ruff: put the code in order
+	@./setup.sh --dev --no-system
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+clean: ## remove what was built and installed here: .venv and the tools' caches
+	rm -rf .venv .venv.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
