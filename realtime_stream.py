@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""An endless stream of pictures, painted live from the words you type.
+
+Wiring only: settings, engine, generation thread, Flask app, gevent server. Start it, open
+http://localhost:8000 and type. `--help` lists every setting.
+"""
+
+from __future__ import annotations
+
+# The guide's four settings. Edit them here, or give them in the environment or as options.
+TARGET_FPS = 30
+INITIAL_PROMPT = "three yellow stars on a night sky"
+MODEL_ID = "auto"  # with an NVIDIA GPU stabilityai/sd-turbo, else the demo model in this folder
+SERVER_PORT = 8000
+
+import logging  # noqa: E402
+import os  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Mapping, Sequence  # noqa: E402
+
+from turbostream.engine import weights  # noqa: E402
+from turbostream.settings import SettingError, Settings, load  # noqa: E402
+from turbostream.stream.channel import Channel  # noqa: E402
+from turbostream.stream.meter import Meter  # noqa: E402
+from turbostream.stream.producer import Producer  # noqa: E402
+from turbostream.stream.scene import Scene  # noqa: E402
+from turbostream.stream.seam import Engine, EngineUnusable, OpenEngine, Report  # noqa: E402
+
+log = logging.getLogger("turbostream")
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run until a signal; the exit status: 0, or 2 when the user has to change something."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+    defaults = {
+        "TARGET_FPS": TARGET_FPS,
+        "INITIAL_PROMPT": INITIAL_PROMPT,
+        "MODEL_ID": MODEL_ID,
+        "SERVER_PORT": SERVER_PORT,
+    }
+    try:
+        settings, options = load(defaults, argv, environ)
+        found = weights.find(settings.model_id, settings.device)
+    except (SettingError, EngineUnusable) as error:
+        log.error("%s", error)
+        return 2
+
+    def open_engine(report: Report) -> Engine:
+        from turbostream.engine.local import open_local  # torch takes seconds to import
+
+        return open_local(settings, found, report)
+
+    if options.check:
+        return check(open_engine)
+    return serve(settings, found, open_engine)
+
+
+def check(open_engine: OpenEngine) -> int:
+    """Paint one frame, say so; what setup.sh runs at its end."""
+    try:
+        engine = open_engine(lambda progress: log.info("[init] %s", progress.message))
+    except EngineUnusable as error:
+        log.error("%s", error)
+        return 2
+    log.info("[check] painted one frame: %s", engine.fingerprint)
+    engine.close()
+    return 0
+
+
+def serve(settings: Settings, found: weights.Weights, open_engine: OpenEngine) -> int:
+    """Build the pieces, start the generation thread, serve until a signal."""
+    from turbostream.web.app import Stage, create_app, load_words
+    from turbostream.web.server import Server, until_signal
+    from turbostream.web.viewers import Bell
+
+    scene = Scene(
+        settings.initial_prompt, seed=settings.seed, width=settings.width, height=settings.height
+    )
+    channel = Channel("main", scene)
+    meter = Meter()
+    producer = Producer(channel, open_engine, meter, settings.target_fps)
+    stage = Stage(
+        settings, channel, producer, meter, found.model_id, found.demo, load_words(found.folder)
+    )
+    bell = Bell()
+    channel.buffer.listen(bell.ring)
+    server = Server(create_app(stage, bell), settings.server_host, settings.server_port)
+    try:
+        host, port = server.start()
+    except OSError as error:
+        log.error(
+            "The server cannot listen on %s:%d (%s); stop what does, or give another SERVER_PORT.",
+            settings.server_host,
+            settings.server_port,
+            error.strerror,
+        )
+        return 2
+    producer.start()
+    log.info("[flask] running on %s:%d", host, port)
+    log.info("Open http://localhost:%d/ and type. Ctrl-C ends it.", port)
+
+    until_signal(lambda: producer.unusable is not None)
+    stage.stopping = True
+    bell.ring_here()
+    server.stop(timeout_s=1.0)
+    status = 0 if producer.unusable is None else 2
+    if status:
+        log.error("%s", producer.unusable)
+    if not producer.stop(timeout_s=1.5):
+        # The thread is inside torch (loading, say), which cannot be interrupted, and an orderly
+        # exit would wait for it.
+        logging.shutdown()
+        os._exit(status)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

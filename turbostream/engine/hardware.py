@@ -1,0 +1,47 @@
+"""Which device and which number format, each with its reason.
+
+fp16 on CUDA, as the original guide has it, and on MPS, where it halves the traffic. fp32 on the
+CPU: measured on two cores of an AMD EPYC, fp16 is emulated there, and bf16 is faster only where
+the processor has its instructions (docs/experiments.md).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from turbostream.stream.seam import EngineUnusable
+
+
+@dataclass(frozen=True)
+class Hardware:
+    device: torch.device
+    dtype: torch.dtype
+    reason: str
+
+    @property
+    def name(self) -> str:
+        """The card's or processor's name, for the fingerprint."""
+        if self.device.type == "cuda":
+            return torch.cuda.get_device_name(self.device)
+        return self.device.type
+
+
+def choose(device: str) -> Hardware:
+    """`device` is auto, cpu, cuda or mps; raises EngineUnusable if what was asked is not there."""
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if device == "cuda" and not cuda:
+        build = f"this torch ({torch.__version__}) sees no NVIDIA GPU"
+        raise EngineUnusable(
+            f"DEVICE is cuda, but {build}; check nvidia-smi and run ./setup.sh again."
+        )
+    if device == "mps" and not mps:
+        raise EngineUnusable("DEVICE is mps, but this is not a Mac with Metal; leave DEVICE out.")
+    if device == "cuda" or (device == "auto" and cuda):
+        return Hardware(torch.device("cuda"), torch.float16, "an NVIDIA GPU is there")
+    if device == "mps" or (device == "auto" and mps):
+        return Hardware(torch.device("mps"), torch.float16, "an Apple GPU is there")
+    reason = "asked for" if device == "cpu" else "no GPU is there"
+    return Hardware(torch.device("cpu"), torch.float32, f"{reason}; {os.cpu_count()} cores")

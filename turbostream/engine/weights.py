@@ -1,0 +1,231 @@
+"""Where the weights are: the demo model, a local folder or the hub; fetched with progress.
+
+No torch and no diffusers in here: `find` runs before anything slow, and answers a wrong MODEL_ID
+with one sentence. Downloads go through huggingface_hub, which resumes them and keeps them in its
+own cache; HF_ENDPOINT (its own variable) points it at a mirror.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import logging
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from turbostream.stream.seam import EngineUnusable, Progress, Report
+
+log = logging.getLogger(__name__)
+
+DEMO_FOLDER = Path(__file__).resolve().parent.parent / "demo_model"
+SD_TURBO = "stabilityai/sd-turbo"
+# Read on 2026-11-23. A pinned revision cannot change under us.
+REVISIONS = {SD_TURBO: "b261bac6fd2cf515557d5d0707481eafa0485ec2"}
+
+WEIGHT_SUFFIXES = (".safetensors", ".bin")
+# What each component of a pipeline's folder needs besides its weights.
+NEEDED = {
+    "unet": ("config.json",),
+    "vae": ("config.json",),
+    "text_encoder": ("config.json",),
+    "scheduler": ("scheduler_config.json",),
+    "tokenizer": ("tokenizer_config.json",),
+}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What MODEL_ID stands for on this machine: a local folder, or a repository to fetch."""
+
+    model_id: str
+    folder: Path | None
+    demo: bool
+
+    @property
+    def revision(self) -> str | None:
+        return REVISIONS.get(self.model_id)
+
+
+def find(model_id: str, device: str) -> Weights:
+    """Resolve MODEL_ID; raises EngineUnusable with one sentence if it cannot be meant.
+
+    `auto` is SD-Turbo where an NVIDIA GPU is (or DEVICE asks for one), else the demo model.
+    """
+    if model_id == "auto":
+        gpu = device == "cuda" or (device == "auto" and _has_nvidia_gpu())
+        model_id = SD_TURBO if gpu else "demo"
+    if model_id == "demo":
+        return Weights("demo", _checked(DEMO_FOLDER), demo=True)
+    path = Path(model_id).expanduser()
+    if path.is_dir():
+        return Weights(model_id, _checked(path), demo=path.resolve() == DEMO_FOLDER)
+    if path.exists():
+        raise EngineUnusable(
+            f"MODEL_ID {model_id} is a file; give the folder that holds the model."
+        )
+    if model_id.startswith((".", "/", "~")) or not re.fullmatch(r"[\w.-]+/[\w.-]+", model_id):
+        raise EngineUnusable(
+            f"MODEL_ID {model_id!r} is neither a folder nor a hub id such as {SD_TURBO}."
+        )
+    return Weights(model_id, None, demo=False)
+
+
+def _has_nvidia_gpu() -> bool:
+    """Asked of the driver, since asking torch costs seconds before a wrong setting is answered."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return False
+    try:
+        listed = subprocess.run(
+            [program, "-L"], capture_output=True, text=True, timeout=10, check=False
+        )
+    except subprocess.TimeoutExpired:
+        log.warning("nvidia-smi did not answer in 10 s; going on without a GPU.")
+        return False
+    return listed.returncode == 0 and "GPU" in listed.stdout
+
+
+def _checked(folder: Path) -> Path:
+    """The folder, if all of a pipeline is there; else EngineUnusable that names what is not."""
+
+    def missing(what: str) -> EngineUnusable:
+        return EngineUnusable(
+            f"The model folder {folder} is incomplete: {what} is missing; "
+            "copy the whole folder again or give another MODEL_ID."
+        )
+
+    index = folder / "model_index.json"
+    if not index.is_file():
+        raise missing("model_index.json")
+    try:
+        components = json.loads(index.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise EngineUnusable(f"{index} cannot be read ({error}); copy it again.") from error
+    for name, value in components.items():
+        if name not in NEEDED or not isinstance(value, list) or value[:1] == [None]:
+            continue
+        part = folder / name
+        for file in NEEDED[name]:
+            if not (part / file).is_file():
+                raise missing(f"{name}/{file}")
+        if name == "tokenizer":
+            whole = (part / "tokenizer.json").is_file()
+            for file in () if whole else ("vocab.json", "merges.txt"):
+                if not (part / file).is_file():
+                    raise missing(f"{name}/{file}")
+        elif name != "scheduler" and not any(
+            entry.suffix in WEIGHT_SUFFIXES for entry in part.iterdir()
+        ):
+            stem = "model" if name == "text_encoder" else "diffusion_pytorch_model"
+            raise missing(f"{name}/{stem}.safetensors")
+    return folder
+
+
+def wanted_files(files: Iterable[str]) -> list[str]:
+    """The files of a hub repository that the pipeline needs: fp16 safetensors where there are
+    any, never the same weights twice, and nothing that is not used (safety checker, ONNX)."""
+    inside = [
+        file
+        for file in files
+        if file == "model_index.json" or file.split("/")[0] in NEEDED and file.count("/") == 1
+    ]
+    wanted = []
+    for component in ("", *NEEDED):
+        here = [file for file in inside if file.rpartition("/")[0] == component]
+        weights = [file for file in here if file.endswith(WEIGHT_SUFFIXES)]
+        wanted += [file for file in here if file.endswith((".json", ".txt"))]
+        for pattern in ("*.fp16.safetensors", "*.safetensors", "*.bin"):
+            chosen = fnmatch.filter(weights, pattern)
+            if pattern != "*.fp16.safetensors":
+                chosen = [file for file in chosen if not re.search(r"\.(fp16|non_ema)\.", file)]
+            if chosen:
+                wanted += chosen
+                break
+    return wanted
+
+
+def fetch(weights: Weights, report: Report) -> Path:
+    """The local folder of the weights, downloaded if need be, with bytes reported on the way.
+
+    Raises EngineUnusable with the two ways out when the hub cannot be reached.
+    """
+    if weights.folder is not None:
+        return weights.folder
+    from httpx2 import HTTPError  # huggingface_hub lets its network errors through as they are
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    name, revision = weights.model_id, weights.revision
+    report(Progress("downloading", f"Looking for {name}."))
+    try:
+        try:
+            info = HfApi().model_info(name, revision=revision, files_metadata=True)
+        except (OSError, HTTPError, HfHubHTTPError) as error:
+            cached = snapshot_download(name, revision=revision, local_files_only=True)
+            log.info("[init] the hub did not answer (%s); using the copy in the cache.", error)
+            return _checked(Path(cached))
+        sizes = {entry.rfilename: entry.size or 0 for entry in info.siblings or ()}
+        files = wanted_files(sizes)
+        counter = _Counter(report, name, sum(sizes[file] for file in files))
+        folder = Path(
+            snapshot_download(
+                name, revision=revision, allow_patterns=files, tqdm_class=counter.bar_class()
+            )
+        )
+    except (OSError, HTTPError, HfHubHTTPError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise EngineUnusable(
+            f"{name} cannot be fetched ({reason}); give a local folder as MODEL_ID, "
+            "or a mirror of the hub as HF_ENDPOINT."
+        ) from error
+    return _checked(folder)
+
+
+class _Counter:
+    """Adds up huggingface_hub's progress bars into one number of bytes."""
+
+    def __init__(self, report: Report, name: str, total: int) -> None:
+        self._report = report
+        self._name = name
+        self._total = total
+        self._done = 0
+        self._lock = threading.Lock()
+
+    def add(self, count: float) -> None:
+        with self._lock:
+            self._done = min(self._total, self._done + int(count))
+            done = self._done
+        self._report(
+            Progress(
+                "downloading",
+                f"Downloading {self._name}: {done / 1e6:,.0f} of {self._total / 1e6:,.0f} MB.",
+                done,
+                self._total,
+            )
+        )
+
+    def bar_class(self) -> type:
+        """A progress bar, as huggingface_hub asks for it, that draws nothing and adds bytes."""
+        from tqdm.auto import tqdm
+
+        counter = self
+
+        class Bar(tqdm):  # type: ignore[type-arg,misc]
+            def __init__(self, *args: object, **kwargs: object) -> None:
+                # Two bars count bytes: what came over the network (`...transfer`), and what is
+                # on the disk, which is the one that ends at the files' sizes.
+                name = str(kwargs.pop("name", ""))  # huggingface_hub's own, unknown to tqdm
+                self._bytes = kwargs.get("unit") == "B" and not name.endswith(".transfer")
+                kwargs["disable"] = True
+                super().__init__(*args, **kwargs)
+
+            def update(self, n: float | None = 1) -> None:
+                if self._bytes and n:
+                    counter.add(n)
+
+        return Bar

@@ -1,0 +1,1 @@
+"""What is shown and when; see the README beside this file for what may be imported here."""

@@ -1,0 +1,60 @@
+"""A finished picture with its provenance, and the lock-guarded newest one.
+
+One writer (the producer's thread), any number of readers. A reader gets the newest frame and
+never slows the writer.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from turbostream.stream.scene import Shot
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A JPEG with its number, recipe and timings; immutable.
+
+    number: rises by at least one from frame to frame of a channel, from 1.
+    published: unix seconds, when it entered the buffer.
+    stage_ms: milliseconds a stage (text, denoise, decode, jpeg, ...).
+    fingerprint: the engine that painted it; with the shot it gives the picture again.
+    """
+
+    number: int
+    jpeg: bytes
+    shot: Shot
+    published: float
+    stage_ms: Mapping[str, float]
+    fingerprint: str
+
+
+class FrameBuffer:
+    """The newest frame. Older numbers are refused, so that time never runs backwards."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._frame: Frame | None = None
+        self._listeners: tuple[Callable[[], object], ...] = ()
+
+    def publish(self, frame: Frame) -> bool:
+        """Make `frame` the newest and wake the listeners; False if a newer one is there."""
+        with self._lock:
+            if self._frame is not None and frame.number <= self._frame.number:
+                return False
+            self._frame = frame
+            listeners = self._listeners
+        for listener in listeners:
+            listener()
+        return True
+
+    def newest(self) -> Frame | None:
+        with self._lock:
+            return self._frame
+
+    def listen(self, listener: Callable[[], object]) -> None:
+        """Call `listener` on the writer's thread after each frame; it must return at once."""
+        with self._lock:
+            self._listeners += (listener,)

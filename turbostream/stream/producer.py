@@ -1,0 +1,244 @@
+"""The generation thread: shots in, frames out, at the pace of TARGET_FPS.
+
+It opens the engine on its own thread and is the only one that calls it. It knows the engine by
+the seam alone and the web not at all. While nobody watches it sleeps; when the engine raises it
+tries the next frame, and after several failures in a row it opens a new engine, with growing
+pauses.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from turbostream.stream.channel import Change, Channel
+from turbostream.stream.frame import Frame
+from turbostream.stream.meter import Meter
+from turbostream.stream.scene import Shot
+from turbostream.stream.seam import Engine, EngineUnusable, OpenEngine, Picture, Progress
+
+log = logging.getLogger(__name__)
+
+FAILURES_BEFORE_REBUILD = 5
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 30.0
+OVERDUE_S = 5.0  # frames that are wanted and do not come for this long: not healthy
+
+
+@dataclass(frozen=True)
+class State:
+    """What the stream is doing, in the words of /status."""
+
+    name: str = "starting"  # starting downloading loading compiling streaming resting failed
+    message: str = "The program is starting."
+    done_bytes: int | None = None
+    total_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class _Flight:
+    """A submission that has not landed yet."""
+
+    number: int
+    shot: Shot
+    pictures: Future[list[Picture]]
+
+
+class Producer:
+    def __init__(
+        self, channel: Channel, open_engine: OpenEngine, meter: Meter, target_fps: float
+    ) -> None:
+        self.channel = channel
+        self.meter = meter
+        self.unusable: str | None = None  # why no engine can work, once that is known
+        self._open_engine = open_engine
+        self._period_s = 1.0 / target_fps
+        self._lock = threading.Lock()
+        self._state = State()
+        self._engine_facts: dict[str, object] = {}
+        self._rendered = False
+        self._wanted_since: float | None = None
+        self._last_frame_at = 0.0
+        self._failures_in_row = 0
+        self._kinds_logged: set[str] = set()
+        self._measured: Change | None = channel.last_change
+        self._flights: deque[_Flight] = deque()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="generation", daemon=True)
+
+    # -- any thread ----------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        with self._lock:
+            return self._state
+
+    @property
+    def engine_facts(self) -> dict[str, object]:
+        """The engine's fingerprint and choices; empty until it is open."""
+        with self._lock:
+            return dict(self._engine_facts)
+
+    def unhealthy(self) -> str | None:
+        """One sentence on why frames do not come, or None when all is well."""
+        with self._lock:
+            state, rendered = self._state, self._rendered
+            since = self._wanted_since
+            waited = 0.0 if since is None else time.monotonic() - max(since, self._last_frame_at)
+        if state.name == "failed" or not rendered:
+            return state.message
+        if waited > OVERDUE_S + 10 * self._period_s:
+            return f"No frame has come for {waited:.0f} s."
+        return None
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 2.0) -> bool:
+        """Ask the thread to end and wait; False if it is still busy after `timeout_s`."""
+        self._stopping.set()
+        self.channel.wake()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
+    # -- the generation thread -----------------------------------------------------------------
+
+    def _set_state(self, state: State) -> None:
+        with self._lock:
+            self._state = state
+
+    def _report(self, progress: Progress) -> None:
+        self._set_state(
+            State(progress.state, progress.message, progress.done_bytes, progress.total_bytes)
+        )
+
+    def _run(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while not self._stopping.is_set():
+            try:
+                engine = self._open_engine(self._report)
+            except EngineUnusable as error:
+                self.unusable = str(error)
+                self._set_state(State("failed", str(error)))
+                return
+            except Exception as error:  # the producer's guard: whatever an engine raises
+                self._note_failure("The model could not be loaded", error)
+            else:
+                with self._lock:
+                    self._rendered = True
+                    self._engine_facts = {
+                        "fingerprint": engine.fingerprint,
+                        "choices": dict(engine.choices),
+                    }
+                before = self.meter.frames
+                self._generate(engine)
+                if self.meter.frames > before:
+                    pause_s = FIRST_PAUSE_S
+            if self._stopping.wait(pause_s):
+                return
+            pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
+            self._failures_in_row = 0
+
+    def _generate(self, engine: Engine) -> None:
+        """Frames until stopped, or until the engine has failed several times in a row."""
+        log.info("[gen] starting loop...")
+        due = time.monotonic()
+        try:
+            while not self._stopping.is_set():
+                if not self._flights and not self.channel.wait_wanted(0):
+                    self._rest()
+                    due = time.monotonic()
+                    continue
+                now = time.monotonic()
+                if now < due:
+                    if self._flights and self._flights[0].pictures.done():
+                        self._land(engine)
+                    else:
+                        self._stopping.wait(min(due - now, 0.002 if self._flights else 1.0))
+                    continue
+                # Catching up is no use for a live picture: a missed beat is skipped, but the
+                # beat itself is kept, so the pace does not drift.
+                missed = int((now - due) / self._period_s)
+                due += (missed + 1) * self._period_s
+                self._launch(engine)
+                while len(self._flights) >= engine.depth:
+                    self._land(engine)
+                if self._failures_in_row >= FAILURES_BEFORE_REBUILD:
+                    return
+            while self._flights:
+                self._land(engine)
+        finally:
+            self._flights.clear()
+            engine.close()
+
+    def _rest(self) -> None:
+        with self._lock:
+            self._wanted_since = None
+        self._set_state(State("resting", "Nobody watches; the next viewer wakes the stream."))
+        while not self.channel.wait_wanted(60.0):
+            pass
+        with self._lock:
+            self._wanted_since = time.monotonic()
+        if not self._stopping.is_set():
+            self._set_state(State("streaming", "Pictures are being painted."))
+
+    def _launch(self, engine: Engine) -> None:
+        number, shot = self.channel.take_shot()
+        try:
+            pictures = engine.submit([shot])
+        except Exception as error:  # the producer's guard: the stream outlives a frame
+            pictures = Future()
+            pictures.set_exception(error)
+        self._flights.append(_Flight(number, shot, pictures))
+
+    def _land(self, engine: Engine) -> None:
+        """Wait for the oldest submission and publish it."""
+        flight = self._flights.popleft()
+        try:
+            picture = flight.pictures.result()[0]
+        except Exception as error:  # the producer's guard: the stream outlives a frame
+            self._note_failure("A frame failed", error)
+            return
+        frame = Frame(
+            number=flight.number,
+            jpeg=picture.jpeg,
+            shot=flight.shot,
+            published=time.time(),
+            stage_ms=picture.stage_ms,
+            fingerprint=engine.fingerprint,
+        )
+        self.channel.buffer.publish(frame)
+        self._note_frame(frame)
+
+    def _note_frame(self, frame: Frame) -> None:
+        now = time.monotonic()
+        self._failures_in_row = 0
+        self.meter.frame(now, frame.stage_ms)
+        with self._lock:
+            self._last_frame_at = now
+            since = self._wanted_since
+            if self._state.name != "streaming":
+                self._state = State("streaming", "Pictures are being painted.")
+        change = self.channel.last_change
+        if change is not self._measured and frame.number > change.after:
+            self._measured = change
+            self.meter.prompt_to_picture(now - max(change.at, since or change.at))
+
+    def _note_failure(self, what: str, error: Exception) -> None:
+        self.meter.failure()
+        self._failures_in_row += 1
+        kind = type(error).__name__
+        if kind not in self._kinds_logged:
+            self._kinds_logged.add(kind)
+            log.error("[gen] %s (%s: %s); trying again.", what, kind, error, exc_info=error)
+        if what != "A frame failed" or self._failures_in_row >= FAILURES_BEFORE_REBUILD:
+            self._set_state(State("failed", f"{what} ({kind}: {error}); trying again."))

@@ -1,0 +1,71 @@
+"""The seam between the producer and whatever paints: all that the stream knows of a GPU.
+
+EngineError
+├── EngineUnusable    cannot work until the user changes something; the program exits 2
+└── EngineClosed      the engine was closed while a shot was under way
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+from turbostream.stream.scene import Shot
+
+
+class EngineError(Exception):
+    """An engine that does not do what it should; the message is one sentence."""
+
+
+class EngineUnusable(EngineError):
+    """No attempt will help: the message says what the user can change."""
+
+
+class EngineClosed(EngineError):
+    """The engine was closed before the pictures were done."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What an engine makes of a shot: the JPEG and the milliseconds each stage took."""
+
+    jpeg: bytes
+    stage_ms: Mapping[str, float]
+
+
+class Engine(Protocol):
+    """Turns shots into JPEGs. Loaded, warmed up and called on one thread, the producer's.
+
+    max_batch: the most shots of one submission. depth: how many submissions keep it busy.
+    fingerprint: model and revision, versions, device, acceleration; with a shot it gives the
+    same picture again. choices: what was decided about the hardware, each with its reason.
+    """
+
+    max_batch: int
+    depth: int
+    fingerprint: str
+    choices: Mapping[str, str]
+
+    def submit(self, shots: Sequence[Shot]) -> Future[list[Picture]]:
+        """Pictures in the order of the shots. May work before it returns, or afterwards."""
+        ...
+
+    def close(self) -> None:
+        """Give back threads and memory; bounded."""
+        ...
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an engine's start has come: state is downloading, loading or compiling."""
+
+    state: str
+    message: str
+    done_bytes: int | None = None
+    total_bytes: int | None = None
+
+
+Report = Callable[[Progress], None]
+OpenEngine = Callable[[Report], Engine]

@@ -1,0 +1,1 @@
+"""All HTTP; see the README beside this file."""

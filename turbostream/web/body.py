@@ -1,0 +1,67 @@
+"""Request bodies: strict JSON objects and plain form posts, each fault one clear sentence."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flask import Request
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+
+MAX_BODY_BYTES = 64 * 1024
+
+
+class Duplicate(ValueError):
+    pass
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise Duplicate
+    return result
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def json_object(request: Request, fields: tuple[str, ...]) -> dict[str, Any]:
+    """The JSON object in the body, with known fields only; raises BadRequest otherwise."""
+    try:
+        text = request.get_data().decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadRequest("The body is not UTF-8.") from None
+    try:
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
+    except Duplicate:
+        raise BadRequest("The JSON names a field twice; name each once.") from None
+    except RecursionError:
+        raise BadRequest("The JSON is nested too deeply; send one flat object.") from None
+    except ValueError:
+        raise BadRequest(
+            f'The body is not JSON; send an object such as {{"{fields[0]}": ...}}.'
+        ) from None
+    if not isinstance(value, dict):
+        raise BadRequest(f'Send a JSON object such as {{"{fields[0]}": ...}}.')
+    unknown = sorted(set(value) - set(fields))
+    if unknown:
+        raise BadRequest(f"There is no field {unknown[0][:40]!r} here; known: {', '.join(fields)}.")
+    return value
+
+
+def prompt_of(request: Request) -> tuple[object, bool]:
+    """(the prompt, whether a form sent it); raises BadRequest or UnsupportedMediaType."""
+    if request.mimetype == "application/json":
+        body = json_object(request, ("prompt",))
+        if "prompt" not in body:
+            raise BadRequest('The field "prompt" is missing; send {"prompt": "..."}.')
+        return body["prompt"], False
+    if request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        given = request.form.getlist("prompt")
+        if len(given) != 1 or len(request.form) != 1 or request.files:
+            raise BadRequest('Send one form field "prompt" and nothing else.')
+        if "�" in given[0]:
+            raise BadRequest("The prompt is not UTF-8.")
+        return given[0], True
+    raise UnsupportedMediaType('Send JSON: Content-Type application/json and {"prompt": "..."}.')
