@@ -17,6 +17,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from turbostream.stream.seam import EngineUnusable, Progress, Report
 
@@ -216,7 +217,7 @@ class _Counter:
         counter = self
 
         class Bar(tqdm):  # type: ignore[type-arg,misc]
-            def __init__(self, *args: object, **kwargs: object) -> None:
+            def __init__(self, *args: Any, **kwargs: Any) -> None:
                 # Two bars count bytes: what came over the network (`...transfer`), and what is
                 # on the disk, which is the one that ends at the files' sizes.
                 name = str(kwargs.pop("name", ""))  # huggingface_hub's own, unknown to tqdm

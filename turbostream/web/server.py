@@ -48,9 +48,10 @@ class StreamHandler(WSGIHandler):
         super().finalize_headers()
         # A connection that closes after the response needs no chunks, and several players
         # cannot read a chunked stream.
-        if self.response_use_chunked and (b"Connection", b"close") in self.response_headers:
+        headers: Any = self.response_headers
+        if self.response_use_chunked and (b"Connection", b"close") in headers:
             self.response_use_chunked = False
-            self.response_headers.remove((b"Transfer-Encoding", b"chunked"))
+            headers.remove((b"Transfer-Encoding", b"chunked"))
 
 
 class Server:
