@@ -1,0 +1,101 @@
+/**
+ * Paints the newest frame on the canvas and keeps count of what was painted.
+ *
+ * Parts come from the stream; while one is decoded, only the newest of those that arrive is kept. A
+ * frame that the server repeats is neither painted again nor counted; frame 0 is a picture that
+ * stands in for one (loading, failed): painted, not counted.
+ */
+import { NewestOnly, send } from './send.js';
+
+const GLOW_EVERY_MS = 200;
+const GLOW_FOLLOWS = 0.3; // the share of the way to the new colour: slow, so that the wall never flashes
+
+const canvas = document.getElementById('picture');
+const frameBox = document.getElementById('frame');
+const pen = canvas.getContext('2d', { alpha: false });
+const tint = Object.assign(document.createElement('canvas'), { width: 4, height: 4 }).getContext('2d', { willReadFrequently: true });
+
+/** The last distinct frames, oldest first: [{frame, at}], `at` as performance.now() when painted. */
+export const painted = [];
+
+/** What is on the canvas: {frame, timestamp, jpeg}, or null. The timestamp is in unix seconds. */
+export let shown = null;
+
+let streamId = null;
+let onFrame = () => {};
+const painter = new NewestOnly(paint);
+const reports = new NewestOnly(report);
+
+/** Calls `listener` after each counted frame was painted. */
+export function whenPainted(listener) {
+  onFrame = listener;
+}
+
+/** A new stream begins, perhaps from a server that counts its frames anew. */
+export function beginStream(id) {
+  streamId = id;
+  painted.length = 0;
+  if (shown) shown = { ...shown, frame: 0 };
+}
+
+/** Takes one part of the stream. */
+export function takePart({ headers, body }) {
+  const frame = Number(headers['x-frame-id']) || 0;
+  if (!isRepeat(frame)) painter.offer({ frame, timestamp: Number(headers['x-timestamp']) || null, body });
+}
+
+/** Distinct frames painted a second, over the last two seconds. */
+export function framesPerSecond() {
+  const now = performance.now();
+  const recent = painted.filter(({ at }) => now - at < 2000);
+  if (recent.length < 2 || now - recent.at(-1).at > 1500) return 0;
+  return ((recent.length - 1) * 1000) / (recent.at(-1).at - recent[0].at);
+}
+
+const isRepeat = (frame) => frame > 0 && frame === shown?.frame;
+
+async function paint({ frame, timestamp, body }) {
+  if (isRepeat(frame)) return;
+  const jpeg = new Blob([body], { type: 'image/jpeg' });
+  const bitmap = await createImageBitmap(jpeg).catch(() => null);
+  if (!bitmap) return; // a torn picture: the next one is on its way
+  if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) fit(bitmap);
+  pen.drawImage(bitmap, 0, 0);
+  shown = { frame, timestamp, jpeg };
+  Object.assign(canvas.dataset, { frame, timestamp: timestamp ?? '' });
+  glow(bitmap);
+  bitmap.close();
+  if (frame) count(frame);
+}
+
+function fit({ width, height }) {
+  Object.assign(canvas, { width, height });
+  frameBox.style.setProperty('--ratio', width / height);
+}
+
+function count(frame) {
+  painted.push({ frame, at: performance.now() });
+  if (painted.length > 512) painted.splice(0, 256);
+  if (streamId) reports.offer({ id: streamId, frame });
+  onFrame(frame);
+}
+
+/** Tells the server how far this page has got, so that it keeps only a few frames on the way. */
+async function report({ id, frame }) {
+  const answer = await send('POST', `/stream/${encodeURIComponent(id)}/shown`, { frame }, { keepalive: true });
+  if (answer.status === 404 && id === streamId) streamId = null;
+}
+
+let light = null;
+let lit = 0;
+
+/** The picture lights the wall around it, a few times a second. */
+function glow(bitmap) {
+  if (performance.now() - lit < GLOW_EVERY_MS) return;
+  lit = performance.now();
+  tint.drawImage(bitmap, 0, 0, 4, 4);
+  const pixels = tint.getImageData(0, 0, 4, 4).data;
+  const mean = [0, 1, 2].map((channel) => pixels.reduce((sum, v, i) => (i % 4 === channel ? sum + v : sum), 0) / 16);
+  light = light ? light.map((v, channel) => v + (mean[channel] - v) * GLOW_FOLLOWS) : mean;
+  document.documentElement.style.setProperty('--glow', `rgb(${light.map(Math.round).join(' ')})`);
+}

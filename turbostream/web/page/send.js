@@ -1,0 +1,62 @@
+/**
+ * How the page talks to the server: one JSON request that never throws, and a line in which only
+ * the newest thing waits.
+ */
+
+/** Works on one thing at a time. What comes meanwhile waits, and only the newest of it is kept. */
+export class NewestOnly {
+  #work;
+  #next = null;
+  #busy = false;
+
+  constructor(work) {
+    this.#work = work;
+  }
+
+  /** Whether something newer than what is being worked on is waiting. */
+  get waiting() {
+    return this.#next !== null;
+  }
+
+  /** Whether anything is being worked on. */
+  get busy() {
+    return this.#busy;
+  }
+
+  async offer(item) {
+    this.#next = { item };
+    if (this.#busy) return;
+    this.#busy = true;
+    try {
+      while (this.#next) {
+        const { item: newest } = this.#next;
+        this.#next = null;
+        await this.#work(newest);
+      }
+    } finally {
+      this.#busy = false;
+    }
+  }
+}
+
+/** Sends JSON. Gives {ok: true, status, data} or {ok: false, status, sentence, retry_ms}; status 0: no answer. */
+export async function send(method, path, body, options = {}) {
+  try {
+    const headers = { 'Content-Type': 'application/json' };
+    const response = await fetch(path, { method, headers, body: JSON.stringify(body), ...options });
+    if (!response.ok) return { ok: false, ...(await refusal(response)) };
+    return { ok: true, status: response.status, data: response.status === 204 ? null : await response.json() };
+  } catch {
+    return { ok: false, status: 0, sentence: 'The server does not answer.', retry_ms: 0 };
+  }
+}
+
+/** What a refusal says: {status, sentence, retry_ms}. */
+export async function refusal(response) {
+  const answer = await response.json().catch(() => null);
+  const given = typeof answer?.error === 'string' ? answer.error : `The server answered ${response.status}.`;
+  const sentence = response.status === 401
+    ? 'This page has lost its access. Open the link that you were given once more, or ask the owner for a new one.'
+    : given;
+  return { status: response.status, sentence, retry_ms: Number(response.headers.get('Retry-After')) * 1000 || 0 };
+}

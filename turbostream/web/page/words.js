@@ -1,0 +1,57 @@
+/**
+ * Which words of a prompt the demo model does not know, and which known ones to offer instead.
+ *
+ * Knows nothing of the page: text and the model's word list go in, words come out.
+ */
+
+const SHORTEST_MISSPELT = 4; // letters; below it one other letter is another word: cat, car, cap
+
+/** The words of a text, in lower case and in order. */
+export function split(text) {
+  return text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
+}
+
+/** Every single word that stands anywhere in the model's word list, but for its examples. */
+export function vocabulary(list) {
+  const gather = (value) =>
+    typeof value === 'string' ? split(value)
+    : Array.isArray(value) ? value.flatMap(gather)
+    : Object.entries(value ?? {}).flatMap(([key, inner]) => [...split(key), ...gather(inner)]);
+  const { examples, ...kinds } = list;
+  return new Set(Object.values(kinds).flatMap(gather));
+}
+
+/** Whether a and b differ by at most one letter: one more, one less or another one. */
+export function withinOne(a, b) {
+  let i = 0;
+  while (i < a.length && a[i] === b[i]) i += 1;
+  const [restA, restB] = [a.slice(i), b.slice(i)];
+  return restA.slice(1) === restB.slice(1) || restA.slice(1) === restB || restA === restB.slice(1);
+}
+
+/** The words of the text that are not known, each once; while typing, the last may still become one. */
+export function unknown(text, known, typing = false) {
+  const words = split(text);
+  const growing = typing && /[\p{L}\p{N}]$/u.test(text) ? words.length - 1 : -1;
+  const strange = words.filter((word, i) => !isKnown(word, known) && !(i === growing && begins(word, known)));
+  return [...new Set(strange)];
+}
+
+/** Up to `count` known words for one that is not: those that begin alike, then things it can paint. */
+export function offers(word, list, count = 3) {
+  const things = list.things ?? [];
+  const alike = [...things, ...(list.colours ?? [])].filter((thing) => thing.slice(0, 3) === word.slice(0, 3));
+  const start = [...word].reduce((sum, letter) => sum + letter.codePointAt(0), 0);
+  const others = things.map((_, i) => things[(start + i * 5) % things.length]);
+  return [...new Set([...alike, ...others])].slice(0, count);
+}
+
+function isKnown(word, known) {
+  if (known.has(word)) return true;
+  if (word.length < SHORTEST_MISSPELT) return false;
+  return [...known].some((other) => other.length >= SHORTEST_MISSPELT && withinOne(word, other));
+}
+
+function begins(word, known) {
+  return [...known].some((other) => other.startsWith(word));
+}
