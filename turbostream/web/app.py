@@ -89,8 +89,6 @@ def create_app(stage: Stage, bell: Bell) -> Flask:
     """The application over `stage`; `bell` rings when a frame was published."""
     app = Flask(__name__, static_folder="page", static_url_path="/page", template_folder="page")
     app.config["MAX_CONTENT_LENGTH"] = body.MAX_BODY_BYTES
-    app.config["MAX_FORM_MEMORY_SIZE"] = body.MAX_BODY_BYTES
-    app.config["MAX_FORM_PARTS"] = 10
     viewers = Viewers(stage.settings.max_viewers)
     parts_of = multipart.PartCache()
     channel, producer = stage.channel, stage.producer
@@ -151,8 +149,7 @@ def create_app(stage: Stage, bell: Bell) -> Flask:
         interval_s = _interval_s(request.args.get("fps"))
         if viewers.full:
             raise ServiceUnavailable(
-                f"{viewers.most} viewers are watching, which is the most; try again soon, "
-                "or raise MAX_VIEWERS.",
+                f"All {viewers.most} places are taken; try again soon, or raise MAX_VIEWERS.",
                 retry_after=5,
             )
         viewer = Viewer(channel, lambda: producer.state, bell, stage.is_stopping)
@@ -276,5 +273,5 @@ def _interval_s(fps: str | None) -> float:
     except ValueError:
         value = 0.0
     if not 0.1 <= value <= 1000:
-        raise BadRequest("fps must be a number from 0.1 to 1000.")
+        raise BadRequest("The rate fps must be a number from 0.1 to 1000.")
     return 1.0 / value

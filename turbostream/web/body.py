@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import parse_qsl
 
 from flask import Request
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
@@ -57,11 +58,18 @@ def prompt_of(request: Request) -> tuple[object, bool]:
         if "prompt" not in body:
             raise BadRequest('The field "prompt" is missing; send {"prompt": "..."}.')
         return body["prompt"], False
-    if request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data"):
-        given = request.form.getlist("prompt")
-        if len(given) != 1 or len(request.form) != 1 or request.files:
+    if request.mimetype == "application/x-www-form-urlencoded":
+        try:
+            # Not request.form, which lets bytes through that are not UTF-8.
+            fields = parse_qsl(
+                request.get_data().decode("ascii"),
+                keep_blank_values=True,
+                errors="strict",
+                max_num_fields=10,
+            )
+        except ValueError:
+            raise BadRequest("The form is not UTF-8, or not a form.") from None
+        if [name for name, _ in fields] != ["prompt"]:
             raise BadRequest('Send one form field "prompt" and nothing else.')
-        if "�" in given[0]:
-            raise BadRequest("The prompt is not UTF-8.")
-        return given[0], True
+        return fields[0][1], True
     raise UnsupportedMediaType('Send JSON: Content-Type application/json and {"prompt": "..."}.')

@@ -1,0 +1,57 @@
+"""What every test stands on: no test may leave a thread, a socket or a temporary file behind."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PATIENCE_S = 3.0  # a closing socket or an ending thread may take a moment
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of this run's own for temporary files, also for the processes that tests start."""
+    folder = tmp_path_factory.mktemp("tmp")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("TMPDIR", str(folder))
+    patch.setattr(tempfile, "tempdir", str(folder))
+    yield folder
+    patch.undo()
+
+
+def _threads() -> set[str]:
+    return {f"thread {thread.name} ({thread.ident})" for thread in threading.enumerate()}
+
+
+def _sockets() -> set[str]:
+    found = set()
+    for entry in Path("/proc/self/fd").glob("*"):
+        try:
+            target = os.readlink(entry)
+        except OSError:
+            continue
+        if target.startswith("socket:"):
+            found.add(target)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind(temporary_folder: Path) -> Iterator[None]:
+    """Fail the test that leaves a thread, a socket or a temporary file."""
+
+    def things() -> set[str]:
+        files = {f"file {path}" for path in temporary_folder.iterdir()}
+        return _threads() | _sockets() | files
+
+    before = things()
+    yield
+    deadline = time.monotonic() + PATIENCE_S
+    while (left := things() - before) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not left, f"left behind: {sorted(left)}"

@@ -1,0 +1,108 @@
+"""Scenes: what moves, how, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from turbostream.stream.scene import MAX_SEED, Scene, SceneError, check_prompt
+
+times = st.floats(0, 1e6)
+speeds = st.floats(0, 4)
+seeds = st.integers(0, MAX_SEED)
+
+
+@given(times, speeds, seeds)
+def test_the_same_moment_gives_the_same_shot(time: float, speed: float, seed: int) -> None:
+    scene = Scene("words", speed=speed, seed=seed)
+    assert scene.shot_at(time, 7) == scene.shot_at(time, 7)
+
+
+@given(times, speeds, seeds)
+def test_a_walk_stays_between_two_neighbouring_seeds(time: float, speed: float, seed: int) -> None:
+    shot = Scene("words", speed=speed, seed=seed).shot_at(time, 1)
+    assert 0 <= shot.angle <= math.pi / 2
+    assert shot.seed_to == (shot.seed_from + 1) % (MAX_SEED + 1)
+
+
+def test_a_walk_at_one_quarter_turn_a_second_reaches_the_next_seed_after_one_second() -> None:
+    scene = Scene("words", speed=1.0, seed=5)
+    assert scene.shot_at(1.0, 1).seed_from == 6
+    assert scene.shot_at(1.0, 1).angle == 0
+    assert scene.shot_at(0.5, 1).angle == pytest.approx(math.pi / 4)
+
+
+def test_hold_keeps_one_noise() -> None:
+    scene = Scene("words", motion="hold")
+    assert scene.shot_at(0, 1) == scene.shot_at(100, 99)
+
+
+def test_fresh_takes_new_noise_for_every_frame() -> None:
+    scene = Scene("words", motion="fresh")
+    assert len({scene.shot_at(0, number).seed_from for number in range(100)}) == 100
+
+
+@given(st.floats(0, 1000), speeds, speeds, st.sampled_from(["walk", "hold"]))
+def test_a_change_on_the_way_does_not_jump(
+    time: float, speed: float, other: float, motion: str
+) -> None:
+    scene = Scene("words", speed=speed)
+    changed = scene.changed(time, {"prompt": "other", "speed": other, "motion": motion})
+    assert changed.phase_at(time) == pytest.approx(scene.phase_at(time))
+
+
+def test_a_new_seed_starts_its_walk_at_that_seed() -> None:
+    scene = Scene("words", speed=1.0).changed(10.25, {"seed": 77})
+    assert (scene.shot_at(10.25, 1).seed_from, scene.shot_at(10.25, 1).angle) == (77, 0)
+
+
+def test_a_shot_is_plain_data() -> None:
+    shot = Scene("words").shot_at(1.5, 3)
+    assert json.loads(json.dumps(shot.as_dict())) == shot.as_dict()
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["", "  ", "\n", "x" * 1001, "a\x00b", "a\x1b[31m", "\ud800", 7, None, ["red"], True],
+)
+def test_a_prompt_that_cannot_be_words_is_refused(prompt: object) -> None:
+    with pytest.raises(SceneError):
+        check_prompt(prompt)
+
+
+@given(st.text(max_size=1000))
+def test_a_prompt_is_either_clean_or_refused(text: str) -> None:
+    try:
+        prompt = check_prompt(text)
+    except SceneError as error:
+        assert str(error).endswith(".")
+    else:
+        assert prompt == prompt.strip() != ""
+        assert all(character >= " " for character in prompt)
+        prompt.encode()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"speed": -1},
+        {"speed": 4.1},
+        {"speed": math.nan},
+        {"speed": "fast"},
+        {"speed": True},
+        {"seed": -1},
+        {"seed": 1.5},
+        {"seed": 2**63},
+        {"motion": "spin"},
+        {"motion": ["walk"]},
+        {"width": 64},
+        {"phase": 1.0},
+    ],
+)
+def test_a_wrong_change_is_refused_in_one_sentence(changes: dict[str, object]) -> None:
+    with pytest.raises(SceneError, match=r"^[A-Z][^\n]*\.$"):
+        Scene("words").changed(0, changes)

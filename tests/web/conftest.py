@@ -1,0 +1,46 @@
+"""The web over the real stream and the seam's fake engine, without a socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.engines import ColourEngine, opens
+from turbostream.settings import Settings
+from turbostream.stream.channel import Channel
+from turbostream.stream.meter import Meter
+from turbostream.stream.producer import Producer
+from turbostream.stream.scene import Scene
+from turbostream.web.app import Stage, create_app
+from turbostream.web.viewers import Bell
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    settings = Settings(
+        target_fps=100,
+        initial_prompt="first words",
+        model_id="demo",
+        server_port=0,
+        max_viewers=2,
+        state_dir=tmp_path,
+    )
+    channel = Channel("main", Scene(settings.initial_prompt))
+    meter = Meter()
+    producer = Producer(channel, opens(ColourEngine()), meter, settings.target_fps)
+    producer.start()
+    yield Stage(settings, channel, producer, meter, model_id="demo", demo=True)
+    assert producer.stop()
+
+
+@pytest.fixture
+def client(stage: Stage) -> Iterator[FlaskClient]:
+    bell = Bell()
+    stage.channel.buffer.listen(bell.ring)
+    app = create_app(stage, bell)
+    with app.test_client() as client:
+        yield client
+    bell.close()

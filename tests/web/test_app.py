@@ -1,0 +1,241 @@
+"""The routes: what they answer, what they refuse, and that a refusal changes nothing."""
+
+from __future__ import annotations
+
+import io
+import logging
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from PIL import Image
+
+from tests.engines import colour_of
+from tests.web.reader import read_parts
+from turbostream.web.app import Stage
+from turbostream.web.multipart import BOUNDARY
+
+
+def error_of(response: Any, status: int) -> str:
+    """The sentence of an error in the one shape that all errors have."""
+    assert response.status_code == status, response.get_data(as_text=True)
+    assert response.is_json
+    assert set(response.json) == {"status", "error"}
+    assert response.json["status"] == "error"
+    sentence = response.json["error"]
+    assert sentence[0].isupper()
+    assert sentence.endswith((".", "..}."))
+    return str(sentence)
+
+
+def test_the_page_carries_the_plain_picture_and_the_form(client: FlaskClient) -> None:
+    html = client.get("/").get_data(as_text=True)
+    assert "<img" in html
+    assert 'src="/stream' in html
+    assert 'action="/prompt"' in html
+    assert "first words" in html
+
+
+def test_the_stream_is_multipart_and_not_to_be_cached(client: FlaskClient) -> None:
+    response = client.get("/stream", buffered=False)
+    assert response.headers["Content-Type"] == f"multipart/x-mixed-replace;boundary={BOUNDARY}"
+    assert "no-store" in response.headers["Cache-Control"]
+    assert response.headers["X-Accel-Buffering"] == "no"
+    response.close()
+
+
+def test_the_stream_shows_rising_frames(client: FlaskClient) -> None:
+    response = client.get("/stream", buffered=False)
+    numbers = []
+    for found in read_parts(response.response, BOUNDARY):
+        numbers.append(found.number)
+        if len(numbers) == 30:
+            break
+    response.close()
+    assert numbers == sorted(numbers)
+    assert len(set(numbers) - {0}) > 10
+
+
+def test_a_script_may_read_the_same_bytes_under_another_type(client: FlaskClient) -> None:
+    response = client.get("/stream", headers={"Accept": "application/octet-stream"}, buffered=False)
+    assert response.headers["Content-Type"] == "application/octet-stream"
+    assert next(read_parts(response.response, BOUNDARY)).jpeg
+    response.close()
+
+
+def test_a_viewer_counts_only_while_the_stream_is_read(client: FlaskClient, stage: Stage) -> None:
+    client.head("/stream")
+    assert client.get("/status").json["viewers"] == 0
+    response = client.get("/stream", buffered=False)
+    stream = read_parts(response.response, BOUNDARY)
+    next(stream)
+    assert client.get("/status").json["viewers"] == 1
+    assert stage.channel.watchers == 1
+    stream.close()  # type: ignore[attr-defined]
+    response.close()
+    assert client.get("/status").json["viewers"] == 0
+    assert stage.channel.watchers == 0
+
+
+def test_one_viewer_too_many_is_told_when_to_come_back(client: FlaskClient) -> None:
+    watching = [client.get("/stream", buffered=False) for _ in range(2)]
+    streams = [read_parts(response.response, BOUNDARY) for response in watching]
+    for stream in streams:
+        next(stream)
+    refused = client.get("/stream")
+    assert "MAX_VIEWERS" in error_of(refused, 503)
+    assert refused.headers["Retry-After"] == "5"
+    for response in watching:
+        response.close()
+
+
+@pytest.mark.parametrize("fps", ["0", "-1", "fast", "nan", "1e9", ""])
+def test_a_wrong_rate_is_refused(client: FlaskClient, fps: str) -> None:
+    assert "fps" in error_of(client.get(f"/stream?fps={fps}"), 400)
+
+
+def test_a_prompt_sets_the_words_of_every_later_frame(client: FlaskClient, stage: Stage) -> None:
+    answer = client.post("/prompt", json={"prompt": " new words "})
+    assert answer.status_code == 200
+    assert answer.json["status"] == "ok"
+    assert answer.json["prompt"] == "new words"
+    picture = client.get("/snapshot.jpg")
+    assert int(picture.headers["X-Frame-Id"]) > answer.json["frame"]
+    pixel = Image.open(io.BytesIO(picture.data)).convert("RGB").getpixel((30, 30))
+    assert pixel == pytest.approx(colour_of("new words"), abs=6)
+
+
+def test_a_form_without_a_script_works_and_comes_back_to_the_page(
+    client: FlaskClient, stage: Stage
+) -> None:
+    answer = client.post("/prompt", data={"prompt": "from a form"})
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/")
+    assert stage.channel.scene.prompt == "from a form"
+
+
+def test_the_guides_log_lines_are_there(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        client.post("/prompt", json={"prompt": "x" * 300})
+        response = client.get("/stream", buffered=False)
+        next(read_parts(response.response, BOUNDARY))
+        response.close()
+    lines = [record.getMessage() for record in caplog.records]
+    assert "[prompt] Request received" in lines
+    raw = next(line for line in lines if line.startswith("[prompt] Raw data received: b'"))
+    assert len(raw) <= len("[prompt] Raw data received: ") + 200
+    assert "[prompt] => Successfully set to: " + "x" * 300 in lines
+    assert "[stream] Client connected." in lines
+    assert "[stream] Client disconnected." in lines
+
+
+NESTED = b'{"prompt":' * 10_000 + b"1" + b"}" * 10_000
+JSON = "application/json"
+BAD_PROMPTS = [
+    ("empty words", b'{"prompt": ""}', JSON, 400),
+    ("blanks", b'{"prompt": "  \\n "}', JSON, 400),
+    ("too long", b'{"prompt": "%s"}' % (b"x" * 1001), JSON, 400),
+    ("a number", b'{"prompt": 7}', JSON, 400),
+    ("null", b'{"prompt": null}', JSON, 400),
+    ("a list", b'{"prompt": ["red"]}', JSON, 400),
+    ("missing", b"{}", JSON, 400),
+    ("doubled", b'{"prompt": "a", "prompt": "b"}', JSON, 400),
+    ("unknown", b'{"prompt": "a", "colour": "b"}', JSON, 400),
+    ("broken JSON", b'{"prompt": "a"', JSON, 400),
+    ("no JSON", b"red", JSON, 400),
+    ("not an object", b'"red"', JSON, 400),
+    ("NaN", b'{"prompt": NaN}', JSON, 400),
+    ("not UTF-8", b'{"prompt": "\xff\xfe"}', JSON, 400),
+    ("lone surrogate", b'{"prompt": "\\ud800"}', JSON, 400),
+    ("NUL", b'{"prompt": "a\\u0000b"}', JSON, 400),
+    ("escape", b'{"prompt": "a\\u001bb"}', JSON, 400),
+    ("nothing", b"", JSON, 400),
+    ("ten megabytes", b'{"prompt": "%s"}' % (b"x" * 10_000_000), JSON, 413),
+    ("nested", NESTED[:60_000], JSON, 400),
+    ("deep", b"[" * 10_000 + b"]" * 10_000, JSON, 400),
+    ("plain text", b"red", "text/plain", 415),
+    ("no type", b'{"prompt": "red"}', "", 415),
+    ("form: doubled", b"prompt=a&prompt=b", "application/x-www-form-urlencoded", 400),
+    ("form: missing", b"words=a", "application/x-www-form-urlencoded", 400),
+    ("form: more", b"prompt=a&b=c", "application/x-www-form-urlencoded", 400),
+    ("form: not UTF-8", b"prompt=%ff%fe", "application/x-www-form-urlencoded", 400),
+]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [row[1:] for row in BAD_PROMPTS],
+    ids=[row[0] for row in BAD_PROMPTS],
+)
+def test_a_bad_prompt_is_refused_and_changes_nothing(
+    client: FlaskClient,
+    stage: Stage,
+    caplog: pytest.LogCaptureFixture,
+    body: bytes,
+    kind: str,
+    status: int,
+) -> None:
+    before = stage.channel.last_change
+    error_of(client.post("/prompt", data=body, content_type=kind), status)
+    assert stage.channel.last_change is before
+    assert not [record for record in caplog.records if record.exc_info], "no traceback in the log"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/prompt", 405), ("POST", "/stream", 405), ("GET", "/nothing", 404),
+     ("PUT", "/scene", 405), ("POST", "/stream/nobody/shown", 400)],
+)  # fmt: skip
+def test_a_wrong_method_or_address_gets_the_same_shape(
+    client: FlaskClient, method: str, path: str, status: int
+) -> None:
+    error_of(client.open(path, method=method), status)
+
+
+def test_a_patch_changes_only_what_it_names(client: FlaskClient) -> None:
+    before = client.get("/scene").json
+    after = client.patch("/scene", json={"speed": 2}).json
+    assert after == {**before, "speed": 2.0}
+    assert client.get("/scene").json == after
+
+
+def test_a_wrong_patch_changes_nothing(client: FlaskClient, stage: Stage) -> None:
+    before = stage.channel.last_change
+    for patch in ({"speed": 9}, {"motion": "spin"}, {"zoom": 1}, {"seed": True}):
+        error_of(client.patch("/scene", json=patch), 400)
+    assert stage.channel.last_change is before
+
+
+def test_a_snapshot_wakes_a_resting_stream(client: FlaskClient, stage: Stage) -> None:
+    first = client.get("/snapshot.jpg")
+    second = client.get("/snapshot.jpg")
+    assert int(second.headers["X-Frame-Id"]) > int(first.headers["X-Frame-Id"])
+    assert stage.channel.watchers == 0
+
+
+def test_the_status_holds_every_number_worth_seeing(client: FlaskClient, stage: Stage) -> None:
+    client.get("/snapshot.jpg")
+    status = client.get("/status").json
+    assert status["state"] in ("streaming", "resting")
+    assert status["model"] == {"id": "demo", "demo": True}
+    assert status["engine"]["fingerprint"] == "colour"
+    assert status["prompt"] == "first words"
+    assert status["settings"]["TARGET_FPS"] == "100"
+    assert {"fps", "viewers", "stage_ms", "prompt_to_picture_ms", "guard"} <= set(status)
+
+
+def test_healthz_is_well_once_a_frame_was_painted(client: FlaskClient) -> None:
+    client.get("/snapshot.jpg")
+    assert client.get("/healthz").status_code == 200
+
+
+def test_a_report_of_a_shown_frame_is_taken_for_a_stream_that_runs(client: FlaskClient) -> None:
+    response = client.get("/stream", buffered=False)
+    stream = read_parts(response.response, BOUNDARY)
+    number = next(stream).number
+    address = f"/stream/{response.headers['X-Stream-Id']}/shown"
+    assert client.post(address, json={"frame": number}).status_code == 204
+    error_of(client.post(address, json={"frame": "1"}), 400)
+    response.close()
+    error_of(client.post(address, json={"frame": number}), 404)
