@@ -181,9 +181,9 @@ def test_the_state_follows_the_engines_start() -> None:
 
 def test_it_is_unhealthy_when_wanted_frames_do_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(producer_module, "OVERDUE_S", 0.1)
-    stuck = threading.Event()
+    stuck, count = threading.Event(), itertools.count()
 
-    def hang_on_third(shot: Shot, count: Iterator[int] = itertools.count()) -> None:
+    def hang_on_third(shot: Shot) -> None:
         if next(count) == 3:
             stuck.wait(5)
 

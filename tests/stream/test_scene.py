@@ -78,12 +78,11 @@ def test_a_prompt_that_cannot_be_words_is_refused(prompt: object) -> None:
 def test_a_prompt_is_either_clean_or_refused(text: str) -> None:
     try:
         prompt = check_prompt(text)
-    except SceneError as error:
-        assert str(error).endswith(".")
-    else:
-        assert prompt == prompt.strip() != ""
-        assert all(character >= " " for character in prompt)
-        prompt.encode()
+    except SceneError:
+        return
+    assert prompt == prompt.strip() != ""
+    assert all(character >= " " for character in prompt)
+    prompt.encode()
 
 
 @pytest.mark.parametrize(

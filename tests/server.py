@@ -1,0 +1,103 @@
+"""The real program as a process of its own, as a user starts it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """`python realtime_stream.py` on a free port; its log is read as it comes."""
+
+    def __init__(self, *options: str, port: int | None = None, **environ: str) -> None:
+        self.port = port or free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.lines: list[tuple[float, str]] = []  # (seconds since the start, line)
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(
+            [sys.executable, "realtime_stream.py", "--server-port", str(self.port), *options],
+            cwd=ROOT,
+            env={**os.environ, "MODEL_ID": "demo", **environ},
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, name="server log")
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.lines.append((time.monotonic() - self.started, line.rstrip("\n")))
+
+    @property
+    def log(self) -> str:
+        return "\n".join(line for _, line in list(self.lines))
+
+    def request(
+        self, path: str, body: object = None, method: str | None = None, timeout_s: float = 15.0
+    ) -> tuple[int, bytes]:
+        """(status, body) of one request; a body is sent as JSON."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.address + path, data, method=method)
+        if data is not None:
+            request.add_header("Content-Type", "application/json")
+        try:
+            with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.request("/status")[1])
+        return found
+
+    def wait_until_healthy(self, timeout_s: float = 60.0) -> Server:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                if self.request("/healthz")[0] == 200:
+                    return self
+            except OSError:
+                pass
+            assert self.process.poll() is None, self.log
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.1)
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, timeout_s: float = 15.0) -> int:
+        """Its exit status; the log is complete afterwards."""
+        status = self.process.wait(timeout_s)
+        self._reader.join()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+        return status
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.wait()
