@@ -22,18 +22,20 @@
 #   -h, --help     this text
 #
 # From the environment: PYTHON (the interpreter to build on), TORCH_INDEX (PyTorch's package index
-# or a mirror of it; default https://download.pytorch.org/whl), pip's own variables.
+# or a mirror of it; default https://download.pytorch.org/whl), TORCH_INDEX_WAIT_S (how long it may
+# take to answer; default 10), and pip's own variables.
 
 set -Eeuo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 TORCH_INDEX=${TORCH_INDEX:-https://download.pytorch.org/whl}
-INDEX_WAIT_S=10
+INDEX_WAIT_S=${TORCH_INDEX_WAIT_S:-10}
 PYTHON_OLDEST=11 PYTHON_NEWEST=14 # 3.x
 FORMAT=1                          # raise it to have every environment made anew
 
 BASE_PACKAGES=(git curl rsync ca-certificates python3 python3-venv python3-pip)
-DEV_PACKAGES=(chromium fonts-dejavu-core ffmpeg mpv shellcheck rsync pv curl git make procps iproute2 lsof openssh-client)
+DEV_PACKAGES=(fonts-dejavu-core ffmpeg mpv shellcheck rsync pv curl git make procps iproute2 lsof openssh-client)
+BROWSER_PACKAGES=(chromium)
 SERVER_PACKAGES=(openssh-server nginx-light)
 
 want_kind='' want_dev='' want_servers='' want_system_only='' want_no_system=''
@@ -45,7 +47,7 @@ torch_index=''    # the index that has it
 python=''         # the interpreter that .venv is built on
 python_seen=''    # what was found where none of them will do
 driver=''         # the NVIDIA driver's version, where there is one
-cu12_tags=()      # the CUDA 12 builds that this card can run, the newest first
+cu12_tags=(cu129 cu128 cu126) # the CUDA 12 builds that this card can run, the newest first
 key_home='' key_base='' key_dev=''
 ticker=''         # the process that shows progress
 worker=''         # the process that works
@@ -81,7 +83,7 @@ setup_free_gb() { # the folder, or the nearest one above it that exists
 setup_need_disk() { # GB, what for
   local free
   free=$(setup_free_gb "$venv")
-  ((free >= $1)) || setup_die "$2 needs $1 GB of disk and $(dirname "$venv") has $free GB free: make room, or name another disk with --venv DIR."
+  ((free >= $1)) || setup_die "$2 needs $1 GB of disk, and $(dirname "$venv") has $free GB free: make room, or name another disk with --venv DIR."
 }
 
 setup_version_at_least() { # 570.86.15 525.60
@@ -125,8 +127,10 @@ setup_stop_ticker() {
 
 setup_quietly() { # command...; its words go to the log, and are shown when it fails
   local log=$venv/.setup/log status=0
+  local temporary=$venv/.setup/tmp # on the disk that was measured, and swept whatever happens
+  mkdir -p "$temporary"
   if [[ -n $want_verbose ]]; then
-    "$@" >&2
+    TMPDIR=$temporary "$@" >&2
     return
   fi
   : >"$log"
@@ -134,7 +138,7 @@ setup_quietly() { # command...; its words go to the log, and are shown when it f
   ticker=$!
   # In the background, so that a signal is heard at once; known to the lock, so that the next run
   # waits for it where this one is killed.
-  "$@" >>"$log" 2>&1 </dev/null &
+  TMPDIR=$temporary "$@" >>"$log" 2>&1 </dev/null &
   worker=$!
   printf '%s\n' "$worker" >>"$venv.lock/pids"
   wait "$worker" || status=$?
@@ -182,7 +186,7 @@ setup_leave() {
     kill "$worker" 2>/dev/null || true
     wait "$worker" 2>/dev/null || true
   fi
-  [[ -z $holds_lock ]] || rm -rf "$venv.lock"
+  [[ -z $holds_lock ]] || rm -rf "$venv/.setup/tmp" "$venv.lock"
 }
 
 # --- the system's packages ----------------------------------------------------------------------
@@ -198,7 +202,7 @@ setup_missing() { # of these Debian packages, those that are not installed, one 
 }
 
 setup_apt() { # packages...; false, with a sentence, where they are missing and may not be installed
-  local missing='' package
+  local missing packages
   missing=$(setup_missing "$@" | tr '\n' ' ')
   missing=${missing% }
   [[ -n $missing ]] || return 0
@@ -210,32 +214,30 @@ setup_apt() { # packages...; false, with a sentence, where they are missing and 
     setup_say "would install from the system's packages: $missing"
     return 0
   fi
-  local as_root=() packages=()
+  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0)
   if [[ $(id -u) != 0 ]]; then
-    if command -v sudo >/dev/null && { [[ -t 0 ]] || sudo -n true 2>/dev/null; }; then
-      as_root=(sudo)
-    else
+    if ! command -v sudo >/dev/null || ! { [[ -t 0 ]] || sudo -n true 2>/dev/null; }; then
       setup_say "missing and not installable without root: sudo apt-get install $missing"
       return 1
     fi
+    apt=(sudo "${apt[@]}")
   fi
-  for package in $missing; do packages+=("$package"); done
+  read -r -a packages <<<"$missing"
   setup_say "installing from the system's packages: $missing"
-  as_root+=(env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300)
-  "${as_root[@]}" update >/dev/null || setup_say "apt-get update failed; going on with the lists that are there."
-  if ! "${as_root[@]}" install -y --no-install-recommends "${packages[@]}" >&2 </dev/null; then
+  "${apt[@]}" update >/dev/null || setup_say "apt-get update failed; going on with the lists that are there."
+  if ! "${apt[@]}" install -y --no-install-recommends "${packages[@]}" >/dev/null </dev/null; then
     setup_say "apt-get could not install $missing; what it said stands above."
     return 1
   fi
 }
 
 setup_compiler() { # torch.compile builds small launchers with the machine's C compiler and Python.h
-  local packages=()
-  command -v cc >/dev/null || command -v gcc >/dev/null || packages=(gcc libc6-dev)
+  local needed=()
+  command -v cc >/dev/null || command -v gcc >/dev/null || needed=(gcc libc6-dev)
   "$python" -c 'import os, sysconfig as s; os.stat(s.get_path("include") + "/Python.h")' 2>/dev/null ||
-    packages+=("python$(setup_python_version "$python")-dev")
-  [[ -n ${packages[*]-} ]] || return 0
-  if ! setup_has_apt || ! setup_apt "${packages[@]}"; then
+    needed+=("python$(setup_python_version "$python")-dev")
+  [[ -n ${needed[*]-} ]] || return 0
+  if ! setup_has_apt || ! setup_apt ${needed[@]+"${needed[@]}"}; then
     setup_say 'without a C compiler and Python.h the stream runs, uncompiled and slower.'
   fi
 }
@@ -259,10 +261,10 @@ setup_system_dev() {
     setup_say 'the browser and player tests need Chromium, ffmpeg and mpv; install them as this system does it (macOS: brew install ffmpeg mpv && brew install --cask chromium).'
     return 0
   fi
-  if grep -qi '^ID=ubuntu' /etc/os-release 2>/dev/null; then # Ubuntu's chromium is a snap
-    packages=()
-    for package in "${DEV_PACKAGES[@]}"; do [[ $package == chromium ]] || packages+=("$package"); done
-    command -v chromium >/dev/null || setup_say "Ubuntu has Chromium only as a snap: .venv/bin/playwright install --with-deps chromium gives the tests one."
+  if ! grep -qi '^ID=ubuntu' /etc/os-release 2>/dev/null; then
+    packages+=("${BROWSER_PACKAGES[@]}")
+  elif ! command -v chromium >/dev/null; then
+    setup_say 'Ubuntu has Chromium only as a snap: .venv/bin/playwright install --with-deps chromium gives the tests one.'
   fi
   [[ -z $want_servers ]] || packages+=("${SERVER_PACKAGES[@]}")
   setup_apt "${packages[@]}" || setup_say 'the tests that need these will fail.'
@@ -365,7 +367,6 @@ setup_kind() { # sets kind and driver
   if setup_version_at_least "$driver" 580.0 && { [[ -z $capability ]] || setup_version_at_least "$capability" 7.5; }; then
     kind=cu13
   fi
-  cu12_tags=(cu129 cu128 cu126)
   if [[ -n $capability ]]; then
     if setup_version_at_least "$capability" 10.0; then cu12_tags=(cu129 cu128); fi # Blackwell: 12.8 and newer
     if ! setup_version_at_least "$capability" 7.5; then cu12_tags=(cu126); fi     # Volta and older: up to 12.6
@@ -376,8 +377,8 @@ setup_pins() { sed -e 's/[[:space:]]*#.*$//' -e '/^[[:space:]]*$/d' "$HERE/requi
 
 setup_torch_pin() { setup_pins | sed -n 's/^torch==//p'; }
 
-setup_index_has() { # tag, seconds: PyTorch's index answers in time and lists this torch in that build
-  "$python" - "$TORCH_INDEX/$1/torch/" "torch-$(setup_torch_pin)" "$1" "$2" <<'PYTHON' 2>/dev/null
+setup_index_has() { # tag: PyTorch's index answers in time and lists this torch in that build
+  "$python" - "$TORCH_INDEX/$1/torch/" "torch-$(setup_torch_pin)" "$1" "$INDEX_WAIT_S" <<'PYTHON' 2>/dev/null
 import os, signal, ssl, sys, urllib.request
 
 url, wheel, tag, seconds = sys.argv[1:]
@@ -389,45 +390,36 @@ sys.exit(not any(f"{wheel}{plus}{tag}-" in page for plus in ("+", "%2B", "%2b"))
 PYTHON
 }
 
-setup_find_torch() { # sets torch_tag and torch_index, says what plain pip means where it has to do
+setup_find_torch() { # before anything is made: sets torch_tag and torch_index where PyTorch's index is used
   local tag
-  [[ $(uname -s) == Linux ]] || return 0
-  case $kind in
-    cpu)
-      if setup_index_has cpu "$INDEX_WAIT_S"; then
-        torch_tag=cpu torch_index=$TORCH_INDEX/cpu
-        setup_need_disk 3 'This (torch for the processor)'
-      else
-        setup_plain_pip
-      fi
-      ;;
-    cu12)
-      for tag in "${cu12_tags[@]}"; do
-        if setup_index_has "$tag" "$INDEX_WAIT_S"; then
-          torch_tag=$tag torch_index=$TORCH_INDEX/$tag
-          break
-        fi
-      done
-      [[ -n $torch_tag ]] || setup_die "the NVIDIA driver $driver needs a CUDA 12 build of torch $(setup_torch_pin), and $TORCH_INDEX offers none that this card can run (tried: ${cu12_tags[*]}): make it reachable, set TORCH_INDEX to a mirror, update the driver to 580 or newer, or take --cpu."
-      setup_need_disk 12 'This (torch for CUDA 12)'
-      ;;
-    cu13) setup_need_disk 12 'This (torch for CUDA 13, about 3 GB to fetch)' ;;
-  esac
+  setup_keys
+  if setup_done home "$key_home" && setup_done base "$key_base" && [[ -z $want_force ]]; then return; fi
+  if [[ $kind == cpu ]]; then
+    setup_need_disk 3 'torch for the processor'
+    if [[ $(uname -s) == Linux ]] && setup_index_has cpu; then torch_tag=cpu; fi
+  else
+    setup_need_disk 12 'torch for CUDA (about 3 GB to fetch)'
+  fi
+  if [[ $kind == cu12 ]]; then
+    for tag in "${cu12_tags[@]}"; do
+      [[ -n $torch_tag ]] || ! setup_index_has "$tag" || torch_tag=$tag
+    done
+    [[ -n $torch_tag ]] || setup_die "the NVIDIA driver $driver needs a CUDA 12 build of torch $(setup_torch_pin), and $TORCH_INDEX offers none that this card can run (tried: ${cu12_tags[*]}): make it reachable, set TORCH_INDEX to a mirror, update the driver to 580 or newer, or take --cpu."
+  fi
+  [[ -z $torch_tag ]] || torch_index=$TORCH_INDEX/$torch_tag
 }
 
-setup_plain_pip() { # no processor build from PyTorch: plain pip, after saying what that costs
+setup_warn_of_plain_pip() { # no processor build from PyTorch's index: say what plain pip's means
   local offered
+  if [[ $kind != cpu || -n $torch_tag || $(uname -s) != Linux ]]; then return; fi
   setup_say "PyTorch's index ($TORCH_INDEX/cpu) did not answer within $INDEX_WAIT_S s: taking torch from plain pip."
   offered=$("$venv/bin/python" -m pip install -q --dry-run --ignore-installed --no-deps --report - "torch==$(setup_torch_pin)" 2>/dev/null </dev/null |
     sed -n 's/.*"version": "\([^"]*+cpu\)".*/\1/p') || offered=''
   if [[ -n $offered ]]; then
     setup_say "pip knows a processor build ($offered): about 200 MB to fetch."
-    setup_need_disk 3 'This (torch for the processor)'
   elif [[ $(uname -m) == x86_64 ]]; then
     setup_say 'for Linux that is the CUDA build: more than 1 GB to fetch, about 3 GB, and 6 GB on the disk. It runs without a card all the same. Ctrl-C now if that is too much.'
-    setup_need_disk 10 "This (plain pip's torch)"
-  else
-    setup_need_disk 4 "This (plain pip's torch)"
+    setup_need_disk 10 "plain pip's torch"
   fi
 }
 
@@ -455,7 +447,7 @@ setup_keys() { # what each finished step is remembered by
   pins=$(setup_pins)
   key_home="$FORMAT $kind $(setup_python_version "$venv/bin/python" || true)"
   key_base="$key_home $(printf '%s\n' "$pins" | setup_hash)"
-  key_dev="$key_base $(setup_hash <"$HERE/requirements-dev.txt" 2>/dev/null || true)"
+  key_dev="$key_base $({ cat "$HERE/requirements-dev.txt" 2>/dev/null || true; } | setup_hash)"
 }
 
 setup_is_ready() {
@@ -501,7 +493,7 @@ setup_pip() { # step, what it is, pip's arguments...
 setup_packages() {
   local list=$venv/.setup/requirements index=() count
   setup_done base "$key_base" && return
-  setup_find_torch
+  setup_warn_of_plain_pip
   setup_list >"$list"
   count=$(wc -l <"$list")
   [[ -z $torch_index ]] || index=(--extra-index-url "$torch_index")
@@ -618,6 +610,7 @@ setup_options() {
 }
 
 main() {
+  trap 'setup_say "stopped by a failure in line $LINENO that nothing here expects."' ERR
   setup_options "$@"
   export PIP_DISABLE_PIP_VERSION_CHECK=1
   if [[ -n $want_system_only ]]; then
@@ -651,6 +644,7 @@ main() {
   trap 'exit 143' TERM
   trap 'exit 129' HUP
   setup_lock
+  setup_find_torch
   setup_venv
   setup_packages
   [[ -z $want_dev ]] || setup_dev_packages

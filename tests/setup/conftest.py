@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.setup.machine import ROOT, Machine, serve, write_index
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    """A machine with setup.sh alone on it."""
+    return Machine(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def index_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("index")
+    requirements = (ROOT / "requirements.txt").read_text()
+    write_index(folder, [requirements, "pytest==9.2.0"], ["cpu", "cu126"])
+    return folder
+
+
+@pytest.fixture
+def index(index_folder: Path) -> Iterator[str]:
+    """The address of an index with small stand-ins for every pinned package."""
+    with serve(index_folder) as address:
+        yield address
+
+
+@pytest.fixture
+def program(machine: Machine, index: str) -> Machine:
+    """A machine with the program's root files, reaches an index like PyPI, not PyTorch's."""
+    machine.copy("requirements.txt")
+    (machine.home / "requirements-dev.txt").write_text("pytest==9.2.0\n")
+    (machine.home / "realtime_stream.py").write_text(
+        "import sys\nassert sys.argv[1:] == ['--check']\nopen('painted', 'a').write('x')\n"
+    )
+    machine.environment["PIP_INDEX_URL"] = f"{index}/simple/"
+    return machine

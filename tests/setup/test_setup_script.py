@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import time
+
+import psutil
+import pytest
+
+from tests.setup.machine import ROOT, Machine, pins
+
+TORCH = pins((ROOT / "requirements.txt").read_text())["torch"]
+
+
+def painted(machine: Machine) -> int:
+    return len((machine.home / "painted").read_text())
+
+
+# --- the command line ---------------------------------------------------------------------------
+
+
+def test_help_names_exactly_the_options_that_the_script_knows(machine: Machine) -> None:
+    source = (ROOT / "setup.sh").read_text()
+    known = re.findall(r"^ +(?:-h \| )?(--[a-z-]+)\) ?", source, re.MULTILINE)
+    helped = re.findall(r"^  (?:-h, )?(--[a-z-]+)", machine.setup("--help").stdout, re.MULTILINE)
+    assert sorted(helped) == sorted(known)
+
+
+def test_an_unknown_option_is_a_usage_error(machine: Machine) -> None:
+    said = machine.setup("--frobnicate", status=2)
+    assert "no option --frobnicate" in said.stderr
+    assert "Usage:" in said.stderr
+    assert said.stdout == ""
+
+
+def test_a_dry_run_changes_nothing(program: Machine) -> None:
+    calls = program.fake_apt(installed=False)
+    before = sorted(program.home.iterdir())
+    said = program.setup("--dry-run", "--dev")
+    assert f"torch=={TORCH}" in said.stderr
+    assert sorted(program.home.iterdir()) == before
+    assert calls.read_text() == ""
+
+
+# --- alone on an instance -----------------------------------------------------------------------
+
+
+def test_alone_it_installs_the_systems_part_and_says_what_comes_next(machine: Machine) -> None:
+    calls = machine.fake_apt(installed=False)
+    said = machine.setup()
+    update, install = calls.read_text().splitlines()
+    assert update.endswith("update")
+    for package in ("git", "curl", "rsync", "python3-venv"):
+        assert f" {package}" in install
+    for word in ("start_stream_server.sh", "requirements.txt", "realtime_stream.py", "turbostream"):
+        assert word in said.stderr
+    assert [path.name for path in machine.home.iterdir()] == ["setup.sh"]
+
+
+def test_alone_where_all_is_there_it_installs_nothing(machine: Machine) -> None:
+    calls = machine.fake_apt(installed=True)
+    machine.setup()
+    assert calls.read_text() == ""
+
+
+# --- what this machine cannot do, in one sentence -----------------------------------------------
+
+
+@pytest.mark.parametrize("version", ["3.9", "2.7", "3.15", "4.0"])
+def test_a_python_that_will_not_do_is_named(machine: Machine, version: str) -> None:
+    machine.copy("requirements.txt")
+    machine.fake("another-python", f"echo {version}")
+    machine.environment["PYTHON"] = str(machine.fakes / "another-python")
+    [sentence] = machine.setup(status=1).stderr.splitlines()
+    assert f"another-python is {version}" in sentence
+    assert "Python 3.11 to 3.14 is needed" in sentence
+    assert "python3.11-venv" in sentence
+
+
+def test_an_nvidia_driver_too_old_for_any_build_is_named(machine: Machine) -> None:
+    machine.copy("requirements.txt")
+    machine.fake_card("470.57.02", "8.6")
+    [sentence] = machine.setup(status=1).stderr.splitlines()
+    assert "470.57.02" in sentence
+    assert "525.60" in sentence
+
+
+def test_an_older_driver_without_pytorchs_index_is_told_so(program: Machine) -> None:
+    program.fake_card("550.54.15", "8.9")
+    last = program.setup(status=1).stderr.splitlines()[-1]
+    assert "driver 550.54.15 needs a CUDA 12 build" in last
+    assert "TORCH_INDEX" in last
+
+
+def test_too_small_a_disk_is_told_before_anything_is_fetched(program: Machine) -> None:
+    program.fake("df", "echo head; echo disk 0 0 1048576 0% /")
+    last = program.setup(status=1).stderr.splitlines()[-1]
+    assert "has 1 GB free" in last
+    assert not (program.home / ".venv").exists()
+
+
+# --- installing for real, from a small index ----------------------------------------------------
+
+
+def test_plain_pip_takes_over_where_pytorchs_index_does_not_answer(program: Machine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, never answers
+        program.environment["TORCH_INDEX"] = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        program.environment["TORCH_INDEX_WAIT_S"] = "1"
+        said = program.setup().stderr
+    warning = said.index("more than 1 GB to fetch")
+    assert said.index("did not answer within 1 s") < warning < said.index("installing")
+    assert program.version_of("torch") == TORCH
+    assert painted(program) == 1
+
+    began = time.monotonic()
+    again = program.setup().stderr.splitlines()
+    assert again == ["[setup] everything is in place (for the processor)."]
+    assert time.monotonic() - began < 5
+    assert painted(program) == 1
+
+    program.setup("--dev")
+    assert program.version_of("pytest") == "9.2.0"
+    program.setup("--check")
+    assert painted(program) == 2
+
+
+def test_the_processors_build_comes_from_pytorchs_index(program: Machine, index: str) -> None:
+    program.environment["TORCH_INDEX"] = index
+    said = program.setup().stderr
+    assert "GB to fetch" not in said
+    assert program.version_of("torch") == f"{TORCH}+cpu"
+
+
+def test_an_older_driver_gets_the_newest_cuda_12_build_there_is(
+    program: Machine, index: str
+) -> None:
+    program.environment["TORCH_INDEX"] = index  # has cu126 only
+    program.fake_card("550.54.15", "8.9")
+    program.setup()
+    assert program.version_of("torch") == f"{TORCH}+cu126"
+
+
+def test_what_a_killed_run_left_behind_is_mended(program: Machine) -> None:
+    (program.home / ".venv/.setup").mkdir(parents=True)
+    (program.home / ".venv/.setup/torn").touch()
+    (program.home / ".venv/bin").mkdir()
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    (program.home / ".venv.lock").mkdir()
+    (program.home / ".venv.lock/pids").write_text(f"{gone.pid}\n")
+    program.setup()
+    assert painted(program) == 1
+    assert not (program.home / ".venv.lock").exists()
+
+
+def test_a_run_that_is_ended_takes_its_pip_with_it(machine: Machine) -> None:
+    machine.copy("requirements.txt")
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, never answers
+        machine.environment["PIP_INDEX_URL"] = f"http://127.0.0.1:{silent.getsockname()[1]}/simple/"
+        process = machine.start()
+        silent.settimeout(60)
+        connection, _ = silent.accept()
+        with connection:
+            children = psutil.Process(process.pid).children(recursive=True)
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=10)
+    assert process.returncode == 143
+    assert not (machine.home / ".venv.lock").exists()
+    _, alive = psutil.wait_procs(children, timeout=5)
+    assert not alive
+
+
+def test_a_second_run_waits_for_the_first(machine: Machine) -> None:
+    machine.copy("requirements.txt")
+    first = subprocess.Popen(["sleep", "60"])
+    lock = machine.home / ".venv.lock"
+    lock.mkdir()
+    (lock / "pids").write_text(f"{first.pid}\n")
+    second = machine.start()
+    try:
+        assert second.stderr is not None
+        line = second.stderr.readline()
+        assert f"another setup.sh (process {first.pid}) is at work" in line
+        assert second.poll() is None
+    finally:
+        second.terminate()
+        second.communicate(timeout=10)
+        first.kill()
+        first.wait()
+    assert lock.exists()  # it was not the second one's

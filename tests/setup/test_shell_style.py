@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.setup.machine import ROOT
+
+SCRIPTS = [ROOT / ".ci/run", *sorted(ROOT.glob("*.sh")), *sorted(ROOT.glob("deploy/**/*.sh"))]
+
+# What macOS's Bash 3.2 does not know, or breaks on.
+NOT_IN_BASH_3_2 = {
+    "associative array": r"\b(declare|local|typeset) -[a-zA-Z]*[An]\b",
+    "mapfile": r"\b(mapfile|readarray)\b",
+    "case change": r"\$\{[A-Za-z_]\w*(\[[^]]*\])?(,,?|\^\^?)",
+    "transformation": r"\$\{[A-Za-z_]\w*(\[[^]]*\])?@[A-Za-z]\}",
+    "printf time": r"printf [^|;]*%\([^)]*\)T",
+    "|& or &>>": r"\|&|&>>",
+    "wait -n": r"\bwait -[a-z]*[np]",
+    "negative index": r"\$\{[A-Za-z_]\w*\[ *-[0-9]",
+    "coproc": r"^\s*coproc\b",
+    "epoch variables": r"\bEPOCH(SECONDS|REALTIME)\b",
+    "fractional read": r"\bread\b[^|;]* -t *[0-9]*\.[0-9]",
+}
+
+
+def code(script: Path) -> str:
+    return re.sub(r"(^|\s)#.*$", r"\1", script.read_text(), flags=re.MULTILINE)
+
+
+def bare_arrays(text: str) -> list[str]:
+    """Arrays that may be empty and are expanded bare: Bash 3.2 calls that an unset variable."""
+    maybe_empty = set(re.findall(r"\b(\w+)=\(\)", text))
+    guarded = re.sub(r'\$\{\w+\[@\]\+"\$\{\w+\[@\]\}"\}', "", text)
+    return sorted(maybe_empty & set(re.findall(r"\$\{(\w+)\[@\]\}", guarded)))
+
+
+def named(scripts: list[Path]) -> list[object]:
+    return [pytest.param(script, id=str(script.relative_to(ROOT))) for script in scripts]
+
+
+@pytest.mark.parametrize("script", named(SCRIPTS))
+def test_shellcheck_finds_nothing(script: Path) -> None:
+    tool = Path(sys.executable).with_name("shellcheck")
+    found = str(tool) if tool.exists() else shutil.which("shellcheck")
+    assert found, "run ./setup.sh --dev"
+    done = subprocess.run([found, "-x", str(script)], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("script", named(SCRIPTS))
+def test_bash_3_2_of_macos_can_read_it(script: Path) -> None:
+    text = code(script)
+    found = {
+        what: m[0] for what, rule in NOT_IN_BASH_3_2.items() if (m := re.search(rule, text, re.M))
+    }
+    assert not found
+    assert not bare_arrays(text)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "declare -A map",
+        "local -n ref=$1",
+        "mapfile -t lines",
+        "echo ${name,,}",
+        "echo ${name^^}",
+        "make |& tee log",
+        "echo ${list[-1]}",
+        "printf '%(%s)T' -1",
+    ],
+)
+def test_the_rules_for_bash_3_2_find_what_they_name(line: str) -> None:
+    assert any(re.search(rule, line) for rule in NOT_IN_BASH_3_2.values())
+
+
+def test_the_rules_for_bash_3_2_find_a_bare_empty_array() -> None:
+    assert bare_arrays('a=()\nrun "${a[@]}"') == ["a"]
+    assert bare_arrays('a=()\nrun ${a[@]+"${a[@]}"}') == []
+    assert bare_arrays('a=(x)\nrun "${a[@]}"') == []
+
+
+@pytest.mark.parametrize("script", named([s for s in SCRIPTS if os.access(s, os.X_OK)]))
+def test_every_script_that_is_run_stops_at_its_first_error(script: Path) -> None:
+    text = script.read_text()
+    assert text.startswith("#!/usr/bin/env bash\n")
+    assert "\nset -Eeuo pipefail\n" in text
