@@ -185,13 +185,15 @@ function clearError() {
   if ($('message').dataset.kind === 'error') say('');
 }
 
+const cut = (word) => (word.length > 20 ? `${word.slice(0, 19)}…` : word);
+
 /** Names the words that the demo model does not know and offers some that it does. */
 function nameUnknown(typing = false) {
   clearTimeout(unknownTimer);
   if (!known || $('message').dataset.kind === 'error') return;
   const strange = unknown(field.value, known, typing === true);
   if (!strange.length) return say('');
-  const names = strange.slice(0, 3).map((word) => `“${word}”`).join(', ') + (strange.length > 3 ? ' and more' : '');
+  const names = strange.slice(0, 3).map((word) => `“${cut(word)}”`).join(', ') + (strange.length > 3 ? ' and more' : '');
   say(`The demo model does not know ${names}. Try `);
   $('message').append(...offers(strange[0], wordList).flatMap((word) => [wordButton(word, strange[0]), ' ']));
 }

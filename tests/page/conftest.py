@@ -1,0 +1,239 @@
+"""A real Chromium on the page of a real server.
+
+The server runs as its own process, as a user starts it, with the demo model. Everything that waits
+has a limit. A page that says anything on its console makes its test fail.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+START_S = 90
+FIRST_PICTURE = '#picture[data-frame]:not([data-frame="0"])'
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+DESKTOP = {"viewport": {"width": 1280, "height": 800}}
+FIRST_PROMPT = "three yellow stars on a night sky"
+COLOURS = {
+    "red": (216, 36, 40),
+    "orange": (245, 134, 22),
+    "yellow": (250, 214, 40),
+    "green": (46, 160, 62),
+    "blue": (38, 92, 220),
+    "purple": (128, 48, 186),
+    "pink": (250, 132, 182),
+    "white": (246, 246, 244),
+    "black": (22, 22, 26),
+    "grey": (134, 137, 142),
+    "brown": (124, 74, 38),
+}
+
+
+class LiveServer:
+    """`realtime_stream.py` on a port of its own; it can be killed and started again."""
+
+    def __init__(self, state_dir: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._log = state_dir / "server.log"
+        self._env = os.environ | {
+            "SERVER_PORT": str(self.port),
+            "INITIAL_PROMPT": FIRST_PROMPT,
+            "DEVICE": "cpu",
+            "STATE_DIR": str(state_dir),
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "realtime_stream.py", "--server-port", str(self.port)]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, cwd=ROOT, env=self._env, stdout=log, stderr=subprocess.STDOUT
+            )
+        deadline = time.monotonic() + START_S
+        while not self.healthy():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"the server did not start:\n{self._log.read_text()[-2000:]}")
+            time.sleep(0.1)
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> None:
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(timeout=10)
+            self._process = None
+
+    def healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/healthz", timeout=5) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    def ask(self, method: str, path: str, body: object = None) -> Any:
+        """The server's JSON answer to a request that does not come from the page."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def as_new(self) -> None:
+        """Back to the first words and the first motion."""
+        self.ask("POST", "/prompt", {"prompt": FIRST_PROMPT})
+        self.ask("PATCH", "/scene", {"motion": "walk", "speed": 0.15})
+
+
+class Desk:
+    """One test's browser windows on the server, and what their consoles said."""
+
+    def __init__(self, browser: Browser, server: LiveServer) -> None:
+        self.server = server
+        self.console: list[str] = []
+        self._browser = browser
+        self._contexts: list[Any] = []
+
+    def window(self, **options: Any) -> Page:
+        """An empty window; the options are a Playwright context's."""
+        context = self._browser.new_context(**(DESKTOP | options))
+        context.set_default_timeout(15_000)
+        self._contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda said: self.console.append(f"{said.type}: {said.text}"))
+        page.on("pageerror", lambda error: self.console.append(f"error: {error}"))
+        return page
+
+    def open(self, path: str = "/", **options: Any) -> Page:
+        """A window on the page, once the first picture is on it."""
+        page = self.window(**options)
+        page.goto(self.server.url + path)
+        page.wait_for_selector(FIRST_PICTURE)
+        return page
+
+    def forgive_network(self) -> None:
+        """The browser itself reports refused and failed requests; some tests cause them."""
+        self.console = [said for said in self.console if "Failed to load resource" not in said]
+
+    def close(self) -> None:
+        for context in self._contexts:
+            context.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+    if chromium is None and "CI" not in os.environ:
+        pytest.skip("no Chromium here (Debian: apt-get install chromium)")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium, args=QUIET)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    server = LiveServer(tmp_path_factory.mktemp("state"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.end()
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[LiveServer]:
+    """A server for one test, which may kill it."""
+    server = LiveServer(tmp_path)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.end()
+
+
+@pytest.fixture
+def server(shared_server: LiveServer) -> LiveServer:
+    shared_server.as_new()
+    return shared_server
+
+
+@pytest.fixture
+def desk(browser: Browser, server: LiveServer) -> Iterator[Desk]:
+    yield from _desk(browser, server)
+
+
+@pytest.fixture
+def own_desk(browser: Browser, own_server: LiveServer) -> Iterator[Desk]:
+    yield from _desk(browser, own_server)
+
+
+def _desk(browser: Browser, server: LiveServer) -> Iterator[Desk]:
+    desk = Desk(browser, server)
+    try:
+        yield desk
+    finally:
+        desk.close()
+    assert desk.console == []
+
+
+@pytest.fixture(scope="session")
+def pixels() -> Callable[[Locator], np.ndarray]:
+    """What the eye sees of an element: its pixels on the screen, less the rim: [H, W, 3]."""
+
+    def look(element: Locator) -> np.ndarray:
+        seen = Image.open(io.BytesIO(element.screenshot())).convert("RGB")
+        return np.asarray(seen).astype(int)[2:-2, 2:-2]
+
+    return look
+
+
+@pytest.fixture(scope="session")
+def colour_of() -> Callable[[np.ndarray], str]:
+    """The name of the colour that most of a picture's rim has: the colour of its ground."""
+
+    def name(picture: np.ndarray) -> str:
+        rim = max(2, picture.shape[0] // 16)
+        edges = [picture[:rim], picture[-rim:], picture[:, :rim], picture[:, -rim:]]
+        ground = np.median(np.concatenate([edge.reshape(-1, 3) for edge in edges]), axis=0)
+        return min(COLOURS, key=lambda colour: float(np.abs(ground - COLOURS[colour]).sum()))
+
+    return name
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Callable[..., None]:
+    """Waits until something holds; fails with what was there instead."""
+
+    def wait(what: Callable[[], object], wanted: object = True, limit_s: float = 8.0) -> None:
+        deadline = time.monotonic() + limit_s
+        while (found := what()) != wanted:
+            assert time.monotonic() < deadline, f"{found!r} after {limit_s} s, not {wanted!r}"
+            time.sleep(0.05)
+
+    return wait

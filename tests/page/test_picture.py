@@ -1,0 +1,185 @@
+"""The picture: it moves, follows the words, holds still, and comes back."""
+
+from __future__ import annotations
+
+import io
+import signal
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.page.conftest import FIRST_PICTURE
+
+pytestmark = pytest.mark.browser
+
+HIDE = """(hidden) => {
+    Object.defineProperty(document, 'hidden', {configurable: true, get: () => hidden});
+    document.dispatchEvent(new Event('visibilitychange'));
+}"""
+GROUNDS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white", "black", "brown")
+
+
+def frame(page):
+    return int(page.locator("#picture").get_attribute("data-frame"))
+
+
+def difference(one, other):
+    """The mean difference between two pictures, of 255."""
+    return float(np.abs(one - other).mean())
+
+
+def test_the_picture_moves(desk, pixels):
+    page = desk.open()
+    before = pixels(page.locator("#picture"))
+    time.sleep(1)
+    assert difference(before, pixels(page.locator("#picture"))) > 0.2
+
+
+def test_ten_prompts_are_ten_pictures_of_the_right_colours(desk, pixels, colour_of, eventually):
+    page = desk.open()
+    for colour in GROUNDS:
+        page.fill("#prompt", f"a {colour} background")
+        page.keyboard.press("Enter")
+        eventually(lambda: colour_of(pixels(page.locator("#picture"))), colour)
+
+
+def test_the_picture_is_painted_as_large_as_the_window_allows(desk):
+    for width, height in ((1280, 800), (1920, 1080), (390, 844)):
+        page = desk.open(viewport={"width": width, "height": height})
+        box = page.locator("#picture").bounding_box()
+        assert box["height"] == pytest.approx(box["width"], abs=1)
+        assert box["height"] >= 0.93 * min(width, height)
+
+
+def test_hold_holds_still_and_space_lets_go(desk, server, pixels, eventually):
+    page = desk.open()
+    page.click("#hold")
+    eventually(lambda: server.ask("GET", "/scene")["motion"], "hold")
+    time.sleep(0.5)
+    held = pixels(page.locator("#picture"))
+    time.sleep(0.7)
+    assert difference(held, pixels(page.locator("#picture"))) == 0
+    assert page.locator("#hold").get_attribute("aria-pressed") == "true"
+
+    page.mouse.click(5, 5)  # off every control
+    page.keyboard.press("Space")
+    eventually(lambda: server.ask("GET", "/scene")["motion"], "walk")
+    eventually(lambda: difference(held, pixels(page.locator("#picture"))) > 0.2)
+
+
+def test_space_in_the_prompt_is_a_space(desk, server):
+    page = desk.open()
+    page.fill("#prompt", "red")
+    page.keyboard.press("Space")
+    time.sleep(0.4)
+    assert page.input_value("#prompt") == "red "
+    assert server.ask("GET", "/scene")["motion"] == "walk"
+
+
+def test_the_slider_sets_the_speed_and_lets_go_of_hold(desk, server, eventually):
+    page = desk.open()
+    page.click("#hold")
+    page.focus("#speed")
+    page.keyboard.press("End")
+    eventually(lambda: server.ask("GET", "/scene")["speed"], 4.0)
+    eventually(lambda: server.ask("GET", "/scene")["motion"], "walk")
+    assert page.text_content("#speed-value") == "4.00"
+
+
+def test_the_stream_comes_back_by_itself_and_words_typed_meanwhile_are_sent(own_desk, eventually):
+    page, server = own_desk.open(), own_desk.server
+    server.end(signal.SIGKILL)
+    page.wait_for_selector("#notice:visible")
+    assert "The stream is lost" in page.text_content("#notice")
+    page.fill("#prompt", "a green background")
+    eventually(lambda: "does not answer" in page.text_content("#message"))
+
+    server.start()
+    page.wait_for_selector("#notice", state="hidden")
+    shown = frame(page)
+    eventually(lambda: frame(page) != shown)
+    eventually(lambda: server.ask("GET", "/status")["prompt"], "a green background")
+    assert page.text_content("#state-word") == "Streaming"
+    own_desk.forgive_network()
+
+
+def test_a_hidden_tab_takes_no_pictures_and_is_back_at_once(desk, server, eventually):
+    page = desk.open()
+    assert server.ask("GET", "/status")["viewers"] == 1
+    page.evaluate(HIDE, True)
+    eventually(lambda: server.ask("GET", "/status")["viewers"], 0)
+    hidden = frame(page)
+    time.sleep(0.5)
+    assert frame(page) == hidden
+    page.evaluate(HIDE, False)
+    eventually(lambda: frame(page) > hidden, limit_s=2)
+
+
+def test_a_tab_has_one_stream_and_reports_rising_frames(desk):
+    page = desk.window()
+    streams, reported = [], []
+    page.on("request", lambda it: streams.append(it.url) if "/stream" in it.url[-8:] else None)
+    page.on(
+        "request",
+        lambda it: reported.append(it.post_data_json["frame"]) if "/shown" in it.url else None,
+    )
+    page.goto(desk.server.url)
+    page.wait_for_timeout(2000)
+    assert len(streams) == 1
+    assert len(reported) > 3
+    assert reported == sorted(set(reported))
+
+
+def test_less_motion_means_two_pictures_a_second_until_asked(desk, eventually):
+    page = desk.window(reduced_motion="reduce")
+    streams = []
+    page.on("request", lambda it: streams.append(it.url) if "/stream" in it.url[-14:] else None)
+    page.goto(desk.server.url)
+    page.wait_for_selector("text=Your system asks for less motion")
+    page.wait_for_timeout(3000)
+    assert streams[0].endswith("/stream?fps=2")
+    assert float(page.text_content("#fps")) <= 2.5
+
+    page.click("text=Play at full rate")
+    eventually(lambda: streams[-1].endswith("/stream"))
+    eventually(lambda: float(page.text_content("#fps")) > 4)
+
+
+def test_the_saved_picture_is_the_one_that_is_shown(desk):
+    page = desk.open()
+    with page.expect_download() as saved:
+        page.click("text=Save picture")
+    assert saved.value.suggested_filename.startswith("three-yellow-stars-on-a-night-sky-")
+    assert saved.value.suggested_filename.endswith(".jpg")
+    picture = Image.open(io.BytesIO(saved.value.path().read_bytes()))
+    assert picture.format == "JPEG"
+    assert picture.width == page.evaluate("document.querySelector('#picture').width")
+
+
+def test_a_full_server_says_so_and_the_page_tries_again(desk, eventually):
+    page = desk.window()
+    full = {"status": "error", "error": "All 3 places are taken."}
+    page.route("**/stream", lambda it: it.fulfill(status=503, json=full), times=1)
+    page.goto(desk.server.url)
+    page.wait_for_selector("text=All 3 places are taken.")
+    page.wait_for_selector("#notice", state="hidden")
+    page.wait_for_selector(FIRST_PICTURE)
+    desk.forgive_network()
+
+
+def test_where_a_script_cannot_read_the_stream_the_plain_image_stands_in(desk, pixels, eventually):
+    page = desk.window()
+
+    def garble(route):
+        if route.request.resource_type == "image":
+            route.continue_()
+        else:
+            route.fulfill(body="no parts at all\n" * 5)
+
+    page.route("**/stream", garble)
+    page.goto(desk.server.url, wait_until="commit")
+    page.wait_for_selector("img.plain:visible")
+    eventually(lambda: pixels(page.locator("img.plain")).std() > 3)
+    assert page.locator("#picture").count() == 0

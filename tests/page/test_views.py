@@ -1,0 +1,129 @@
+"""The ways to use the page: narrow, by keys, on a projector, light or dark, without scripts."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+REACHABLE = """() => [...document.querySelectorAll('a[href], button, input, summary')]
+    .filter((it) => it.checkVisibility() && !it.closest('details:not([open]) > :not(summary)'))
+    .map((it) => it.id || it.textContent.trim())"""
+FOCUSED = """() => {
+    const it = document.activeElement;
+    return it === document.body ? null
+        : {name: it.id || it.textContent.trim(), outline: getComputedStyle(it).outlineStyle};
+}"""
+
+
+def test_without_scripts_the_picture_is_shown_and_the_form_changes_it(
+    desk, pixels, colour_of, eventually
+):
+    page = desk.window(java_script_enabled=False)
+    page.goto(desk.server.url, wait_until="commit")
+    picture = page.locator("img.plain")
+    picture.wait_for()
+    page.fill("#prompt", "a red background")
+    page.click("text=Set Prompt", no_wait_after=True)
+    page.wait_for_selector("h1")
+    eventually(lambda: page.text_content("#showing"), "a red background")
+    eventually(lambda: colour_of(pixels(picture)), "red")
+    assert not page.locator("#hold").is_visible()
+
+
+def test_without_scripts_an_example_is_a_button_of_its_own(desk, server, eventually):
+    page = desk.window(java_script_enabled=False)
+    page.goto(desk.server.url, wait_until="commit")
+    example = page.locator("#examples button").nth(1)
+    words = example.inner_text()
+    example.click(no_wait_after=True)
+    eventually(lambda: server.ask("GET", "/status")["prompt"], words)
+
+
+@pytest.mark.parametrize("width", [360, 390, 768, 1280])
+def test_nothing_sticks_out_sideways(desk, width):
+    page = desk.open(viewport={"width": width, "height": 800})
+    page.fill("#prompt", "supercalifragilistic" * 20)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#message button")
+    page.click("text=Behind the picture")
+    page.click("text=Words this small model knows")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    panel = page.locator(".panel")
+    assert panel.evaluate("(it) => it.scrollWidth <= it.clientWidth")
+
+
+def test_the_keyboard_reaches_every_control_and_shows_where_it_is(desk):
+    page = desk.open()
+    wanted = set(page.evaluate(REACHABLE))
+    reached = {}
+    for _ in range(2 * len(wanted)):
+        if at := page.evaluate(FOCUSED):
+            reached[at["name"]] = at["outline"]
+        page.keyboard.press("Tab")
+    assert set(reached) == wanted
+    assert set(reached.values()) == {"solid"}
+
+
+def test_every_control_has_a_name(desk):
+    page = desk.open()
+    for control in page.locator("button:visible, input:visible, a:visible, canvas").all():
+        named = control.evaluate(
+            "(it) => it.ariaLabel || it.textContent.trim() || it.labels?.[0]?.textContent.trim()"
+        )
+        assert named, control.evaluate("(it) => it.outerHTML")
+    assert page.get_attribute("#picture", "aria-label").startswith("Live picture: ")
+    assert page.get_attribute("#state", "role") == "status"
+
+
+def test_c_shows_the_picture_alone_and_escape_brings_the_page_back(desk):
+    page = desk.open()
+    page.keyboard.press("Escape")  # leaves the field
+    page.keyboard.press("c")
+    assert not page.locator(".panel").is_visible()
+    assert page.locator("#picture").bounding_box()["height"] == 800
+    assert page.evaluate("getComputedStyle(document.querySelector('#picture')).cursor") == "none"
+    page.keyboard.press("Escape")
+    assert page.locator(".panel").is_visible()
+    assert page.input_value("#prompt") != "c"
+
+
+def test_the_clean_address_starts_with_the_picture_alone(desk):
+    page = desk.open("/?clean")
+    assert not page.locator(".panel").is_visible()
+    assert not page.locator("#clean-hint").is_visible()
+
+
+def test_full_screen_fills_the_screen_with_the_picture(desk):
+    page = desk.open()
+    page.click("#fullscreen")
+    page.wait_for_selector("#stage:fullscreen")
+    page.keyboard.press("f")
+    page.wait_for_selector(":fullscreen", state="detached")
+
+
+def test_the_page_is_dark_or_light_as_the_system_is(desk):
+    brightness = "() => getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
+    assert max(desk.open(color_scheme="dark").evaluate(brightness)) < 60
+    assert min(desk.open(color_scheme="light").evaluate(brightness)) > 200
+
+
+def test_nothing_moves_on_the_page_while_it_streams_and_answers(desk):
+    page = desk.window()
+    page.add_init_script("""
+        window.shifts = 0;
+        const add = (list) => list.getEntries().forEach((it) => { shifts += it.value; });
+        new PerformanceObserver(add).observe({type: 'layout-shift', buffered: true});
+    """)
+    page.goto(desk.server.url)
+    page.fill("#prompt", "a red dragon")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#message button")
+    page.wait_for_timeout(1500)
+    assert page.evaluate("shifts") < 0.01
+
+
+def test_what_is_behind_the_picture_can_be_read(desk):
+    page = desk.open()
+    page.click("text=Behind the picture")
+    page.wait_for_selector("#facts dd:has-text('cpu')")

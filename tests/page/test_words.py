@@ -1,0 +1,177 @@
+"""The words: sent while they are typed, in order, and named where the model does not know them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.page.conftest import FIRST_PICTURE
+
+pytestmark = pytest.mark.browser
+
+KNOWN = ("two yelow stars", "A Crimson ROCKET, in space!", "5 butterflies")
+WATCH = """
+    window.keys = []; window.posts = []; window.delay_ms = 0;
+    addEventListener('input', () => keys.push(performance.now()), true);
+    const real = window.fetch;
+    let flying = 0;
+    window.fetch = async (path, options) => {
+        if (path !== '/prompt') return real(path, options);
+        const {prompt} = JSON.parse(options.body);
+        posts.push({at: performance.now(), prompt, flying: ++flying});
+        await new Promise((done) => setTimeout(done, delay_ms));
+        return real(path, options).finally(() => { flying -= 1; });
+    };
+"""
+
+
+@pytest.fixture
+def page(desk):
+    window = desk.window()
+    window.add_init_script(WATCH)
+    window.goto(desk.server.url)
+    window.wait_for_selector(FIRST_PICTURE)
+    window.fill("#prompt", "")
+    window.wait_for_timeout(200)
+    window.evaluate("() => { keys.length = 0; posts.length = 0; }")
+    return window
+
+
+def test_the_field_has_the_focus_at_start(desk):
+    page = desk.open()
+    assert page.evaluate("document.activeElement.id") == "prompt"
+
+
+def test_typing_sends_the_words_once_150_ms_after_the_last_key(page):
+    page.locator("#prompt").press_sequentially("green star", delay=20)
+    page.wait_for_timeout(900)
+    posts = page.evaluate("posts")
+    assert [post["prompt"] for post in posts] == ["green star"]
+    waited_ms = posts[0]["at"] - page.evaluate("keys.at(-1)")
+    assert 149 <= waited_ms < 400
+
+
+def test_enter_sends_at_once_and_once(page):
+    page.locator("#prompt").press_sequentially("red")
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(600)
+    posts = page.evaluate("posts")
+    assert [post["prompt"] for post in posts] == ["red"]
+    assert posts[0]["at"] - page.evaluate("keys.at(-1)") < 149
+
+
+def test_the_button_sends_what_the_field_holds(page, server, eventually):
+    page.fill("#prompt", "a blue moon")
+    page.click("text=Set Prompt")
+    eventually(lambda: server.ask("GET", "/status")["prompt"], "a blue moon")
+    assert page.text_content("#showing") == "a blue moon"
+
+
+def test_an_example_fills_the_field_and_is_sent(page, server, eventually):
+    example = page.locator("#examples button").nth(2)
+    words = example.inner_text()
+    example.click()
+    assert page.input_value("#prompt") == words
+    eventually(lambda: server.ask("GET", "/status")["prompt"], words)
+
+
+def test_posts_never_overlap_and_the_newest_words_win(page, server, eventually):
+    page.evaluate("delay_ms = 300")
+    for words in ("red", "green", "blue", "pink", "a white cloud"):
+        page.fill("#prompt", words)
+        page.keyboard.press("Enter")
+    eventually(lambda: server.ask("GET", "/status")["prompt"], "a white cloud")
+    posts = page.evaluate("posts")
+    assert [post["flying"] for post in posts] == [1] * len(posts)
+    assert len(posts) < 5
+
+
+def test_the_page_says_how_long_words_take_to_become_a_picture(page, eventually):
+    page.fill("#prompt", "a red heart")
+    page.keyboard.press("Enter")
+    eventually(lambda: page.text_content("#latency").endswith(" ms"))
+    assert 0 < int(page.text_content("#latency").split()[0]) < 3000
+    eventually(lambda: "95 % within" in page.text_content("#server"))
+
+
+def test_the_age_and_the_rate_of_the_picture_are_shown(page, eventually):
+    eventually(lambda: page.text_content("#age").endswith(" ms"))
+    assert int(page.text_content("#age").split()[0]) < 2000
+    eventually(lambda: float(page.text_content("#fps")) > 4)
+
+
+def test_words_of_others_are_shown_but_do_not_touch_the_field(page, server, eventually):
+    server.ask("POST", "/prompt", {"prompt": "a brown house"})
+    eventually(lambda: page.text_content("#showing"), "a brown house")
+    assert page.input_value("#prompt") == ""
+    assert page.title().startswith("a brown house")
+
+
+def test_a_refusal_is_said_by_the_field_until_the_next_key(page, desk, eventually):
+    refusal = {"status": "error", "error": "The prompt is not to my taste."}
+    page.route("**/prompt", lambda it: it.fulfill(status=400, json=refusal), times=1)
+    page.fill("#prompt", "red")
+    page.keyboard.press("Enter")
+    eventually(lambda: page.text_content("#message"), refusal["error"])
+    page.wait_for_timeout(1500)
+    assert page.text_content("#message") == refusal["error"]
+    page.locator("#prompt").press_sequentially(" star")
+    eventually(lambda: page.text_content("#message"), "")
+    desk.forgive_network()
+
+
+def test_a_page_that_was_locked_out_says_how_to_get_in(page, desk, eventually):
+    page.route("**/prompt", lambda it: it.fulfill(status=401, json={"error": "no"}), times=1)
+    page.fill("#prompt", "red")
+    page.keyboard.press("Enter")
+    eventually(lambda: "lost its access" in page.text_content("#message"))
+    desk.forgive_network()
+
+
+def test_too_many_posts_are_sent_again_when_the_server_says(page, server, desk, eventually):
+    slow = {"status": "error", "error": "Too fast."}
+    page.route(
+        "**/prompt",
+        lambda it: it.fulfill(status=429, headers={"Retry-After": "1"}, json=slow),
+        times=1,
+    )
+    page.fill("#prompt", "a pink fish")
+    page.keyboard.press("Enter")
+    eventually(lambda: page.text_content("#message"), "Too fast.")
+    eventually(lambda: server.ask("GET", "/status")["prompt"], "a pink fish")
+    desk.forgive_network()
+
+
+def test_the_page_says_that_the_demo_model_paints(page):
+    assert "tiny demo model" in page.text_content(".eyebrow")
+    page.click("text=Words this small model knows")
+    page.click("#known button[data-word='star']")
+    assert page.input_value("#prompt") == "star"
+    page.click("#known button[data-word='red']")
+    assert page.input_value("#prompt") == "star red"
+
+
+def test_an_unknown_word_is_named_and_a_known_one_takes_its_place(page, server, eventually):
+    page.fill("#prompt", "a red dragon on a blue background")
+    page.keyboard.press("Enter")
+    eventually(lambda: "“dragon”" in page.text_content("#message"))
+    offers = page.locator("#message button")
+    assert offers.count() == 3
+    offered = offers.first.inner_text()
+    offers.first.click()
+    assert page.input_value("#prompt") == f"a red {offered} on a blue background"
+    eventually(lambda: page.text_content("#message"), "")
+    eventually(lambda: server.ask("GET", "/status")["prompt"], page.input_value("#prompt"))
+
+
+@pytest.mark.parametrize("known", KNOWN)
+def test_known_and_slightly_misspelt_words_are_not_complained_about(page, known):
+    page.fill("#prompt", known)
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(300)
+    assert page.text_content("#message") == ""
+
+
+def test_a_word_that_is_still_being_typed_is_not_called_unknown(page):
+    page.locator("#prompt").press_sequentially("a butterf")
+    page.wait_for_timeout(400)
+    assert page.text_content("#message") == ""
