@@ -70,7 +70,8 @@ def check(open_engine: OpenEngine) -> int:
 def serve(settings: Settings, found: weights.Weights, open_engine: OpenEngine) -> int:
     """Build the pieces, start the generation thread, serve until a signal."""
     from turbostream.web.app import Stage, create_app, load_words
-    from turbostream.web.server import Server, until_signal
+    from turbostream.web.door import Door
+    from turbostream.web.server import until_signal
     from turbostream.web.viewers import Bell
 
     scene = Scene(
@@ -84,28 +85,17 @@ def serve(settings: Settings, found: weights.Weights, open_engine: OpenEngine) -
     )
     bell = Bell()
     channel.buffer.listen(bell.ring)
-    server = Server(create_app(stage, bell), settings.server_host, settings.server_port)
-    try:
-        host, port = server.start()
-    except OSError as error:
-        log.error(
-            "The server cannot listen on %s:%d (%s); stop what does, or give another SERVER_PORT.",
-            settings.server_host,
-            settings.server_port,
-            error.strerror,
-        )
-        return 2
-    producer.start()
-    log.info("[flask] running on %s:%d", host, port)
-    log.info("Open http://localhost:%d/ and type. Ctrl-C ends it.", port)
-
-    until_signal(lambda: producer.unusable is not None)
+    door = Door(create_app(stage, bell), settings, channel, producer.unhealthy)
+    if door.open():
+        producer.start()
+        until_signal(lambda: producer.unusable is not None or door.closed)
     stage.stopping = True
     bell.ring_here()
-    server.stop(timeout_s=1.0)
-    status = 0 if producer.unusable is None else 2
-    if status:
-        log.error("%s", producer.unusable)
+    door.close(timeout_s=1.0)
+    problem = producer.unusable or door.problem
+    status = 2 if problem else 0
+    if problem:
+        log.error("%s", problem)
     if not producer.stop(timeout_s=1.5):
         # The thread is inside torch (loading, say), which cannot be interrupted, and an orderly
         # exit would wait for it.

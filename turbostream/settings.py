@@ -124,6 +124,12 @@ class Settings:
         one_of("auto", "yes", "no"), "xformers' attention in place of PyTorch's", "auto"
     )
     max_viewers: int = row(whole(1, 100_000), "streams served at once; the next one gets 503", 320)
+    handover: str = row(
+        one_of("yes", "no"),
+        "take the port from the process that serves with the same STATE_DIR once a picture is "
+        "painted, and hand it on to the next; start_stream_server.sh's way",
+        "no",
+    )
     state_dir: Path = row(
         folder, "where this program keeps what must survive a restart", Path("~/.turbostream")
     )

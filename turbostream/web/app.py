@@ -30,7 +30,7 @@ from turbostream.stream.channel import Channel
 from turbostream.stream.meter import Meter
 from turbostream.stream.producer import Producer
 from turbostream.stream.scene import PATCHABLE, SceneError
-from turbostream.web import access, body, multipart
+from turbostream.web import access, body, guard, multipart
 from turbostream.web.viewers import Bell, Viewer, Viewers
 
 log = logging.getLogger(__name__)
@@ -92,6 +92,8 @@ def create_app(stage: Stage, bell: Bell) -> Flask:
     viewers = Viewers(stage.settings.max_viewers)
     parts_of = multipart.PartCache()
     channel, producer = stage.channel, stage.producer
+    state_dir = stage.settings.state_dir.expanduser()
+    guard.add_route(app, state_dir)
 
     @app.before_request
     def admit() -> None:
@@ -103,7 +105,7 @@ def create_app(stage: Stage, bell: Bell) -> Flask:
             raise Forbidden("Another site may not ask; open the page itself.")
 
     @app.after_request
-    def guard(response: Response) -> Response:
+    def add_headers(response: Response) -> Response:
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         response.headers.setdefault("Cache-Control", NO_STORE)
@@ -248,7 +250,7 @@ def create_app(stage: Stage, bell: Bell) -> Flask:
                 "frame": newest.number if newest else 0,
                 "viewers": len(viewers),
                 "settings": stage.settings.as_text(),
-                "guard": None,
+                "guard": guard.read(state_dir, time.time()),
                 **stage.meter.as_dict(time.monotonic()),
             }
         )

@@ -58,20 +58,39 @@ class Server:
     """Serves `app` until `stop`."""
 
     def __init__(self, app: Flask, host: str, port: int) -> None:
-        self._server = WSGIServer(
-            (host, port),
-            app,
+        self._app = app
+        self._server = self._listening((host, port))
+
+    def _listening(self, listener: Any) -> WSGIServer:
+        """A server on an address, or on a socket that listens already."""
+        return WSGIServer(
+            listener,
+            self._app,
             handler_class=StreamHandler,
             log=None,
             error_log=logging.getLogger("turbostream.web.wsgi"),
-            backlog=512,
+            backlog=512 if isinstance(listener, tuple) else None,
         )
 
     def start(self) -> tuple[str, int]:
         """Listen; the address that was taken. Raises OSError if it cannot be had."""
         self._server.start()
+        return self.address
+
+    @property
+    def address(self) -> tuple[str, int]:
         host, port = self._server.socket.getsockname()[:2]
         return str(host), int(port)
+
+    def fileno(self) -> int:
+        """The listening socket's descriptor; to be handed over, not to be closed."""
+        return int(self._server.socket.fileno())
+
+    def move(self, listener: Any) -> None:
+        """Accept on `listener`, which another process handed over, and no longer on our own."""
+        left, self._server = self._server, self._listening(listener)
+        self._server.start()
+        left.close()
 
     def stop(self, timeout_s: float) -> None:
         """Close the listener at once and the connections after `timeout_s`."""

@@ -1,0 +1,59 @@
+"""The guard's file as /status shows it, and the wish for more time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from turbostream.web import guard
+
+
+@pytest.fixture
+def client(tmp_path: Path):
+    app = Flask(__name__)
+    guard.add_route(app, tmp_path)
+    return app.test_client()
+
+
+def written(folder: Path, **values: object) -> None:
+    (folder / "guard.json").write_text(json.dumps(values))
+
+
+def test_without_a_guard_status_shows_none(tmp_path: Path) -> None:
+    assert guard.read(tmp_path, 100.0) is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{", '{"ends_at": "soon", "written_at": 1}'])
+def test_a_file_that_is_no_guard_shows_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "guard.json").write_text(text)
+    assert guard.read(tmp_path, 100.0) is None
+
+
+def test_a_guard_that_writes_is_shown_as_it_is(tmp_path: Path) -> None:
+    written(tmp_path, ends_at=500, written_at=95, message="until 12:00", armed=True)
+    found = guard.read(tmp_path, 100.0)
+    assert found == {"ends_at": 500.0, "written_at": 95, "message": "until 12:00", "armed": True}
+
+
+def test_a_silent_guard_is_not_called_armed(tmp_path: Path) -> None:
+    written(tmp_path, ends_at=5000, written_at=100, message="until 12:00", armed=True)
+    found = guard.read(tmp_path, 100.0 + guard.SILENT_S + 1)
+    assert found is not None
+    assert not found["armed"]
+    assert "nothing ends this rental" in found["message"]
+
+
+def test_extending_leaves_one_wish_for_the_guard(tmp_path: Path, client, monkeypatch) -> None:
+    monkeypatch.setattr(guard.time, "time", lambda: 100.0)
+    written(tmp_path, ends_at=500, written_at=99, message="", armed=True)
+    assert client.post("/guard/extend").json == {"status": "ok", "minutes": 60}
+    assert client.post("/guard/extend").status_code == 200
+    assert (tmp_path / "guard.extend").read_text() == "60\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["guard.extend", "guard.json"]
+
+
+def test_extending_without_a_guard_is_refused(client) -> None:
+    assert client.post("/guard/extend").status_code == 409

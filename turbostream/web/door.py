@@ -1,0 +1,131 @@
+"""When and where this process is reachable: at once, or after the one before it has given way.
+
+With HANDOVER=yes and somebody serving from the same STATE_DIR, this process stands by on a free
+port of this machine, paints its first picture there, and only then takes the public port. Two
+small files tell the start script: `standby` and `serving`, each "PID PORT FOLDER".
+
+The gevent thread only.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import gevent
+from flask import Flask
+
+from turbostream.settings import Settings
+from turbostream.stream.channel import Channel
+from turbostream.stream.scene import PATCHABLE, SceneError
+from turbostream.web import handover
+from turbostream.web.server import Server
+
+log = logging.getLogger(__name__)
+
+
+class Door:
+    """The server's address over its whole life; `closed` turns true when it was handed on."""
+
+    def __init__(
+        self,
+        app: Flask,
+        settings: Settings,
+        channel: Channel,
+        unhealthy: Callable[[], str | None],
+    ) -> None:
+        self.problem: str | None = None  # why the port cannot be had, in one sentence
+        self._app, self._settings, self._channel = app, settings, channel
+        self._unhealthy = unhealthy
+        self._folder = settings.state_dir.expanduser()
+        self._hands_over = settings.handover == "yes"
+        self._offer: handover.Offer | None = None
+        self._waiting: Any = None
+        self._server: Server | None = None
+
+    @property
+    def closed(self) -> bool:
+        """True when there is nothing left to serve: handed over, or the port cannot be had."""
+        return self.problem is not None or (self._offer is not None and self._offer.given)
+
+    def open(self) -> bool:
+        """Be reachable, publicly or standing by; False, with `problem` set, if that fails."""
+        if self._hands_over:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            if handover.somebody_serves(self._folder):
+                self._server = Server(self._app, "127.0.0.1", 0)
+                host, port = self._server.start()
+                self._tell("standby", port)
+                log.info("[flask] standing by on %s:%d until a picture is painted.", host, port)
+                self._waiting = gevent.spawn(self._take_when_healthy)
+                self._waiting.link_exception(self._note_failure)
+                return True
+        return self._open_publicly()
+
+    def close(self, timeout_s: float) -> None:
+        """End the connections within `timeout_s`."""
+        if self._waiting is not None:
+            self._waiting.kill()
+        if self._offer is not None:
+            self._offer.close()
+        if self._server is not None:
+            self._server.stop(timeout_s)
+
+    def _open_publicly(self) -> bool:
+        settings = self._settings
+        server = Server(self._app, settings.server_host, settings.server_port)
+        try:
+            server.start()
+        except OSError as error:
+            self.problem = (
+                f"The server cannot listen on {settings.server_host}:{settings.server_port} "
+                f"({error.strerror}); stop what does, or give another SERVER_PORT."
+            )
+            return False
+        if self._server is not None:
+            self._server.stop(0)
+        self._server = server
+        self._announce()
+        return True
+
+    def _take_when_healthy(self) -> None:
+        while self._unhealthy() is not None:
+            gevent.sleep(0.1)
+        if not handover.take(self._folder, self._serve_taken):
+            log.info("[flask] the process before this one is gone; taking its port.")
+            self._open_publicly()
+
+    def _note_failure(self, greenlet: Any) -> None:
+        self.problem = f"The port could not be taken over ({greenlet.exception})."
+
+    def _serve_taken(self, listener: Any, scene: Mapping[str, Any]) -> None:
+        try:
+            self._channel.change({name: scene[name] for name in PATCHABLE if name in scene})
+        except SceneError as error:
+            log.info("[flask] the words of the process before were not taken over: %s", error)
+        assert self._server is not None
+        self._server.move(listener)
+        self._announce()
+
+    def _announce(self) -> None:
+        assert self._server is not None
+        host, port = self._server.address
+        log.info("[flask] running on %s:%d", host, port)
+        log.info("Open http://localhost:%d/ and type. Ctrl-C ends it.", port)
+        if self._hands_over:
+            self._offer = handover.Offer(self._folder, self._server.fileno, self._words)
+            self._tell("serving", port)
+
+    def _words(self) -> Mapping[str, Any]:
+        scene = self._channel.scene.as_dict()
+        if scene["prompt"] == self._settings.initial_prompt:
+            del scene["prompt"]  # nobody typed it: the new process starts with its own
+        return scene
+
+    def _tell(self, name: str, port: int) -> None:
+        temporary = self._folder / f".{name}.{os.getpid()}"
+        temporary.write_text(f"{os.getpid()} {port} {Path.cwd()}\n", encoding="utf-8")
+        temporary.replace(self._folder / name)

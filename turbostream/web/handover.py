@@ -1,0 +1,130 @@
+"""The public port, handed from the process that serves to the one that replaces it.
+
+The listening socket itself travels (SCM_RIGHTS over a unix socket in STATE_DIR), so nobody who
+connects meanwhile is refused. The giver goes on serving until the taker has said that it accepts;
+a taker that dies half-way changes nothing. The words of the scene travel along.
+
+The gevent thread only. Knows nothing of scenes beyond "a JSON object", nor of who may watch.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import gevent
+from gevent import socket as gsocket
+from gevent.server import StreamServer
+
+log = logging.getLogger(__name__)
+
+NAME = "handover.sock"
+ANSWER_S = 10.0
+MOST_BYTES = 64 * 1024
+TAKEN = b"taken"
+
+
+@contextmanager
+def _short_path(folder: Path) -> Iterator[str]:
+    """The folder under a name short enough for a unix socket (108 bytes with the file's)."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        short = f"/proc/self/fd/{descriptor}"
+        yield short if os.path.isdir(short) else str(folder)
+    finally:
+        os.close(descriptor)
+
+
+def _connect(folder: Path) -> Any:
+    """A connection to the process that serves from `folder`; OSError where there is none."""
+    connection = gsocket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(ANSWER_S)
+    try:
+        with _short_path(folder) as short:
+            connection.connect(f"{short}/{NAME}")
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+def somebody_serves(folder: Path) -> bool:
+    """True if a process that shares this STATE_DIR holds the port and would hand it over."""
+    try:
+        _connect(folder).close()
+    except OSError:
+        return False
+    return True
+
+
+def take(folder: Path, serve: Callable[[Any, Mapping[str, Any]], None]) -> bool:
+    """Take the port; `serve(listener, scene)` must accept on it before it returns.
+
+    False if there is nobody to take it from. The giver ends its streams once this returns.
+    """
+    try:
+        connection = _connect(folder)
+    except OSError:
+        return False
+    with connection:
+        connection.sendall(b"take")
+        try:
+            message, descriptors, _, _ = socket.recv_fds(connection, MOST_BYTES, 1)
+        except OSError:
+            return False
+        if not descriptors:
+            return False
+        listener = gsocket.socket(fileno=descriptors[0])
+        serve(listener, json.loads(message or b"{}"))
+        # A giver that died just now no longer listens for the word; the port is ours all the same.
+        try:
+            connection.sendall(TAKEN)
+        except OSError:
+            log.info("[flask] the process before this one is gone.")
+    return True
+
+
+class Offer:
+    """Waits for a taker: answers with the listening socket, then says that it was `given`."""
+
+    def __init__(
+        self, folder: Path, listener: Callable[[], int], scene: Callable[[], Mapping[str, Any]]
+    ) -> None:
+        self.given = False
+        self._listener = listener
+        self._scene = scene
+        offered = gsocket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        own = f"{NAME}.{os.getpid()}"
+        with _short_path(folder) as short:
+            offered.bind(f"{short}/{own}")
+            os.chmod(f"{short}/{own}", 0o600)
+            offered.listen(4)
+            os.replace(f"{short}/{own}", f"{short}/{NAME}")  # over a dead process's, at once
+        self._server = StreamServer(offered, self._answer)
+        self._server.start()
+
+    def _answer(self, connection: Any, _address: object) -> None:
+        connection.settimeout(ANSWER_S)
+        try:
+            if connection.recv(16) != b"take":
+                return  # somebody only asked whether we serve
+            scene = json.dumps(dict(self._scene())).encode()[:MOST_BYTES]
+            socket.send_fds(connection, [scene], [self._listener()])
+            self.given = connection.recv(16) == TAKEN
+        except OSError as error:
+            log.info("[flask] a handover was broken off (%s); serving on.", error)
+        finally:
+            connection.close()
+        if self.given:
+            log.info("[flask] the port was handed over; this process ends.")
+
+    def close(self) -> None:
+        """The socket's file stays: the next process puts its own in its place."""
+        self._server.stop(timeout=0)
+        gevent.sleep(0)
