@@ -333,7 +333,7 @@ function showFigures() {
   setText($('age'), held ? 'held' : time(shown?.frame ? clock.since(shown.timestamp) : null));
   setText($('latency'), time(plain ? status?.prompt_to_picture_ms?.p50 : latency.last_ms));
   const { p50, p95 } = status?.prompt_to_picture_ms ?? {};
-  setText($('server'), p50 == null ? '' : `Server alone: half within ${time(p50)}, 95 % within ${time(p95)}.`);
+  setText($('server'), p50 == null ? '' : `Words to picture, server alone: p50 ${time(p50)}, p95 ${time(p95)}`);
   if (trouble) showTrouble();
 }
 
