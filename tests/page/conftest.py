@@ -53,6 +53,22 @@ COLOURS = {
     "brown": (124, 74, 38),
 }
 
+# Bjorn Ottosson's OKLab, https://bottosson.github.io/posts/oklab/
+TO_LMS = np.array(
+    [
+        [0.4122214708, 0.2119034982, 0.0883024619],
+        [0.5363325363, 0.6806995451, 0.2817188376],
+        [0.0514459929, 0.1073969566, 0.6299787005],
+    ]
+)
+TO_LAB = np.array(
+    [
+        [0.2104542553, 1.9779984951, 0.0259040371],
+        [0.7936177850, -2.4285922050, 0.7827717662],
+        [-0.0040720468, 0.4505937099, -0.8086757660],
+    ]
+)
+
 
 class LiveServer:
     """`realtime_stream.py` on a port of its own; it can be killed and started again."""
@@ -216,15 +232,20 @@ def pixels() -> Callable[[Locator], np.ndarray]:
 
 @pytest.fixture(scope="session")
 def colour_of() -> Callable[[np.ndarray], str]:
-    """The name of the colour that most of a picture's rim has: the colour of its ground."""
+    """The name of the colour that most of a picture has: the colour of its ground."""
 
     def name(picture: np.ndarray) -> str:
-        rim = max(2, picture.shape[0] // 16)
-        edges = [picture[:rim], picture[-rim:], picture[:, :rim], picture[:, -rim:]]
-        ground = np.median(np.concatenate([edge.reshape(-1, 3) for edge in edges]), axis=0)
-        return min(COLOURS, key=lambda colour: float(np.abs(ground - COLOURS[colour]).sum()))
+        ground = seen(np.median(picture.reshape(-1, 3), axis=0))
+        return min(COLOURS, key=lambda it: float(np.linalg.norm(ground - seen(COLOURS[it]))))
 
     return name
+
+
+def seen(rgb: Any) -> np.ndarray:
+    """sRGB of 255 as OKLab, where distance is what the eye sees; lightness counts for less."""
+    share = np.asarray(rgb) / 255
+    linear = np.where(share > 0.04045, ((share + 0.055) / 1.055) ** 2.4, share / 12.92)
+    return np.cbrt(linear @ TO_LMS) @ TO_LAB * (0.7, 1, 1)
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,7 @@ def test_the_picture_moves(desk, pixels):
 def test_ten_prompts_are_ten_pictures_of_the_right_colours(desk, pixels, colour_of, eventually):
     page = desk.open()
     for colour in GROUNDS:
-        page.fill("#prompt", f"a {colour} background")
+        page.fill("#prompt", f"a circle on a {colour} background")
         page.keyboard.press("Enter")
         eventually(lambda: colour_of(pixels(page.locator("#picture"))), colour)
 
@@ -93,14 +93,14 @@ def test_the_stream_comes_back_by_itself_and_words_typed_meanwhile_are_sent(own_
     server.end(signal.SIGKILL)
     page.wait_for_selector("#notice:visible")
     assert "The stream is lost" in page.text_content("#notice")
-    page.fill("#prompt", "a green background")
+    page.fill("#prompt", "a circle on a green background")
     eventually(lambda: "does not answer" in page.text_content("#message"))
 
     server.start()
     page.wait_for_selector("#notice", state="hidden")
     shown = frame(page)
     eventually(lambda: frame(page) != shown)
-    eventually(lambda: server.ask("GET", "/status")["prompt"], "a green background")
+    eventually(lambda: server.ask("GET", "/status")["prompt"], "a circle on a green background")
     eventually(lambda: page.text_content("#state-word"), "Streaming")
     own_desk.forgive_network()
 

@@ -23,10 +23,10 @@ def test_without_scripts_the_picture_is_shown_and_the_form_changes_it(
     page.goto(desk.server.url, wait_until="commit")
     picture = page.locator("img.plain")
     picture.wait_for()
-    page.fill("#prompt", "a red background")
+    page.fill("#prompt", "a circle on a red background")
     page.click("text=Set Prompt", no_wait_after=True)
     page.wait_for_selector("h1")
-    eventually(lambda: page.text_content("#showing"), "a red background")
+    eventually(lambda: page.text_content("#showing"), "a circle on a red background")
     eventually(lambda: colour_of(pixels(picture)), "red")
     assert not page.locator("#hold").is_visible()
 
@@ -73,7 +73,7 @@ def test_every_control_has_a_name(desk):
         )
         assert named, control.evaluate("(it) => it.outerHTML")
     assert page.get_attribute("#picture", "aria-label").startswith("Live picture: ")
-    assert page.get_attribute("#state", "role") == "status"
+    assert page.get_attribute("#state-word", "role") == "status"
 
 
 def test_c_shows_the_picture_alone_and_escape_brings_the_page_back(desk):
@@ -121,6 +121,22 @@ def test_nothing_moves_on_the_page_while_it_streams_and_answers(desk):
     page.wait_for_selector("#message button")
     page.wait_for_timeout(1500)
     assert page.evaluate("shifts") < 0.01
+
+
+def test_the_page_says_what_the_server_does(desk, server, eventually):
+    page = desk.open()
+    said = server.ask("GET", "/status")
+    page.route("**/status", lambda it: it.fulfill(json=said))
+    for state in ("starting", "loading", "compiling", "streaming", "resting"):
+        said["state"] = state
+        eventually(lambda: page.inner_text("#state-word"), state.capitalize())
+    said |= {"state": "downloading", "download": {"bytes": 1.26e9, "total": 5.1e9}}
+    eventually(lambda: page.inner_text("#state-amount"), "1.3 of 5.1 GB")
+    said |= {"state": "failed", "message": "The engine failed; it is being rebuilt."}
+    eventually(lambda: page.inner_text("#notice-text"), said["message"])
+    said |= {"state": "streaming", "guard": {"ends_at": said["now"] + 720, "message": ""}}
+    eventually(lambda: page.inner_text("#guard"), "This machine is given back in 12 minutes.")
+    assert not page.locator("#notice").is_visible()
 
 
 def test_what_is_behind_the_picture_can_be_read(desk):

@@ -306,12 +306,10 @@ function currentState() {
 
 function showState() {
   const state = currentState();
-  let word = STATES[state] ?? state;
-  if (trouble?.status === 401) word = 'No access';
-  if (state === 'downloading' && status.download) word = `Downloading ${amount(status.download)}`;
   $('state').dataset.state = state;
   $('state').title = status?.message ?? '';
-  setText($('state-word'), word);
+  setText($('state-word'), trouble?.status === 401 ? 'No access' : STATES[state] ?? state);
+  setText($('state-amount'), state === 'downloading' && status.download ? amount(status.download) : '');
   if (trouble) return;
   const failed = state === 'failed';
   $('notice').hidden = !failed;
