@@ -105,9 +105,9 @@ setup_progress() { # one line about what pip is doing, out of its log
          else printf "working" }' "$1" 2>/dev/null || true
 }
 
-setup_tick() { # log: every second on a terminal, every 20 s elsewhere, until it is ended
+setup_tick() { # log: every second on a terminal, every 20 s elsewhere
   local log=$1 seconds=0
-  while sleep 1; do
+  while sleep 1 && kill -0 "$$" 2>/dev/null; do # not longer than the script itself
     seconds=$((seconds + 1))
     if [[ -t 2 ]]; then
       printf '\r\033[K[setup]   %d s, %s' "$seconds" "$(tail -n 400 "$log" | setup_progress -)" >&2
@@ -126,8 +126,8 @@ setup_stop_ticker() {
 }
 
 setup_quietly() { # command...; its words go to the log, and are shown when it fails
-  local log=$venv/.setup/log status=0
-  local temporary=$venv/.setup/tmp # on the disk that was measured, and swept whatever happens
+  local log=$venv.lock/log status=0
+  local temporary=$venv.lock/tmp # on the disk that was measured, and swept whatever happens
   mkdir -p "$temporary"
   if [[ -n $want_verbose ]]; then
     TMPDIR=$temporary "$@" >&2
@@ -186,7 +186,7 @@ setup_leave() {
     kill "$worker" 2>/dev/null || true
     wait "$worker" 2>/dev/null || true
   fi
-  [[ -z $holds_lock ]] || rm -rf "$venv/.setup/tmp" "$venv.lock"
+  [[ -z $holds_lock ]] || rm -rf "$venv.lock"
 }
 
 # --- the system's packages ----------------------------------------------------------------------
@@ -466,7 +466,7 @@ setup_venv() { # an environment that works, made anew where it is half made or o
   fi
   [[ ! -e $venv/.setup/torn ]] || setup_say 'the last run was interrupted while it unpacked: making the environment anew.'
   setup_say "making $venv with Python $(setup_python_version "$python") ($python)"
-  "$python" -m venv --clear "$venv" || setup_die "$python could not make $venv; what it said stands above."
+  setup_quietly "$python" -m venv --clear "$venv" || setup_die "$python could not make $venv; what it said stands above."
   mkdir -p "$venv/.setup"
   touch "$venv/.setup/torn"
   setup_quietly "$venv/bin/python" -m pip install --disable-pip-version-check --upgrade 'pip>=25.1' ||
@@ -484,7 +484,7 @@ setup_pip() { # step, what it is, pip's arguments...
   touch "$venv/.setup/torn"
   if ! setup_quietly "$venv/bin/python" -m pip install --disable-pip-version-check --no-input \
     --progress-bar "$([[ -n $want_verbose ]] && echo on || echo raw)" "$@"; then
-    grep -q '^Installing collected packages' "$venv/.setup/log" 2>/dev/null || rm -f "$venv/.setup/torn"
+    grep -q '^Installing collected packages' "$venv.lock/log" 2>/dev/null || rm -f "$venv/.setup/torn"
     setup_die "$step could not be installed; pip's words stand above. Run ./setup.sh again when the cause is gone: it goes on from here."
   fi
   rm -f "$venv/.setup/torn"

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import compileall
+import venv
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +25,25 @@ def index_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def environment_template(index_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with nothing but pip in it."""
+    folder = tmp_path_factory.mktemp("template") / "venv"
+    venv.create(folder, symlinks=True)
+    [packages] = folder.glob("lib/python*/site-packages")
+    [wheel] = (index_folder / "simple/pip").glob("*.whl")
+    with zipfile.ZipFile(wheel) as pip:
+        pip.extractall(packages)
+    compileall.compile_dir(packages, quiet=2)
+    return folder
+
+
+@pytest.fixture
+def quick_machine(machine: Machine, environment_template: Path) -> Machine:
+    machine.hurry(environment_template)
+    return machine
+
+
 @pytest.fixture
 def index(index_folder: Path) -> Iterator[str]:
     """The address of an index with small stand-ins for every pinned package."""
@@ -31,7 +53,7 @@ def index(index_folder: Path) -> Iterator[str]:
 
 @pytest.fixture
 def program(machine: Machine, index: str) -> Machine:
-    """A machine with the program's root files, reaches an index like PyPI, not PyTorch's."""
+    """A machine with the program's root files, that reaches an index like PyPI, not PyTorch's."""
     machine.copy("requirements.txt")
     (machine.home / "requirements-dev.txt").write_text("pytest==9.2.0\n")
     (machine.home / "realtime_stream.py").write_text(
@@ -39,3 +61,9 @@ def program(machine: Machine, index: str) -> Machine:
     )
     machine.environment["PIP_INDEX_URL"] = f"{index}/simple/"
     return machine
+
+
+@pytest.fixture
+def quick_program(program: Machine, environment_template: Path) -> Machine:
+    program.hurry(environment_template)
+    return program

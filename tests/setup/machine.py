@@ -78,6 +78,16 @@ class Machine:
     def fake_card(self, driver: str, capability: str) -> None:
         self.fake("nvidia-smi", f"echo '{driver}, {capability}'")
 
+    def hurry(self, template: Path) -> None:
+        """Copy the template where `python -m venv --clear FOLDER` is asked for: 5 s less a test."""
+        copy = f'rm -rf "$4"; exec cp -a {template} "$4"'
+        self.fake(
+            "quick-python",
+            f'if [ "$1 $2" = "-m venv" ]; then {copy}; fi',
+            f'exec {sys.executable} "$@"',
+        )
+        self.environment["PYTHON"] = str(self.fakes / "quick-python")
+
     def start(self, *options: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             ["bash", str(self.home / "setup.sh"), *options],

@@ -126,50 +126,63 @@ def test_plain_pip_takes_over_where_pytorchs_index_does_not_answer(program: Mach
     assert painted(program) == 2
 
 
-def test_the_processors_build_comes_from_pytorchs_index(program: Machine, index: str) -> None:
-    program.environment["TORCH_INDEX"] = index
-    said = program.setup().stderr
+def test_the_processors_build_comes_from_pytorchs_index(quick_program: Machine, index: str) -> None:
+    quick_program.environment["TORCH_INDEX"] = index
+    said = quick_program.setup().stderr
     assert "GB to fetch" not in said
-    assert program.version_of("torch") == f"{TORCH}+cpu"
+    assert quick_program.version_of("torch") == f"{TORCH}+cpu"
 
 
 def test_an_older_driver_gets_the_newest_cuda_12_build_there_is(
-    program: Machine, index: str
+    quick_program: Machine, index: str
 ) -> None:
-    program.environment["TORCH_INDEX"] = index  # has cu126 only
-    program.fake_card("550.54.15", "8.9")
-    program.setup()
-    assert program.version_of("torch") == f"{TORCH}+cu126"
+    quick_program.environment["TORCH_INDEX"] = index  # has cu126 only
+    quick_program.fake_card("550.54.15", "8.9")
+    quick_program.setup()
+    assert quick_program.version_of("torch") == f"{TORCH}+cu126"
 
 
-def test_what_a_killed_run_left_behind_is_mended(program: Machine) -> None:
-    (program.home / ".venv/.setup").mkdir(parents=True)
-    (program.home / ".venv/.setup/torn").touch()
-    (program.home / ".venv/bin").mkdir()
+def test_what_a_killed_run_left_behind_is_mended(quick_program: Machine) -> None:
+    (quick_program.home / ".venv/.setup").mkdir(parents=True)
+    (quick_program.home / ".venv/.setup/torn").touch()
+    (quick_program.home / ".venv/bin").mkdir()
     gone = subprocess.Popen(["true"])
     gone.wait()
-    (program.home / ".venv.lock").mkdir()
-    (program.home / ".venv.lock/pids").write_text(f"{gone.pid}\n")
-    program.setup()
-    assert painted(program) == 1
-    assert not (program.home / ".venv.lock").exists()
+    (quick_program.home / ".venv.lock").mkdir()
+    (quick_program.home / ".venv.lock/pids").write_text(f"{gone.pid}\n")
+    quick_program.setup()
+    assert painted(quick_program) == 1
+    assert not (quick_program.home / ".venv.lock").exists()
 
 
-def test_a_run_that_is_ended_takes_its_pip_with_it(machine: Machine) -> None:
-    machine.copy("requirements.txt")
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_run_that_is_ended_leaves_no_process_for_long(
+    quick_machine: Machine, end: signal.Signals
+) -> None:
+    quick_machine.copy("requirements.txt")
+    quick_machine.environment["PIP_RETRIES"] = "0"
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, never answers
-        machine.environment["PIP_INDEX_URL"] = f"http://127.0.0.1:{silent.getsockname()[1]}/simple/"
-        process = machine.start()
+        quick_machine.environment["PIP_INDEX_URL"] = (
+            f"http://127.0.0.1:{silent.getsockname()[1]}/simple/"
+        )
+        process = quick_machine.start()
         silent.settimeout(60)
         connection, _ = silent.accept()
         with connection:
             children = psutil.Process(process.pid).children(recursive=True)
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(end)
+            if end == signal.SIGKILL:  # which it cannot pass on: its pip is answered, and fails
+                process.wait(10)
+                lock = (quick_machine.home / ".venv.lock/pids").read_text().split()
+                assert {child.pid for child in children} & set(map(int, lock))
+                silent.close()
+                connection.close()
             process.communicate(timeout=10)
-    assert process.returncode == 143
-    assert not (machine.home / ".venv.lock").exists()
-    _, alive = psutil.wait_procs(children, timeout=5)
+    _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
+    if end != signal.SIGKILL:
+        assert process.returncode == 128 + end
+        assert not (quick_machine.home / ".venv.lock").exists()
 
 
 def test_a_second_run_waits_for_the_first(machine: Machine) -> None:
