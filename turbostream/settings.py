@@ -125,9 +125,9 @@ class Settings:
     )
     max_viewers: int = row(whole(1, 100_000), "streams served at once; the next one gets 503", 320)
     handover: str = row(
-        one_of("yes", "no"),
-        "take the port from the process that serves with the same STATE_DIR once a picture is "
-        "painted, and hand it on to the next; start_stream_server.sh's way",
+        one_of("no", "take", "offer"),
+        "take: take the port from the process that serves with the same STATE_DIR, once a picture "
+        "is painted; take, offer: hand it on to the next that asks. start_stream_server.sh's way",
         "no",
     )
     state_dir: Path = row(

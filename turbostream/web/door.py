@@ -1,6 +1,6 @@
 """When and where this process is reachable: at once, or after the one before it has given way.
 
-With HANDOVER=yes and somebody serving from the same STATE_DIR, this process stands by on a free
+With HANDOVER=take and somebody serving from the same STATE_DIR, this process stands by on a free
 port of this machine, paints its first picture there, and only then takes the public port. Two
 small files tell the start script: `standby` and `serving`, each "PID PORT FOLDER".
 
@@ -41,7 +41,7 @@ class Door:
         self._app, self._settings, self._channel = app, settings, channel
         self._unhealthy = unhealthy
         self._folder = settings.state_dir.expanduser()
-        self._hands_over = settings.handover == "yes"
+        self._hands_over = settings.handover != "no"
         self._offer: handover.Offer | None = None
         self._waiting: Any = None
         self._server: Server | None = None
@@ -55,7 +55,8 @@ class Door:
         """Be reachable, publicly or standing by; False, with `problem` set, if that fails."""
         if self._hands_over:
             self._folder.mkdir(parents=True, exist_ok=True)
-            if handover.somebody_serves(self._folder):
+            takes = self._settings.handover == "take"
+            if takes and handover.somebody_serves(self._folder):
                 self._server = Server(self._app, "127.0.0.1", 0)
                 host, port = self._server.start()
                 self._tell("standby", port)

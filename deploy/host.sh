@@ -1,0 +1,417 @@
+#!/usr/bin/env bash
+# host.sh - what start_stream_server.sh does on the instance: install, start, switch, stop.
+#
+# Usage: bash deploy/host.sh COMMAND FOLDER [arguments]
+#
+#   probe FOLDER                 what this machine has, one "name value" a line; makes FOLDER
+#   start FOLDER RELEASE [--replace] [--no-guard] [NAME=VALUE...]
+#                                start a release; it takes over once it has painted a picture
+#   rollback FOLDER              start the release before the one that serves
+#   status FOLDER                what runs
+#   stop FOLDER                  end the server
+#   logs FOLDER                  follow the serving release's log
+#
+# FOLDER (/workspace) holds releases/, envs/, state/ (STATE_DIR), run/ (locks and process numbers),
+# and the links current, previous, server.log, realtime_stream.py and process_batch.py.
+
+set -Eeuo pipefail
+
+START_WAIT_S=${START_WAIT_S:-3600} # a first start fetches gigabytes
+FAILED_PATIENCE_S=${FAILED_PATIENCE_S:-30} # a server that calls itself failed may yet come round
+RELEASES_KEPT=3
+
+base=''
+heartbeat='' # the process that notices a broken line
+launched='' # the release that this start launched and must end when it fails
+
+host_say() { printf '[host] %s\n' "$*" >&2; }
+
+host_die() {
+  host_say "$*"
+  exit 1
+}
+
+# --- what runs ----------------------------------------------------------------------------------
+
+host_serving() { # "PID PORT FOLDER" of the server that holds the public port; false without one
+  local pid port folder
+  read -r pid port folder 2>/dev/null <"$base/state/serving" || return 1
+  host_is_server "$pid" "$folder" || return 1
+  printf '%s %s %s\n' "$pid" "$port" "$folder"
+}
+
+host_is_server() { # PID FOLDER: that process is the server that runs in that folder
+  [[ -r /proc/$1/cmdline ]] && tr '\0' ' ' <"/proc/$1/cmdline" | grep -q 'realtime_stream\.py' &&
+    [[ $(readlink "/proc/$1/cwd") == "$2" ]]
+}
+
+host_loop() { # RELEASE: the process number of its loop; false where none lives
+  local pid
+  read -r pid 2>/dev/null <"$base/run/$1.loop" || return 1
+  [[ -r /proc/$pid/cmdline ]] && tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF "loop.sh $base $1 " || return 1
+  printf '%s\n' "$pid"
+}
+
+host_end_release() { # RELEASE: its loop, and a server that its loop left behind
+  local pid file
+  if pid=$(host_loop "$1"); then
+    kill -TERM "$pid" 2>/dev/null || true
+    host_await_end "$pid" 80
+  fi
+  for file in "$base/state/serving" "$base/state/standby"; do
+    read -r pid _ _ 2>/dev/null <"$file" || continue
+    if host_is_server "$pid" "$base/releases/$1"; then
+      kill -TERM "$pid" 2>/dev/null || true
+      host_await_end "$pid" 80
+    fi
+  done
+  rm -f "$base/run/$1.loop"
+}
+
+host_await_end() { # PID TENTHS: until it is gone, with force after so long
+  local tenth
+  for ((tenth = 0; tenth < $2; tenth++)); do
+    kill -0 "$1" 2>/dev/null || return 0
+    sleep 0.1
+  done
+  kill -KILL "$1" 2>/dev/null || true
+  sleep 0.2
+}
+
+host_end_leftovers() { # loops of starts that were killed before their release served
+  local file release serving=''
+  serving=$(host_serving) || true
+  for file in "$base"/run/*.loop; do
+    [[ -e $file ]] || continue
+    release=$(basename "$file" .loop)
+    [[ ${serving##*/} == "$release" ]] && continue
+    if host_loop "$release" >/dev/null; then
+      # With nothing serving, the current release's loop is between two lives of its server.
+      [[ $(readlink "$base/current") == "releases/$release" ]] && host_await_serving && continue
+      host_say "ending $release, which an interrupted start left behind."
+    fi
+    host_end_release "$release"
+  done
+}
+
+host_await_serving() { # a server that crashed a moment ago is back within this time
+  local tenth
+  for ((tenth = 0; tenth < 200; tenth++)); do
+    ! host_serving >/dev/null || return 0
+    sleep 0.1
+  done
+  return 1
+}
+
+host_ask() { # PORT PATH: the server's answer
+  curl --silent --max-time 5 --header 'Host: localhost' "http://127.0.0.1:$1$2" 2>/dev/null
+}
+
+host_field() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\).*/\1/p" | head -n 1; }
+
+# --- before a start -----------------------------------------------------------------------------
+
+host_lock() {
+  mkdir -p "$base/run"
+  exec 9>>"$base/run/lock"
+  if ! flock --nonblock 9; then
+    host_say "another start is at work in $base (process $(cat "$base/run/lock.holder" 2>/dev/null || echo '?')): waiting until it is done."
+    flock 9
+  fi
+  printf '%s\n' "$$" >"$base/run/lock.holder"
+}
+
+host_heartbeat() { # ends this start when the other end of the line has gone
+  (
+    trap '' PIPE
+    while printf '\n' 2>/dev/null; do sleep 2; done
+    kill -TERM "$1" 2>/dev/null
+  ) 9>&- &
+  heartbeat=$!
+}
+
+host_busy() { # keeps the guard's idle limit away while this process lives
+  mkdir -p "$base/state/busy"
+  touch "$base/state/busy/$$"
+}
+
+host_environment() { # FOLDER: sets python to an interpreter that can run this release
+  local folder=$1 key
+  if [[ -n ${INSTANCE_PYTHON:-} ]]; then
+    python=$INSTANCE_PYTHON
+    [[ -x $python ]] || host_die "INSTANCE_PYTHON names $python, which is not there."
+    "$python" -c 'import torch, diffusers, transformers, flask, flask_cors, gevent, PIL' 2>/dev/null 9>&- ||
+      host_die "INSTANCE_PYTHON ($python) does not have all that requirements.txt lists: leave it unset, and an environment is made."
+  else
+    key=$(sha256sum <"$folder/requirements.txt" | cut -c 1-12)
+    python=$base/envs/$key/bin/python
+    bash "$folder/setup.sh" --venv "$base/envs/$key" 9>&- || host_die 'The environment is not complete: the reason stands above. Start again when it is gone: it goes on from there.'
+  fi
+  printf '%s\n' "$python" >"$folder/.deploy/python"
+}
+
+host_settings() { # FOLDER NAME=VALUE...: what the loop reads
+  local folder=$1 pair
+  shift
+  {
+    printf 'export STATE_DIR=%q HANDOVER=take SERVER_HOST=0.0.0.0 PYTHONUNBUFFERED=1\n' "$base/state"
+    for pair in "$@"; do printf 'export %s=%q\n' "${pair%%=*}" "${pair#*=}"; done
+  } >"$folder/.deploy/settings"
+}
+
+host_port_of() { # FOLDER: the port that its settings ask for
+  (
+    unset SERVER_PORT
+    # shellcheck disable=SC1091
+    . "$1/.deploy/settings"
+    printf '%s\n' "${SERVER_PORT:-$(sed -n 's/^SERVER_PORT = \([0-9]*\).*/\1/p' "$1/realtime_stream.py")}"
+  )
+}
+
+host_port_holder() { # PORT: who listens there, in words
+  local line
+  line=$(ss -Hltnp "sport = :$1" 2>/dev/null | head -n 1) || true
+  [[ -n $line ]] || return 1
+  sed -n 's/.*users:(("\([^"]*\)",pid=\([0-9]*\).*/\1 (process \2)/p' <<<"$line" | grep . || printf 'another process\n'
+}
+
+host_memory_left() { # PID of the server: "have need" in MB, for a second engine beside it
+  local free used resident
+  if command -v nvidia-smi >/dev/null &&
+    read -r free used < <(nvidia-smi --query-gpu=memory.free,memory.used --format=csv,noheader,nounits 2>/dev/null | head -n 1 | tr -d ',') &&
+    [[ $free =~ ^[0-9]+$ && $used =~ ^[0-9]+$ ]]; then
+    printf '%s %s\n' "$free" "$used"
+    return
+  fi
+  resident=$(awk '/^VmRSS/ { printf "%d", $2 / 1024 }' "/proc/$1/status")
+  free=$(awk '/^MemAvailable/ { printf "%d", $2 / 1024 }' /proc/meminfo)
+  printf '%s %s\n' "$free" "$resident"
+}
+
+host_make_room() { # REPLACE PORT: what must be true beside the serving release, or without one
+  local replace=$1 want_port=$2 pid port folder have need holder
+  if ! read -r pid port folder < <(host_serving); then
+    if holder=$(host_port_holder "$want_port"); then
+      host_die "Port $want_port of the instance is taken by $holder, which this script did not start: end it there, or give another SERVER_PORT."
+    fi
+    return 0
+  fi
+  if [[ -n $replace ]]; then
+    host_say "ending $(basename "$folder") first, as --replace says: the stream pauses until the new one has loaded."
+    host_end_release "$(basename "$folder")"
+    return 0
+  fi
+  [[ $port == "$want_port" ]] ||
+    host_die "The stream is on port $port and would move to $want_port: it cannot be handed over; take --replace."
+  read -r have need < <(host_memory_left "$pid")
+  ((have >= need)) ||
+    host_die "There is no memory for two engines: the one that serves takes $need MB and $have MB are free. Take --replace: it ends the old one first, and the stream pauses meanwhile."
+}
+
+host_arm_guard() { # FOLDER NO_GUARD
+  local limits=()
+  mkdir -p "$base/guard"
+  install -m 0755 "$1/deploy/guard.sh" "$base/guard/guard.sh.new"
+  mv -f "$base/guard/guard.sh.new" "$base/guard/guard.sh"
+  if [[ -n $2 ]]; then
+    host_say 'no guard, as --no-guard says: nothing ends this rental but you.'
+    return 0
+  fi
+  [[ -z ${GUARD_HOURS:-} ]] || limits+=(--hours "$GUARD_HOURS")
+  [[ -z ${GUARD_IDLE_MINUTES:-} ]] || limits+=(--idle-minutes "$GUARD_IDLE_MINUTES")
+  bash "$base/guard/guard.sh" arm --state "$base/state" --port "$(host_port_of "$1")" --if-rented \
+    ${limits[@]+"${limits[@]}"} 9>&- || true
+}
+
+# --- start --------------------------------------------------------------------------------------
+
+host_start() { # RELEASE [--replace] [--no-guard] [NAME=VALUE...]
+  local release=$1 replace='' no_guard='' pairs=() folder python
+  shift
+  while (($#)); do
+    case $1 in
+      --replace) replace=yes ;;
+      --no-guard) no_guard=yes ;;
+      *=*) pairs+=("$1") ;;
+      *) host_die "there is no option $1." ;;
+    esac
+    shift
+  done
+  folder=$base/releases/$release
+  host_lock
+  host_busy
+  host_heartbeat "$$"
+  trap host_leave EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  trap 'exit 129' HUP
+  if [[ -d $base/releases/.incoming-$release ]]; then
+    mv -T "$base/releases/.incoming-$release" "$folder"
+  fi
+  [[ -f $folder/realtime_stream.py ]] || host_die "There is no release $release in $base/releases."
+  mkdir -p "$folder/.deploy" "$base/state"
+  chmod 0700 "$base/state"
+  [[ -f $folder/.deploy/settings && -z ${pairs[*]-} ]] || host_settings "$folder" ${pairs[@]+"${pairs[@]}"}
+  host_end_leftovers
+  host_arm_guard "$folder" "$no_guard"
+  host_environment "$folder"
+  host_make_room "$replace" "$(host_port_of "$folder")"
+  launched=$release
+  rm -f "$base/run/$release.ended" "$base/state/standby"
+  setsid --fork bash "$folder/deploy/loop.sh" "$base" "$release" "$$" >>"$folder/server.log" 2>&1 </dev/null 9>&-
+  host_wait "$release" "$folder"
+  launched=''
+  host_prune
+  host_say "$release serves on port $(host_port_of "$folder")."
+}
+
+host_leave() {
+  rm -f "$base/state/busy/$$"
+  kill "$heartbeat" 2>/dev/null || true
+  [[ -n $launched ]] || return 0
+  host_end_release "$launched"
+}
+
+host_wait() { # RELEASE FOLDER: until it holds the public port and is healthy; its state is shown
+  local release=$1 folder=$2 until=$((SECONDS + START_WAIT_S)) pid port where said='' state answer status failing=''
+  while ((SECONDS < until)); do
+    if read -r pid port where < <(host_serving) && [[ $where == "$folder" ]] &&
+      host_ask "$port" /healthz | grep -q '"ok"' && [[ $(readlink -f "$base/current") == "$folder" ]]; then
+      return 0
+    fi
+    if [[ -f $base/run/$release.ended ]]; then
+      status=$(cat "$base/run/$release.ended")
+      break
+    fi
+    if { read -r pid port where 2>/dev/null <"$base/state/standby" && [[ $where == "$folder" ]]; } ||
+      { read -r pid port where < <(host_serving) && [[ $where == "$folder" ]]; }; then
+      answer=$(host_ask "$port" /status) || answer=''
+      state=$(host_field message <<<"$answer")
+      if [[ $(host_field state <<<"$answer") != failed ]]; then
+        failing=''
+      elif [[ -z $failing ]]; then
+        failing=$SECONDS
+      elif ((SECONDS - failing > FAILED_PATIENCE_S)); then
+        status="it has called itself failed for $FAILED_PATIENCE_S s"
+        break
+      fi
+      if [[ -n $state && $state != "$said" ]]; then
+        host_say "waiting: ${state:0:200}"
+        said=$state
+      fi
+    fi
+    sleep 0.3
+  done
+  host_say "the new release failed (${status:-it was not ready after $START_WAIT_S s}). The end of its log:"
+  tail -n 15 "$folder/server.log" >&2 || true
+  if host_serving >/dev/null; then
+    host_die "Nothing has changed: $(basename "$(readlink -f "$base/current")") goes on serving."
+  fi
+  host_die 'Nothing serves now.'
+}
+
+host_prune() { # the newest RELEASES_KEPT stay, and those that the links name
+  local name kept=0 current previous
+  current=$(basename "$(readlink "$base/current" || true)")
+  previous=$(basename "$(readlink "$base/previous" || true)")
+  while read -r name; do
+    kept=$((kept + 1))
+    if ((kept > RELEASES_KEPT)) && [[ $name != "$current" && $name != "$previous" ]]; then
+      rm -rf "${base:?}/releases/$name"
+    fi
+  done < <(find "$base/releases" -mindepth 1 -maxdepth 1 -type d -not -name '.*' -printf '%f\n' | sort -r)
+  find "$base/releases" -mindepth 1 -maxdepth 1 -type d -name '.incoming-*' -exec rm -rf {} +
+}
+
+# --- the rest -----------------------------------------------------------------------------------
+
+host_rollback() {
+  local previous
+  previous=$(readlink "$base/previous") || host_die 'There is no release before this one.'
+  host_say "going back to $(basename "$previous")."
+  host_start "$(basename "$previous")" "$@"
+}
+
+host_stop() {
+  local file serving
+  host_lock
+  serving=$(host_serving) || true
+  for file in "$base"/run/*.loop; do
+    [[ ! -e $file ]] || host_end_release "$(basename "$file" .loop)"
+  done
+  if [[ -n $serving ]]; then
+    host_end_release "${serving##*/}"
+    host_say "stopped ${serving##*/}."
+  else
+    host_say 'nothing was running.'
+  fi
+  if bash "$base/guard/guard.sh" status --state "$base/state" >/dev/null 2>&1; then
+    host_say 'the rental goes on, and its guard stands: destroy the instance when you are done.'
+  fi
+}
+
+host_status() {
+  local pid port folder answer
+  if read -r pid port folder < <(host_serving); then
+    answer=$(host_ask "$port" /status) || answer=''
+    printf 'release   %s (process %s, port %s, for %s)\n' "$(basename "$folder")" "$pid" "$port" "$(ps -o etime= -p "$pid" | tr -d ' ')"
+    if [[ -n $answer ]]; then
+      printf 'state     %s\n' "$(host_field message <<<"$answer")"
+      printf 'stream    %s frames/s, viewers: %s\n' "$(host_field fps <<<"$answer")" "$(host_field viewers <<<"$answer")"
+    else
+      printf 'state     the server does not answer\n'
+    fi
+    host_loop "$(basename "$folder")" >/dev/null || printf 'loop      none: a crash would not be mended; run start_stream_server.sh again\n'
+  else
+    printf 'release   none is serving\n'
+  fi
+  printf 'disk      %s free in %s\n' "$(df -Ph "$base" | awk 'NR == 2 { print $4 }')" "$base"
+  if command -v nvidia-smi >/dev/null; then
+    printf 'gpu       %s\n' "$(nvidia-smi --query-gpu=name,utilization.gpu,memory.used,memory.total --format=csv,noheader 2>&1 | head -n 1)"
+  fi
+  printf 'guard     '
+  if [[ -f $base/guard/guard.sh ]]; then
+    bash "$base/guard/guard.sh" status --state "$base/state" || true
+  else
+    printf 'none: nothing ends this rental but you\n'
+  fi
+  [[ -n $pid ]]
+}
+
+host_probe() {
+  local tool
+  if ! mkdir -p "$base/releases" "$base/state" "$base/run" 2>/dev/null || [[ ! -w $base/releases ]]; then
+    host_die "$(id -un) cannot write to $base on the instance; give another folder as REMOTE_DIR."
+  fi
+  printf 'free_mb %s\n' "$(df -Pk "$base" | awk 'NR == 2 { printf "%d", $4 / 1024 }')"
+  for tool in rsync tar flock setsid curl; do
+    if command -v "$tool" >/dev/null; then printf '%s yes\n' "$tool"; else printf '%s no\n' "$tool"; fi
+  done
+}
+
+main() {
+  local command=${1:-}
+  base=${2:-}
+  if [[ -z $base ]]; then
+    sed -n '2,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+    [[ $command == -h || $command == --help ]] && exit 0
+    exit 2
+  fi
+  if [[ $base == default ]]; then
+    base=/workspace
+    if ! { mkdir -p "$base" 2>/dev/null && [[ -w $base ]]; }; then base=$HOME/workspace; fi
+  fi
+  shift 2
+  if [[ $command == probe ]]; then
+    mkdir -p "$base" 2>/dev/null || true
+  fi
+  base=$(cd "$base" 2>/dev/null && pwd -P) || host_die "There is no folder $base here: nothing was started yet, or REMOTE_DIR is another."
+  [[ $command != probe ]] || printf 'base %s\n' "$base"
+  case $command in
+    probe | start | rollback | status | stop) "host_$command" "$@" ;;
+    logs) exec tail -n "${1:-200}" -F "$base/server.log" ;;
+    *) host_die "there is no command $command." ;;
+  esac
+}
+
+main "$@"

@@ -1,0 +1,174 @@
+#!/usr/bin/env bash
+# start_stream_server.sh - copy the program to your instance and start it; the old one serves until
+# the new one paints.
+#
+# Usage: ./start_stream_server.sh [options]
+#
+#   --logs         follow the server's log instead (Ctrl-C ends that, not the server)
+#   --status       say what runs there instead
+#   --stop         end the server instead; the rental goes on
+#   --rollback     start the release before the present one
+#   --replace      end the old server first: for instances whose memory does not hold two
+#   --set NAME=VALUE
+#                  a setting of the server, such as TARGET_FPS=15 (realtime_stream.py --help)
+#   --hours H      the guard gives a rented instance back after so many hours (3)
+#   --idle-minutes M
+#                  and after so many minutes without a viewer (30)
+#   --no-guard     start no guard: nothing ends the rental then but you
+#   -h, --help     this text
+#
+# Where the instance is: the three lines below, or the environment, ssh_config.json,
+# ssh_<ID>.json or the last rental; deploy/connection.sh says how they go together. Also from the
+# environment: TARGET_FPS, INITIAL_PROMPT, MODEL_ID, SERVER_PORT for the server; REMOTE_DIR, the
+# folder there (/workspace); INSTANCE_PYTHON, an interpreter there that has all that
+# requirements.txt lists, such as a prepared image's /venv/main/bin/python.
+
+set -Eeuo pipefail
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=deploy/connection.sh
+. "$HERE/deploy/connection.sh"
+connect_environment "$@"
+
+# Your instance, as the website shows it. What the environment says wins over these.
+SSH_HOST=""
+SSH_PORT=""
+PASSPHRASE=""
+
+FILES=(realtime_stream.py process_batch.py requirements.txt setup.sh turbostream
+  deploy/host.sh deploy/loop.sh deploy/guard.sh)
+FORWARDED=(TARGET_FPS INITIAL_PROMPT MODEL_ID SERVER_PORT HF_ENDPOINT)
+NEEDED_MB=${START_NEEDED_MB:-300}
+
+action=start
+arguments=() settings=()
+release='' base=''
+
+start_usage() {
+  connect_say "$1"
+  printf 'Usage: ./start_stream_server.sh [options]; --help lists them.\n' >&2
+  exit 2
+}
+
+start_options() {
+  while (($#)); do
+    case $1 in
+      --logs | --status | --stop | --rollback) action=${1#--} ;;
+      --replace | --no-guard) arguments+=("$1") ;;
+      --set)
+        [[ ${2:-} =~ ^[A-Z][A-Z_]*= ]] || start_usage '--set needs NAME=VALUE, such as TARGET_FPS=15.'
+        settings+=("$2")
+        shift
+        ;;
+      --hours | --idle-minutes)
+        [[ ${2:-} =~ ^[0-9]+([.][0-9]+)?$ ]] || start_usage "$1 needs a number."
+        arguments+=("$1=$2")
+        shift
+        ;;
+      -h | --help)
+        sed -n '2,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+        exit 0
+        ;;
+      *) start_usage "there is no option $1." ;;
+    esac
+    shift
+  done
+  local name
+  for name in "${FORWARDED[@]}"; do
+    [[ -z ${!name:-} ]] || settings+=("$name=${!name}")
+  done
+}
+
+start_probe() { # sets base and has_rsync; says what the instance lacks
+  local name value free=''
+  has_rsync=''
+  while read -r name value; do
+    case $name in
+      base) base=$value ;;
+      free_mb) free=$value ;;
+      rsync) [[ $value == no ]] || has_rsync=yes ;;
+      *) [[ $value == yes ]] || connect_die "The instance has no $name: run bash setup.sh there first, or apt-get install it (flock and setsid: util-linux)." ;;
+    esac
+  done < <(connect_pipe bash -s -- probe "${REMOTE_DIR:-default}" <"$HERE/deploy/host.sh" || printf 'failed\n')
+  [[ -n $base && -n $free ]] || connect_die 'The instance could not be looked at; the reason stands above.'
+  ((free >= NEEDED_MB)) || connect_die "The instance's disk is full: $base has $free MB free and $NEEDED_MB are needed. Remove what you do not need there (du -xh $base | sort -h | tail), or rent a larger disk."
+}
+
+start_copy() { # a whole new release folder; what has not changed is linked to the old one's
+  local target=$base/releases/.incoming-$release status=0 files=() file
+  for file in "${FILES[@]}"; do [[ ! -e $HERE/$file ]] || files+=("./$file"); done
+  connect_say "copying to $target"
+  connect_run mkdir -p "$target"
+  if [[ -n $has_rsync ]] && command -v rsync >/dev/null; then
+    (cd "$HERE" && rsync --archive --relative --compress --no-owner --no-group --exclude=__pycache__ --exclude='*.pyc' \
+      --link-dest="$base/current/" \
+      --rsh="ssh $(printf '%q ' "${connect_options[@]}") -o ControlMaster=no -o ControlPath=$connect_dir/master" \
+      "${files[@]}" "$connect_host:$target/") 2>"$connect_dir/copied" || status=$?
+  else
+    (cd "$HERE" && COPYFILE_DISABLE=1 tar --exclude=__pycache__ -czf - "${files[@]}") |
+      connect_pipe tar -xzf - -C "$target" 2>"$connect_dir/copied" || status=$?
+  fi
+  ((status == 0)) && return
+  if grep -q 'No space left' "$connect_dir/copied"; then
+    connect_die "The instance's disk is full: $base took no more. Remove what you do not need there, or rent a larger disk."
+  fi
+  grep -v '^rsync error' "$connect_dir/copied" | tail -n 3 >&2 || true
+  connect_die 'The copy was broken off; the old server goes on. Start again when the line is back.'
+}
+
+start_remote() { # what host.sh is told beside its command: the environment for it, then itself
+  local argument words=(env)
+  [[ -z ${INSTANCE_PYTHON:-} ]] || words+=("INSTANCE_PYTHON=$INSTANCE_PYTHON")
+  [[ -z ${START_WAIT_S:-} ]] || words+=("START_WAIT_S=$START_WAIT_S")
+  for argument in ${arguments[@]+"${arguments[@]}"}; do
+    case $argument in
+      --hours=*) words+=("GUARD_HOURS=${argument#*=}") ;;
+      --idle-minutes=*) words+=("GUARD_IDLE_MINUTES=${argument#*=}") ;;
+    esac
+  done
+  printf '%s\n' "${words[@]}"
+}
+
+start_flags() {
+  local argument
+  for argument in ${arguments[@]+"${arguments[@]}"}; do
+    [[ $argument == *=* ]] || printf '%s\n' "$argument"
+  done
+}
+
+start_release() {
+  local words=() word folder
+  while read -r word; do words+=("$word"); done < <(start_remote)
+  if [[ $action == start ]]; then
+    release=$(date -u '+%Y%m%d-%H%M%S')-$$
+    start_copy
+    folder=$base/releases/.incoming-$release
+    words+=(bash "$folder/deploy/host.sh" start "$base" "$release")
+  else
+    words+=(bash "$base/current/deploy/host.sh" rollback "$base")
+  fi
+  while read -r word; do words+=("$word"); done < <(start_flags)
+  connect_say 'starting; the old server, if there is one, goes on until the new one paints.'
+  connect_run "${words[@]}" ${settings[@]+"${settings[@]}"} >/dev/null ||
+    connect_die 'It was not started; the reason stands above.'
+  connect_say 'it runs. Now, in another terminal: ./tunnel_to_stream.sh'
+}
+
+main() {
+  start_options "$@"
+  connect_configure "$HERE"
+  trap connect_close EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  trap 'exit 129' HUP
+  connect_prepare
+  connect_open
+  case $action in
+    start | rollback)
+      start_probe
+      start_release
+      ;;
+    *) connect_pipe bash -s -- "$action" "${REMOTE_DIR:-default}" <"$HERE/deploy/host.sh" ;;
+  esac
+}
+
+main "$@"

@@ -1,0 +1,259 @@
+"""A real sshd on a loopback port, as somebody else's host would be, and a laptop that reaches it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[2]
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(true, timeout_s: float, what: str):
+    """What `true` returned once that was truthy; fails after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        found = true()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"{what}: not within {timeout_s:g} s"
+        time.sleep(0.05)
+
+
+def keygen(path: Path, passphrase: str = "") -> Path:
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-f", str(path)]
+    subprocess.run(command, check=True)
+    return path
+
+
+class Host:
+    """The instance: an sshd with its own host key, home and PATH, and a folder to deploy to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        self.base = folder / "workspace"
+        self.fake = folder / "fake-bin"
+        for made in (self.home, self.base, self.fake):
+            made.mkdir(parents=True)
+        self.port = free_port()
+        self.server_port = free_port()
+        self.environment = {"HOME": str(self.home), "PATH": f"{self.fake}:{PATH}"}
+        self.allowed: list[Path] = []
+        self._host_key = keygen(folder / "host_key")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def allow(self, key: Path) -> None:
+        self.allowed.append(key)
+        lines = [key.with_suffix(".pub").read_text() for key in self.allowed]
+        (self.folder / "authorized_keys").write_text("".join(lines))
+
+    def new_host_key(self) -> None:
+        for old in self.folder.glob("host_key*"):
+            old.unlink()
+        self._host_key = keygen(self.folder / "host_key")
+
+    def start(self) -> None:
+        settings = " ".join(f'"{name}={value}"' for name, value in self.environment.items())
+        config = self.folder / "sshd_config"
+        config.write_text(
+            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self._host_key}\n"
+            f"PidFile none\nAuthorizedKeysFile {self.folder / 'authorized_keys'}\n"
+            "StrictModes no\nUsePAM no\nPasswordAuthentication no\nMaxStartups 100\n"
+            "KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n"
+            f"PrintMotd no\nSetEnv {settings}\n"
+        )
+        if os.getuid() == 0:
+            Path("/run/sshd").mkdir(exist_ok=True)
+        sshd = shutil.which("sshd", path=PATH)
+        assert sshd, "openssh-server is missing: ./setup.sh --dev --servers"
+        with (self.folder / "sshd.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sshd, "-D", "-e", "-f", str(config)], stderr=log, stdin=subprocess.DEVNULL
+            )
+        wait_for(lambda: answers(self.port), 10, "sshd")
+
+    def kill(self) -> None:
+        """The sshd and every session of it, as when the network goes."""
+        if self._process is None:
+            return
+        sessions = psutil.Process(self._process.pid).children(recursive=True)
+        sshds = [child for child in sessions if child.name().startswith("sshd")]
+        for process in (psutil.Process(self._process.pid), *sshds):
+            process.kill()
+        self._process.wait(5)
+        self._process = None
+
+    def close(self) -> None:
+        self.kill()
+        for process in self.processes():
+            process.kill()
+        psutil.wait_procs(self.processes(), 5)
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything that lives in this host's folder, or was started from it."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.pid == os.getpid():
+                    continue
+                words = " ".join(process.cmdline())
+                if str(self.folder) in words or process.cwd().startswith(str(self.folder)):
+                    found.append(process)
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+        return found
+
+    def fake_program(self, name: str, script: str) -> None:
+        program = self.fake / name
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+
+    def serving(self) -> int:
+        """The process number of the server that holds the public port."""
+        return int((self.base / "state/serving").read_text().split()[0])
+
+    def status(self) -> dict:
+        return get(self.server_port, "/status")
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def get(port: int, path: str) -> dict:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
+        return json.load(response)
+
+
+def healthy(port: int) -> bool:
+    try:
+        return get(port, "/healthz")["status"] == "ok"
+    except OSError:
+        return False
+
+
+class Laptop:
+    """A home of its own and a copy of the scripts, with the instance's address in the environment."""
+
+    def __init__(self, folder: Path, host: Host) -> None:
+        self.home = folder / "laptop"
+        (self.home / ".ssh").mkdir(parents=True, mode=0o700)
+        self.scripts = folder / "program"
+        self.host = host
+        copy_program(self.scripts)
+        self.key = keygen(self.home / ".ssh/id_ed25519")
+        host.allow(self.key)
+        self.environment = {
+            "HOME": str(self.home),
+            "PATH": PATH,
+            "TMPDIR": os.environ.get("TMPDIR", "/tmp"),
+            "LANG": "C.UTF-8",
+            "SSH_HOST": "127.0.0.1",
+            "SSH_PORT": str(host.port),
+            "SSH_USER": os.environ.get("USER", "root"),
+            "REMOTE_DIR": str(host.base),
+            "SERVER_PORT": str(host.server_port),
+            "MODEL_ID": "demo",
+            "TARGET_FPS": "5",
+            "INSTANCE_PYTHON": sys.executable,
+        }
+
+    def command(self, script: str, *arguments: str) -> list[str]:
+        return ["bash", str(self.scripts / script), *arguments]
+
+    def run(
+        self, script: str, *arguments: str, timeout_s: float = 60, **environment: str | None
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(script, *arguments),
+            env=self.with_(environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+        )
+
+    def with_(self, changes: dict[str, str | None]) -> dict[str, str]:
+        merged = self.environment | changes
+        return {name: value for name, value in merged.items() if value is not None}
+
+    @contextmanager
+    def running(
+        self, script: str, *arguments: str, **environment: str | None
+    ) -> Iterator[Running]:
+        running = Running(self.command(script, *arguments), self.with_(environment), self.home)
+        try:
+            yield running
+        finally:
+            running.end()
+
+
+class Running:
+    """A script in its terminal: what it has said, and signals to it."""
+
+    def __init__(self, command: list[str], environment: dict[str, str], folder: Path) -> None:
+        self._file = folder / f"said-{time.monotonic_ns()}"
+        with self._file.open("wb") as said:
+            self.process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def said(self) -> str:
+        return self._file.read_text()
+
+    def wait_said(self, pattern: str, timeout_s: float = 30) -> str:
+        def found():
+            match = re.search(pattern, self.said)
+            assert match or self.process.poll() is None, f"it ended: {self.said}"
+            return match
+
+        try:
+            return wait_for(found, timeout_s, pattern)[0]
+        except AssertionError:
+            raise AssertionError(f"{pattern!r} was not said: {self.said}") from None
+
+    def end(self, number: int = signal.SIGINT, timeout_s: float = 10) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(timeout_s)
+
+
+def copy_program(target: Path) -> None:
+    """What a clone of the repository has, as far as the scripts need it."""
+    target.mkdir()
+    names = ("realtime_stream.py", "process_batch.py", "requirements.txt", "setup.sh")
+    scripts = ("start_stream_server.sh", "tunnel_to_stream.sh")
+    for name in (*names, *scripts):
+        if (ROOT / name).exists():
+            shutil.copy2(ROOT / name, target / name)
+    ignore = shutil.ignore_patterns("__pycache__", "*.pyc", ".venv")
+    for folder in ("turbostream", "deploy"):
+        shutil.copytree(ROOT / folder, target / folder, ignore=ignore)

@@ -1,0 +1,235 @@
+#!/usr/bin/env bash
+# tunnel_to_stream.sh - your browser's localhost:8888 is the stream on your instance, until Ctrl-C.
+#
+# Usage: ./tunnel_to_stream.sh [options]
+#
+#   --port N       the port here (8888)
+#   --open         open the browser once the stream is reachable
+#   -h, --help     this text
+#
+# It says when the stream is really reachable, comes back by itself when the line breaks, and warns
+# before the guard gives a rented instance back (press e for an hour more).
+#
+# Where the instance is: the three lines below, or the environment, ssh_config.json,
+# ssh_<ID>.json or the last rental; deploy/connection.sh says how they go together. SERVER_PORT in
+# the environment is the port there (8000).
+
+set -Eeuo pipefail
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=deploy/connection.sh
+. "$HERE/deploy/connection.sh"
+connect_environment "$@"
+
+# Your instance, as the website shows it. What the environment says wins over these.
+SSH_HOST=""
+SSH_PORT=""
+PASSPHRASE=""
+
+REMOTE_PORT=${SERVER_PORT:-8000}
+LONGEST_PAUSE_S=20
+SSH_ALIVE_S=${SSH_ALIVE_S:-5}
+
+port=8888 want_open=''
+line=''      # the ssh process that is the tunnel
+reachable='' # what was last said of the stream: yes, no, or nothing yet
+warned=''    # how urgent the last warning about the guard was
+
+tunnel_usage() {
+  connect_say "$1"
+  printf 'Usage: ./tunnel_to_stream.sh [options]; --help lists them.\n' >&2
+  exit 2
+}
+
+tunnel_options() {
+  while (($#)); do
+    case $1 in
+      --port)
+        [[ ${2:-} =~ ^[1-9][0-9]{0,4}$ ]] || tunnel_usage '--port needs a number from 1 to 65535.'
+        port=$2
+        shift
+        ;;
+      --open) want_open=yes ;;
+      -h | --help)
+        sed -n '2,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+        exit 0
+        ;;
+      *) tunnel_usage "there is no option $1." ;;
+    esac
+    shift
+  done
+}
+
+# --- the local port -----------------------------------------------------------------------------
+
+tunnel_port_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+tunnel_holder() { # who listens on the port, in words; never ended, unless it is our own orphan
+  local found=''
+  if command -v lsof >/dev/null; then
+    found=$(lsof -nP -iTCP:"$1" -sTCP:LISTEN 2>/dev/null | awk 'NR == 2 { printf "%s (process %s)", $1, $2 }')
+  elif command -v ss >/dev/null; then
+    found=$(ss -Hltnp "sport = :$1" 2>/dev/null | sed -n 's/.*users:(("\([^"]*\)",pid=\([0-9]*\).*/\1 (process \2)/p' | head -n 1)
+  fi
+  printf '%s\n' "${found:-another process}"
+}
+
+tunnel_end_orphan() { # an ssh that a killed run of this script left on the port
+  local script orphan
+  read -r script orphan 2>/dev/null <"$CONNECT_HOME/tunnel.$port" || return 0
+  if kill -0 "$script" 2>/dev/null && ps -o args= -p "$script" | grep -q 'tunnel_to_stream'; then
+    return 0
+  fi
+  if ps -o args= -p "$orphan" 2>/dev/null | grep -qF -- "-L 127.0.0.1:$port:127.0.0.1:"; then
+    connect_say "ending the tunnel (process $orphan) that an earlier run left behind."
+    kill "$orphan" 2>/dev/null || true
+    sleep 0.5
+  fi
+  rm -f "$CONNECT_HOME/tunnel.$port"
+}
+
+tunnel_claim_port() {
+  local next answer=''
+  tunnel_end_orphan
+  tunnel_port_taken "$port" || return 0
+  next=$((port + 1))
+  while ((next < 65535)) && tunnel_port_taken "$next"; do next=$((next + 1)); done
+  if [[ -t 0 ]]; then
+    printf '[tunnel_to_stream] Port %s here is taken by %s. Take %s instead? [Y/n] ' "$port" "$(tunnel_holder "$port")" "$next" >&2
+    read -r answer || true
+    if [[ $answer != [nN]* ]]; then
+      port=$next
+      return 0
+    fi
+    exit 1
+  fi
+  connect_die "Port $port here is taken by $(tunnel_holder "$port"): end it, or take the next free one with --port $next."
+}
+
+# --- the stream behind it -----------------------------------------------------------------------
+
+tunnel_ask() { curl --silent --max-time 4 --header 'Host: localhost' "$@" 2>/dev/null; }
+
+tunnel_look() { # says it when the stream has come or gone
+  local answer now=no
+  if ! answer=$(tunnel_ask "http://127.0.0.1:$port/healthz"); then
+    answer='no server answers behind the tunnel: run ./start_stream_server.sh, or --logs shows why.'
+  elif [[ $answer == *'"ok"'* ]]; then
+    now=yes
+  else
+    answer="the server answers, but has no picture yet: $(sed -n 's/.*"error": *"\([^"]*\)".*/\1/p' <<<"$answer")"
+  fi
+  if [[ $now == yes ]]; then
+    [[ $reachable == yes ]] || connect_say "the stream is reachable: http://localhost:$port/"
+    if [[ -n $want_open ]]; then tunnel_open_browser; fi
+  elif [[ $reachable != "$answer" ]]; then
+    connect_say "$answer"
+    now=$answer
+  fi
+  [[ $now == no ]] || reachable=$now
+}
+
+tunnel_open_browser() {
+  want_open=''
+  if command -v open >/dev/null; then
+    open "http://localhost:$port/" || true
+  else
+    xdg-open "http://localhost:$port/" >/dev/null 2>&1 </dev/null || connect_say "no browser could be opened: go to http://localhost:$port/"
+  fi
+}
+
+tunnel_look_at_guard() { # warns 15 and 5 minutes before the instance is given back
+  local guard left level=''
+  guard=$(tunnel_ask "http://127.0.0.1:$port/status" | tr '\n' ' ' | sed -n 's/.*"guard": *{\([^}]*\)}.*/\1/p') || return 0
+  [[ $guard == *ends_at* ]] || return 0
+  left=$(sed -n 's/.*"ends_at": *\([0-9]*\).*/\1/p' <<<"$guard")
+  left=$((left - $(date +%s)))
+  if ((left <= ${GUARD_WARN_LAST_S:-300})); then level=last; elif ((left <= ${GUARD_WARN_FIRST_S:-900})); then level=first; fi
+  if [[ -n $level && $level != "$warned" ]]; then
+    connect_say "CAREFUL: the instance is given back in $(((left + 59) / 60)) minutes. Press e here for an hour more."
+  fi
+  warned=$level
+}
+
+tunnel_extend() {
+  local code
+  code=$(tunnel_ask --request POST --output /dev/null --write-out '%{http_code}' "http://127.0.0.1:$port/guard/extend") || code=000
+  if [[ $code == 200 ]]; then
+    connect_say 'an hour more was asked for.'
+  else
+    connect_say "it could not be extended (HTTP $code)."
+  fi
+}
+
+# --- the line -----------------------------------------------------------------------------------
+
+tunnel_start() {
+  ssh "${connect_options[@]}" -o ControlPath=none -o ExitOnForwardFailure=yes -N \
+    -L "127.0.0.1:$port:127.0.0.1:$REMOTE_PORT" "$connect_host" >/dev/null 2>"$connect_dir/said" </dev/null &
+  line=$!
+  printf '%s %s\n' "$$" "$line" >"$CONNECT_HOME/tunnel.$port"
+}
+
+tunnel_pause() { # SECONDS: also the time in which a key is heard
+  local key=''
+  if [[ -t 0 ]]; then
+    if IFS= read -rs -n 1 -t "$1" key && [[ $key == e ]]; then tunnel_extend; fi
+  else
+    sleep "$1" &
+    wait $! || true
+  fi
+}
+
+tunnel_hold() { # until the line breaks
+  local beat=0
+  while kill -0 "$line" 2>/dev/null; do
+    if tunnel_port_taken "$port"; then
+      tunnel_look
+      ((beat % 10)) || tunnel_look_at_guard
+      beat=$((beat + 1))
+    fi
+    tunnel_pause 1
+  done
+  wait "$line" || true
+  line=''
+}
+
+tunnel_leave() {
+  if [[ -n $line ]]; then
+    kill "$line" 2>/dev/null || true
+    wait "$line" 2>/dev/null || true
+  fi
+  [[ ! -f $CONNECT_HOME/tunnel.$port ]] || [[ $(cut -d ' ' -f 1 "$CONNECT_HOME/tunnel.$port") != "$$" ]] ||
+    rm -f "$CONNECT_HOME/tunnel.$port"
+  connect_close
+}
+
+main() {
+  local pause=1 begun why hopeless
+  tunnel_options "$@"
+  connect_configure "$HERE"
+  trap tunnel_leave EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  trap 'exit 129' HUP
+  connect_prepare
+  tunnel_claim_port
+  connect_say "localhost:$port to port $REMOTE_PORT of $connect_host. Ctrl-C ends it."
+  while :; do
+    begun=$SECONDS
+    tunnel_start
+    tunnel_hold
+    hopeless=''
+    why=$(connect_explain <"$connect_dir/said") || hopeless=yes
+    [[ -z $hopeless ]] || connect_die "$why"
+    if [[ $why == 'the local port is taken.' ]]; then
+      connect_die "Port $port here is taken by $(tunnel_holder "$port")."
+    fi
+    ((SECONDS - begun < 30)) || pause=1
+    reachable=''
+    connect_say "$why Trying again in $pause s."
+    tunnel_pause "$pause"
+    ((pause >= LONGEST_PAUSE_S)) || pause=$((pause * 2 < LONGEST_PAUSE_S ? pause * 2 : LONGEST_PAUSE_S))
+  done
+}
+
+main "$@"
