@@ -1,0 +1,56 @@
+"""Prompts as arrays on the device: written once, before training, by many processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import CLIPTokenizer
+
+from training import phrases, tokens
+
+CHUNK = 10_000
+
+
+@dataclass
+class Prompts:
+    """Token numbers and what they mean, row by row."""
+
+    token_ids: Tensor  # [N, MAX_TOKENS]
+    recipes: Tensor  # [N, columns]
+    texts: list[str]
+
+
+def tokenize(tokenizer: CLIPTokenizer, texts: list[str]) -> np.ndarray:
+    """[N, MAX_TOKENS], padded as the pipeline pads."""
+    rows = tokenizer(
+        texts, padding="max_length", max_length=tokens.MAX_TOKENS, truncation=True
+    ).input_ids
+    return np.array(rows, dtype=np.int16)
+
+
+def write_chunk(job: tuple[int, int, bool]) -> tuple[list[str], np.ndarray, np.ndarray]:
+    texts, rows = phrases.write(*job)
+    return texts, tokenize(tokens.build(), texts), np.array(rows, dtype=np.uint8)
+
+
+def make(seed: int, amount: int, held: bool = False, workers: int = 1) -> Prompts:
+    """So many prompts; the same for the same seed, whatever the number of workers.
+
+    Workers are forked: call this before CUDA is used.
+    """
+    sizes = [min(CHUNK, amount - at) for at in range(0, amount, CHUNK)]
+    jobs = [(seed * 100_003 + k, size, held) for k, size in enumerate(sizes)]
+    if workers > 1:
+        with multiprocessing.get_context("fork").Pool(workers) as pool:
+            chunks = pool.map(write_chunk, jobs, chunksize=1)
+    else:
+        chunks = [write_chunk(job) for job in jobs]
+    return Prompts(
+        torch.from_numpy(np.concatenate([ids for _, ids, _ in chunks]).astype(np.int64)),
+        torch.from_numpy(np.concatenate([rows for _, _, rows in chunks]).astype(np.int64)),
+        [text for texts, _, _ in chunks for text in texts],
+    )

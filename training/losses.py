@@ -1,0 +1,97 @@
+"""What the trainer minimises: the picture, and what small heads read off the way to it.
+
+The heads are thrown away after training. They make the UNet find out early where the thing is
+and which pixel shows which part of it; from there, drawing is local.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from training import model, scene
+from training.render import Painted
+from training.scene import CLASSES, COLUMNS
+
+LAYOUT_NUMBERS = 4 + scene.MEANS  # middle x and y, radius, lean, and the means
+
+
+class Heads(nn.Module):
+    """Reads words off the text encoder, and layout and masks off the UNet's inner maps."""
+
+    def __init__(self, unet: nn.Module) -> None:
+        super().__init__()
+        narrow, half, wide, last = model.BLOCKS
+        classes = sum(CLASSES.values())
+        self.words = nn.Linear(model.TEXT_WIDTH, classes)
+        self.seen = nn.Linear(last, classes)
+        self.layout = nn.Linear(last * 16, LAYOUT_NUMBERS)
+        self.coarse = nn.Conv2d(wide, 4, 1)  # 16x16: place u, v; mask; nearness
+        self.fine = nn.Conv2d(half, 4, 1)  # 32x32
+        self.preview = nn.Conv2d(model.LATENT_CHANNELS, 16, 3, padding=1)  # 64x64 RGB and mask
+        self.maps: dict[str, Tensor] = {}
+        hooked = {"mid": unet.mid_block, "coarse": unet.up_blocks[1], "fine": unet.up_blocks[2]}
+        for name, module in hooked.items():
+            module.register_forward_hook(self.keeper(name))
+
+    def keeper(self, name: str):  # noqa: ANN201
+        def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+            self.maps[name] = output
+
+        return keep
+
+
+def word_loss(logits: Tensor, recipes: Tensor) -> Tensor:
+    """Cross-entropy of every column of the recipe."""
+    total, at = logits.new_zeros(()), 0
+    for k, name in enumerate(COLUMNS):
+        total = total + F.cross_entropy(logits[:, at : at + CLASSES[name]], recipes[:, k])
+        at += CLASSES[name]
+    return total
+
+
+def layout_target(layout: scene.Layout) -> Tensor:
+    """[B, LAYOUT_NUMBERS], each of about unit size."""
+    there = (layout.centres[:, :, 0].abs() < 1e3).float()
+    middle = (layout.centres * there[..., None]).sum(1) / there.sum(1, keepdim=True).clamp(min=1)
+    numbers = [middle / 40, layout.radius[:, None] / 40, layout.lean[:, None] * 4, layout.means]
+    return torch.cat(numbers, 1)
+
+
+def head_loss(
+    heads: Heads, latent: Tensor, text: Tensor, recipes: Tensor, painted: Painted
+) -> tuple[Tensor, Tensor]:
+    """Losses of all heads but the words', and of the words alone, from pictures 64 pixels wide."""
+    words = word_loss(heads.words(text[:, -1]).float(), recipes)
+    mid = heads.maps["mid"]
+    seen = word_loss(heads.seen(mid.mean((2, 3))).float(), recipes)
+    layout = heads.layout(mid.flatten(1)).float()
+    places = F.mse_loss(layout, layout_target(painted.layout))
+    dense = text.new_zeros((), dtype=torch.float32)
+    for head, name, side in ((heads.coarse, "coarse", 16), (heads.fine, "fine", 32)):
+        target = F.adaptive_avg_pool2d(painted.place, side)
+        mask = F.adaptive_avg_pool2d(painted.mask, side)
+        got = head(heads.maps[name]).float()
+        near = target[:, 2:3]
+        dense = dense + ((got[:, :2] - target[:, :2]).abs() * near).mean() * 2
+        dense = dense + (got[:, 2:3] - mask).abs().mean() + (got[:, 3:] - near).abs().mean()
+    preview = F.pixel_shuffle(heads.preview(latent).float(), 2)
+    small = torch.cat([painted.image * 2 - 1, painted.mask], 1)
+    weight = 1 + 3 * small[:, 3:]
+    dense = dense + (weight * ((preview - small).abs() + (preview - small) ** 2)).mean()
+    return 0.05 * seen + 0.5 * places + dense, 0.15 * words
+
+
+def pixel_loss(got: Tensor, painted: Painted) -> Tensor:
+    """Pictures -1..1 against the teacher's: level, square and edge, the thing weighted up."""
+    got, want = got.float(), painted.image * 2 - 1
+    covered = painted.mask.mean((1, 2, 3), keepdim=True)
+    around = F.max_pool2d(painted.mask, 9, 1, 4)
+    scarce = (0.10 / (covered + 0.01)).clamp(max=4) ** 0.6
+    weight = 1 + 5 * scarce * around
+    difference = got - want
+    level = (weight * (difference.abs() + 1.5 * difference**2)).mean()
+    across = (difference[..., 1:] - difference[..., :-1]).abs() * weight[..., 1:]
+    down = (difference[..., 1:, :] - difference[..., :-1, :]).abs() * weight[..., 1:, :]
+    return level + 0.6 * (across.mean() + down.mean())

@@ -1,0 +1,181 @@
+"""Makes the demo model's weights: `python -m training.train --out DIR`.
+
+Direct regression in one step: prompt and noise in, the renderer's picture out; no teacher
+network, no distillation. All data is made on the device. On a GPU one training step is one CUDA
+graph.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from training import dataset, losses, model, optimise, render
+from training.render import Painted
+from training.scene import COLUMNS
+
+log = logging.getLogger("training")
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder for weights and log")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=12_000)
+    parser.add_argument("--minutes", type=float, default=1e9, help="end by then, rate and all")
+    parser.add_argument("--batch", type=int, default=192, help="prompts a step")
+    parser.add_argument("--decoded", type=int, default=64, help="of them, painted in full")
+    parser.add_argument("--prompts", type=int, default=800_000)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--adam", action="store_true", help="AdamW alone, no Muon")
+    parser.add_argument("--init", type=Path, help="a folder of weights to go on from")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--no-graph", action="store_true")
+    return parser.parse_args(argv)
+
+
+class Trainer:
+    """Model, teacher and optimizer on one device; `step` is the whole of one training step.
+
+    On a GPU the network computes in bfloat16 throughout; the weights that learn are float32.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args, self.device = args, torch.device(args.device)
+        self.prompts = dataset.make(args.seed, args.prompts, workers=args.workers)
+        torch.manual_seed(args.seed)
+        self.parts = model.load(args.init) if args.init else model.build(args.seed)
+        self.net = model.OneStep(model.copy_of(self.parts)).train()
+        self.heads = losses.Heads(self.net.unet)
+        both = nn.ModuleDict({"net": self.net, "heads": self.heads}).to(self.device)
+        self.net.vae.encoder.requires_grad_(False)
+        self.dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
+        self.optimizer = optimise.Optimizer(both, args.rate, 0.01, not args.adam, self.dtype)
+        self.large = render.Renderer(self.device, model.IMAGE_SIZE)
+        self.small = render.Renderer(self.device, 64)
+        manner = self.prompts.recipes[:, COLUMNS.index("manner")] > 0
+        self.plain_rows = torch.nonzero(~manner)[:, 0].to(self.device)
+        self.manner_rows = torch.nonzero(manner)[:, 0].to(self.device)
+        self.token_ids = self.prompts.token_ids.to(self.device)
+        self.recipes = self.prompts.recipes.to(self.device)
+        self.losses = torch.zeros(3, device=self.device)  # pixels, heads, words
+
+    def draw(self) -> Tensor:
+        """Rows of prompts for one step: in both parts one in eight, the first ones, in a manner."""
+        args, parts = self.args, []
+        for amount in (args.decoded, args.batch - args.decoded):
+            for rows, share in ((self.manner_rows, amount // 8), (self.plain_rows, 7 * amount // 8)):
+                parts.append(rows[torch.randint(len(rows), (share,), device=self.device)])
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def paint(self, recipes: Tensor, noise: Tensor) -> tuple[Painted, Painted]:
+        """The teacher's pictures: the first ones large, all of them small."""
+        n, rest = self.args.decoded, self.args.batch - self.args.decoded
+        large = self.large.paint(recipes[:n], noise[:n], manners=n // 8)
+        small = self.small.paint(recipes[n:], noise[n:], manners=rest // 8)
+        return large, large.reduced(64).joined(small)
+
+    def step(self) -> None:
+        args, device = self.args, self.device
+        self.optimizer.clear()
+        index = self.draw()
+        shape = (args.batch, model.LATENT_CHANNELS, model.LATENT_SIZE, model.LATENT_SIZE)
+        noise = torch.randn(shape, device=device)
+        recipes = self.recipes[index]
+        large, all_small = self.paint(recipes, noise)
+        text = self.net.encode(self.token_ids[index])
+        latent = self.net.denoise(noise.to(self.dtype), text)
+        image = self.net.decode(latent[: args.decoded])
+        heads, words = losses.head_loss(self.heads, latent, text, recipes, all_small)
+        pixels = losses.pixel_loss(image, large)
+        (pixels + heads + words).backward()
+        self.heads.maps.clear()
+        self.optimizer.step()
+        self.losses.copy_(torch.stack([pixels, heads, words]).detach())
+
+    def captured(self):  # noqa: ANN201
+        """`step` as one CUDA graph, or as it is where that cannot be."""
+        if self.device.type != "cuda" or self.args.no_graph:
+            return self.step
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                self.step()
+        torch.cuda.current_stream().wait_stream(stream)
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=stream):
+            self.step()
+        return graph.replay
+
+    def finished(self) -> model.Parts:
+        """Parts with the averaged weights, on the CPU, in float32."""
+        parts = model.copy_of(self.parts)
+        averaged = self.optimizer.averaged()
+        with torch.no_grad():
+            for name, p in model.OneStep(parts).named_parameters():
+                if f"net.{name}" in averaged:
+                    p.copy_(averaged[f"net.{name}"])
+        return parts
+
+
+def rate_at(progress: float, step: int) -> float:
+    """Share of the peak: 200 steps up, flat to a third, then down along a cosine."""
+    warm = min(1.0, (step + 1) / 200)
+    fall = max(0.0, (progress - 0.3) / 0.7)
+    return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * fall)))
+
+
+def train(args: argparse.Namespace) -> Path:
+    """Trains, writes the folder `model` and `log.jsonl` below `--out`, returns the folder."""
+    torch.backends.cuda.matmul.allow_tf32 = True
+    torch.backends.cudnn.allow_tf32 = True
+    args.out.mkdir(parents=True, exist_ok=True)
+    begun = time.monotonic()
+    trainer = Trainer(args)
+    log.info("%d prompts after %.0f s", len(trainer.token_ids), time.monotonic() - begun)
+    trainer.optimizer.set_rate(0.0, 0.0)
+    step_once = trainer.captured()
+    log.info("first step after %.0f s", time.monotonic() - begun)
+    start, every = time.monotonic(), max(1, min(100, args.steps // 20))
+    with (args.out / "log.jsonl").open("w", encoding="utf-8") as lines:
+        for step in range(args.steps):
+            elapsed = time.monotonic() - start
+            progress = max(step / args.steps, (time.monotonic() - begun) / 60 / args.minutes)
+            if progress >= 1:
+                break
+            keep = min(0.998, (1 + step) / (10 + step))
+            trainer.optimizer.set_rate(rate_at(progress, step), keep)
+            step_once()
+            if (step + 1) % every == 0:
+                pixels, heads, words = trainer.losses.tolist()
+                row = {
+                    "step": step + 1, "seconds": round(elapsed, 1), "pixels": round(pixels, 5),
+                    "heads": round(heads, 5), "words": round(words, 5),
+                    "rate": round(float(trainer.optimizer.rate), 7),
+                }  # fmt: skip
+                lines.write(json.dumps(row) + "\n")
+                if (step + 1) % (5 * every) == 0:
+                    lines.flush()
+                    log.info("%s", row)
+                if not math.isfinite(pixels):
+                    raise FloatingPointError(f"the loss left the numbers at step {step + 1}")
+    folder = args.out / "model"
+    model.save(trainer.finished(), folder)
+    log.info("done after %.0f s: %s", time.monotonic() - begun, folder)
+    return folder
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    train(arguments())
