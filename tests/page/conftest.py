@@ -83,7 +83,7 @@ class LiveServer:
             "SERVER_PORT": str(self.port),
             "INITIAL_PROMPT": FIRST_PROMPT,
             "DEVICE": "cpu",
-            "TARGET_FPS": "12",  # leaves the machine's cores to the browser
+            "TARGET_FPS": "8",  # leaves the machine's cores to the browser
             "STATE_DIR": str(state_dir),
         }
         self._process: subprocess.Popen[bytes] | None = None

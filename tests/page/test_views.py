@@ -127,7 +127,7 @@ def test_the_page_says_what_the_server_does(desk, server, eventually):
     page = desk.open()
     said = server.ask("GET", "/status")
     page.route("**/status", lambda it: it.fulfill(json=said))
-    for state in ("starting", "loading", "compiling", "streaming", "resting"):
+    for state in ("compiling", "resting"):
         said["state"] = state
         eventually(lambda: page.inner_text("#state-word"), state.capitalize())
     said |= {"state": "downloading", "download": {"bytes": 1.26e9, "total": 5.1e9}}
