@@ -35,9 +35,14 @@ def code(script: Path) -> str:
 
 def bare_arrays(text: str) -> list[str]:
     """Arrays that may be empty and are expanded bare: Bash 3.2 calls that an unset variable."""
-    maybe_empty = set(re.findall(r"\b(\w+)=\(\)", text))
-    guarded = re.sub(r'\$\{\w+\[@\]\+"\$\{\w+\[@\]\}"\}', "", text)
-    return sorted(maybe_empty & set(re.findall(r"\$\{(\w+)\[@\]\}", guarded)))
+    text = re.sub(r'\$\{\w+\[@\]\+"\$\{\w+\[@\]\}"\}', "", text)  # the guarded form
+    functions = re.findall(r"^\w+\(\) \{.*?^\}", text, re.MULTILINE | re.DOTALL)
+    local = [set(re.findall(r"\blocal\b.*?\b(\w+)=\(\)", body)) for body in functions]
+    anywhere = set(re.findall(r"\b(\w+)=\(\)", text)) - set().union(*local)
+    found = anywhere & set(re.findall(r"\$\{(\w+)\[@\]", text))
+    for names, body in zip(local, functions, strict=True):
+        found |= names & set(re.findall(r"\$\{(\w+)\[@\]", body))
+    return sorted(found)
 
 
 def named(scripts: list[Path]) -> list[object]:
