@@ -403,6 +403,7 @@ function start() {
   showCalm();
   startViews(() => $('showing').textContent);
   whenPainted(settleLatency);
+  nameUnknown();
   setInterval(showFigures, 250);
   followVisibility();
 }
