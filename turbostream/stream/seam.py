@@ -43,10 +43,14 @@ class Engine(Protocol):
     same picture again. choices: what was decided about the hardware, each with its reason.
     """
 
-    max_batch: int
-    depth: int
-    fingerprint: str
-    choices: Mapping[str, str]
+    @property
+    def max_batch(self) -> int: ...
+    @property
+    def depth(self) -> int: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def choices(self) -> Mapping[str, str]: ...
 
     def submit(self, shots: Sequence[Shot]) -> Future[list[Picture]]:
         """Pictures in the order of the shots. May work before it returns, or afterwards."""
