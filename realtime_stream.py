@@ -25,6 +25,8 @@ from turbostream.stream.meter import Meter  # noqa: E402
 from turbostream.stream.producer import Producer  # noqa: E402
 from turbostream.stream.scene import Scene  # noqa: E402
 from turbostream.stream.seam import Engine, EngineUnusable, OpenEngine, Report  # noqa: E402
+from turbostream.stream.watchdog import Watchdog  # noqa: E402
+from turbostream.web import tokens  # noqa: E402
 
 log = logging.getLogger("turbostream")
 
@@ -40,7 +42,11 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     }
     try:
         settings, options = load(defaults, argv, environ)
+        if options.share:
+            print(tokens.link(settings, options.share))
+            return 0
         found = weights.find(settings.model_id, settings.device)
+        kept = tokens.load_tokens(settings.state_folder)
     except (SettingError, EngineUnusable) as error:
         log.error("%s", error)
         return 2
@@ -52,7 +58,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
     if options.check:
         return check(open_engine)
-    return serve(settings, found, open_engine)
+    return serve(settings, found, open_engine, kept)
 
 
 def check(open_engine: OpenEngine) -> int:
@@ -67,7 +73,9 @@ def check(open_engine: OpenEngine) -> int:
     return 0
 
 
-def serve(settings: Settings, found: weights.Weights, open_engine: OpenEngine) -> int:
+def serve(
+    settings: Settings, found: weights.Weights, open_engine: OpenEngine, kept: tokens.Tokens
+) -> int:
     """Build the pieces, start the generation thread, serve until a signal."""
     from turbostream.web.app import Stage, create_app, load_words
     from turbostream.web.door import Door
@@ -80,21 +88,24 @@ def serve(settings: Settings, found: weights.Weights, open_engine: OpenEngine) -
     channel = Channel("main", scene)
     meter = Meter()
     producer = Producer(channel, open_engine, meter, settings.target_fps)
-    stage = Stage(
-        settings, channel, producer, meter, found.model_id, found.demo, load_words(found.folder)
-    )
+    words = load_words(found.folder)
+    stage = Stage(settings, channel, producer, meter, found.model_id, found.demo, words, kept)
     bell = Bell()
     channel.buffer.listen(bell.ring)
-    door = Door(create_app(stage, bell), settings, channel, producer.unhealthy)
+    app = create_app(stage, bell)
+    door = Door(app, settings, channel, producer.unhealthy, stage.connections)
+    limits = settings.engine_timeout_s, settings.loading_timeout_s
+    watchdog = Watchdog(lambda now: producer.overdue(now, *limits), max(limits))
     if door.open():
         producer.start()
+        watchdog.start()
         until_signal(lambda: producer.unusable is not None or door.closed)
+    watchdog.stop()
     stage.stopping = True
     bell.ring_here()
     door.close(timeout_s=1.0)
-    problem = producer.unusable or door.problem
-    status = 2 if problem else 0
-    if problem:
+    status = 2 if (problem := producer.unusable or door.problem) else 0
+    if status:
         log.error("%s", problem)
     if not producer.stop(timeout_s=1.5):
         # The thread is inside torch (loading, say), which cannot be interrupted, and an orderly

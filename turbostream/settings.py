@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass
@@ -79,10 +80,23 @@ def prompt(value: str) -> str:
 
 def folder(value: str) -> Path:
     """a folder"""
-    path = Path(value).expanduser()
+    try:
+        path = Path(value).expanduser()
+    except RuntimeError:  # nobody's home
+        raise ValueError from None
     if path.exists() and not path.is_dir():
         raise ValueError
     return path
+
+
+def origins(value: str) -> str:
+    """'none' or origins such as https://example.com, separated by commas"""
+    if value.strip().lower() == "none":
+        return "none"
+    found = [one.strip().lower() for one in value.split(",")]
+    if not all(re.fullmatch(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?", one) for one in found):
+        raise ValueError
+    return ",".join(found)
 
 
 def row(check: Check, help: str, default: Any = MISSING) -> Any:
@@ -130,9 +144,67 @@ class Settings:
         "is painted; take, offer: hand it on to the next that asks. start_stream_server.sh's way",
         "no",
     )
+    max_connections: int = row(
+        whole(8, 1_000_000), "sockets open at once, streams among them; the next one gets 503", 2048
+    )
+    max_body_bytes: int = row(
+        whole(4096, 2**30), "the largest body of a request; a larger one gets 413", 64 * 1024
+    )
+    max_header_bytes: int = row(
+        whole(1024, 2**24), "the largest head of a request; a larger one gets 431", 32 * 1024
+    )
+    request_timeout_s: float = row(
+        number(0.1, 3600), "seconds for a whole request to arrive; a slower one gets 408", 10.0
+    )
+    idle_timeout_s: float = row(
+        number(0.1, 3600), "seconds that a connection may wait between two requests", 60.0
+    )
+    dead_viewer_s: float = row(
+        number(0.5, 3600), "seconds without a byte taken until a stream is dropped as dead", 10.0
+    )
+    prompt_rate: float = row(
+        number(20, 100_000),
+        "changes a second for each token or cookie (this machine's owner is free); more get 429",
+        20.0,
+    )
+    engine_timeout_s: float = row(
+        number(0, 86_400),
+        "seconds until a frame that does not come ends the program with status 70; 0: never",
+        60.0,
+    )
+    loading_timeout_s: float = row(
+        number(0, 86_400),
+        "seconds without progress in loading that end the program with status 70; 0: never",
+        1800.0,
+    )
+    loopback_owner: str = row(
+        one_of("yes", "no"),
+        "whoever asks from this machine, or through the tunnel, is the owner without a token; "
+        "`no` where a proxy stands in front",
+        "yes",
+    )
+    trust_forwarded: str = row(
+        one_of("yes", "no"),
+        "believe X-Forwarded-For, -Proto and -Host; only behind a proxy that sets all three",
+        "no",
+    )
+    cors_origins: str = row(origins, "other sites whose pages may use this server", "none")
+    public_address: str = row(
+        text("'auto' or an address such as example.com:8000", r"[^\s/?#]+"),
+        "where others reach this server, for the link of --share; auto: this machine's address",
+        "auto",
+    )
     state_dir: Path = row(
         folder, "where this program keeps what must survive a restart", Path("~/.turbostream")
     )
+
+    @property
+    def state_folder(self) -> Path:
+        """STATE_DIR as a path; one that cannot exist where ~ means nothing (no HOME, no user)."""
+        try:
+            return self.state_dir.expanduser()
+        except RuntimeError:
+            return Path(os.devnull) / "turbostream"
 
     def as_text(self) -> dict[str, str]:
         """Name -> value as it could be given again; for `/status`."""
@@ -164,6 +236,13 @@ def _parser(defaults: Mapping[str, object]) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--check", action="store_true", help="paint one frame, say so and exit")
+    parser.add_argument(
+        "--share",
+        choices=("watch", "own"),
+        const="watch",
+        nargs="?",
+        help="print the link with which others may watch (or, with 'own', do all) and exit",
+    )
     for name in ROWS:
         default, accepted, help_text = describe(name, defaults)
         parser.add_argument(

@@ -12,7 +12,9 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from turbostream.stream.channel import Change, Channel
@@ -26,6 +28,7 @@ log = logging.getLogger(__name__)
 FAILURES_BEFORE_REBUILD = 5
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
+LOADING, PAINTING, CLOSING = "loading", "painting one frame", "closing"
 OVERDUE_S = 5.0  # frames that are wanted and do not come for this long: not healthy
 
 
@@ -67,6 +70,7 @@ class Producer:
         self._kinds_logged: set[str] = set()
         self._measured: Change | None = channel.last_change
         self._flights: deque[_Flight] = deque()
+        self._call: tuple[str, float] | None = None  # into the engine: what for, since when
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="generation", daemon=True)
 
@@ -95,6 +99,20 @@ class Producer:
             return f"No frame has come for {waited:.0f} s."
         return None
 
+    def overdue(self, now: float, frame_s: float, loading_s: float) -> str | None:
+        """One sentence if a call into the engine is out longer than it may be (0: for ever)."""
+        if self._thread.ident is not None and not self._thread.is_alive():
+            ended = self._stopping.is_set() or self.unusable is not None
+            return None if ended else "The generation thread is gone."
+        call = self._call
+        if call is None:
+            return None
+        what, since = call
+        longest_s = loading_s if what == LOADING else frame_s
+        if not longest_s or now - since <= longest_s:
+            return None
+        return f"The engine has been {what} for {now - since:.0f} s without a word."
+
     def start(self) -> None:
         self._thread.start()
 
@@ -116,7 +134,17 @@ class Producer:
         with self._lock:
             self._state = state
 
+    @contextmanager
+    def _calling(self, what: str) -> Iterator[None]:
+        """Around every call into the engine, for `overdue`."""
+        self._call = what, time.monotonic()
+        try:
+            yield
+        finally:
+            self._call = None
+
     def _report(self, progress: Progress) -> None:
+        self._call = LOADING, time.monotonic()
         self._set_state(
             State(progress.state, progress.message, progress.done_bytes, progress.total_bytes)
         )
@@ -125,7 +153,8 @@ class Producer:
         pause_s = FIRST_PAUSE_S
         while not self._stopping.is_set():
             try:
-                engine = self._open_engine(self._report)
+                with self._calling(LOADING):
+                    engine = self._open_engine(self._report)
             except EngineUnusable as error:
                 self.unusable = str(error)
                 self._set_state(State("failed", str(error)))
@@ -178,7 +207,7 @@ class Producer:
                 self._land(engine)
         finally:
             self._flights.clear()
-            engine.close()
+            self._close(engine)
 
     def _rest(self) -> None:
         with self._lock:
@@ -191,10 +220,18 @@ class Producer:
         if not self._stopping.is_set():
             self._set_state(State("streaming", "Pictures are being painted."))
 
+    def _close(self, engine: Engine) -> None:
+        try:
+            with self._calling(CLOSING):
+                engine.close()
+        except Exception as error:  # the producer's guard: an engine that failed may fail again
+            self._note_failure("The model could not be closed", error)
+
     def _launch(self, engine: Engine) -> None:
         number, shot = self.channel.take_shot()
         try:
-            pictures = engine.submit([shot])
+            with self._calling(PAINTING):
+                pictures = engine.submit([shot])
         except Exception as error:  # the producer's guard: the stream outlives a frame
             pictures = Future()
             pictures.set_exception(error)
@@ -204,7 +241,8 @@ class Producer:
         """Wait for the oldest submission and publish it."""
         flight = self._flights.popleft()
         try:
-            picture = flight.pictures.result()[0]
+            with self._calling(PAINTING):
+                picture = flight.pictures.result()[0]
         except Exception as error:  # the producer's guard: the stream outlives a frame
             self._note_failure("A frame failed", error)
             return

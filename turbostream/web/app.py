@@ -10,39 +10,30 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, jsonify, redirect, render_template, request
-from werkzeug.exceptions import (
-    BadRequest,
-    Forbidden,
-    HTTPException,
-    NotFound,
-    ServiceUnavailable,
-    Unauthorized,
-)
+from flask import Flask, Response, g, jsonify, redirect, render_template, request
+from werkzeug.exceptions import BadRequest, NotFound, ServiceUnavailable
 from werkzeug.wrappers import Response as BaseResponse
 
 from turbostream.settings import Settings
 from turbostream.stream.channel import Channel
 from turbostream.stream.meter import Meter
 from turbostream.stream.producer import Producer
-from turbostream.stream.scene import PATCHABLE, SceneError
-from turbostream.web import access, body, guard, multipart
+from turbostream.stream.scene import PATCHABLE
+from turbostream.web import body, errors, guard, metrics, multipart
+from turbostream.web.connection import Connections
+from turbostream.web.gate import Gate
+from turbostream.web.sender import LiveStream, Sender
+from turbostream.web.tokens import Tokens
 from turbostream.web.viewers import Bell, Viewer, Viewers
 
 log = logging.getLogger(__name__)
 
 SNAPSHOT_WAIT_S = 10.0
-HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; "
-    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
 NO_STORE = "no-store, no-cache, must-revalidate, max-age=0"
 EXAMPLES = (
     "a futuristic dog astronaut, oil painting",
@@ -52,11 +43,6 @@ EXAMPLES = (
     "portrait of a clockwork owl, macro photograph",
     "a city of coral at sunrise, watercolour",
 )
-SENTENCES = {
-    404: "There is nothing at this address; the page is at /.",
-    405: "This address does not take that method.",
-    413: f"The request is too large; {body.MAX_BODY_BYTES // 1024} KB is the most.",
-}
 
 
 @dataclass
@@ -70,6 +56,8 @@ class Stage:
     model_id: str
     demo: bool
     words: Mapping[str, Any] | None = None  # what a small model knows; None: everything
+    tokens: Tokens = field(default_factory=Tokens.for_this_run)
+    connections: Connections = field(default_factory=Connections)
     stopping: bool = False
 
     def is_stopping(self) -> bool:
@@ -88,48 +76,19 @@ def load_words(folder: Path | None) -> Mapping[str, Any] | None:
 def create_app(stage: Stage, bell: Bell) -> Flask:
     """The application over `stage`; `bell` rings when a frame was published."""
     app = Flask(__name__, static_folder="page", static_url_path="/page", template_folder="page")
-    app.config["MAX_CONTENT_LENGTH"] = body.MAX_BODY_BYTES
-    viewers = Viewers(stage.settings.max_viewers)
-    parts_of = multipart.PartCache()
+    app.config["MAX_CONTENT_LENGTH"] = stage.settings.max_body_bytes
+    app.json.sort_keys = False  # type: ignore[attr-defined]
     channel, producer = stage.channel, stage.producer
-    state_dir = stage.settings.state_dir.expanduser()
-    guard.add_route(app, state_dir)
-
-    @app.before_request
-    def admit() -> None:
-        if not access.is_owner(request.remote_addr or "", request.headers):
-            raise Unauthorized(
-                "Only this machine may ask; open the page through the tunnel, on localhost."
-            )
-        if access.crosses_sites(request.method, request.path, request.headers):
-            raise Forbidden("Another site may not ask; open the page itself.")
+    viewers = Viewers(stage.settings.max_viewers)
+    sender = Sender(bell, stage.settings.dead_viewer_s)
+    gate = Gate(app, stage.settings, stage.tokens)
+    errors.add_handlers(app, gate.stranger_page)
+    guard.add_route(app, stage.settings.state_folder)
+    metrics.add_route(app, stage, viewers, sender.counts)
 
     @app.after_request
-    def add_headers(response: Response) -> Response:
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
+    def keep_nothing(response: Response) -> Response:
         response.headers.setdefault("Cache-Control", NO_STORE)
-        return response
-
-    @app.errorhandler(HTTPException)
-    def refuse(error: HTTPException) -> BaseResponse:
-        sentence = SENTENCES.get(error.code or 500) or error.description or "The request failed."
-        response = jsonify(status="error", error=sentence)
-        response.status_code = error.code or 500
-        for name, value in error.get_headers():
-            if name not in ("Content-Type", "Content-Length"):
-                response.headers[name] = value
-        return response
-
-    @app.errorhandler(SceneError)
-    def refuse_scene(error: SceneError) -> BaseResponse:
-        return refuse(BadRequest(str(error)))
-
-    @app.errorhandler(Exception)
-    def fail(error: Exception) -> BaseResponse:
-        log.error("[flask] %s %s failed", request.method, request.path, exc_info=error)
-        response = jsonify(status="error", error="The server failed; its log says where.")
-        response.status_code = 500
         return response
 
     @app.get("/")
@@ -154,21 +113,27 @@ def create_app(stage: Stage, bell: Bell) -> Flask:
                 f"All {viewers.most} places are taken; try again soon, or raise MAX_VIEWERS.",
                 retry_after=5,
             )
-        viewer = Viewer(channel, lambda: producer.state, bell, stage.is_stopping)
+        # A script reads the same bytes under a type that every browser's fetch() lets through, and
+        # says what it has shown.
+        script = request.accept_mimetypes.best == "application/octet-stream"
+        viewer = Viewer(channel, lambda: producer.state, bell, stage.is_stopping, reports=script)
 
-        def watch() -> Iterator[bytes]:
+        @contextmanager
+        def watching() -> Iterator[None]:
             log.info("[stream] Client connected.")
             try:
                 with viewers.enter(viewer, channel):
-                    yield from multipart.parts(viewer, parts_of, interval_s)
+                    yield
             finally:
                 log.info("[stream] Client disconnected.")
 
-        # A script reads the same bytes under a type that every browser's fetch() lets through.
-        plain = request.accept_mimetypes.best == "application/octet-stream"
+        # Only browsers hold a picture back until the next one begins.
+        repeat_after_s = multipart.KEEPALIVE_S if script else multipart.REPEAT_AFTER_S
+        body_of = LiveStream(viewer, sender, watching, interval_s, repeat_after_s)
         response = Response(
-            watch(),
-            content_type="application/octet-stream" if plain else multipart.CONTENT_TYPE,
+            body_of,
+            content_type="application/octet-stream" if script else multipart.CONTENT_TYPE,
+            direct_passthrough=True,  # so that our server finds the LiveStream
         )
         response.headers.update(
             {
@@ -213,8 +178,9 @@ def create_app(stage: Stage, bell: Bell) -> Flask:
     @app.post("/prompt")
     def prompt() -> BaseResponse:
         log.info("[prompt] Request received")
+        gate.spend_change()
         log.info("[prompt] Raw data received: %.200r", request.get_data()[:200])
-        text, from_form = body.prompt_of(request)
+        text, from_form = body.field_of(request, "prompt")
         change = channel.change({"prompt": text})
         log.info("[prompt] => Successfully set to: %s", change.scene.prompt)
         if from_form:
@@ -227,6 +193,7 @@ def create_app(stage: Stage, bell: Bell) -> Flask:
 
     @app.patch("/scene")
     def patch_scene() -> BaseResponse:
+        gate.spend_change()
         change = channel.change(body.json_object(request, PATCHABLE))
         return jsonify(change.scene.as_dict())
 
@@ -249,8 +216,9 @@ def create_app(stage: Stage, bell: Bell) -> Flask:
                 "scene": channel.scene.as_dict(),
                 "frame": newest.number if newest else 0,
                 "viewers": len(viewers),
-                "settings": stage.settings.as_text(),
-                "guard": guard.read(state_dir, time.time()),
+                "role": g.visitor.role,
+                "settings": stage.settings.as_text() if g.visitor.may_write else None,
+                "guard": guard.read(stage.settings.state_folder, time.time()),
                 **stage.meter.as_dict(time.monotonic()),
             }
         )
@@ -262,7 +230,6 @@ def create_app(stage: Stage, bell: Bell) -> Flask:
             return jsonify(status="ok", state=producer.state.name), 200
         return jsonify(status="error", error=reason), 503
 
-    app.json.sort_keys = False  # type: ignore[attr-defined]
     return app
 
 

@@ -9,8 +9,6 @@ from urllib.parse import parse_qsl
 from flask import Request
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
-MAX_BODY_BYTES = 64 * 1024
-
 
 class Duplicate(ValueError):
     pass
@@ -51,13 +49,13 @@ def json_object(request: Request, fields: tuple[str, ...]) -> dict[str, Any]:
     return value
 
 
-def prompt_of(request: Request) -> tuple[object, bool]:
-    """(the prompt, whether a form sent it); raises BadRequest or UnsupportedMediaType."""
+def field_of(request: Request, name: str) -> tuple[object, bool]:
+    """(the body's one field, whether a form sent it); raises BadRequest or UnsupportedMediaType."""
     if request.mimetype == "application/json":
-        body = json_object(request, ("prompt",))
-        if "prompt" not in body:
-            raise BadRequest('The field "prompt" is missing; send {"prompt": "..."}.')
-        return body["prompt"], False
+        body = json_object(request, (name,))
+        if name not in body:
+            raise BadRequest(f'The field "{name}" is missing; send {{"{name}": "..."}}.')
+        return body[name], False
     if request.mimetype == "application/x-www-form-urlencoded":
         try:
             # Not request.form, which lets bytes through that are not UTF-8.
@@ -69,7 +67,7 @@ def prompt_of(request: Request) -> tuple[object, bool]:
             )
         except ValueError:
             raise BadRequest("The form is not UTF-8, or not a form.") from None
-        if [name for name, _ in fields] != ["prompt"]:
-            raise BadRequest('Send one form field "prompt" and nothing else.')
+        if [found for found, _ in fields] != [name]:
+            raise BadRequest(f'Send one form field "{name}" and nothing else.')
         return fields[0][1], True
-    raise UnsupportedMediaType('Send JSON: Content-Type application/json and {"prompt": "..."}.')
+    raise UnsupportedMediaType(f'Send JSON: Content-Type application/json and {{"{name}": "..."}}.')

@@ -22,7 +22,8 @@ from turbostream.settings import Settings
 from turbostream.stream.channel import Channel
 from turbostream.stream.scene import PATCHABLE, SceneError
 from turbostream.web import handover
-from turbostream.web.server import Server
+from turbostream.web.connection import Connections, Limits
+from turbostream.web.server import Server, connections_possible
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +37,14 @@ class Door:
         settings: Settings,
         channel: Channel,
         unhealthy: Callable[[], str | None],
+        connections: Connections,
     ) -> None:
         self.problem: str | None = None  # why the port cannot be had, in one sentence
         self._app, self._settings, self._channel = app, settings, channel
         self._unhealthy = unhealthy
-        self._folder = settings.state_dir.expanduser()
+        self._folder = settings.state_folder
+        self._connections = connections
+        self._limits = Limits.of(settings, connections_possible(settings.max_connections))
         self._hands_over = settings.handover != "no"
         self._offer: handover.Offer | None = None
         self._waiting: Any = None
@@ -57,7 +61,7 @@ class Door:
             self._folder.mkdir(parents=True, exist_ok=True)
             takes = self._settings.handover == "take"
             if takes and handover.somebody_serves(self._folder):
-                self._server = Server(self._app, "127.0.0.1", 0)
+                self._server = self._make_server("127.0.0.1", 0)
                 host, port = self._server.start()
                 self._tell("standby", port)
                 log.info("[flask] standing by on %s:%d until a picture is painted.", host, port)
@@ -75,9 +79,12 @@ class Door:
         if self._server is not None:
             self._server.stop(timeout_s)
 
+    def _make_server(self, host: str, port: int) -> Server:
+        return Server(self._app, host, port, self._limits, self._connections)
+
     def _open_publicly(self) -> bool:
         settings = self._settings
-        server = Server(self._app, settings.server_host, settings.server_port)
+        server = self._make_server(settings.server_host, settings.server_port)
         try:
             server.start()
         except OSError as error:

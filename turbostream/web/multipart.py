@@ -64,7 +64,7 @@ class PartCache:
 
 
 class Source(Protocol):
-    """What a viewer's loop needs of the world; the server implements it with gevent."""
+    """What a viewer's feed needs of the world; the server implements it with gevent."""
 
     def now(self) -> float:
         """Monotonic seconds."""
@@ -93,39 +93,87 @@ class Source(Protocol):
         ...
 
 
+class Feed:
+    """Which part one viewer gets next, in rising order; asked whenever something may have changed.
+
+    `due` is when to ask again if no new frame comes before.
+    """
+
+    __slots__ = (
+        "due",
+        "_source",
+        "_cache",
+        "_interval_s",
+        "_repeat_s",
+        "_part",
+        "_number",
+        "_again_at",
+        "_beat",
+    )
+
+    def __init__(
+        self,
+        source: Source,
+        cache: PartCache,
+        min_interval_s: float = 0.0,
+        repeat_after_s: float = REPEAT_AFTER_S,
+    ) -> None:
+        self.due = 0.0
+        self._source, self._cache = source, cache
+        self._interval_s = min_interval_s
+        self._repeat_s = repeat_after_s
+        self._part = b""
+        self._number = 0
+        self._again_at = 0.0
+        self._beat = -1e9  # when the newest frame was due; ?fps= counts from it
+
+    def next(self, now: float, frame: Frame | None) -> bytes | None:
+        """The part to send at `now` (monotonic s), with `frame` the newest; None for nothing."""
+        if frame is not None and frame.number > self._number:
+            planned = self._beat + self._interval_s
+            if now < planned:
+                self.due = planned
+                return self._again(now)
+            if not self._source.has_room():
+                self.due = now + KEEPALIVE_S  # its report will ring
+                return None
+            # Keep the beat of ?fps=: from the planned time, unless that is long past.
+            self._beat = planned if now - planned < self._interval_s else now
+            self._number = frame.number
+            self._source.sent(frame.number)
+            return self._send(self._cache(frame), now, self._repeat_s)
+        placeholder = self._source.placeholder()
+        if placeholder is not None and placeholder != self._part:
+            return self._send(placeholder, now, REPEAT_AFTER_S)
+        self.due = now + KEEPALIVE_S
+        return self._again(now)
+
+    def _send(self, part: bytes, now: float, again_s: float) -> bytes:
+        self._part = part
+        self._again_at = now + again_s  # when the same is due once more
+        self.due = self._again_at
+        return part
+
+    def _again(self, now: float) -> bytes | None:
+        """The same part once more, if that is due: soon after it was new, then once a second."""
+        if not self._part:
+            return None
+        if now >= self._again_at and self._source.has_room():
+            self._again_at = now + KEEPALIVE_S
+            self.due = min(self.due, self._again_at)
+            return self._part
+        self.due = min(self.due, max(self._again_at, now + 0.001))
+        return None
+
+
 def parts(source: Source, cache: PartCache, min_interval_s: float = 0.0) -> Iterator[bytes]:
     """The bytes of one viewer's stream, newest frame only, in rising order."""
     yield OPENING
-    last_part = b""
-    last_number = 0
-    last_sent = last_new = -1e9
-    repeated = True
+    feed = Feed(source, cache, min_interval_s)
     while source.open():
         now = source.now()
-        frame = source.newest()
-        if frame is not None and frame.number > last_number:
-            next_new = last_new + min_interval_s
-            if now >= next_new and source.has_room():
-                # Keep the beat of ?fps=: from the planned time, unless that is long past.
-                last_new = next_new if now - next_new < min_interval_s else now
-                last_part, last_number, last_sent, repeated = cache(frame), frame.number, now, False
-                yield last_part
-                source.sent(frame.number)
-                continue
-            wait_s = max(0.002, min(next_new - now, KEEPALIVE_S)) if now < next_new else KEEPALIVE_S
+        part = feed.next(now, source.newest())
+        if part is not None:
+            yield part
         else:
-            wait_s = KEEPALIVE_S
-            placeholder = source.placeholder()
-            if placeholder is not None and placeholder != last_part:
-                last_part, last_sent, repeated = placeholder, now, False
-                yield placeholder
-                continue
-        due = last_sent + (KEEPALIVE_S if repeated else REPEAT_AFTER_S)
-        if last_part and now >= due:
-            if not source.has_room():
-                due = now + KEEPALIVE_S
-            else:
-                last_sent, repeated = now, True
-                yield last_part
-                continue
-        source.wait(max(0.001, min(wait_s, due - now if last_part else wait_s)))
+            source.wait(max(0.001, feed.due - now))

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 from gevent.event import Event
 from gevent.hub import get_hub
@@ -21,14 +22,20 @@ from turbostream.web.multipart import Image, part
 from turbostream.web.placeholder import placeholder_jpeg
 
 FIRST_FRAME_S = 0.3  # how long a new viewer waits for a frame before a placeholder shows
-PROMPT_SHOWN_S = 0.25  # a frame that is shown within this was not held up on the way
-LARGEST_WINDOW = 60
+
+# A reader that reports what it has shown gets so many frames ahead as it shows in the time that
+# its path needs anyway and QUEUE_S more.
+QUEUE_S = 0.25
+RATE_OVER_S = 1.0
+SMALLEST_WINDOW, LARGEST_WINDOW = 2, 120
+PROBE_S = 1.0  # without a report for so long one more frame is sent: reports get lost
 
 
 class Bell:
     """Wakes greenlets from another thread; `threading.Condition` would block the whole loop."""
 
     def __init__(self) -> None:
+        self.count = 0  # how often it rang
         self._event = Event()
         self._async = get_hub().loop.async_()
         self._async.start(self.ring_here)
@@ -39,6 +46,7 @@ class Bell:
 
     def ring_here(self) -> None:
         """From the gevent thread."""
+        self.count += 1
         rung, self._event = self._event, Event()
         rung.set()
 
@@ -49,13 +57,59 @@ class Bell:
         self._async.close()
 
 
-class Viewer:
-    """One stream; the `Source` of `multipart.parts`.
+class Window:
+    """How many frames may be on the way to a reader that reports what it has shown.
 
-    A viewer that reports what it has shown gets at most `window` frames ahead of that. The
-    window follows the path: it grows while frames are shown promptly and shrinks when they are
-    not, because a tunnel's buffers would take megabytes without a word.
+    A tunnel's buffers take megabytes without a word, so only the reader's own word says how far it
+    is behind. The window is the rate at which it shows times the shortest time that a frame took,
+    plus QUEUE_S: enough to keep a long path full, too little to let a queue grow on a narrow one.
+    Without a word for PROBE_S one more frame goes out, then after twice that, and so on, so that a
+    lost report ends nothing.
     """
+
+    def __init__(self) -> None:
+        self._on_the_way: deque[tuple[int, float]] = deque()
+        self._shown: deque[tuple[float, int]] = deque()  # (when, how many at once)
+        self._shortest_s = float("inf")
+        self._probe_s = PROBE_S
+        self._quiet_since = 0.0
+        self.size = SMALLEST_WINDOW
+
+    def has_room(self, now: float) -> bool:
+        if len(self._on_the_way) < self.size:
+            return True
+        return now - self._quiet_since >= self._probe_s
+
+    def sent(self, number: int, now: float) -> None:
+        if len(self._on_the_way) >= self.size:
+            self._probe_s *= 2
+            self._quiet_since = now
+        elif not self._on_the_way:
+            self._quiet_since = now
+        self._on_the_way.append((number, now))
+
+    def shown(self, number: int, now: float) -> None:
+        """Frame `number` is on the screen; all before it are no longer on the way."""
+        count, sent_at = 0, now
+        while self._on_the_way and self._on_the_way[0][0] <= number:
+            _, sent_at = self._on_the_way.popleft()
+            count += 1
+        if not count:
+            return
+        self._quiet_since, self._probe_s = now, PROBE_S
+        self._shortest_s = min(self._shortest_s, now - sent_at)
+        self._shown.append((now, count))
+        while self._shown[0][0] < now - RATE_OVER_S:
+            self._shown.popleft()
+        since = now - self._shown[0][0]
+        if since > 0:
+            rate = sum(count for _, count in self._shown) - self._shown[0][1]
+            ahead = rate / since * (self._shortest_s + QUEUE_S)
+            self.size = int(min(LARGEST_WINDOW, max(SMALLEST_WINDOW, ahead)))
+
+
+class Viewer:
+    """One stream; the `Source` of its feed. With `reports` it says what it has shown."""
 
     def __init__(
         self,
@@ -63,62 +117,56 @@ class Viewer:
         state: Callable[[], State],
         bell: Bell,
         stopping: Callable[[], bool],
+        reports: bool = False,
     ) -> None:
         self.id = secrets.token_urlsafe(12)
-        self._channel = channel
+        self.channel = channel
+        self.open_at = time.monotonic()
         self._state = state
         self._bell = bell
         self._stopping = stopping
-        self._since = time.monotonic()
         self._got_frame = False
-        self._reports = False
-        self._window = 3
-        self._on_the_way: deque[tuple[int, float]] = deque()
+        self._window = Window() if reports else None
 
     def now(self) -> float:
         return time.monotonic()
 
     def newest(self) -> Frame | None:
-        return self._channel.current()
+        return self.channel.current()
 
     def placeholder(self) -> bytes | None:
         state = self._state()
         if state.name in ("streaming", "resting") and (
-            self._got_frame or self.now() - self._since < FIRST_FRAME_S
+            self._got_frame or self.now() - self.open_at < FIRST_FRAME_S
         ):
             return None
-        return part(Image(0, placeholder_jpeg(state.name, state.message), 0.0))
+        return _placeholder_part(state.name, state.message)
 
     def wait(self, timeout_s: float) -> None:
-        if not self._got_frame:
-            timeout_s = min(timeout_s, FIRST_FRAME_S)
-        self._bell.wait(timeout_s)
+        self._bell.wait(timeout_s if self._got_frame else min(timeout_s, FIRST_FRAME_S))
 
     def open(self) -> bool:
         return not self._stopping()
 
     def has_room(self) -> bool:
-        return not self._reports or len(self._on_the_way) < self._window
+        return self._window is None or self._window.has_room(self.now())
 
     def sent(self, number: int) -> None:
         self._got_frame = True
-        self._on_the_way.append((number, self.now()))
-        if not self._reports and len(self._on_the_way) > LARGEST_WINDOW:
-            self._on_the_way.popleft()
+        if self._window is not None:
+            self._window.sent(number, self.now())
 
     def shown(self, number: int) -> None:
-        """The viewer has painted frame `number`; all before it are no longer on the way."""
-        self._reports = True
-        took_s = None
-        while self._on_the_way and self._on_the_way[0][0] <= number:
-            took_s = self.now() - self._on_the_way.popleft()[1]
-        if took_s is None:
-            return
-        if took_s <= PROMPT_SHOWN_S:
-            self._window = min(LARGEST_WINDOW, self._window + 1)
-        else:
-            self._window = max(2, self._window // 2)
+        """The viewer has painted frame `number`."""
+        if self._window is None:
+            self._window = Window()  # it was not expected to report, but it does
+        self._window.shown(number, self.now())
         self._bell.ring_here()
+
+
+@lru_cache(maxsize=8)
+def _placeholder_part(state: str, message: str) -> bytes:
+    return part(Image(0, placeholder_jpeg(state, message), 0.0))
 
 
 class Viewers:

@@ -1,0 +1,123 @@
+"""The real server with an engine of the test's own: `python -m tests.hold.program MODE [options]`.
+
+Everything but the engine is the program that users start. MODE names what the engine does wrong.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+
+from PIL import Image
+
+import realtime_stream
+from turbostream.engine.weights import Weights
+from turbostream.settings import SettingError, load
+from turbostream.stream.scene import Shot
+from turbostream.stream.seam import Engine, Picture, Progress, Report
+from turbostream.web import tokens
+
+DEFAULTS = {"TARGET_FPS": 60, "INITIAL_PROMPT": "grey", "MODEL_ID": "demo", "SERVER_PORT": 0}
+
+
+def jpeg_of(size: int) -> bytes:
+    """A real JPEG of exactly `size` bytes: noise, and a comment that fills it up."""
+    side = 8
+    while True:
+        file = io.BytesIO()
+        Image.frombytes("RGB", (side, side), os.urandom(side * side * 3)).save(file, "JPEG")
+        if file.tell() > size - 6:
+            break
+        best, side = file.getvalue(), side + 8
+    missing = size - len(best)
+    comment = b""
+    while missing > 0:
+        piece = min(missing, 65_000) if missing - 65_000 not in range(1, 5) else 60_000
+        comment += b"\xff\xfe" + (piece - 2).to_bytes(2, "big") + b"x" * (piece - 4)
+        missing -= piece
+    return best[:2] + comment + best[2:]
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch names it."""
+
+
+class Faulty:
+    """An engine that paints `jpeg`; `before` is told how many shots came before this one."""
+
+    max_batch = 1
+    depth = 1
+    fingerprint = "faulty"
+    choices: Mapping[str, str] = {"device": "none: a test"}
+    shots = 0  # of all engines of this process
+
+    def __init__(self, before: Callable[[int], object], jpeg: bytes) -> None:
+        self._before, self._jpeg = before, jpeg
+
+    def submit(self, shots: Sequence[Shot]) -> Future[list[Picture]]:
+        done: Future[list[Picture]] = Future()
+        Faulty.shots += 1
+        self._before(Faulty.shots)
+        done.set_result([Picture(self._jpeg, {"jpeg": 0.1})])
+        return done
+
+    def close(self) -> None:
+        pass
+
+
+def raises(numbers: Callable[[int], bool], error: Exception) -> Callable[[int], object]:
+    def before(number: int) -> None:
+        if numbers(number):
+            raise error
+
+    return before
+
+
+def _hold_the_gil(number: int) -> None:
+    if number == 20:
+        ctypes.PyDLL(None).sleep(600)  # PyDLL keeps the GIL while it calls
+
+
+MODES: dict[str, Callable[[int], object]] = {
+    "sound": lambda number: None,
+    "once": raises(lambda number: number == 20, RuntimeError("one bad frame")),
+    "ten": raises(lambda number: 20 <= number < 30, RuntimeError("ten bad frames")),
+    "for-ever": raises(lambda number: number > 20, RuntimeError("nothing but bad frames")),
+    "memory": raises(lambda number: number == 20, OutOfMemoryError("CUDA out of memory. Faked.")),
+    "hangs": lambda number: number == 20 and threading.Event().wait(),
+    "holds-the-gil": _hold_the_gil,
+}
+
+
+def main(mode: str, argv: Sequence[str]) -> int:
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+    size = int(os.environ.get("PICTURE_BYTES", "8000"))
+    started = time.monotonic()
+
+    def open_engine(report: Report) -> Engine:
+        report(Progress("loading", "Loading a test."))
+        if mode == "loads-for-ever":
+            time.sleep(600)
+        if mode == "loads-badly" and time.monotonic() - started < 2:
+            raise RuntimeError("it does not load yet")
+        return Faulty(MODES.get(mode, MODES["sound"]), jpeg_of(size))
+
+    try:
+        settings, _ = load(DEFAULTS, argv, os.environ)
+        kept = tokens.load_tokens(settings.state_folder)
+    except SettingError as error:
+        logging.error("%s", error)
+        return 2
+    found = Weights(model_id="demo", folder=None, demo=True)
+    return realtime_stream.serve(settings, found, open_engine, kept)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2:]))

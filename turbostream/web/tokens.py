@@ -1,0 +1,120 @@
+"""The two tokens: the owner's, and one that may only watch. Made at the first start, kept 0600.
+
+Knows files and nothing of HTTP. Nothing here, or anywhere else, logs a token.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import secrets
+import socket
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from turbostream.settings import SettingError, Settings
+
+log = logging.getLogger(__name__)
+
+NAME = "tokens.json"
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{22,256}")
+
+
+class TokensUnusable(SettingError):
+    """One sentence on why the kept tokens cannot be used, and what to do."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    owner: str
+    watch: str
+    kept: bool  # False: they end with this process
+
+    @classmethod
+    def for_this_run(cls) -> Tokens:
+        return cls(secrets.token_urlsafe(32), secrets.token_urlsafe(32), kept=False)
+
+    def __repr__(self) -> str:  # so that no log and no traceback can show them
+        return f"Tokens(kept={self.kept})"
+
+
+def load_tokens(folder: Path) -> Tokens:
+    """The tokens of `folder`, made if there are none; for this run only if it cannot be written.
+
+    Raises TokensUnusable when the file is there and is not what this program wrote: new tokens
+    would lock out everybody who has a link.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = folder / NAME
+        _make(file)
+        return _read(file)
+    except OSError as error:
+        log.warning(
+            "[access] %s cannot keep the tokens (%s): they end with this run, and no link can be "
+            "shared; give another STATE_DIR for ones that stay.",
+            folder,
+            error.strerror,
+        )
+        return Tokens.for_this_run()
+
+
+def link(settings: Settings, what: str) -> str:
+    """The address that opens the stream to others: what is `watch`, or `own` for everything.
+
+    The token stands in the fragment, which no browser sends to anybody.
+    """
+    tokens = load_tokens(settings.state_folder)
+    if not tokens.kept:
+        raise TokensUnusable("A link needs tokens that are kept; give a STATE_DIR for them.")
+    address = settings.public_address
+    if address == "auto":
+        address = f"{_outward_address()}:{settings.server_port}"
+    return f"http://{address}/#{tokens.watch if what == 'watch' else tokens.owner}"
+
+
+def _outward_address() -> str:
+    """The address of this machine that others may know; nothing is sent to find it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # an address that belongs to nobody
+            return str(probe.getsockname()[0])
+        except OSError:
+            return socket.gethostname()
+
+
+def _make(file: Path) -> None:
+    """Write new tokens unless the file is there, whole or not at all, whoever starts beside us."""
+    if file.exists():
+        return
+    made = {"owner": secrets.token_urlsafe(32), "watch": secrets.token_urlsafe(32)}
+    temporary = file.with_name(f".{NAME}.{secrets.token_hex(8)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(descriptor, "w", encoding="utf-8") as out:
+            json.dump(made, out)
+        with suppress(FileExistsError):  # another start was quicker: its tokens count
+            os.link(temporary, file)
+    finally:
+        temporary.unlink()
+
+
+def _read(file: Path) -> Tokens:
+    if file.stat().st_mode & 0o077:
+        file.chmod(0o600)
+        log.warning("[access] %s could be read by others; it is 0600 again.", file)
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        tokens = Tokens(found["owner"], found["watch"], kept=True)
+        sound = _TOKEN.fullmatch(tokens.owner) and _TOKEN.fullmatch(tokens.watch)
+    except (ValueError, KeyError, TypeError):
+        sound = None
+    if not sound or tokens.owner == tokens.watch:
+        raise TokensUnusable(
+            f"{file} is not the file of tokens that this program wrote; delete it to make new "
+            "ones (shared links stop working then)."
+        )
+    return tokens
