@@ -110,8 +110,11 @@ tunnel_claim_port() {
 tunnel_ask() { curl --silent --max-time 4 --header 'Host: localhost' "$@" 2>/dev/null; }
 
 tunnel_look() { # says it when the stream has come or gone
-  local answer now=no
-  if ! answer=$(tunnel_ask "http://127.0.0.1:$port/healthz"); then
+  local answer now=no status=0
+  answer=$(tunnel_ask "http://127.0.0.1:$port/healthz") || status=$?
+  if ((status == 7)); then # refused here: the line is not up yet
+    return 0
+  elif ((status)); then
     answer='no server answers behind the tunnel: run ./start_stream_server.sh, or --logs shows why.'
   elif [[ $answer == *'"ok"'* ]]; then
     now=yes
@@ -182,8 +185,8 @@ tunnel_pause() { # SECONDS: also the time in which a key is heard
 tunnel_hold() { # until the line breaks
   local beat=0
   while kill -0 "$line" 2>/dev/null; do
-    if tunnel_port_taken "$port"; then
-      tunnel_look
+    tunnel_look
+    if [[ $reachable == yes ]]; then
       ((beat % 10)) || tunnel_look_at_guard
       beat=$((beat + 1))
     fi

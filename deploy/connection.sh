@@ -10,7 +10,7 @@
 
 CONNECT_HOME=${TURBOSTREAM_HOME:-$HOME/.turbostream}
 
-connect_dir='' connect_watcher=''
+connect_dir='' connect_watcher='' connect_child=''
 connect_host='' connect_port='' connect_user='' connect_key='' connect_alias='' connect_source=''
 connect_options=()
 
@@ -29,9 +29,9 @@ connect_exported() { [[ $(declare -p "$1" 2>/dev/null) == declare\ -*x* ]]; }
 # (a shell cannot clean the environment that it was given, and every subshell would show it).
 connect_environment() { # the script's arguments
   local secret=''
-  if [[ ${CONNECT_SECRET:-} == 3 ]]; then
-    IFS= read -r PASSPHRASE <&3 || true
-    exec 3<&-
+  if [[ ${CONNECT_SECRET:-} =~ ^[0-9]+$ ]]; then # the descriptor that it is read from
+    IFS= read -r PASSPHRASE <&"$CONNECT_SECRET" || true
+    eval "exec $CONNECT_SECRET<&-"
     unset CONNECT_SECRET
   elif connect_exported PASSPHRASE || connect_exported VAST_API_KEY; then
     secret=${PASSPHRASE:-}
@@ -272,14 +272,20 @@ connect_run() { # command...: there, its input closed
 }
 
 connect_pipe() { # command...: there, with this input
-  local quoted
+  local quoted status=0
   quoted=$(printf '%q ' "$@")
   connect_open
-  ssh "${connect_options[@]}" -o ControlMaster=no -o ControlPath="$connect_dir/master" -T "$connect_host" "$quoted"
+  # In the background, so that a signal to this script is heard at once.
+  ssh "${connect_options[@]}" -o ControlMaster=no -o ControlPath="$connect_dir/master" -T "$connect_host" "$quoted" <&0 &
+  connect_child=$!
+  wait "$connect_child" || status=$?
+  connect_child=''
+  return "$status"
 }
 
 connect_close() { # nothing of this run stays behind
   [[ -n $connect_dir ]] || return 0
+  [[ -z $connect_child ]] || kill "$connect_child" 2>/dev/null || true
   ssh -O exit -o ControlPath="$connect_dir/master" "${connect_host:-x}" >/dev/null 2>&1 || true
   if [[ -n $connect_watcher ]]; then
     kill "$connect_watcher" 2>/dev/null || true

@@ -21,7 +21,6 @@ def place() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def host(place: Path) -> Iterator[Host]:
     host = Host(place / "host")
-    host.allow_nobody() if hasattr(host, "allow_nobody") else None
     yield host
     host.close()
 

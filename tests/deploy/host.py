@@ -57,7 +57,15 @@ class Host:
             made.mkdir(parents=True)
         self.port = free_port()
         self.server_port = free_port()
-        self.environment = {"HOME": str(self.home), "PATH": f"{self.fake}:{PATH}"}
+        # What process 1 of a rented instance has in its environment; empty: not rented.
+        self.rental = folder / "environ"
+        self.rental.touch()
+        self.environment = {
+            "HOME": str(self.home),
+            "PATH": f"{self.fake}:{PATH}",
+            "GUARD_ENVIRON": str(self.rental),
+            "GUARD_TICK_S": "1",
+        }
         self.allowed: list[Path] = []
         self._host_key = keygen(folder / "host_key")
         self._process: subprocess.Popen[bytes] | None = None
@@ -200,9 +208,7 @@ class Laptop:
         return {name: value for name, value in merged.items() if value is not None}
 
     @contextmanager
-    def running(
-        self, script: str, *arguments: str, **environment: str | None
-    ) -> Iterator[Running]:
+    def running(self, script: str, *arguments: str, **environment: str | None) -> Iterator[Running]:
         running = Running(self.command(script, *arguments), self.with_(environment), self.home)
         try:
             yield running

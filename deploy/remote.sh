@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# remote.sh - one errand on the instance, over the same connection as the other scripts.
+#
+# Usage: deploy/remote.sh COMMAND [arguments]
+#
+#   run COMMAND...       run it there; its input is this one's
+#   host COMMAND...      one of deploy/host.sh's commands there, for REMOTE_DIR (/workspace)
+#   guard COMMAND...     one of deploy/guard.sh's there, wherever it is armed
+#   fetch THERE HERE     copy a folder from there
+#   push HERE THERE      copy a file to there
+#   shell                a terminal there
+
+set -Eeuo pipefail
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=deploy/connection.sh
+. "$HERE/connection.sh"
+connect_environment "$@"
+
+remote_base() { connect_pipe bash -s -- probe "${REMOTE_DIR:-default}" <"$HERE/host.sh" | sed -n 's/^base //p'; }
+
+remote_guard() { # the guard's own copy there, which outlives every release
+  local base
+  base=$(remote_base)
+  connect_run mkdir -p "$base/guard"
+  connect_pipe tee "$base/guard/guard.sh" <"$HERE/guard.sh" >/dev/null
+  connect_run bash "$base/guard/guard.sh" "$1" --state "$base/state" "${@:2}"
+}
+
+main() {
+  local command=${1:-}
+  case $command in
+    run | host | guard | fetch | push | shell) shift ;;
+    *)
+      sed -n '2,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+      [[ $command == -h || $command == --help ]] && exit 0
+      exit 2
+      ;;
+  esac
+  connect_configure "$(dirname "$HERE")"
+  trap connect_close EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  trap 'exit 129' HUP
+  connect_prepare
+  connect_open
+  case $command in
+    run) connect_pipe "$@" ;;
+    host) connect_pipe bash -s -- "$1" "${REMOTE_DIR:-default}" "${@:2}" <"$HERE/host.sh" ;;
+    guard) remote_guard "$@" ;;
+    fetch)
+      mkdir -p "$2"
+      connect_run tar -C "$1" -cf - . | tar -C "$2" -xf -
+      ;;
+    push) connect_pipe tee "$2" <"$1" >/dev/null ;;
+    shell) ssh "${connect_options[@]}" -o ControlPath="$connect_dir/master" -t "$connect_host" ;;
+  esac
+}
+
+main "$@"

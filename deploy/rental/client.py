@@ -1,0 +1,173 @@
+"""The real `vastai` client as a subprocess: every reply is parsed, its exit status means nothing.
+
+It exits 0 on HTTP 401, 404, 429 and on a create that failed. So each call here returns JSON with
+the field that was asked for, or raises. The API key is in the environment of the client alone.
+
+ApiError          one sentence for the user
+├── KeyRefused    the key is missing or not accepted: no call will work
+├── Gone          there is no such thing (any more)
+└── NoAnswer      nobody knows whether it was done: read the state again
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+CALL_TIMEOUT_S = float(os.environ.get("VAST_CALL_TIMEOUT_S", "90"))
+KEY_FILES = ("~/.config/vastai/vast_api_key", "~/.vast_api_key")
+
+
+class ApiError(Exception):
+    """Vast.ai said no; the message is one sentence."""
+
+
+class KeyRefused(ApiError):
+    pass
+
+
+class Gone(ApiError):
+    pass
+
+
+class NoAnswer(ApiError):
+    pass
+
+
+def say(text: str) -> None:
+    print(f"[vast] {text}", file=sys.stderr, flush=True)
+
+
+def find_key() -> str:
+    """The account's key, taken out of this process's environment; a file is mended to 0600."""
+    key = os.environ.pop("VAST_API_KEY", "").strip()
+    if key:
+        return key
+    config = os.environ.get("XDG_CONFIG_HOME")
+    names = ([f"{config}/vastai/vast_api_key"] if config else []) + list(KEY_FILES)
+    for name in names:
+        file = Path(name).expanduser()
+        if file.is_file():
+            if file.stat().st_mode & 0o077:
+                file.chmod(0o600)
+                say(f"others could read your API key in {file}: mended to 0600.")
+            return file.read_text(encoding="utf-8").strip()
+    raise KeyRefused(
+        "There is no Vast.ai API key: set VAST_API_KEY, or run vastai set api-key once "
+        "(the key is on the website under Account)."
+    )
+
+
+class Client:
+    """Calls of the account whose key is given."""
+
+    def __init__(self, key: str, program: Path | None = None) -> None:
+        self._key = key
+        self._program = program or Path(sys.executable).with_name("vastai")
+
+    def _call(self, *arguments: str) -> Any:
+        """What the client printed as JSON (None for nothing); raises what it said went wrong."""
+        command = [str(self._program), *arguments, "--raw"]
+        environment = {**os.environ, "VAST_API_KEY": self._key, "NO_COLOR": "1"}
+        environment.pop("PASSPHRASE", None)
+        try:
+            done = subprocess.run(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=CALL_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise NoAnswer(f"Vast.ai did not answer within {CALL_TIMEOUT_S:.0f} s.") from None
+        for text in (done.stderr, done.stdout):
+            error = _json(text)
+            if isinstance(error, dict) and error.get("error"):
+                raise _explain(error)
+        reply = _json(done.stdout)
+        if reply is None and (done.stderr.strip() or done.returncode):
+            lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+            raise NoAnswer(
+                f"Vast.ai gave no usable answer ({lines[-1][:200].replace(self._key, '***')})."
+            )
+        return reply
+
+    def search(self, query: str, disk_gb: int) -> list[dict[str, Any]]:
+        """Offers, the cheapest first."""
+        reply = self._call(
+            "search", "offers", query, "-o", "dph", "--storage", str(disk_gb), "--limit", "40"
+        )
+        if not isinstance(reply, list):
+            raise NoAnswer("Vast.ai's answer to the search holds no offers.")
+        return [offer for offer in reply if isinstance(offer, dict) and "id" in offer]
+
+    def create(self, offer_id: int, image: str, disk_gb: int, label: str, port: int) -> int:
+        """The new instance's id. Raises NoAnswer where it may or may not have been rented."""
+        reply = self._call(
+            *("create", "instance", str(offer_id), "--image", image, "--disk", str(disk_gb)),
+            *("--ssh", "--direct", "--label", label, "--cancel-unavail"),
+            *("--env", f"-p {port}:{port}"),
+            *("--onstart-cmd", "touch ~/.no_auto_tmux; entrypoint.sh"),
+        )
+        if isinstance(reply, dict) and reply.get("success") and reply.get("new_contract"):
+            return int(reply["new_contract"])
+        if isinstance(reply, dict) and reply.get("success") is False:
+            raise ApiError(f"The offer was not rented: {reply.get('msg', 'no reason given')}.")
+        raise NoAnswer("Vast.ai's answer names no instance.")
+
+    def show(self, instance_id: int) -> dict[str, Any] | None:
+        """The instance as it is now; None once it is gone."""
+        try:
+            reply = self._call("show", "instance", str(instance_id))
+        except Gone:
+            return None
+        if not isinstance(reply, dict) or ("id" not in reply and "instances" not in reply):
+            raise NoAnswer(f"Vast.ai's answer says nothing of instance {instance_id}.")
+        return reply if "id" in reply else None
+
+    def instances(self) -> list[dict[str, Any]]:
+        """Everything that is rented now."""
+        reply = self._call("show", "instances")
+        if isinstance(reply, dict):
+            reply = reply.get("instances")
+        if not isinstance(reply, list):
+            raise NoAnswer("Vast.ai's answer lists no instances.")
+        return reply
+
+    def destroy(self, instance_id: int) -> None:
+        """Ask for the end; `show` says whether it came."""
+        self._call("destroy", "instance", str(instance_id), "-y")
+
+
+def _json(text: str) -> Any:
+    """The JSON value in `text`, which may stand after words on earlier lines; None without one."""
+    text = text.strip()
+    for start in [0, *(index + 1 for index, letter in enumerate(text) if letter == "\n")]:
+        if text[start : start + 1] in ("{", "["):
+            try:
+                return json.loads(text[start:])
+            except ValueError:
+                continue
+    return None
+
+
+def _explain(error: dict[str, Any]) -> ApiError:
+    code, said = error.get("status_code"), str(error.get("msg") or "no reason given").rstrip(".")
+    if code in (401, 403):
+        return KeyRefused(
+            f"Vast.ai does not accept the API key (HTTP {code}): make a new one under Account, "
+            "and set VAST_API_KEY."
+        )
+    if code == 404:
+        return Gone(f"Vast.ai does not know it (HTTP 404: {said}).")
+    if code == 429:
+        return NoAnswer("Vast.ai asks to slow down (HTTP 429): wait a minute and try again.")
+    if isinstance(code, int) and 400 <= code < 500:
+        return ApiError(f"Vast.ai refuses (HTTP {code}: {said}).")
+    return NoAnswer(f"Vast.ai failed (HTTP {code}: {said}).")

@@ -1,0 +1,168 @@
+"""What is done on a rented instance, through the same scripts that a user types."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rental import life, record
+from rental.client import say
+
+ROOT = Path(__file__).resolve().parents[2]
+REACH_LIMIT_S = float(os.environ.get("VAST_REACH_LIMIT_S", "180"))
+_passphrase = os.environ.pop("PASSPHRASE", "")
+
+
+def agreed(question: str, unasked: bool = False) -> bool:
+    """Yes by default at a terminal. Without one: `unasked`, and said so."""
+    if not sys.stdin.isatty():
+        if not unasked:
+            say(f"{question} There is no terminal to ask at: give --yes if you mean it.")
+        return unasked
+    print(f"[vast] {question} [Y/n] ", end="", file=sys.stderr, flush=True)
+    return not sys.stdin.readline().strip().lower().startswith("n")
+
+
+def script(name: str, *arguments: str, **options: Any) -> int:
+    """Run one of the scripts; the passphrase goes through a pipe, not through its environment."""
+    environment = dict(os.environ)
+    descriptors: tuple[int, ...] = ()
+    if _passphrase:
+        reader, writer = os.pipe()
+        os.write(writer, f"{_passphrase}\n".encode())
+        os.close(writer)
+        os.set_inheritable(reader, True)
+        environment["CONNECT_SECRET"] = str(reader)
+        descriptors = (reader,)
+    try:
+        command = ["bash", str(ROOT / name), *arguments]
+        return subprocess.run(
+            command, env=environment, pass_fds=descriptors, check=False, **options
+        ).returncode
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def remote(*arguments: str, **options: Any) -> int:
+    return script("deploy/remote.sh", *arguments, **options)
+
+
+def furnish(instance: dict[str, Any], hours: float, idle_minutes: float) -> int:
+    """Write the address down, arm the guard there and read it back. 0, or 3 without a guard."""
+    price = float(instance.get("dph_total") or record.read().get("price") or 0.0)
+    values = {"id": int(instance["id"]), "user": "root", "dph": price, "started_at": time.time()}
+    reached = False
+    begun = time.monotonic()
+    while not reached and time.monotonic() - begun < REACH_LIMIT_S:
+        for host, port in life.addresses(instance):
+            record.write(**values, host=host, port=port)
+            said = subprocess.DEVNULL if time.monotonic() - begun < REACH_LIMIT_S / 2 else None
+            before = time.monotonic()
+            if remote("run", "true", stderr=said, stdin=subprocess.DEVNULL) == 0:
+                say(f"reached at {host}:{port} in {time.monotonic() - before:.1f} s.")
+                reached = True
+                break
+        else:
+            time.sleep(min(5.0, life.POLL_S))
+    if not reached:
+        say(
+            f"INSTANCE {instance['id']} RUNS, IS BILLED AND CANNOT BE REACHED BY SSH, so it is not "
+            "guarded either: is your public key in your account? deploy/vast.sh down gives it back."
+        )
+        return 3
+    remote("run", "touch", ".no_auto_tmux", stdin=subprocess.DEVNULL)
+    armed = remote(
+        *("guard", "arm", "--hours", f"{hours:.4f}", "--idle-minutes", f"{idle_minutes:.4f}"),
+        stdin=subprocess.DEVNULL,
+    )
+    if armed == 0:
+        armed = remote("guard", "status", stdin=subprocess.DEVNULL, stdout=sys.stderr)
+    if armed != 0:
+        say(f"INSTANCE {instance['id']} IS NOT GUARDED: nothing but deploy/vast.sh down ends it.")
+        return 3
+    page = life.public_page(instance)
+    if page:
+        say(f"others reach it at {page} with a token, once it streams.")
+    say("next: ./start_stream_server.sh, then ./tunnel_to_stream.sh")
+    return 0
+
+
+def print_status(instance: dict[str, Any]) -> None:
+    rental = record.read()
+    began = float(instance.get("start_date") or rental.get("asked_at") or time.time())
+    hours = max(0.0, time.time() - began) / 3600
+    price = float(instance.get("dph_total") or rental.get("dph") or 0.0)
+    gpu, state = instance.get("gpu_name", "?"), instance.get("actual_status")
+    print(f"instance  {instance['id']} ({gpu}): {state}")
+    print(
+        f"cost      ${price * hours:.2f} so far, {hours:.2f} h at ${price:.3f}, traffic not counted"
+    )
+    page = life.public_page(instance)
+    if page:
+        print(f"page      {page}")
+    sys.stdout.flush()
+    if remote("host", "status", stdin=subprocess.DEVNULL) == 255:
+        print("guard     unknown: the instance cannot be asked")
+
+
+def logs() -> int:
+    remote("run", "nvidia-smi", stdin=subprocess.DEVNULL)
+    return remote("host", "logs")
+
+
+def batch(prompts: Path, out: Path) -> tuple[int, bool]:
+    """(the exit status, whether all that was painted is here, checked by its hashes)."""
+    folder = "/workspace" if not os.environ.get("REMOTE_DIR") else os.environ["REMOTE_DIR"]
+    there = f"{folder}/out"
+    code = script("start_stream_server.sh", stdin=subprocess.DEVNULL)
+    if code == 0:
+        code = remote("run", "mkdir", "-p", there, stdin=subprocess.DEVNULL)
+    if code == 0:
+        code = remote("push", str(prompts), f"{there}/prompts.txt")
+    if code == 0:
+        code = remote(
+            *(
+                "run",
+                "bash",
+                "-c",
+                'cd "$1" && exec python3 process_batch.py out/prompts.txt out/pictures',
+            ),
+            *("batch", folder),
+            stdin=subprocess.DEVNULL,
+        )
+    painted = remote("run", "test", "-d", f"{there}/pictures", stdin=subprocess.DEVNULL)
+    if painted == 1:
+        return code or 1, True  # there is nothing to bring home
+    out.mkdir(parents=True, exist_ok=True)
+    for attempt in range(3):
+        if remote("fetch", f"{there}/pictures", str(out), stdin=subprocess.DEVNULL) == 0 and whole(
+            out
+        ):
+            return code, True
+        say(f"the pictures are not all here (attempt {attempt + 1}).")
+        time.sleep(min(5.0, life.POLL_S))
+    return code or 1, False
+
+
+def whole(out: Path) -> bool:
+    """Every picture that the manifest names is here with the hash that it was painted with."""
+    manifest = out / "manifest.jsonl"
+    if not manifest.is_file():
+        return False
+    for line in manifest.read_text(encoding="utf-8").splitlines():
+        entry = json.loads(line)
+        picture = out / entry["file"]
+        if not picture.is_file():
+            return False
+        if hashlib.sha256(picture.read_bytes()).hexdigest() != entry["sha256"]:
+            return False
+    return True

@@ -1,0 +1,39 @@
+"""What is known of the present rental, in one file that survives everything: rental.json.
+
+It is written before anything is rented, so that no rental can be forgotten, and the scripts read
+the address from it (deploy/connection.sh).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+HOME = Path(os.environ.get("TURBOSTREAM_HOME") or "~/.turbostream").expanduser()
+FILE = HOME / "rental.json"
+
+
+def read() -> dict[str, Any]:
+    """The rental, {} without one."""
+    try:
+        found = json.loads(FILE.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write(**values: Any) -> dict[str, Any]:
+    """Change what is named; whole or not at all, readable by its owner alone."""
+    HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
+    merged = {**read(), **values}
+    temporary = FILE.with_suffix(f".{os.getpid()}")
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(merged, file, indent=1)
+    temporary.replace(FILE)
+    return merged
+
+
+def forget() -> None:
+    FILE.unlink(missing_ok=True)

@@ -1,0 +1,231 @@
+"""deploy/vast.sh with the real client against the stand-in: every lie and loss of the real API.
+
+After each test the ledger must show nothing that is rented and billed on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.host import ROOT, Host, Laptop
+from tests.deploy.searching import Search, files_with
+from tests.deploy.standin import ACCOUNT_KEY, CONTAINER_KEY, Fault, StandIn
+
+pytestmark = pytest.mark.timeout(150)
+
+Vast = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def client_environment() -> Path:
+    """The client's own environment, made by vast.sh itself and kept beside the tests' packages."""
+    folder = Path(sys.prefix) / "vast"
+    environment = {**os.environ, "VAST_VENV": str(folder), "PYTHON": sys.executable}
+    done = subprocess.run(
+        ["bash", str(ROOT / "deploy/vast.sh"), "--help"], env=environment, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def stand_in(host: Host) -> Iterator[StandIn]:
+    stand_in = StandIn(host.port)
+    yield stand_in
+    stand_in.close()
+    assert stand_in.left == [], "billed on"
+
+
+@pytest.fixture
+def vast(stand_in: StandIn, host: Host, laptop: Laptop, client_environment: Path) -> Iterator[Vast]:
+    host.rental.write_text(f"CONTAINER_ID=7000\0CONTAINER_API_KEY={CONTAINER_KEY}\0")
+
+    def run(*arguments: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
+        environment = {
+            "VAST_URL": stand_in.url,
+            "VAST_API_KEY": ACCOUNT_KEY,
+            "VAST_VENV": str(client_environment),
+            "VAST_POLL_S": "0.1",
+            "VAST_START_LIMIT_S": "6",
+            "VAST_CALL_TIMEOUT_S": "15",
+            "VAST_REACH_LIMIT_S": "3",
+            "SSH_HOST": None,
+            "SSH_PORT": None,
+            **changes,
+        }
+        return laptop.run("deploy/vast.sh", *arguments, timeout_s=100, **environment)
+
+    yield run
+    for process in host.processes():
+        if "guard.sh" in " ".join(process.cmdline()):
+            process.kill()
+    for name in ("guard.json", "guard.state", "guard.pid"):
+        (host.base / "state" / name).unlink(missing_ok=True)
+    (laptop.home / ".turbostream/rental.json").unlink(missing_ok=True)
+
+
+def test_search_shows_what_an_hour_really_costs(vast: Vast) -> None:
+    done = vast("search", "--fps", "60")
+    assert done.returncode == 0, done.stderr
+    assert "60 frames/s of 30 KB (6.5 GB)" in done.stdout
+    row = next(line for line in done.stdout.splitlines() if "1001" in line).split()
+    assert row[-4:] == ["0.290", "0.010", "0.019", "0.319"]
+
+
+def test_up_status_and_down(vast: Vast, stand_in: StandIn, host: Host, laptop: Laptop) -> None:
+    done = vast("up", "--yes", "--hours", "2")
+    assert done.returncode == 0, done.stderr
+    rental = json.loads((laptop.home / ".turbostream/rental.json").read_text())
+    assert (rental["host"], rental["port"], rental["id"]) == ("127.0.0.1", host.port, 7000)
+    assert (laptop.home / ".turbostream/rental.json").stat().st_mode & 0o777 == 0o600
+    assert (host.home / ".no_auto_tmux").exists()
+    assert "armed: given back at" in done.stderr
+    assert "http://127.0.0.1:41234/" in done.stderr
+
+    again = vast("up", "--yes")
+    assert again.returncode == 1
+    assert "Instance 7000 is rented already" in again.stderr
+
+    status = vast("status")
+    assert "instance  7000 (RTX 4090): running" in status.stdout
+    assert "guard     armed: given back at" in status.stdout
+    assert "(this one)" in vast("list").stdout
+
+    down = vast("down")
+    assert down.returncode == 0
+    assert "instance 7000 is gone; nothing is billed for it any more" in down.stderr
+    assert stand_in.left == []
+    assert "nothing is rented from here" in vast("down").stderr
+
+
+def test_a_key_that_is_not_accepted_is_said(vast: Vast) -> None:
+    done = vast("search", VAST_API_KEY="wrong")
+    assert done.returncode == 1
+    assert "Vast.ai does not accept the API key (HTTP 401)" in done.stderr
+
+
+def test_without_a_key_it_says_where_to_get_one(vast: Vast) -> None:
+    done = vast("up", "--yes", VAST_API_KEY=None)
+    assert done.returncode == 1
+    assert "There is no Vast.ai API key" in done.stderr
+
+
+def test_the_clients_own_key_file_is_read_and_mended(vast: Vast, laptop: Laptop) -> None:
+    file = laptop.home / ".config/vastai/vast_api_key"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(ACCOUNT_KEY)
+    file.chmod(0o644)
+    done = vast("list", VAST_API_KEY=None)
+    mode = file.stat().st_mode & 0o777
+    file.unlink()
+    assert done.stdout == "nothing is rented\n"
+    assert mode == 0o600
+
+
+def test_without_a_terminal_it_does_not_rent_unasked(vast: Vast, stand_in: StandIn) -> None:
+    done = vast("up")
+    assert done.returncode == 1
+    assert "give --yes if you mean it" in done.stderr
+    assert vast("up", "--dry-run").returncode == 0
+    assert stand_in.instances == {}
+
+
+def test_no_offer_within_the_price_is_said(vast: Vast) -> None:
+    done = vast("up", "--yes", "--max-price", "0.1")
+    assert done.returncode == 1
+    assert "No offer fits: raise --max-price" in done.stderr
+
+
+def test_a_create_whose_reply_is_lost_is_found_by_its_label(vast: Vast, stand_in: StandIn) -> None:
+    stand_in.faults.append(Fault("PUT", "/asks/", lose=True, times=1))
+    stand_in.faults.append(Fault("PUT", "/asks/", status=404, times=9))
+    done = vast("up", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "it was: instance 7000" in done.stderr
+    assert len(stand_in.instances) == 1
+    assert vast("down").returncode == 0
+
+
+def test_a_create_that_rents_twice_over_gives_the_extra_one_back(
+    vast: Vast, stand_in: StandIn
+) -> None:
+    stand_in.faults.append(Fault("PUT", "/asks/", lose=True, times=4))  # the client tries again
+    done = vast("up", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert len(stand_in.left) == 1
+    assert vast("down").returncode == 0
+
+
+def test_a_host_that_never_starts_is_given_back_and_the_next_offer_taken(
+    vast: Vast, stand_in: StandIn
+) -> None:
+    stand_in.scripts[1001] = ["loading"]
+    stand_in.scripts[1002] = ["loading", "exited"]
+    done = vast("up", "--yes", VAST_START_LIMIT_S="2")
+    assert done.returncode == 0, done.stderr
+    assert "it did not start within" in done.stderr
+    assert "a host that is exited will not start it" in done.stderr
+    assert stand_in.left == [7002]
+    assert vast("down").returncode == 0
+
+
+def test_an_offer_that_is_gone_is_followed_by_the_next(vast: Vast, stand_in: StandIn) -> None:
+    stand_in.faults.append(Fault("PUT", "/asks/1001", status=404))
+    assert vast("up", "--yes").returncode == 0
+    assert [i.offer["id"] for i in stand_in.instances.values()] == [1002]
+    assert vast("down").returncode == 0
+
+
+def test_too_many_requests_are_waited_out(vast: Vast, stand_in: StandIn) -> None:
+    stand_in.faults.append(Fault("POST", "/bundles/", status=429, times=5))
+    done = vast("search")
+    assert done.returncode == 0, done.stderr
+    assert "Vast.ai asks to slow down (HTTP 429)" in done.stderr
+
+
+def test_silence_is_not_taken_for_an_answer(vast: Vast, stand_in: StandIn) -> None:
+    stand_in.faults.append(Fault("POST", "/bundles/", delay_s=4, times=1))
+    done = vast("search", VAST_CALL_TIMEOUT_S="3")
+    assert done.returncode == 0, done.stderr
+    assert "did not answer within 3 s. Trying again" in done.stderr
+
+
+def test_a_destroy_that_claims_success_is_repeated_until_it_is_true(
+    vast: Vast, stand_in: StandIn
+) -> None:
+    assert vast("up", "--yes").returncode == 0
+    stand_in.faults.append(Fault("DELETE", "/instances/", ignore=True))
+    done = vast("down")
+    assert done.returncode == 0
+    assert "still there (attempt 1)" in done.stderr
+    assert "is gone" in done.stderr
+
+
+def test_a_destroy_that_never_works_is_shouted(vast: Vast, stand_in: StandIn) -> None:
+    assert vast("up", "--yes").returncode == 0
+    stand_in.faults.append(Fault("DELETE", "/instances/", ignore=True, times=99))
+    done = vast("down")
+    stand_in.faults.clear()
+    assert done.returncode == 1
+    assert "INSTANCE 7000 IS NOT DESTROYED AND IS BILLED ON" in done.stderr
+    assert "https://cloud.vast.ai/instances/" in done.stderr
+    assert vast("down").returncode == 0
+
+
+def test_the_account_key_is_nowhere_but_in_the_client(
+    vast: Vast, stand_in: StandIn, host: Host, place: Path
+) -> None:
+    with Search([ACCOUNT_KEY]) as search:
+        assert vast("up", "--yes").returncode == 0
+        assert vast("down").returncode == 0
+    outside = [found for found in search.found if "vastai" not in found and "vast" not in found]
+    assert outside == []
+    assert not [found for found in search.found if found.startswith("cmdline")]
+    assert files_with(place, [ACCOUNT_KEY]) == []

@@ -1,0 +1,235 @@
+"""From an empty folder on the instance to moving pictures here, and everything that breaks on it.
+
+One instance and one laptop for the whole file: the tests are the acts of one evening, in order.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.deploy.host import Host, Laptop, Running, free_port, get, healthy, keygen, wait_for
+from tests.deploy.searching import Search, files_with
+from tests.deploy.watching import Viewer
+
+PASSPHRASE = "correct horse/battery'staple"
+API_KEY = "0123456789abcdef-vast-account-key"
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture(scope="module")
+def started(host: Host, laptop: Laptop, place: Path) -> Search:
+    """The first start: a key with a passphrase, an API key in the environment, an empty folder."""
+    locked = keygen(place / "laptop/.ssh/locked", PASSPHRASE)
+    host.allow(locked)
+    with Search([PASSPHRASE, API_KEY]) as search:
+        with laptop.running(
+            "start_stream_server.sh",
+            SSH_KEY=str(locked),
+            PASSPHRASE=PASSPHRASE,
+            VAST_API_KEY=API_KEY,
+        ) as running:
+            search.own.add(running.process.pid)
+            status = running.process.wait(120)
+        assert status == 0, running.said
+    return search
+
+
+@pytest.fixture(scope="module")
+def tunnel(laptop: Laptop, started: Search) -> Iterator[tuple[Running, int]]:
+    port = free_port()
+    with laptop.running("tunnel_to_stream.sh", "--port", str(port)) as running:
+        running.wait_said("the stream is reachable")
+        yield running, port
+
+
+def set_prompt(port: int, prompt: str) -> dict:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/prompt",
+        json.dumps({"prompt": prompt}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=5) as response:
+        return json.load(response)
+
+
+def loops(host: Host) -> list[psutil.Process]:
+    """The loops without the processes that they are made of."""
+    found = [p for p in host.processes() if "loop.sh" in " ".join(p.cmdline())]
+    return [process for process in found if process.parent() not in found]
+
+
+def test_the_first_start_serves_and_lays_the_guides_links(host: Host, started: Search) -> None:
+    assert healthy(host.server_port)
+    assert (host.base / "realtime_stream.py").read_text().startswith("#!/usr/bin/env python3")
+    log = (host.base / "server.log").read_text()
+    for line in (
+        "[init] model loaded and compiled",
+        "[gen] starting loop...",
+        "[flask] running on",
+    ):
+        assert line in log
+    assert oct((host.base / "state").stat().st_mode)[-3:] == "700"
+
+
+def test_pgrep_shows_the_server_as_the_guide_has_it(host: Host, started: Search) -> None:
+    listed = subprocess.run(["pgrep", "-af", "python3"], capture_output=True, text=True).stdout
+    assert f"{host.serving()} python3 realtime_stream.py\n" in listed
+
+
+def test_no_secret_is_in_any_process_or_file(
+    host: Host, laptop: Laptop, place: Path, started: Search
+) -> None:
+    assert started.scans > 20
+    assert not started.found
+    assert not files_with(place, [PASSPHRASE, API_KEY])
+    assert not files_with(Path(os.environ["TMPDIR"]), [PASSPHRASE, API_KEY])
+
+
+def test_the_tunnel_shows_moving_pictures_and_obeys_a_prompt(tunnel: tuple[Running, int]) -> None:
+    _, port = tunnel
+    with Viewer(port) as viewer:
+        wait_for(lambda: len(viewer.frames) >= 3, 20, "three frames")
+        after = set_prompt(port, "a red heart")["frame"]
+        wait_for(lambda: viewer.frames[-1][2] > after, 5, "a frame of the new words")
+    assert get(port, "/status")["prompt"] == "a red heart"
+
+
+def test_a_second_start_brings_the_viewer_back_on_new_frames_within_5_s(
+    host: Host, laptop: Laptop, tunnel: tuple[Running, int], record_property
+) -> None:
+    _, port = tunnel
+    old = host.serving()
+    with Viewer(port) as viewer:
+        wait_for(lambda: viewer.frames, 20, "a frame")
+        since = time.monotonic()
+        done = laptop.run("start_stream_server.sh", timeout_s=120)
+        assert done.returncode == 0, done.stderr
+        wait_for(lambda: viewer.frames[-1][1] == 2, 10, "a frame of the new server")
+        gap = viewer.longest_gap(since)
+    record_property("gap_s", round(gap, 2))
+    print(f"longest gap without a new frame: {gap:.2f} s")
+    assert viewer.refused == 0
+    assert gap < 5
+    assert host.serving() != old
+    assert get(port, "/status")["prompt"] == "a red heart"  # the words went along
+    wait_for(lambda: len(loops(host)) == 1, 10, "the end of the old loop")
+
+
+def test_a_broken_release_leaves_the_old_stream_alone(
+    host: Host, laptop: Laptop, tunnel: tuple[Running, int]
+) -> None:
+    _, port = tunnel
+    program = laptop.scripts / "realtime_stream.py"
+    good = program.read_text()
+    with Viewer(port) as viewer:
+        wait_for(lambda: viewer.frames, 20, "a frame")
+        since, serving = time.monotonic(), host.serving()
+        program.write_text(good + "\nthis is no python\n")
+        try:
+            done = laptop.run("start_stream_server.sh", timeout_s=60)
+        finally:
+            program.write_text(good)
+        assert done.returncode == 1
+        assert "SyntaxError" in done.stderr
+        assert "goes on serving" in done.stderr
+        wait_for(lambda: viewer.frames[-1][0] > time.monotonic() - 1, 5, "frames")
+        gap = viewer.longest_gap(since)
+    assert viewer.connections == 1
+    assert gap < 5
+    assert host.serving() == serving
+
+
+def test_a_server_that_is_killed_is_back_within_15_s(
+    host: Host, tunnel: tuple[Running, int], record_property
+) -> None:
+    _, port = tunnel
+    wait_for(lambda: healthy(port), 10, "health")
+    killed = host.serving()
+    begun = time.monotonic()
+    os.kill(killed, signal.SIGKILL)
+    wait_for(lambda: not psutil.pid_exists(killed), 5, "the end of the server")
+    wait_for(lambda: healthy(port), 40, "health")
+    took = time.monotonic() - begun
+    record_property("back_after_s", round(took, 1))
+    print(f"back after {took:.1f} s")
+    assert took < 15
+
+
+def test_the_tunnel_survives_the_death_of_the_sshd(host: Host, tunnel: tuple[Running, int]) -> None:
+    running, port = tunnel
+    host.kill()
+    wait_for(lambda: re.search(r"nothing listens on port .* Trying again", running.said), 15, "it")
+    host.start()
+    wait_for(lambda: healthy(port), 30, "health through the tunnel")
+    wait_for(lambda: running.said.count("the stream is reachable") >= 2, 5, "the word")
+
+
+def test_status_says_what_runs(host: Host, laptop: Laptop, started: Search) -> None:
+    done = laptop.run("start_stream_server.sh", "--status")
+    assert done.returncode == 0, done.stderr
+    assert re.search(
+        rf"release +\S+ \(process {host.serving()}, port {host.server_port}", done.stdout
+    )
+    assert "guard     none: nothing ends this rental but you" in done.stdout
+
+
+def test_logs_follow_the_serving_release(laptop: Laptop, started: Search) -> None:
+    with laptop.running("start_stream_server.sh", "--logs") as running:
+        running.wait_said(r"\[flask\] running on")
+
+
+def test_a_rollback_serves_the_release_before(host: Host, laptop: Laptop, started: Search) -> None:
+    previous = os.readlink(host.base / "previous")
+    done = laptop.run("start_stream_server.sh", "--rollback", timeout_s=120)
+    assert done.returncode == 0, done.stderr
+    assert os.readlink(host.base / "current") == previous
+    assert Path(f"/proc/{host.serving()}/cwd").resolve() == (host.base / previous).resolve()
+
+
+def test_a_port_that_the_user_changes_is_not_handed_over(laptop: Laptop, started: Search) -> None:
+    done = laptop.run("start_stream_server.sh", SERVER_PORT=str(free_port()))
+    assert done.returncode == 1
+    assert "cannot be handed over; take --replace" in done.stderr
+
+
+def test_where_memory_holds_one_engine_only_it_says_so(
+    host: Host, laptop: Laptop, started: Search
+) -> None:
+    host.fake_program("nvidia-smi", 'case "$*" in *memory.free*) echo "900, 7000" ;; esac')
+    done = laptop.run("start_stream_server.sh")
+    (host.fake / "nvidia-smi").unlink()
+    assert done.returncode == 1
+    assert "takes 7000 MB and 900 MB are free. Take --replace" in done.stderr
+
+
+def test_stop_ends_server_and_loop(host: Host, laptop: Laptop, started: Search) -> None:
+    done = laptop.run("start_stream_server.sh", "--stop")
+    assert done.returncode == 0
+    assert "stopped" in done.stderr
+    names = [" ".join(process.cmdline()) for process in host.processes()]
+    assert not [name for name in names if "loop.sh" in name or "realtime_stream" in name]
+
+
+def test_the_tunnel_says_that_no_server_answers_and_ctrl_c_leaves_nothing(
+    laptop: Laptop, tunnel: tuple[Running, int]
+) -> None:
+    running, _ = tunnel
+    running.wait_said("no server answers behind the tunnel: run ./start_stream_server.sh")
+    children = psutil.Process(running.process.pid).children(recursive=True)
+    assert running.end(signal.SIGINT) == 130
+    _, alive = psutil.wait_procs(children, 5)
+    assert not alive
+    left = [path.name for path in (laptop.home / ".turbostream").iterdir()]
+    assert left == ["known_hosts"]

@@ -1,0 +1,65 @@
+"""A viewer as a browser is one: it reads the stream, and comes back when it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import threading
+import time
+
+
+class Viewer:
+    """Reads /stream on `port` in a thread: when each new frame came, and how often it came back."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.frames: list[tuple[float, int, int]] = []  # monotonic s, connection, frame number
+        self.connections = 0
+        self.refused = 0
+        self._ended = threading.Event()
+        self._connection: http.client.HTTPConnection | None = None
+        self._thread = threading.Thread(target=self._watch, name="viewer")
+        self._thread.start()
+
+    def __enter__(self) -> Viewer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join(10)
+
+    def _watch(self) -> None:
+        while not self._ended.is_set():
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                self._read()
+            self._ended.wait(0.1)
+
+    def _read(self) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            try:
+                connection.request("GET", "/stream")
+                response = connection.getresponse()
+            except OSError:
+                self.refused += 1
+                raise
+            if response.status != 200:
+                return
+            self.connections += 1
+            newest = 0  # a part is sent again when the next one is far; 0 is a picture of words
+            while not self._ended.is_set():
+                line = response.readline()
+                if not line:
+                    return
+                if line.lower().startswith(b"x-frame-id:"):
+                    number = int(line.split(b":")[1])
+                    if number > newest:
+                        newest = number
+                        self.frames.append((time.monotonic(), self.connections, number))
+        finally:
+            connection.close()
+
+    def longest_gap(self, since: float) -> float:
+        """Seconds without a new frame, the longest since then."""
+        times = [since, *(at for at, _, _ in self.frames if at >= since)]
+        return max(later - earlier for earlier, later in zip(times, times[1:], strict=False))
