@@ -79,7 +79,7 @@ def furnish(instance: dict[str, Any], hours: float, idle_minutes: float) -> int:
             "guarded either: is your public key in your account? deploy/vast.sh down gives it back."
         )
         return 3
-    remote("run", "touch", ".no_auto_tmux", stdin=subprocess.DEVNULL)
+    remote("run", "sh", "-c", "touch ~/.no_auto_tmux", stdin=subprocess.DEVNULL)
     armed = remote(
         *("guard", "arm", "--hours", f"{hours:.4f}", "--idle-minutes", f"{idle_minutes:.4f}"),
         stdin=subprocess.DEVNULL,

@@ -18,7 +18,7 @@ from rental.offers import Offer, Wish, fitting
 CONSOLE = "https://cloud.vast.ai/instances/"
 POLL_S = float(os.environ.get("VAST_POLL_S", "5"))
 START_LIMIT_S = float(os.environ.get("VAST_START_LIMIT_S", "900"))
-DESTROY_TRIES = 8
+DESTROY_TRIES = int(os.environ.get("VAST_DESTROY_TRIES", "8"))
 NEVER_RUNS = {"exited", "unknown", "offline", "stopped"}
 
 
@@ -100,10 +100,9 @@ def rent(client: Client, wish: Wish, offers: list[Offer], image: str) -> dict[st
                 if instance is not None:
                     return instance
                 give_back(client, instance_id)
-        except (KeyRefused, Failed):
+        except BaseException:
+            say(f"what may be rented is known here as {label}: deploy/vast.sh down gives it back.")
             raise
-        except ApiError as error:
-            say(f"{error} Taking the next offer.")
         avoided.add(offer.machine_id)
         if not offers:
             offers = fitting(
@@ -114,18 +113,26 @@ def rent(client: Client, wish: Wish, offers: list[Offer], image: str) -> dict[st
 
 
 def _create(client: Client, offer: Offer, image: str, wish: Wish, label: str) -> int | None:
-    """The instance's id; None where it is certain that nothing was rented."""
+    """The instance's id; None where it is certain that nothing was rented.
+
+    Also where Vast.ai said no: the client repeats a request whose reply was lost, and the second
+    one is told that the offer is gone, since the first one has rented it.
+    """
+    looks = 1
     try:
         return client.create(offer.id, image, wish.disk_gb, label, 8000)
-    except NoAnswer as error:
+    except KeyRefused:
+        raise
+    except ApiError as error:
+        looks = 3 if isinstance(error, NoAnswer) else 1
         say(f"{error} Looking whether it was rented all the same.")
-    for _ in range(3):
+    for _ in range(looks):
         time.sleep(POLL_S)
         found = _find_by_label(client, label)
         if found is not None:
             say(f"it was: instance {found['id']}.")
             return int(found["id"])
-    say("it was not.")
+    say("it was not; taking the next offer.")
     return None
 
 

@@ -1,4 +1,4 @@
-"""A real sshd on a loopback port, as somebody else's host would be, and a laptop that reaches it."""
+"""A real sshd on a loopback port, as somebody else's host would be, and a laptop for it."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def healthy(port: int) -> bool:
 
 
 class Laptop:
-    """A home of its own and a copy of the scripts, with the instance's address in the environment."""
+    """A home of its own and a copy of the scripts; the environment names the instance."""
 
     def __init__(self, folder: Path, host: Host) -> None:
         self.home = folder / "laptop"

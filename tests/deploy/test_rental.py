@@ -56,6 +56,7 @@ def vast(stand_in: StandIn, host: Host, laptop: Laptop, client_environment: Path
             "VAST_START_LIMIT_S": "6",
             "VAST_CALL_TIMEOUT_S": "15",
             "VAST_REACH_LIMIT_S": "3",
+            "VAST_DESTROY_TRIES": "3",
             "SSH_HOST": None,
             "SSH_PORT": None,
             **changes,

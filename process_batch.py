@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""Paint a file of prompts: numbered pictures and a manifest, at the engine's full batch.
+
+    python process_batch.py prompts.txt out/ [--price 0.45] [the settings of realtime_stream.py]
+
+A prompt a line, or JSON lines such as {"prompt": "a red heart", "seed": 7, "width": 512}; empty
+lines and lines that begin with # are left out. Run again, it goes on where it was interrupted.
+Wiring only; turbostream/batch.py does the work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+RELEASE = Path(__file__).resolve().parent
+
+
+def restart_in_release(argv: Sequence[str]) -> None:
+    """On an instance: under the release's own interpreter and settings, whoever was typed."""
+    if not (RELEASE / ".deploy/python").is_file() or os.environ.get("TURBOSTREAM_RELEASE"):
+        return
+    script = (
+        '. "$1/.deploy/settings"; TURBOSTREAM_RELEASE=$1 exec "$2" "$1/process_batch.py" "${@:3}"'
+    )
+    python = (RELEASE / ".deploy/python").read_text(encoding="utf-8").strip()
+    os.execvp("bash", ["bash", "-c", script, "bash", str(RELEASE), python, *argv])
+
+
+def main(argv: Sequence[str]) -> int:
+    """0: all painted; 1: some failed; 2: the user has to change something; 130: interrupted."""
+    parser = argparse.ArgumentParser(
+        prog="process_batch.py",
+        description="Paint a file of prompts: numbered pictures and a manifest.",
+        epilog="All settings of realtime_stream.py work here too, such as --model-id or --seed.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "prompts", type=Path, help="a prompt a line, or JSON lines with seed and size"
+    )
+    parser.add_argument("out", type=Path, help="the folder for the pictures and manifest.jsonl")
+    parser.add_argument("--price", type=float, help="dollars an hour, for the summary's cost")
+    options, rest = parser.parse_known_args(argv)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+
+    import realtime_stream as stream  # the guide's four settings stand there
+    from turbostream import batch
+    from turbostream.engine import weights
+    from turbostream.settings import SettingError, load
+    from turbostream.stream.seam import EngineUnusable
+
+    names = ("TARGET_FPS", "INITIAL_PROMPT", "MODEL_ID", "SERVER_PORT")
+    try:
+        settings, _ = load({name: getattr(stream, name) for name in names}, rest, os.environ)
+        jobs = batch.read_jobs(options.prompts, settings.seed, settings.width, settings.height)
+        found = weights.find(settings.model_id, settings.device)
+        with batch.busy(settings.state_folder):
+            from turbostream.engine.local import open_local
+
+            painter = batch.Batch(options.out, sys.stderr)
+            return painter.paint(
+                jobs,
+                lambda: open_local(settings, found, lambda p: painter.note(p.message)),
+                options.price,
+            )
+    except (SettingError, EngineUnusable, batch.BatchError) as error:
+        logging.error("%s", error)
+        return 2
+    except KeyboardInterrupt:
+        logging.error("Interrupted; the same command goes on from here.")
+        return 130
+
+
+if __name__ == "__main__":
+    restart_in_release(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))
