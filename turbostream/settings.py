@@ -132,7 +132,16 @@ class Settings:
     seed: int = row(whole(0, 2**63 - 1), "where the noise begins", 0)
     device: str = row(one_of("auto", "cpu", "cuda", "mps"), "where the model runs", "auto")
     acceleration: str = row(
-        one_of("auto", "off", "compile"), "how the model is made fast on a CUDA GPU", "auto"
+        one_of("auto", "off", "graph", "compile"),
+        "how the model is made fast on a CUDA GPU: `graph` of PyTorch's kernels, `compile` before "
+        "the first picture, `auto`: stream by graph and compile behind it",
+        "auto",
+    )
+    decoder: str = row(
+        one_of("tiny", "full"),
+        "what turns latents into pictures: TAESD where its weights are to be had, or the model's "
+        "own decoder, many times slower",
+        "tiny",
     )
     xformers: str = row(
         one_of("auto", "yes", "no"), "xformers' attention in place of PyTorch's", "auto"

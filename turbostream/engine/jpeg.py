@@ -1,16 +1,45 @@
-"""Pixels to JPEG with Pillow, which releases the GIL while it works."""
+"""Pixels to JPEG with Pillow, on any thread.
+
+Into a file descriptor rather than a BytesIO: Pillow releases the GIL only where it can write to
+a descriptor by itself (`_encode_to_file` in its src/encode.c); with a BytesIO two threads make
+hardly more JPEGs than one, and hold up the thread that launches the next frame. The descriptor
+is memory (memfd), or where there is none an unnamed temporary file.
+"""
 
 from __future__ import annotations
 
-import io
+import os
+import tempfile
+import threading
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+THREADS = max(1, min(8, (os.cpu_count() or 2) - 1))
+
+_own = threading.local()
+
+
+def _file() -> IO[bytes]:
+    """This thread's own file, kept open."""
+    file: IO[bytes] | None = getattr(_own, "file", None)
+    if file is None:
+        if hasattr(os, "memfd_create"):
+            file = open(os.memfd_create("jpeg"), "w+b", buffering=0)  # noqa: SIM115
+        else:
+            file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
+        _own.file = file
+    return file
+
 
 def encode(pixels: NDArray[np.uint8], quality: int) -> bytes:
     """One JPEG with 4:2:0 chroma of `pixels`, [H, W, 3] uint8 RGB."""
-    file = io.BytesIO()
+    file = _file()
+    file.seek(0)
+    file.truncate()
     Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling="4:2:0")
-    return file.getvalue()
+    # Pillow wrote past Python's back: the descriptor itself knows how far.
+    size = os.lseek(file.fileno(), 0, os.SEEK_CUR)
+    return os.pread(file.fileno(), size, 0)

@@ -1,77 +1,31 @@
-"""The engine on this machine's own device: load, warm up, paint.
-
-One thread, the producer's, opens it and calls it. Here a submission is done when `submit`
-returns; what overlaps the stages on a GPU lives behind the same methods.
-"""
+"""Opening the local engine: fetch, load, choose, warm up, each choice with its reason."""
 
 from __future__ import annotations
 
+import importlib.util
 import logging
+import os
+import shutil
 import time
-from collections.abc import Sequence
-from concurrent.futures import Future
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
 import torch
 
-from turbostream.engine import attention, compiled, hardware, jpeg
+from turbostream.engine import attention, decoder, hardware
+from turbostream.engine.flight import LocalEngine
+from turbostream.engine.memory import Plan
 from turbostream.engine.model import OneStepModel, load_pipeline
-from turbostream.engine.noise import noise_of
-from turbostream.engine.weights import Weights, fetch
+from turbostream.engine.weights import Weights, fetch, fetch_tiny_decoder
 from turbostream.settings import Settings
 from turbostream.stream.scene import Shot
-from turbostream.stream.seam import Picture, Progress, Report
+from turbostream.stream.seam import Progress, Report
 
 log = logging.getLogger(__name__)
 
-
-class LocalEngine:
-    """One submission at a time, one shot after the other."""
-
-    max_batch = 1
-    depth = 1
-
-    def __init__(self, model: OneStepModel, quality: int, fingerprint: str) -> None:
-        self.model = model
-        self.fingerprint = fingerprint
-        self.choices: dict[str, str] = {}
-        self._quality = quality
-
-    def submit(self, shots: Sequence[Shot]) -> Future[list[Picture]]:
-        done: Future[list[Picture]] = Future()
-        try:
-            done.set_result([self._paint(shot) for shot in shots])
-        except Exception as error:  # handed to the producer, whose guard it is
-            done.set_exception(error)
-        return done
-
-    def close(self) -> None:
-        self.model.release()
-
-    @torch.inference_mode()
-    def _paint(self, shot: Shot) -> Picture:
-        model = self.model
-        start = time.perf_counter()
-        embeddings = model.text(shot.prompt)
-        noise = noise_of(shot, (1, *model.latent_shape(shot.width, shot.height)))
-        noise = noise.to(model.hardware.device)
-        after_text = time.perf_counter()
-        latents = model.denoise(noise, embeddings)
-        model.synchronize()
-        after_denoise = time.perf_counter()
-        pixels = model.decode(latents)[0].cpu().numpy()
-        after_decode = time.perf_counter()
-        picture = jpeg.encode(pixels, self._quality)
-        end = time.perf_counter()
-        return Picture(
-            picture,
-            {
-                "text": (after_text - start) * 1000,
-                "denoise": (after_denoise - after_text) * 1000,
-                "decode": (after_decode - after_denoise) * 1000,
-                "jpeg": (end - after_decode) * 1000,
-            },
-        )
+LANES = 2  # graphs at once: a third gains little and costs a frame of latency
+MAX_BATCH = 8
 
 
 def open_local(settings: Settings, weights: Weights, report: Report) -> LocalEngine:
@@ -84,34 +38,111 @@ def open_local(settings: Settings, weights: Weights, report: Report) -> LocalEng
     choices = {
         "device": f"{device.name}, {str(device.dtype).removeprefix('torch.')}: {device.reason}",
         "attention": attention.choose(pipe, settings.xformers, device),
+        "threads": threads(device),
     }
-    model = OneStepModel(pipe, device)
-    model.latent_shape(settings.width, settings.height)  # refused now rather than per frame
-    choices["acceleration"] = compiled.choose(model, settings.acceleration, report)
+    wish = settings.decoder
+    where = fetch_tiny_decoder(folder, report) if _wants_tiny(pipe, wish) else "DECODER is full"
+    vae, choices["decoder"] = decoder.choose(pipe, wish, where, device)
+    name = f"{weights.model_id}@{weights.revision or 'local'}"
+    engine = warm_up(pipe, vae, device, name, choices, settings, report)
+    log.info("[init] model loaded and compiled")
+    for choice in engine.choices.items():
+        log.info("[init] %s: %s", *choice)
+    log.info("[init] first picture after %.1f s", time.perf_counter() - started)
+    return engine
+
+
+def warm_up(
+    pipe: Any,
+    vae: Any,
+    device: hardware.Hardware,
+    name: str,
+    choices: dict[str, str],
+    settings: Settings,
+    report: Report,
+) -> LocalEngine:
+    """The engine over a loaded pipeline, after its first picture. `vae` may be None: the
+    pipeline's own decoder. The benchmark comes in here, with random weights."""
+    torch.backends.cudnn.benchmark = device.device.type == "cuda"
+    model = OneStepModel(pipe, device, vae)
+    latent = model.latent_shape(settings.width, settings.height)  # refused now, not per frame
+    kind, reason = acceleration(settings.acceleration, device)
+    choices["acceleration"] = f"{kind}: {reason}"
+    choices["text"] = model.text.capture() if kind != "off" else "plain: ACCELERATION is off"
     fingerprint = " ".join(
         (
-            f"{weights.model_id}@{weights.revision or 'local'}",
+            name,
             f"torch-{torch.__version__}",
             f"diffusers-{version('diffusers')}",
             device.name.replace(" ", "-"),
             str(device.dtype).removeprefix("torch."),
-            choices["acceleration"].split(":")[0],
+            choices["decoder"].split(":")[0],
+            choices["attention"].split(":")[0],
             f"jpeg-{settings.jpeg_quality}",
         )
     )
-    engine = LocalEngine(model, settings.jpeg_quality, fingerprint)
+    plan = Plan(0, 1) if kind == "off" else Plan(LANES, MAX_BATCH)
+    size = (settings.width, settings.height)
+    engine = LocalEngine(model, settings.jpeg_quality, fingerprint, plan, size)
     engine.choices = choices
-    shot = Shot(
-        settings.initial_prompt,
-        settings.seed,
-        settings.seed + 1,
-        0.0,
-        settings.width,
-        settings.height,
-    )
+    if kind == "compile" and engine.plan.lanes:
+        compile_behind(engine, latent, settings.state_dir.expanduser() / "compiled")
+    shot = Shot(settings.initial_prompt, settings.seed, settings.seed + 1, 0.0, *size)
     engine.submit([shot]).result()
-    log.info("[init] model loaded and compiled")
-    for name, choice in choices.items():
-        log.info("[init] %s: %s", name, choice)
-    log.info("[init] first picture after %.1f s", time.perf_counter() - started)
+    if settings.acceleration == "compile" and engine.behind is not None:
+        report(Progress("compiling", "Compiling the UNet; the first time takes a minute or two."))
+        engine.behind.wait(1)
+        for _ in range(engine.depth):
+            engine.submit([shot]).result()
     return engine
+
+
+def compile_behind(engine: LocalEngine, latent: tuple[int, int, int], folder: Path) -> None:
+    """Start compiling for single shots, and for each batch size at its first use."""
+    from turbostream.engine.behind import Behind
+
+    words = engine.model.text(" ").embedding
+    engine.choose("acceleration", "graph: of PyTorch's own kernels; Inductor compiles behind it")
+    engine.behind = Behind(
+        engine.model,
+        folder,
+        latent,
+        (words.shape[1], words.shape[2]),
+        engine.adopt,
+        lambda batch, choice: engine.choose(
+            "acceleration" if batch == 1 else f"acceleration_batch_{batch}", choice
+        ),
+    )
+    engine.behind.want(1)
+
+
+def acceleration(wish: str, device: hardware.Hardware) -> tuple[str, str]:
+    """(off, graph or compile; why)."""
+    if device.device.type != "cuda":
+        return "off", f"graphs are for NVIDIA GPUs, and this is {device.device.type}"
+    if wish == "off":
+        return "off", "ACCELERATION is off"
+    if wish == "graph":
+        return "graph", "ACCELERATION is graph"
+    if torch.cuda.get_device_capability(device.device) < (7, 0):
+        return "graph", f"Triton needs a newer card than {device.name}"
+    if importlib.util.find_spec("triton") is None:
+        return "graph", "torch.compile needs Triton, which is not installed"
+    if not any(shutil.which(compiler) for compiler in ("c++", "g++", "clang++")):
+        return "graph", "Inductor needs a C++ compiler, and there is none; apt-get install g++"
+    return "compile", f"ACCELERATION is {wish}"
+
+
+def threads(device: hardware.Hardware) -> str:
+    """Leave the server a core's share where there are cores to spare; "choice: reason"."""
+    cores = os.cpu_count() or 1
+    if device.device.type != "cpu":
+        return f"{torch.get_num_threads()}: the processor only feeds the GPU"
+    if cores > 2:
+        torch.set_num_threads(min(torch.get_num_threads(), cores - 1))
+        return f"{torch.get_num_threads()}: of {cores} cores, one left to the server"
+    return f"{torch.get_num_threads()}: both cores paint; the server takes a few percent of one"
+
+
+def _wants_tiny(pipe: Any, wish: str) -> bool:
+    return wish == "tiny" and type(pipe.vae).__name__ != "AutoencoderTiny"

@@ -1,23 +1,24 @@
-"""A diffusers pipeline, loaded, and the one step from noise and words to pixels.
+"""A diffusers pipeline, loaded, and what the engine needs of it: text, denoise, decode.
 
-The step is written out here rather than left to the pipeline object, which encodes the text, asks
-the scheduler and converts to PIL on every call. `tests/engine/test_model.py` holds it against the
-plain pipeline from the same noise.
+Knows no graph, no stream and no thread; `step.py` holds the mathematics.
 """
 
 from __future__ import annotations
 
 import gc
+import json
 import logging
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoPipelineForText2Image, EulerDiscreteScheduler, StableDiffusionPipeline
+from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
+from turbostream.engine import folded, packed, tiny
 from turbostream.engine.hardware import Hardware
+from turbostream.engine.step import PREDICTIONS, Decode, Denoise, Schedule
 from turbostream.engine.text import TextEncoder
 from turbostream.stream.seam import EngineUnusable
 
@@ -29,63 +30,86 @@ diffusers_logging.disable_progress_bar()
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 
-PREDICTIONS = ("epsilon", "sample", "v_prediction")
-
 
 def load_pipeline(folder: Path, hardware: Hardware) -> StableDiffusionPipeline:
-    """The pipeline in `folder` on the hardware; raises EngineUnusable if it is of another kind."""
+    """The pipeline in `folder` on the hardware; raises EngineUnusable if it is of another kind.
+
+    The index says which pipeline it is, so the one class is imported: AutoPipeline's module
+    imports all of them, for half a second and more.
+    """
+    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    kind = index.get("_class_name")
+    if kind != StableDiffusionPipeline.__name__:
+        raise EngineUnusable(
+            f"The model in {folder} is a {kind}; this program plays one-step "
+            "models of Stable Diffusion's kind, such as stabilityai/sd-turbo."
+        )
     variant = "fp16" if any(folder.glob("unet/*.fp16.safetensors")) else None
     try:
-        pipe = AutoPipelineForText2Image.from_pretrained(
+        pipe = StableDiffusionPipeline.from_pretrained(
             folder, dtype=hardware.dtype, variant=variant, local_files_only=True
         )
     except (OSError, ValueError, KeyError) as error:
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise EngineUnusable(f"The model in {folder} cannot be loaded: {first_line}") from error
-    if not isinstance(pipe, StableDiffusionPipeline):
-        raise EngineUnusable(
-            f"The model in {folder} is a {type(pipe).__name__}; this program plays one-step "
-            "models of Stable Diffusion's kind, such as stabilityai/sd-turbo."
-        )
     pipe.set_progress_bar_config(disable=True)
-    pipe.unet.requires_grad_(False)
-    pipe.vae.requires_grad_(False)
-    pipe.text_encoder.requires_grad_(False)
-    # Convolutions in NHWC: 1.4 times faster on two CPU cores and 1.3 times on a GPU (measured,
-    # docs/experiments.md).
-    pipe.unet.to(memory_format=torch.channels_last)
-    pipe.vae.to(memory_format=torch.channels_last)
+    for part in (pipe.unet, pipe.vae, pipe.text_encoder):
+        part.requires_grad_(False)
     return pipe.to(hardware.device)
 
 
+def schedule_of(scheduler: Any) -> Schedule:
+    """The one step's numbers; another scheduler than Euler's is replaced, since one step needs
+    its first sigma."""
+    if not isinstance(scheduler, EulerDiscreteScheduler):
+        log.info("[init] %s is replaced by EulerDiscreteScheduler.", type(scheduler).__name__)
+        scheduler = EulerDiscreteScheduler.from_config(
+            scheduler.config, timestep_spacing="trailing"
+        )
+    scheduler.set_timesteps(1)
+    prediction = scheduler.config.prediction_type
+    if prediction not in PREDICTIONS:
+        raise EngineUnusable(f"This model predicts {prediction!r}, which is not known here.")
+    return Schedule(
+        float(scheduler.sigmas[0]),
+        float(scheduler.init_noise_sigma),
+        float(scheduler.timesteps[0]),
+        prediction,
+    )
+
+
+class KLDecoder(torch.nn.Module):
+    """The full decoder of Stable Diffusion, AutoencoderKL's, as a module of one argument."""
+
+    def __init__(self, vae: Any) -> None:
+        super().__init__()
+        self.post_quant_conv, self.decoder = vae.post_quant_conv, vae.decoder
+
+    def forward(self, latents: torch.Tensor) -> torch.Tensor:
+        if self.post_quant_conv is not None:
+            latents = self.post_quant_conv(latents)
+        pictures: torch.Tensor = self.decoder(latents)
+        return pictures
+
+
 class OneStepModel:
-    """Noise and text embeddings in, pixels out; one step, guidance 0.
+    """Noise and words in, pixels out; one step, guidance 0. `vae` may be another decoder than
+    the pipeline's own."""
 
-    With one step of a trailing Euler schedule: t = 999, UNet input = noise * sigma /
-    sqrt(sigma² + 1), and the picture's latents x0 follow from what the UNet predicts
-    (Karras et al. 2022; diffusers' EulerDiscreteScheduler.step).
-    """
-
-    def __init__(self, pipe: StableDiffusionPipeline, hardware: Hardware) -> None:
-        scheduler = pipe.scheduler
-        if not isinstance(scheduler, EulerDiscreteScheduler):
-            log.info("[init] %s is replaced by EulerDiscreteScheduler.", type(scheduler).__name__)
-            scheduler = EulerDiscreteScheduler.from_config(
-                scheduler.config, timestep_spacing="trailing"
-            )
-        scheduler.set_timesteps(1, device=hardware.device)
-        self.prediction: str = scheduler.config.prediction_type
-        if self.prediction not in PREDICTIONS:
-            raise EngineUnusable(
-                f"This model predicts {self.prediction!r}, which is not known here."
-            )
+    def __init__(self, pipe: Any, hardware: Hardware, vae: Any = None) -> None:
         self.hardware = hardware
-        self.unet: Any = pipe.unet
-        self.vae: Any = pipe.vae
+        self.schedule = schedule_of(pipe.scheduler)
         self.text = TextEncoder(pipe.tokenizer, pipe.text_encoder)
-        self.sigma = float(scheduler.sigmas[0])
-        self.first_scale = float(scheduler.init_noise_sigma)
-        self.timestep = scheduler.timesteps[0]
+        vae = pipe.vae if vae is None else vae
+        vae.requires_grad_(False).to(memory_format=torch.channels_last)
+        decoder = vae.decoder if type(vae).__name__ == "AutoencoderTiny" else KLDecoder(vae)
+        folded.prepare(pipe.unet, self.schedule.timestep)
+        tiny.fuse(decoder, hardware.device.type)
+        if hardware.device.type == "cpu" and packed.available():
+            packed.pack(pipe.unet)
+        device, dtype = hardware.device, hardware.dtype
+        self.denoise = Denoise(pipe.unet, self.schedule, dtype).to(device)
+        self.decode = Decode(decoder, vae.config.scaling_factor, dtype).to(device)
         self.latent_channels: int = pipe.unet.config.in_channels
         self.vae_scale: int = pipe.vae_scale_factor
         size = pipe.unet.config.sample_size
@@ -102,30 +126,11 @@ class OneStepModel:
             )
         return self.latent_channels, high // self.vae_scale, wide // self.vae_scale
 
-    def denoise(self, noise: torch.Tensor, embeddings: torch.Tensor) -> torch.Tensor:
-        """Latents of the picture, x0 [B, C, H/8, W/8] in fp32, from unit noise of the same shape
-        in fp32 and embeddings [B, tokens, hidden] in the model's format.
-
-        The difference that gives x0 is taken in fp32, as diffusers does: in fp16 it would lose
-        the last digits times sigma.
-        """
-        sample = noise * self.first_scale
-        scaled = sample * (self.sigma**2 + 1) ** -0.5
-        predicted = self.unet(
-            scaled.to(self.hardware.dtype), self.timestep, embeddings, return_dict=False
-        )[0].float()
-        if self.prediction == "sample":
-            return predicted
-        if self.prediction == "epsilon":
-            return sample - self.sigma * predicted
-        return sample / (self.sigma**2 + 1) - predicted * self.sigma * (self.sigma**2 + 1) ** -0.5
-
-    def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """uint8 pixels [B, H, W, 3] of latents [B, C, H/8, W/8]."""
-        scaled = (latents / self.vae.config.scaling_factor).to(self.hardware.dtype)
-        decoded = self.vae.decode(scaled, return_dict=False)[0]
-        pixels = (decoded.float() * 127.5 + 127.5).round_().clamp_(0, 255)
-        return pixels.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+    def paint(self, noise: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        """uint8 RGB [B, H, W, 3] of unit noise [B, C, H/8, W/8] in fp32 and words
+        [B, tokens, hidden]."""
+        pixels: torch.Tensor = self.decode(self.denoise(noise, words))
+        return pixels
 
     def synchronize(self) -> None:
         """Wait for the device, so that a stage's time is its own."""
@@ -136,9 +141,14 @@ class OneStepModel:
 
     def release(self) -> None:
         """Drop the weights and give the device's memory back."""
-        del self.unet, self.vae, self.text
-        gc.collect()
-        if self.hardware.device.type == "cuda":
-            torch.cuda.empty_cache()
-        elif self.hardware.device.type == "mps":
-            torch.mps.empty_cache()
+        del self.denoise, self.decode, self.text
+        give_back(self.hardware.device.type)
+
+
+def give_back(device: str) -> None:
+    """Return what the allocator holds and nobody uses."""
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.empty_cache()
+    elif device == "mps":
+        torch.mps.empty_cache()

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 DEMO_FOLDER = Path(__file__).resolve().parent.parent / "demo_model"
 SD_TURBO = "stabilityai/sd-turbo"
+TAESD = "madebyollin/taesd"  # the tiny decoder, MIT
 # Read on 2026-11-23. A pinned revision cannot change under us.
 REVISIONS = {SD_TURBO: "b261bac6fd2cf515557d5d0707481eafa0485ec2"}
 
@@ -185,6 +186,27 @@ def fetch(weights: Weights, report: Report) -> Path:
             "or a mirror of the hub as HF_ENDPOINT."
         ) from error
     return _checked(folder)
+
+
+def fetch_tiny_decoder(folder: Path, report: Report) -> Path | str:
+    """The folder of TAESD's weights, or a clause on why they are not to be had.
+
+    `taesd` inside the model's folder comes first, so that a machine without the hub can have it.
+    """
+    inside = folder / "taesd"
+    if (inside / "config.json").is_file():
+        return inside
+    from httpx2 import HTTPError
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    report(Progress("downloading", f"Looking for the tiny decoder, {TAESD}."))
+    files = ["config.json", "diffusion_pytorch_model.safetensors"]
+    try:
+        return Path(snapshot_download(TAESD, allow_patterns=files))
+    except (OSError, HTTPError, HfHubHTTPError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        return f"{TAESD} cannot be fetched ({reason}), and {inside} is not there"
 
 
 class _Counter:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -62,7 +62,7 @@ class Producer:
         self._period_s = 1.0 / target_fps
         self._lock = threading.Lock()
         self._state = State()
-        self._engine_facts: dict[str, object] = {}
+        self._engine: Engine | None = None  # asked for its facts, which change while it runs
         self._rendered = False
         self._wanted_since: float | None = None
         self._last_frame_at = 0.0
@@ -84,8 +84,10 @@ class Producer:
     @property
     def engine_facts(self) -> dict[str, object]:
         """The engine's fingerprint and choices; empty until it is open."""
-        with self._lock:
-            return dict(self._engine_facts)
+        engine = self._engine
+        if engine is None:
+            return {}
+        return {"fingerprint": engine.fingerprint, "choices": dict(engine.choices)}
 
     def unhealthy(self) -> str | None:
         """One sentence on why frames do not come, or None when all is well."""
@@ -164,10 +166,7 @@ class Producer:
             else:
                 with self._lock:
                     self._rendered = True
-                    self._engine_facts = {
-                        "fingerprint": engine.fingerprint,
-                        "choices": dict(engine.choices),
-                    }
+                self._engine = engine
                 before = self.meter.frames
                 self._generate(engine)
                 if self.meter.frames > before:
@@ -192,7 +191,7 @@ class Producer:
                     if self._flights and self._flights[0].pictures.done():
                         self._land(engine)
                     else:
-                        self._stopping.wait(min(due - now, 0.002 if self._flights else 1.0))
+                        self._pause(due - now)
                     continue
                 # Catching up is no use for a live picture: a missed beat is skipped, but the
                 # beat itself is kept, so the pace does not drift.
@@ -208,6 +207,13 @@ class Producer:
         finally:
             self._flights.clear()
             self._close(engine)
+
+    def _pause(self, seconds: float) -> None:
+        """Until the next beat, or the landing of the oldest submission."""
+        if self._flights:
+            wait([self._flights[0].pictures], min(seconds, 0.05))
+        else:
+            self._stopping.wait(min(seconds, 1.0))
 
     def _rest(self) -> None:
         with self._lock:
@@ -252,7 +258,7 @@ class Producer:
             shot=flight.shot,
             published=time.time(),
             stage_ms=picture.stage_ms,
-            fingerprint=engine.fingerprint,
+            fingerprint=picture.fingerprint or engine.fingerprint,
         )
         self.channel.buffer.publish(frame)
         self._note_frame(frame)

@@ -29,10 +29,15 @@ class EngineClosed(EngineError):
 
 @dataclass(frozen=True)
 class Picture:
-    """What an engine makes of a shot: the JPEG and the milliseconds each stage took."""
+    """What an engine makes of a shot: the JPEG and the milliseconds each stage took.
+
+    fingerprint: of the very code that painted it, since an engine may find a faster way while
+    it runs; empty: the engine's own.
+    """
 
     jpeg: bytes
     stage_ms: Mapping[str, float]
+    fingerprint: str = ""
 
 
 class Engine(Protocol):

@@ -1,0 +1,177 @@
+"""Compiling while the stream goes on.
+
+One thread takes batch sizes from a queue. For each: the compiled code from the cache, or made by
+another process (which leaves this one's GIL alone and may crash); loaded, run once, compared
+with the plain step; handed over. The engine changes between two frames. Whatever fails is one
+line in the log and in the choices, and the stream stays as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from turbostream.engine import aot, cache, gate
+from turbostream.engine.model import OneStepModel
+
+log = logging.getLogger(__name__)
+
+COMPILE_LIMIT_S = 900.0
+POLL_S = 0.1
+ROOT = Path(__file__).resolve().parents[2]
+
+Adopt = Callable[[int, aot.Call], None]
+Say = Callable[[int, str], None]
+
+
+class CompileFailed(Exception):
+    """One clause on why there is no compiled code."""
+
+
+class Behind:
+    """Compiles for `model`, one batch size after the other, on a thread of its own."""
+
+    def __init__(
+        self,
+        model: OneStepModel,
+        folder: Path,
+        noise: tuple[int, int, int],
+        words: tuple[int, int],
+        adopt: Adopt,
+        say: Say,
+    ) -> None:
+        """noise: [C, H/8, W/8]; words: [tokens, hidden]. adopt(batch, call) and say(batch,
+        "choice: reason") are called on the compiling thread."""
+        self._model, self._cache = model, cache.Cache(folder)
+        self._noise, self._words = noise, words
+        self._adopt, self._say = adopt, say
+        self._wanted: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._tried: dict[int, threading.Event] = {}
+        self._thread = threading.Thread(target=self._run, name="compiler", daemon=True)
+        self._thread.start()
+
+    def want(self, batch: int) -> None:
+        """Compile for this batch size too, once; the engine's thread."""
+        if batch not in self._tried:
+            self._tried[batch] = threading.Event()
+            self._wanted.put(batch)
+
+    def wait(self, batch: int, timeout_s: float = COMPILE_LIMIT_S) -> bool:
+        """Until this batch size is compiled, or has failed to be; False after `timeout_s`."""
+        return self._tried[batch].wait(timeout_s)
+
+    def close(self, timeout_s: float = 1.0) -> bool:
+        """Stop; True if the thread ended in time (it may be inside a load)."""
+        self._stopping.set()
+        self._wanted.put(None)
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while (batch := self._wanted.get()) is not None:
+            try:
+                self._say(batch, self._make(batch))
+            except Exception as error:  # the stream goes on without: whatever a compiler raises
+                if self._stopping.is_set():
+                    return
+                reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+                log.warning("[compile] batch %d: %s; the plain graph stays.", batch, reason)
+                self._say(batch, f"graph: Inductor's code was not taken: {reason}")
+            finally:
+                self._tried[batch].set()
+
+    def _make(self, batch: int) -> str:
+        """Hand over the compiled code of `batch`; returns "choice: reason"."""
+        started = time.perf_counter()
+        model = self._model
+        device = model.hardware.device.type
+        job = aot.job_of(model.denoise, (batch, *self._noise), (batch, *self._words), device)
+        key = cache.key(job.as_json(), model.hardware.name)
+        path = self._cache.find(key)
+        origin = "from the cache" if path is not None else "compiled behind the stream"
+        if path is None:
+            path = self._cache.path(key)
+            compile_apart(job, path, self._stopping)
+            self._cache.seal(key)
+        try:
+            call = aot.load(path, model.denoise)
+            refusal = self._compare(call, batch)
+        except Exception:
+            self._cache.discard(key)
+            raise
+        if refusal is not None:
+            self._cache.discard(key)
+            raise CompileFailed(refusal)
+        self._adopt(batch, call)
+        log.info(
+            "[compile] batch %d: Inductor's code %s, checked against the plain step, in %.1f s",
+            batch,
+            origin,
+            time.perf_counter() - started,
+        )
+        return f"compile: Inductor's code under the graph, {origin}"
+
+    @torch.inference_mode()
+    def _compare(self, call: aot.Call, batch: int) -> str | None:
+        """The gate's refusal, or None. On a stream of its own; this also loads every kernel."""
+        model = self._model
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.randn(batch, *self._noise, generator=generator)
+        words = torch.randn(batch, *self._words, generator=generator)
+        noise = noise.to(model.hardware.device)
+        words = words.to(model.hardware.device, model.hardware.dtype)
+        stream: Any = torch.cuda.Stream() if noise.is_cuda else None
+        with torch.cuda.stream(stream):
+            fast, plain = call(noise, words), model.denoise(noise, words)
+            pictures = model.decode(fast), model.decode(plain)
+            return gate.refusal(fast, plain, noise, model.schedule, *pictures)
+
+
+def compile_apart(job: aot.Job, path: Path, stopping: threading.Event) -> None:
+    """Compile `job` into `path` in another process; raises CompileFailed with its last words."""
+    command = [sys.executable, "-m", "turbostream.engine.aot"]
+    if nice := shutil.which("nice"):  # the stream comes first
+        command = [nice, "-n", "10", *command]
+    threads = max(1, min(8, (os.cpu_count() or 2) // 2))
+    order = json.dumps({"path": str(path), "threads": threads, "job": job.as_json()})
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        lines: list[str] = []
+        assert process.stdin is not None
+        assert process.stderr is not None
+        reader = threading.Thread(
+            target=lambda stderr: lines.extend(stderr), args=(process.stderr,), daemon=True
+        )
+        reader.start()
+        process.stdin.write(order)
+        process.stdin.close()
+        deadline = time.monotonic() + COMPILE_LIMIT_S
+        while process.poll() is None:
+            if stopping.wait(POLL_S) or time.monotonic() > deadline:
+                process.kill()
+                process.wait()
+                raise CompileFailed("the compiler was stopped")
+        reader.join(1.0)
+        if process.returncode != 0:
+            said = [line.strip() for line in lines if line.strip()]
+            last = said[-1] if said else f"exit status {process.returncode}"
+            raise CompileFailed(f"the compiler failed: {last[:300]}")

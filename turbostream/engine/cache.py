@@ -1,0 +1,81 @@
+"""Compiled code that outlives the process: one folder of the project's own, in STATE_DIR.
+
+A file's name is the hash of everything that decides its content (versions, card, architecture,
+shapes, this package's own source), and beside it stands the hash of the content itself. It is
+loaded as machine code: a file that is cut off, damaged or not ours is discarded, never opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+log = logging.getLogger(__name__)
+
+KEPT = 8  # files; each is some 5 to 30 MB
+
+
+def key(job: str, device_name: str) -> str:
+    """The name of the compiled code of `job` on this machine."""
+    parts = [job, device_name, torch.__version__, str(torch.version.cuda)]
+    for package in ("diffusers", "triton"):
+        try:
+            parts.append(f"{package}-{version(package)}")
+        except PackageNotFoundError:
+            parts.append(f"no {package}")
+    here = Path(__file__).parent
+    parts += [(here / name).read_text(encoding="utf-8") for name in ("aot.py", "folded.py")]
+    parts.append((here / "step.py").read_text(encoding="utf-8"))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+class Cache:
+    """Files by key, under `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, key: str) -> Path:
+        """Where the code of `key` is or will be; the folder exists afterwards."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return self.folder / f"{key}.pt2"
+
+    def find(self, key: str) -> Path | None:
+        """The file of `key` if it is there and whole; what is not whole goes."""
+        path = self.path(key)
+        if not path.exists():
+            return None
+        seal = path.with_suffix(".sha256")
+        try:
+            whole = seal.read_text(encoding="ascii").strip() == _digest(path)
+        except (OSError, ValueError):
+            whole = False
+        if whole:
+            return path
+        log.warning("[init] %s is damaged or not ours; it is discarded and made anew.", path.name)
+        self.discard(key)
+        return None
+
+    def seal(self, key: str) -> None:
+        """Vouch for the file of `key`, which is complete; and forget the oldest."""
+        path = self.path(key)
+        seal = path.with_suffix(".sha256")
+        unfinished = seal.with_suffix(".tmp")
+        unfinished.write_text(_digest(path), encoding="ascii")
+        unfinished.replace(seal)
+        files = sorted(self.folder.glob("*.pt2"), key=lambda file: file.stat().st_mtime)
+        for old in files[:-KEPT]:
+            self.discard(old.stem)
+
+    def discard(self, key: str) -> None:
+        self.path(key).unlink(missing_ok=True)
+        self.path(key).with_suffix(".sha256").unlink(missing_ok=True)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,192 @@
+"""The engine on this machine's own device: shots in, JPEGs out.
+
+One thread, the producer's, opens it and calls it: text, noise and launching happen there.
+Waiting for the device and making the JPEG happen on small pools, so that the next submission is
+under way meanwhile. On a CPU, and wherever memory does not allow more, `submit` does everything
+before it returns.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import torch
+
+from turbostream.engine import jpeg
+from turbostream.engine.lanes import Lanes, Work
+from turbostream.engine.memory import Plan, smaller
+from turbostream.engine.model import OneStepModel, give_back
+from turbostream.engine.noise import noise_of
+from turbostream.engine.plain import Plain
+from turbostream.stream.scene import Shot
+from turbostream.stream.seam import EngineClosed, EngineUnusable, Picture
+
+log = logging.getLogger(__name__)
+
+
+class LocalEngine:
+    """`plan` says how much is under way at once; less when memory runs out."""
+
+    def __init__(
+        self,
+        model: OneStepModel,
+        quality: int,
+        fingerprint: str,
+        plan: Plan,
+        size: tuple[int | None, int | None] = (None, None),
+    ) -> None:
+        """size: (width, height) in pixels that the graphs are for; other shots go plain."""
+        self.model = model
+        self.choices: Mapping[str, str] = {}
+        self.behind: Any = None  # compiles meanwhile, where that is wanted
+        self._base, self._quality = fingerprint, quality
+        self._latent = model.latent_shape(*size)
+        self._kind = "plain"
+        self._plain = Plain(model)
+        self._closed = False
+        self.plan = plan
+        self._lanes: Lanes | None = None
+        self._finishers: ThreadPoolExecutor | None = None
+        self._encoders: ThreadPoolExecutor | None = None
+        self._open(plan)
+
+    @property
+    def max_batch(self) -> int:
+        return self.plan.max_batch
+
+    @property
+    def depth(self) -> int:
+        return self.plan.depth
+
+    @property
+    def fingerprint(self) -> str:
+        """Of a single shot painted now; each picture carries its own."""
+        return f"{self._base} {self._kind} batch-1"
+
+    def choose(self, name: str, choice: str) -> None:
+        """Set one choice; any thread (the mapping is replaced, never written into)."""
+        self.choices = {**self.choices, name: choice}
+
+    def adopt(self, batch: int, call: Any) -> None:
+        """Denoise with `call` from each lane's next turn on; any thread."""
+        lanes, decode = self._lanes, self.model.decode
+        if lanes is not None:
+            lanes.adopt("compile", batch, lambda noise, words: decode(call(noise, words)))
+
+    def submit(self, shots: Sequence[Shot]) -> Future[list[Picture]]:
+        if self._closed:
+            raise EngineClosed("The engine was closed.")
+        while True:
+            try:
+                return self._submit(shots)
+            except torch.OutOfMemoryError as error:
+                self._step_down(error)
+
+    def close(self) -> None:
+        self._closed = True
+        if self.behind is not None:
+            self.behind.close()
+        self._close_lanes()
+        self.model.release()
+
+    # -- the engine's thread ---------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def _submit(self, shots: Sequence[Shot]) -> Future[list[Picture]]:
+        started = time.perf_counter()
+        words = [self.model.text(shot.prompt) for shot in shots]
+        shapes = [self.model.latent_shape(shot.width, shot.height) for shot in shots]
+        noise = [noise_of(shot, shape) for shot, shape in zip(shots, shapes, strict=True)]
+        text_ms = (time.perf_counter() - started) * 1000
+        if self._lanes is not None and all(shape == self._latent for shape in shapes):
+            assert self._finishers is not None
+            work = self._lanes.start(noise, words)
+            self._kind = work.kind
+            return self._finishers.submit(self._finish, work, text_ms)
+        done: Future[list[Picture]] = Future()
+        arrays, stage_ms = self._plain.paint(noise, words)
+        done.set_result(
+            [self._encode(array, "plain", 1, {"text": text_ms, **stage_ms}) for array in arrays]
+        )
+        return done
+
+    def _encode(self, array: Any, kind: str, batch: int, stage_ms: dict[str, float]) -> Picture:
+        started = time.perf_counter()
+        data = jpeg.encode(array, self._quality)
+        stage_ms = {**stage_ms, "jpeg": (time.perf_counter() - started) * 1000}
+        return Picture(data, stage_ms, f"{self._base} {kind} batch-{batch}")
+
+    def _finish(self, work: Work, text_ms: float) -> list[Picture]:
+        """On a finisher's thread: wait for the device, then encode."""
+        assert self._encoders is not None
+        try:
+            started = time.perf_counter()
+            arrays = work.pixels()
+            stage_ms = {"text": text_ms, "paint": (time.perf_counter() - started) * 1000}
+            if len(arrays) == 1:
+                return [self._encode(arrays[0], work.kind, work.batch, stage_ms)]
+            encoded = [
+                self._encoders.submit(self._encode, array, work.kind, work.batch, stage_ms)
+                for array in arrays
+            ]
+            return [one.result() for one in encoded]
+        finally:
+            work.release()
+
+    # -- memory ----------------------------------------------------------------------------------
+
+    def _step_down(self, error: torch.OutOfMemoryError) -> None:
+        """Go on with the next smaller plan; EngineUnusable when there is none."""
+        plan = smaller(self.plan)
+        self._close_lanes()
+        give_back(self.model.hardware.device.type)
+        if plan is None:
+            raise EngineUnusable(
+                "The GPU's memory is full even for one frame at a time; end what else uses it, "
+                "or choose a smaller WIDTH and HEIGHT."
+            ) from error
+        log.warning("[gen] out of GPU memory; going on with %s.", plan)
+        self._open(plan)
+
+    @torch.inference_mode()
+    def _open(self, plan: Plan) -> None:
+        self.plan = plan
+        if not plan.lanes:
+            self._kind = "plain"
+            return
+        try:
+            self._lanes = self.make_lanes(plan)
+        except torch.OutOfMemoryError as error:
+            self._step_down(error)
+            return
+        self._kind = "graph"
+        self._finishers = ThreadPoolExecutor(plan.depth, "finisher")
+        self._encoders = ThreadPoolExecutor(jpeg.THREADS, "jpeg")
+
+    def make_lanes(self, plan: Plan) -> Lanes:
+        """The graphs of `plan`; tests put a fake allocator here."""
+        words = self.model.text(" ").embedding
+        return Lanes(
+            plan,
+            self.model.paint,
+            self._latent,
+            (words.shape[1], words.shape[2]),
+            words,
+            self._want,
+        )
+
+    def _want(self, batch: int) -> None:
+        if self.behind is not None:
+            self.behind.want(batch)
+
+    def _close_lanes(self) -> None:
+        for pool in (self._finishers, self._encoders):
+            if pool is not None:
+                pool.shutdown(wait=True)
+        if self._lanes is not None:
+            self._lanes.close()
+        self._lanes = self._finishers = self._encoders = None

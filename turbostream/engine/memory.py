@@ -1,0 +1,39 @@
+"""What is tried when GPU memory runs out: less in flight, a smaller batch, the plain path.
+
+Pure decisions, no torch: `flight.py` builds what the plan says and asks for the next one when
+that does not fit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+BATCHES = (1, 2, 4, 8)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """lanes: graphs that run at once, 0 for the plain path. max_batch: shots a submission."""
+
+    lanes: int
+    max_batch: int
+
+    @property
+    def depth(self) -> int:
+        """Submissions under way: one per lane, and one whose JPEG is being made."""
+        return self.lanes + 1 if self.lanes else 1
+
+    def batch_of(self, shots: int) -> int:
+        """The captured batch size that holds so many shots."""
+        return next(size for size in BATCHES if size >= shots)
+
+
+def smaller(plan: Plan) -> Plan | None:
+    """The next best plan that needs less memory, or None when there is none."""
+    if plan.max_batch > 1:
+        return replace(plan, max_batch=plan.max_batch // 2)
+    if plan.lanes > 1:
+        return replace(plan, lanes=plan.lanes - 1)
+    if plan.lanes == 1:
+        return Plan(lanes=0, max_batch=1)
+    return None
