@@ -38,6 +38,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--init", type=Path, help="a folder of weights to go on from")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--save-every", type=int, default=1000, help="steps between checkpoints")
     parser.add_argument("--no-graph", action="store_true")
     return parser.parse_args(argv)
 
@@ -118,6 +119,12 @@ class Trainer:
             self.step()
         return graph.replay
 
+    def save_checkpoint(self, file: Path) -> None:
+        """The averaged weights in half precision, by name; the file is never half written."""
+        halves = {name: value.half() for name, value in self.optimizer.averaged().items()}
+        torch.save(halves, file.with_suffix(".part"))
+        file.with_suffix(".part").replace(file)
+
     def finished(self) -> model.Parts:
         """Parts with the averaged weights, on the CPU, in float32."""
         parts = model.copy_of(self.parts)
@@ -170,6 +177,9 @@ def train(args: argparse.Namespace) -> Path:
                     log.info("%s", row)
                 if not math.isfinite(pixels):
                     raise FloatingPointError(f"the loss left the numbers at step {step + 1}")
+            if (step + 1) % args.save_every == 0:
+                trainer.save_checkpoint(args.out / "average.pt")
+    trainer.save_checkpoint(args.out / "average.pt")
     folder = args.out / "model"
     model.save(trainer.finished(), folder)
     log.info("done after %.0f s: %s", time.monotonic() - begun, folder)
