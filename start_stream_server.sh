@@ -85,6 +85,7 @@ start_probe() { # sets base and has_rsync; says what the instance lacks
     case $name in
       base) base=$value ;;
       free_mb) free=$value ;;
+      failed) connect_die 'The instance could not be looked at; the reason stands above.' ;;
       rsync) [[ $value == no ]] || has_rsync=yes ;;
       *) [[ $value == yes ]] || connect_die "The instance has no $name: run bash setup.sh there first, or apt-get install it (flock and setsid: util-linux)." ;;
     esac

@@ -222,6 +222,7 @@ connect_prepare() { # all that ssh needs to be told
     -o StrictHostKeyChecking=accept-new
     -o UserKnownHostsFile="$CONNECT_HOME/known_hosts"
     -o HostKeyAlias="$connect_alias"
+    -o HashKnownHosts=no
     -o LogLevel=ERROR
   )
   if [[ -n $connect_key ]]; then

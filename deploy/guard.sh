@@ -8,6 +8,7 @@
 #   status    one line; the exit status is 0 only while the guard really watches
 #   extend    give it more time: --minutes N (60)
 #   disarm    stop watching: nothing ends the rental then
+#   watch     what arm starts; never typed
 #
 #   --state FOLDER       where guard.json lies, which the server shows under /status
 #   --port PORT          the server's port, asked for its viewers (8000)

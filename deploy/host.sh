@@ -390,7 +390,7 @@ host_probe() {
 }
 
 main() {
-  local command=${1:-}
+  local command=${1:-} wanted
   base=${2:-}
   if [[ -z $base ]]; then
     sed -n '2,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
@@ -405,7 +405,11 @@ main() {
   if [[ $command == probe ]]; then
     mkdir -p "$base" 2>/dev/null || true
   fi
-  base=$(cd "$base" 2>/dev/null && pwd -P) || host_die "There is no folder $base here: nothing was started yet, or REMOTE_DIR is another."
+  wanted=$base
+  if ! base=$(cd "$wanted" 2>/dev/null && pwd -P); then
+    [[ $command != probe ]] || host_die "$(id -un) cannot write to $wanted on the instance; give another folder as REMOTE_DIR."
+    host_die "There is no folder $wanted here: nothing was started yet, or REMOTE_DIR is another."
+  fi
   [[ $command != probe ]] || printf 'base %s\n' "$base"
   case $command in
     probe | start | rollback | status | stop) "host_$command" "$@" ;;

@@ -121,32 +121,26 @@ def logs() -> int:
 
 def batch(prompts: Path, out: Path) -> tuple[int, bool]:
     """(the exit status, whether all that was painted is here, checked by its hashes)."""
-    folder = "/workspace" if not os.environ.get("REMOTE_DIR") else os.environ["REMOTE_DIR"]
+    quiet: dict[str, Any] = {"stdin": subprocess.DEVNULL}
+    folder = os.environ.get("REMOTE_DIR") or "/workspace"
     there = f"{folder}/out"
-    code = script("start_stream_server.sh", stdin=subprocess.DEVNULL)
-    if code == 0:
-        code = remote("run", "mkdir", "-p", there, stdin=subprocess.DEVNULL)
-    if code == 0:
-        code = remote("push", str(prompts), f"{there}/prompts.txt")
-    if code == 0:
-        code = remote(
-            *(
-                "run",
-                "bash",
-                "-c",
-                'cd "$1" && exec python3 process_batch.py out/prompts.txt out/pictures',
-            ),
-            *("batch", folder),
-            stdin=subprocess.DEVNULL,
-        )
-    painted = remote("run", "test", "-d", f"{there}/pictures", stdin=subprocess.DEVNULL)
+    price = f"{float(record.read().get('dph') or 0.0):.4f}"
+    paint = 'cd "$1" && exec python3 process_batch.py out/prompts.txt out/pictures --price "$2"'
+    steps = (
+        lambda: script("start_stream_server.sh", **quiet),
+        lambda: remote("host", "stop", **quiet),  # the batch gets the whole memory
+        lambda: remote("run", "mkdir", "-p", there, **quiet),
+        lambda: remote("push", str(prompts), f"{there}/prompts.txt"),
+        lambda: remote("run", "bash", "-c", paint, "batch", folder, price, **quiet),
+    )
+    code = 0
+    for step in steps:
+        code = code or step()
+    painted = remote("run", "test", "-e", f"{there}/pictures/manifest.jsonl", **quiet)
     if painted == 1:
         return code or 1, True  # there is nothing to bring home
-    out.mkdir(parents=True, exist_ok=True)
     for attempt in range(3):
-        if remote("fetch", f"{there}/pictures", str(out), stdin=subprocess.DEVNULL) == 0 and whole(
-            out
-        ):
+        if remote("fetch", f"{there}/pictures", str(out), **quiet) == 0 and whole(out):
             return code, True
         say(f"the pictures are not all here (attempt {attempt + 1}).")
         time.sleep(min(5.0, life.POLL_S))

@@ -5,8 +5,11 @@ After each test the ledger must show nothing that is rented and billed on.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -65,8 +68,9 @@ def vast(stand_in: StandIn, host: Host, laptop: Laptop, client_environment: Path
 
     yield run
     for process in host.processes():
-        if "guard.sh" in " ".join(process.cmdline()):
+        if re.search(r"guard\.sh|loop\.sh|realtime_stream", " ".join(process.cmdline())):
             process.kill()
+    shutil.rmtree(host.base / "out", ignore_errors=True)
     for name in ("guard.json", "guard.state", "guard.pid"):
         (host.base / "state" / name).unlink(missing_ok=True)
     (laptop.home / ".turbostream/rental.json").unlink(missing_ok=True)
@@ -230,3 +234,49 @@ def test_the_account_key_is_nowhere_but_in_the_client(
     assert outside == []
     assert not [found for found in search.found if found.startswith("cmdline")]
     assert files_with(place, [ACCOUNT_KEY]) == []
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> Path:
+    file = tmp_path / "prompts.txt"
+    file.write_text("a red heart\ntwo yellow stars\na blue fish\n")
+    return file
+
+
+def test_a_batch_is_rented_painted_fetched_and_given_back(
+    vast: Vast, stand_in: StandIn, prompts: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    done = vast("batch", "--yes", str(prompts), str(out))
+    assert done.returncode == 0, done.stderr
+    entries = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    assert [entry["shot"]["prompt"] for entry in entries] == prompts.read_text().splitlines()
+    for entry in entries:
+        content = (out / entry["file"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == entry["sha256"]
+    assert "3 painted in" in done.stderr
+    assert "frames/s, $" in done.stderr
+    assert "instance 7000 is gone" in done.stderr
+
+
+@pytest.mark.long
+def test_a_batch_that_fails_is_given_back_all_the_same(
+    vast: Vast, laptop: Laptop, prompts: Path, tmp_path: Path
+) -> None:
+    prompts.write_text('{"prompt": "a", "sead": 1}\n')
+    done = vast("batch", "--yes", str(prompts), str(tmp_path / "out"))
+    assert done.returncode == 2, done.stderr
+    assert "there is no field 'sead'" in done.stderr
+    assert "instance 7000 is gone" in done.stderr
+
+
+@pytest.mark.long
+def test_a_batch_whose_results_do_not_come_home_is_kept_and_shouted(
+    vast: Vast, stand_in: StandIn, host: Host, prompts: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").write_text("a file where the folder should be")
+    done = vast("batch", "--yes", str(prompts), str(tmp_path / "out"))
+    assert done.returncode == 4, done.stderr
+    assert "THE RESULTS ARE NOT HOME, so instance 7000 IS KEPT AND BILLED" in done.stderr
+    assert stand_in.left == [7000]
+    assert vast("down").returncode == 0

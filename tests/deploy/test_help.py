@@ -1,0 +1,66 @@
+"""What --help says against what the scripts really take."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.host import ROOT
+
+SCRIPTS = ("start_stream_server.sh", "tunnel_to_stream.sh", "deploy/guard.sh", "deploy/host.sh")
+
+
+def helped(script: str) -> str:
+    done = subprocess.run(
+        ["bash", str(ROOT / script), "--help"], capture_output=True, text=True, env=dict(os.environ)
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def taken(script: str) -> set[str]:
+    """The options in the script's `case` branches."""
+    found: set[str] = set()
+    for line in (ROOT / script).read_text().splitlines():
+        branch = re.match(r"\s*((?:-{1,2}[a-z-]+(?: \| )?)+)\)", line)
+        if branch:
+            found |= set(re.findall(r"--[a-z-]+", branch[1]))
+    return found
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_names_every_option_and_no_other(script: str) -> None:
+    text = helped(script)
+    named = set(re.findall(r"(?<![\w./])--[a-z][a-z-]+", text))
+    if script == "deploy/host.sh":
+        assert taken(script) <= named
+    else:
+        assert named == taken(script) | {"--help"} if "--help" in named else named == taken(script)
+
+
+@pytest.mark.parametrize("script", ["deploy/remote.sh", "deploy/host.sh", "deploy/guard.sh"])
+def test_help_names_every_command(script: str) -> None:
+    text = helped(script)
+    branch = re.search(r"^    ([a-z| ]+)\)", (ROOT / script).read_text().split("main()")[1], re.M)
+    assert branch
+    for command in branch[1].split(" | "):
+        assert re.search(rf"^ +{command} ", text, re.M), command
+
+
+@pytest.mark.parametrize("script", ["start_stream_server.sh", "tunnel_to_stream.sh"])
+def test_the_guides_three_lines_stand_at_the_top(script: str) -> None:
+    top = Path(ROOT / script).read_text().splitlines()[:48]
+    assert 'SSH_HOST=""' in top
+    assert 'SSH_PORT=""' in top
+    assert 'PASSPHRASE=""' in top
+
+
+def test_the_library_and_the_scripts_never_print_the_passphrase() -> None:
+    for script in ("deploy/connection.sh", *SCRIPTS):
+        for line in (ROOT / script).read_text().splitlines():
+            if "$PASSPHRASE" in line and "printf" in line:
+                assert '>"$connect_dir/answer"' in line, line

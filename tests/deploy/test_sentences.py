@@ -1,0 +1,184 @@
+"""What goes wrong between a laptop and an instance: one sentence each, and nothing is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.host import Host, Laptop, free_port, keygen
+
+START = "start_stream_server.sh"
+
+
+def refused(laptop: Laptop, sentence: str, *arguments: str, status: int = 1, **environment) -> None:
+    done = laptop.run(*(arguments or (START, "--status")), **environment)
+    assert sentence in done.stderr
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(Path(os.environ["TMPDIR"]).glob("turbo.*"))
+
+
+def test_no_instance_is_named(laptop: Laptop) -> None:
+    refused(laptop, "No instance is named: set SSH_HOST and SSH_PORT", SSH_HOST=None)
+
+
+def test_a_host_that_does_not_exist(laptop: Laptop) -> None:
+    sentence = "There is no host called nowhere.invalid: check SSH_HOST (given by SSH_HOST)."
+    refused(laptop, sentence, SSH_HOST="nowhere.invalid")
+
+
+def test_a_host_that_does_not_answer(laptop: Laptop) -> None:
+    # A listener whose queue is full answers no more: what a firewall looks like.
+    with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for filler in (first, second):
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        refused(
+            laptop,
+            "127.0.0.1 does not answer on port",
+            SSH_PORT=str(full.getsockname()[1]),
+            SSH_CONNECT_TIMEOUT_S="2",
+        )
+
+
+def test_a_closed_port(laptop: Laptop) -> None:
+    port = free_port()
+    refused(laptop, f"127.0.0.1 answers, but nothing listens on port {port}", SSH_PORT=str(port))
+
+
+def test_a_port_that_is_no_number(laptop: Laptop) -> None:
+    refused(laptop, "SSH_PORT must be a number from 1 to 65535, not '22x'", SSH_PORT="22x")
+
+
+def test_a_key_that_is_not_there(laptop: Laptop) -> None:
+    refused(laptop, "There is no key /nowhere/key (SSH_KEY).", SSH_KEY="/nowhere/key")
+
+
+def test_no_key_at_all(laptop: Laptop, tmp_path: Path) -> None:
+    refused(laptop, "There is no ssh key: make one with ssh-keygen", HOME=str(tmp_path))
+
+
+def test_a_key_that_the_instance_does_not_know(laptop: Laptop, tmp_path: Path) -> None:
+    stranger = keygen(tmp_path / "stranger")
+    refused(laptop, f"127.0.0.1 refuses the key {stranger} for root", SSH_KEY=str(stranger))
+
+
+def test_a_wrong_passphrase(laptop: Laptop, host: Host, tmp_path: Path) -> None:
+    locked = keygen(tmp_path / "locked", "right")
+    refused(
+        laptop,
+        f"The passphrase does not open {locked}: correct PASSPHRASE.",
+        SSH_KEY=str(locked),
+        PASSPHRASE="wrong",
+    )
+
+
+def test_a_passphrase_that_nobody_can_be_asked_for(laptop: Laptop, tmp_path: Path) -> None:
+    locked = keygen(tmp_path / "locked", "right")
+    refused(
+        laptop,
+        f"The key {locked} has a passphrase: set PASSPHRASE, or ssh-add it",
+        SSH_KEY=str(locked),
+    )
+
+
+def test_a_host_key_that_has_changed(laptop: Laptop, host: Host) -> None:
+    laptop.run(START, "--status")
+    host.kill()
+    host.new_host_key()
+    host.start()
+    refused(laptop, "has changed: another machine answers at 127.0.0.1")
+    (laptop.home / ".turbostream/known_hosts").unlink()
+
+
+def test_a_full_disk(laptop: Laptop, host: Host) -> None:
+    host.fake_program("df", "printf 'x\\nnone 100 96 4096 99%% /\\n'")
+    refused(laptop, "The instance's disk is full:", START)
+    (host.fake / "df").unlink()
+
+
+def test_an_interpreter_that_is_not_there(laptop: Laptop) -> None:
+    sentence = "INSTANCE_PYTHON names /nowhere/python, which is not there."
+    refused(laptop, sentence, START, INSTANCE_PYTHON="/nowhere/python")
+
+
+def test_a_port_of_the_instance_that_something_else_holds(laptop: Laptop, host: Host) -> None:
+    with socket.create_server(("127.0.0.1", host.server_port)):
+        refused(laptop, f"Port {host.server_port} of the instance is taken by", START)
+
+
+def test_a_local_port_that_something_holds_is_named_with_the_next_free_one(laptop: Laptop) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        done = laptop.run("tunnel_to_stream.sh", "--port", str(port))
+    assert done.returncode == 1
+    assert f"Port {port} here is taken by" in done.stderr
+    assert f"(process {os.getpid()})" in done.stderr
+    assert "or take the next free one with --port" in done.stderr
+
+
+def test_a_folder_that_cannot_be_written(laptop: Laptop) -> None:
+    refused(laptop, "cannot write to /proc/nothing", START, REMOTE_DIR="/proc/nothing")
+
+
+@pytest.mark.parametrize("script", [START, "tunnel_to_stream.sh"])
+def test_an_unknown_option(laptop: Laptop, script: str) -> None:
+    done = laptop.run(script, "--nonsense")
+    assert done.returncode == 2
+    assert "there is no option --nonsense." in done.stderr
+
+
+# --- where the instance is ------------------------------------------------------------------------
+
+
+def test_a_pasted_line_is_understood(laptop: Laptop, host: Host) -> None:
+    line = f"ssh -p {host.port} root@127.0.0.1 -L 8080:localhost:8080"
+    done = laptop.run(START, "--status", SSH_HOST=line, SSH_PORT=None, SSH_USER=None)
+    assert "release   none is serving" in done.stdout
+
+
+def test_ssh_config_json_is_read_and_the_environment_wins(laptop: Laptop, host: Host) -> None:
+    file = laptop.scripts / "ssh_config.json"
+    user = os.environ.get("USER", "root")
+    values = {"host": "127.0.0.1", "port": host.port, "user": user, "key": "~/.ssh/id_ed25519"}
+    for text in (json.dumps(values), json.dumps(values, indent=2)):
+        file.write_text(text)
+        done = laptop.run(START, "--status", SSH_HOST=None, SSH_PORT=None, SSH_USER=None)
+        assert "release   none is serving" in done.stdout, done.stderr
+    refused(laptop, "There is no host called other.invalid", SSH_HOST="other.invalid")
+    file.unlink()
+
+
+def test_a_file_named_after_the_instance_is_read(laptop: Laptop, host: Host) -> None:
+    file = laptop.scripts / "ssh_19768221.json"
+    file.write_text(json.dumps({"host": "127.0.0.1", "port": str(host.port)}))
+    done = laptop.run(START, "--status", SSH_HOST=None, SSH_PORT=None)
+    file.unlink()
+    assert "release   none is serving" in done.stdout, done.stderr
+    assert "19768221" in (laptop.home / ".turbostream/known_hosts").read_text()
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o700])
+def test_what_is_edited_at_the_top_is_used_and_a_readable_passphrase_warned_of(
+    laptop: Laptop, host: Host, mode: int
+) -> None:
+    script = laptop.scripts / START
+    good = script.read_text()
+    locked = laptop.home / ".ssh/edited"
+    if not locked.exists():
+        host.allow(keygen(locked, 'it\'s "mine" $HOME'))
+    edited = good.replace('SSH_HOST=""', 'SSH_HOST="127.0.0.1"')
+    edited = edited.replace('SSH_PORT=""', f'SSH_PORT="{host.port}"')
+    script.write_text(edited.replace('PASSPHRASE=""', "PASSPHRASE='it'\\''s \"mine\" $HOME'"))
+    script.chmod(mode)
+    done = laptop.run(START, "--status", SSH_HOST=None, SSH_PORT=None, SSH_KEY=str(locked))
+    script.write_text(good)
+    script.chmod(0o755)
+    assert "release   none is serving" in done.stdout, done.stderr
+    assert ("CAREFUL: others can read" in done.stderr) == (mode == 0o755)
