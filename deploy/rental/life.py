@@ -169,7 +169,7 @@ def give_back(client: Client, instance_id: int) -> None:
             raise Failed(_shout(instance_id, "the API key is not accepted")) from None
         except ApiError as error:
             why = str(error)
-        for _ in range(3):
+        for _ in range(2):
             try:
                 if client.show(instance_id) is None:
                     say(f"instance {instance_id} is gone; nothing is billed for it any more.")

@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,17 @@ from tests.deploy.standin import ACCOUNT_KEY, CONTAINER_KEY, Fault, StandIn
 
 pytestmark = pytest.mark.timeout(150)
 
-Vast = Callable[..., subprocess.CompletedProcess[str]]
+
+class Vast:
+    """deploy/vast.sh as the laptop's user types it."""
+
+    def __init__(self, laptop: Laptop, environment: dict[str, str | None]) -> None:
+        self.environment = environment
+        self._laptop = laptop
+
+    def __call__(self, *arguments: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
+        environment = self.environment | changes
+        return self._laptop.run("deploy/vast.sh", *arguments, timeout_s=100, **environment)
 
 
 @pytest.fixture(scope="session")
@@ -50,22 +60,19 @@ def stand_in(host: Host) -> Iterator[StandIn]:
 def vast(stand_in: StandIn, host: Host, laptop: Laptop, client_environment: Path) -> Iterator[Vast]:
     host.rental.write_text(f"CONTAINER_ID=7000\0CONTAINER_API_KEY={CONTAINER_KEY}\0")
 
-    def run(*arguments: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
-        environment = {
-            "VAST_URL": stand_in.url,
-            "VAST_API_KEY": ACCOUNT_KEY,
-            "VAST_VENV": str(client_environment),
-            "VAST_POLL_S": "0.1",
-            "VAST_START_LIMIT_S": "6",
-            "VAST_CALL_TIMEOUT_S": "15",
-            "VAST_REACH_LIMIT_S": "3",
-            "VAST_DESTROY_TRIES": "3",
-            "SSH_HOST": None,
-            "SSH_PORT": None,
-            **changes,
-        }
-        return laptop.run("deploy/vast.sh", *arguments, timeout_s=100, **environment)
-
+    environment: dict[str, str | None] = {
+        "VAST_URL": stand_in.url,
+        "VAST_API_KEY": ACCOUNT_KEY,
+        "VAST_VENV": str(client_environment),
+        "VAST_POLL_S": "0.1",
+        "VAST_START_LIMIT_S": "6",
+        "VAST_CALL_TIMEOUT_S": "15",
+        "VAST_REACH_LIMIT_S": "3",
+        "VAST_DESTROY_TRIES": "2",
+        "SSH_HOST": None,
+        "SSH_PORT": None,
+    }
+    run = Vast(laptop, environment)
     yield run
     for process in host.processes():
         if re.search(r"guard\.sh|loop\.sh|realtime_stream", " ".join(process.cmdline())):
@@ -181,6 +188,7 @@ def test_a_host_that_never_starts_is_given_back_and_the_next_offer_taken(
     assert vast("down").returncode == 0
 
 
+@pytest.mark.long
 def test_an_offer_that_is_gone_is_followed_by_the_next(vast: Vast, stand_in: StandIn) -> None:
     stand_in.faults.append(Fault("PUT", "/asks/1001", status=404))
     assert vast("up", "--yes").returncode == 0

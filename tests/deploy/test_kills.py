@@ -1,0 +1,119 @@
+"""kill -9 in the middle of each step of each script: the next run works, nothing is billed on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.deploy.host import Host, Laptop, Running, free_port, healthy, wait_for
+from tests.deploy.test_rental import Vast, client_environment, stand_in, vast
+from tests.deploy.watching import Viewer
+
+__all__ = ["client_environment", "stand_in", "vast"]  # the fixtures
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
+
+
+def kill_at(running: Running, pattern: str, everything: bool) -> None:
+    """The script alone, as `kill -9 PID` does, or its whole process group, as a crash does."""
+    running.wait_said(pattern, 90)
+    if everything:
+        os.killpg(running.process.pid, signal.SIGKILL)
+    else:
+        running.process.kill()
+    running.process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def serving(host: Host, laptop: Laptop) -> Iterator[None]:
+    done = laptop.run("start_stream_server.sh", timeout_s=120)
+    assert done.returncode == 0, done.stderr
+    yield
+    laptop.run("start_stream_server.sh", "--stop")
+
+
+@pytest.mark.parametrize("everything", [False, True], ids=["script", "group"])
+@pytest.mark.parametrize(
+    "step", ["copying to", "starting; the old", "waiting: The program", "waiting: Loading"]
+)
+def test_a_start_that_is_killed_is_followed_by_one_that_works(
+    host: Host, laptop: Laptop, serving: None, step: str, everything: bool
+) -> None:
+    with Viewer(host.server_port) as viewer:
+        wait_for(lambda: viewer.frames, 20, "a frame")
+        with laptop.running("start_stream_server.sh") as running:
+            kill_at(running, step, everything)
+        done = laptop.run("start_stream_server.sh", timeout_s=150)
+        assert done.returncode == 0, done.stderr
+        wait_for(lambda: viewer.frames[-1][0] > time.monotonic() - 1, 20, "frames")
+    assert viewer.refused == 0
+    assert healthy(host.server_port)
+    names = sorted(path.name for path in (host.base / "releases").iterdir())
+    assert not [name for name in names if name.startswith(".incoming")]
+    assert len(names) <= 4
+
+
+@pytest.mark.parametrize("everything", [False, True], ids=["script", "group"])
+def test_a_tunnel_that_is_killed_is_followed_by_one_that_works(
+    laptop: Laptop, serving: None, everything: bool
+) -> None:
+    port = free_port()
+    with laptop.running("tunnel_to_stream.sh", "--port", str(port)) as running:
+        kill_at(running, "the stream is reachable", everything)
+    with laptop.running("tunnel_to_stream.sh", "--port", str(port)) as running:
+        running.wait_said("the stream is reachable")
+    wait_for(lambda: not list(Path(os.environ["TMPDIR"]).glob("turbo.*")), 15, "an empty TMPDIR")
+
+
+def test_the_stream_is_back_after_20_s_without_the_sshd(
+    host: Host, laptop: Laptop, serving: None
+) -> None:
+    port = free_port()
+    with laptop.running("tunnel_to_stream.sh", "--port", str(port)) as running:
+        running.wait_said("the stream is reachable")
+        with Viewer(port) as viewer:
+            wait_for(lambda: viewer.frames, 20, "a frame")
+            host.kill()
+            time.sleep(20)
+            host.start()
+            begun = time.monotonic()
+            wait_for(lambda: viewer.frames[-1][0] > begun, 40, "frames")
+            print(f"back {time.monotonic() - begun:.1f} s after the sshd")
+
+
+@pytest.mark.parametrize(
+    "step",
+    ["the cheapest", "renting offer", r"instance 7000, after", "reached at", "armed", "next:"],
+)
+def test_an_up_that_is_killed_leaves_nothing_that_down_does_not_find(
+    vast: Vast, laptop: Laptop, step: str
+) -> None:
+    with laptop.running("deploy/vast.sh", "up", "--yes", **vast.environment) as running:
+        kill_at(running, step, everything=True)
+    time.sleep(1)  # what was on its way to the API arrives
+    done = vast("down")
+    assert done.returncode == 0, done.stderr
+    again = vast("up", "--yes")
+    assert again.returncode == 0, again.stderr
+    assert vast("down").returncode == 0
+
+
+def test_a_loop_that_is_killed_is_replaced_by_the_next_start(
+    host: Host, laptop: Laptop, serving: None
+) -> None:
+    for process in host.processes():
+        if "loop.sh" in " ".join(process.cmdline()):
+            process.kill()
+    status = laptop.run("start_stream_server.sh", "--status")
+    assert "loop      none: a crash would not be mended" in status.stdout
+    old = psutil.Process(host.serving())
+    done = laptop.run("start_stream_server.sh", timeout_s=120)
+    assert done.returncode == 0, done.stderr
+    old.wait(10)
+    assert "loop      none" not in laptop.run("start_stream_server.sh", "--status").stdout
