@@ -6,7 +6,6 @@ Everything but the engine is the program that users start. MODE names what the e
 from __future__ import annotations
 
 import ctypes
-import io
 import logging
 import os
 import sys
@@ -15,9 +14,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 
-from PIL import Image
-
 import realtime_stream
+from benchmarks.peers import jpeg_of
 from turbostream.engine.weights import Weights
 from turbostream.settings import SettingError, load
 from turbostream.stream.scene import Shot
@@ -25,24 +23,6 @@ from turbostream.stream.seam import Engine, Picture, Progress, Report
 from turbostream.web import tokens
 
 DEFAULTS = {"TARGET_FPS": 60, "INITIAL_PROMPT": "grey", "MODEL_ID": "demo", "SERVER_PORT": 0}
-
-
-def jpeg_of(size: int) -> bytes:
-    """A real JPEG of exactly `size` bytes: noise, and a comment that fills it up."""
-    side = 8
-    while True:
-        file = io.BytesIO()
-        Image.frombytes("RGB", (side, side), os.urandom(side * side * 3)).save(file, "JPEG")
-        if file.tell() > size - 6:
-            break
-        best, side = file.getvalue(), side + 8
-    missing = size - len(best)
-    comment = b""
-    while missing > 0:
-        piece = min(missing, 65_000) if missing - 65_000 not in range(1, 5) else 60_000
-        comment += b"\xff\xfe" + (piece - 2).to_bytes(2, "big") + b"x" * (piece - 4)
-        missing -= piece
-    return best[:2] + comment + best[2:]
 
 
 class OutOfMemoryError(RuntimeError):

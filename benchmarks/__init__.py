@@ -1,0 +1,1 @@
+"""Programs that print a table for people, then one JSON line for programs."""

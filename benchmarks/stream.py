@@ -1,0 +1,207 @@
+"""What a viewer costs, and what is left for the others: `make bench-stream`.
+
+A producer at a given rate and size and N strict viewers in processes of their own, for this
+program's server and for what one would pick instead, in the same run. The server, producer
+included, has one core and the viewers the other. Prints a table, then one JSON line; --save keeps
+the line in benchmarks/results/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+RESULTS = Path(__file__).parent / "results"
+SERVERS = ("epoll", "ours", "flask", "gunicorn", "waitress")
+WARM_S = 2.0
+
+
+@dataclass
+class Row:
+    """One server with one number of viewers. Rates in frames a second a viewer."""
+
+    server: str
+    viewers: int
+    fps_min: float = 0.0
+    fps_p5: float = 0.0
+    fps_median: float = 0.0
+    age_p50_ms: float = 0.0
+    age_p99_ms: float = 0.0
+    produced_fps: float = 0.0
+    cpu_cores: float = 0.0
+    cpu_us_a_frame: float = 0.0  # of the server's CPU, a delivered frame
+    rss_mb: float = 0.0
+    post_p99_ms: float = 0.0
+    faults: int = 0
+
+
+def at(values: list[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes], timeout_s: float = 120.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            if process.poll() is not None:
+                raise SystemExit(f"the server ended with status {process.returncode}") from None
+            time.sleep(0.05)
+    raise SystemExit("the server does not listen")
+
+
+def post_ms(port: int) -> float:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/prompt",
+        json.dumps({"prompt": "words"}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    started = time.perf_counter()
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        answer.read()
+    return (time.perf_counter() - started) * 1000
+
+
+def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    own = psutil.Process(process.pid)
+    return [own, *own.children(recursive=True)]
+
+
+def cpu_s(processes: list[psutil.Process]) -> float:
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
+
+
+def on_cpu(cpu: int, command: list[str]) -> list[str]:
+    """The command on one core, where there are two and the machine can do that."""
+    cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if len(cpus) < 2:
+        return command
+    return ["taskset", "--cpu-list", str(cpus[cpu % len(cpus)]), *command]
+
+
+def measure(command: list[str], row: Row, port: int, seconds: float, path: str = "/stream") -> Row:
+    """Start the server with `command`, watch it, and fill in `row`."""
+    server = subprocess.Popen(on_cpu(0, command))
+    try:
+        wait_for(port, server)
+        time.sleep(0.5)
+        watching = [str(port), str(row.viewers), str(WARM_S), str(seconds), path]
+        viewers = subprocess.Popen(
+            on_cpu(1, [sys.executable, "-m", "benchmarks.viewers", *watching]),
+            stdout=subprocess.PIPE,
+        )
+        time.sleep(WARM_S + 0.5)
+        processes, posts = family(server), []
+        before, started = cpu_s(processes), time.monotonic()
+        while time.monotonic() - started < seconds - 1:
+            posts.append(post_ms(port))
+            time.sleep(0.05)
+        cores = (cpu_s(processes) - before) / (time.monotonic() - started)
+        row.rss_mb = sum(process.memory_info().rss for process in processes) / 1e6
+        found: dict[str, Any] = json.loads(viewers.communicate(timeout=60 + seconds)[0])
+    finally:
+        server.terminate()
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+    rates = found["rates"]
+    row.fps_min, row.fps_p5, row.fps_median = at(rates, 0), at(rates, 0.05), at(rates, 0.5)
+    row.age_p50_ms, row.age_p99_ms = at(found["ages_ms"], 0.5), at(found["ages_ms"], 0.99)
+    row.produced_fps, row.faults = found["produced"], len(found["faults"])
+    row.cpu_cores = cores
+    row.cpu_us_a_frame = cores / max(1e-9, sum(rates)) * 1e6
+    row.post_p99_ms = at(posts, 0.99)
+    return row
+
+
+def table(rows: list[Row]) -> str:
+    head = (
+        "server    viewers |  fps/viewer min    p5   med | age ms p50    p99 | made fps "
+        "| cores  us/frame |  RSS MB | POST p99 ms | faults"
+    )
+    lines = [head, "-" * len(head)]
+    lines += [
+        f"{row.server:9} {row.viewers:7} | {row.fps_min:14.1f} {row.fps_p5:5.1f} "
+        f"{row.fps_median:5.1f} | {row.age_p50_ms:10.1f} {row.age_p99_ms:6.1f} "
+        f"| {row.produced_fps:8.1f} | {row.cpu_cores:5.2f} {row.cpu_us_a_frame:9.1f} "
+        f"| {row.rss_mb:7.0f} | {row.post_p99_ms:11.1f} | {row.faults:6}"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--servers", default=",".join(SERVERS))
+    parser.add_argument("--viewers", default="10,100,300")
+    parser.add_argument("--fps", type=float, default=60.0)
+    parser.add_argument("--bytes", type=int, default=30_000)
+    parser.add_argument("--busy-ms", type=float, default=2.0, help="GIL held for each frame")
+    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--engine", action="store_true", help="the real engine, as fast as it goes")
+    parser.add_argument("--save", metavar="NAME", help="keep the JSON line in benchmarks/results/")
+    given = parser.parse_args()
+    rows = []
+    for viewers in (int(one) for one in given.viewers.split(",")):
+        for name in ["engine"] if given.engine else given.servers.split(","):
+            port = free_port()
+            if given.engine:
+                command = [sys.executable, "realtime_stream.py", "--server-port", str(port)]
+                command += ["--target-fps", "1000", "--model-id", "demo"]
+                command += ["--max-viewers", str(viewers + 1)]
+            else:
+                command = [sys.executable, "-m", "benchmarks.peers", name, str(port)]
+                command += [str(viewers), str(given.fps), str(given.bytes), str(given.busy_ms)]
+            row = Row(name, viewers)
+            try:
+                rows.append(measure(command, row, port, given.seconds))
+            except (OSError, subprocess.TimeoutExpired, psutil.Error) as error:
+                row.faults = -1
+                rows.append(row)
+                print(f"{name} with {viewers}: {error}", file=sys.stderr)
+            print(table(rows[-1:]).splitlines()[-1], file=sys.stderr)
+    print(table(rows))
+    result = {
+        "benchmark": "stream",
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs",
+        "load": os.getloadavg()[0],
+        "python": platform.python_version(),
+        "given": vars(given),
+        "rows": [
+            {k: v if isinstance(v, str) else round(v, 2) for k, v in asdict(row).items()}
+            for row in rows
+        ],
+    }
+    line = json.dumps(result)
+    print(line)
+    if given.save:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{given.save}.json").write_text(line + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
