@@ -20,6 +20,7 @@ def temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
     folder = tmp_path_factory.mktemp("tmp")
     patch = pytest.MonkeyPatch()
     patch.setenv("TMPDIR", str(folder))
+    patch.setenv("STATE_DIR", str(tmp_path_factory.mktemp("state")))  # not the user's own tokens
     patch.setattr(tempfile, "tempdir", str(folder))
     yield folder
     patch.undo()

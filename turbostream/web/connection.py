@@ -237,6 +237,14 @@ class Connection(_Handler):  # type: ignore[misc]
                     sentence = "The server failed; its log says where."
                 self.socket.sendall(refusal(error_code, sentence))
 
+    def handle_one_response(self) -> None:
+        super().handle_one_response()
+        body = self.wsgi_input
+        if body is not None and (
+            body._chunked_input_error or body.position < (body.content_length or 0)
+        ):
+            self.close_connection = True  # where the next request begins cannot be known
+
     # -- its response --------------------------------------------------------------------------
 
     def process_result(self) -> None:
@@ -250,6 +258,8 @@ class Connection(_Handler):  # type: ignore[misc]
     def _sendall(self, data: bytes) -> None:
         # gevent's sendall bounds the whole send, which kills slow readers of large answers. Here
         # the timeout is for each piece: whoever takes a byte now and then stays.
+        if self._late:
+            raise BrokenPipeError(errno.EPIPE, "answered already")
         view = memoryview(data)
         while view:
             try:

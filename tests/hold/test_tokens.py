@@ -1,0 +1,91 @@
+"""The tokens on disk: made once, for nobody else's eyes, and never guessed at when broken."""
+
+from __future__ import annotations
+
+import json
+import logging
+import stat
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from turbostream.settings import Settings
+from turbostream.web.tokens import NAME, Tokens, TokensUnusable, link, load_tokens
+
+
+def test_tokens_are_made_once_and_only_the_owner_can_read_them(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    first, second = load_tokens(folder), load_tokens(folder)
+    assert first == second
+    assert first.kept
+    assert first.owner != first.watch
+    assert len(first.owner) >= 43
+    assert stat.S_IMODE((folder / NAME).stat().st_mode) == 0o600
+    assert [path.name for path in folder.iterdir()] == [NAME]
+
+
+def test_a_file_that_others_could_read_is_closed_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    load_tokens(tmp_path)
+    (tmp_path / NAME).chmod(0o644)
+    load_tokens(tmp_path)
+    assert stat.S_IMODE((tmp_path / NAME).stat().st_mode) == 0o600
+    assert "0600 again" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", "{}", '{"owner": "short", "watch": "short"}', '{"owner": 1, "watch": 2}',
+     json.dumps({"owner": "a" * 43, "watch": "a" * 43})],
+)  # fmt: skip
+def test_a_broken_file_is_named_and_left_alone(tmp_path: Path, content: str) -> None:
+    (tmp_path / NAME).write_text(content)
+    (tmp_path / NAME).chmod(0o600)
+    with pytest.raises(TokensUnusable, match=NAME):
+        load_tokens(tmp_path)
+    assert (tmp_path / NAME).read_text() == content
+
+
+def test_where_nothing_can_be_written_tokens_last_for_this_run_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    tokens = load_tokens(tmp_path / "file" / "state")
+    assert not tokens.kept
+    assert "end with this run" in caplog.text
+    assert tokens.owner not in caplog.text
+
+
+def test_two_programs_that_start_at_once_agree_on_the_tokens(tmp_path: Path) -> None:
+    found: list[Tokens] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(load_tokens(tmp_path))) for _ in range(16)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({token.owner for token in found}) == 1
+
+
+def test_a_link_carries_its_token_in_the_fragment(tmp_path: Path) -> None:
+    settings = Settings(
+        target_fps=1, initial_prompt="x", model_id="demo", server_port=8000, state_dir=tmp_path,
+        public_address="stream.example:80",
+    )  # fmt: skip
+    tokens = load_tokens(tmp_path)
+    assert link(settings, "watch") == f"http://stream.example:80/#{tokens.watch}"
+    assert link(settings, "own") == f"http://stream.example:80/#{tokens.owner}"
+    elsewhere = link(replace(settings, public_address="auto"), "watch")
+    assert elsewhere.endswith(f":8000/#{tokens.watch}")
+
+
+def test_nothing_that_prints_tokens_shows_them(caplog: pytest.LogCaptureFixture) -> None:
+    tokens = Tokens.for_this_run()
+    with caplog.at_level(logging.INFO):
+        logging.getLogger("t").info("%s %r", tokens, tokens)
+    for token in (tokens.owner, tokens.watch):
+        assert token not in caplog.text
