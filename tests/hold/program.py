@@ -65,6 +65,12 @@ def _hold_the_gil(number: int) -> None:
         ctypes.PyDLL(None).sleep(600)  # PyDLL keeps the GIL while it calls
 
 
+def _move_the_clock(number: int) -> None:
+    if number in (40, 80):
+        real, offset = time.time, -3600.0 if number == 40 else 7200.0
+        time.time = lambda: real() + offset
+
+
 MODES: dict[str, Callable[[int], object]] = {
     "sound": lambda number: None,
     "once": raises(lambda number: number == 20, RuntimeError("one bad frame")),
@@ -73,6 +79,7 @@ MODES: dict[str, Callable[[int], object]] = {
     "memory": raises(lambda number: number == 20, OutOfMemoryError("CUDA out of memory. Faked.")),
     "hangs": lambda number: number == 20 and threading.Event().wait(),
     "holds-the-gil": _hold_the_gil,
+    "clock-jumps": _move_the_clock,
 }
 
 

@@ -90,7 +90,7 @@ class Door:
         except OSError as error:
             self.problem = (
                 f"The server cannot listen on {settings.server_host}:{settings.server_port} "
-                f"({error.strerror}); stop what does, or give another SERVER_PORT."
+                f"({os.strerror(error.errno or 0)}); stop what does, or give another SERVER_PORT."
             )
             return False
         if self._server is not None:

@@ -1,0 +1,238 @@
+"""Everything that goes wrong, with the real server: it goes on, or it ends with a clear status."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.hold.conftest import Start
+from tests.hold.raw import eventually, open_stream
+from tests.server import ROOT
+
+
+def test_one_bad_frame_is_counted_and_the_next_one_comes(start: Start) -> None:
+    program = start("once").wait_until_healthy()
+    with open_stream(program.port) as viewer:
+        eventually(lambda: viewer.recv(65536) and program.status()["frame"] > 60, 8.0, 0)
+        status = program.status()
+        assert status["failed_frames"] == 1
+        assert status["state"] == "streaming"
+        assert program.request("/healthz")[0] == 200
+    assert program.log.count("one bad frame") == 2, "a sentence and its traceback, once"
+
+
+def test_ten_bad_frames_are_logged_once_and_the_engine_is_opened_anew(start: Start) -> None:
+    program = start("ten").wait_until_healthy()
+    with open_stream(program.port) as viewer:
+        eventually(lambda: program.request("/healthz")[0] == 503, 8.0, 0.01)
+        eventually(lambda: viewer.recv(65536) and program.status()["frame"] > 60, 15.0, 0)
+        assert program.status()["failed_frames"] == 10
+        assert program.request("/healthz")[0] == 200
+    assert program.log.count("Traceback") == 1
+    assert program.log.count("[gen] starting loop...") == 3
+
+
+def test_frames_that_fail_for_ever_are_a_picture_that_says_so(start: Start) -> None:
+    program = start("for-ever").wait_until_healthy()
+    with open_stream(program.port) as viewer:
+        eventually(lambda: program.status()["state"] == "failed", 8.0)
+        status, body = program.request("/healthz")
+        assert status == 503
+        assert b"nothing but bad frames" in body
+        eventually(lambda: b"X-Frame-Id: 0\r\n" in viewer.recv(1 << 20), 8.0, 0)
+    assert program.request("/snapshot.jpg")[0] == 503
+    assert program.request("/prompt", {"prompt": "still"})[0] == 200
+    program.signal()
+    assert program.wait() == 0
+
+
+def test_a_lack_of_gpu_memory_is_named_and_does_not_end_the_stream(start: Start) -> None:
+    program = start("memory").wait_until_healthy()
+    with open_stream(program.port) as viewer:
+        eventually(lambda: viewer.recv(65536) and program.status()["frame"] > 60, 8.0, 0)
+    assert "CUDA out of memory" in program.log
+    assert program.request("/healthz")[0] == 200
+
+
+def test_a_model_that_does_not_load_is_tried_again(start: Start) -> None:
+    program = start("loads-badly").wait_until_listening()
+    assert program.request("/healthz")[0] == 503
+    program.wait_until_healthy(15.0)
+    assert "it does not load yet" in program.log
+
+
+def test_an_engine_that_hangs_ends_the_program_with_70_and_its_stacks(start: Start) -> None:
+    program = start("hangs", "--engine-timeout-s", "1.5").wait_until_healthy()
+    with open_stream(program.port):
+        assert program.wait(15.0) == 70
+    assert "[watchdog] The engine has been painting one frame for" in program.log
+    assert "tests/hold/program.py" in program.log, "the stack names where it hangs"
+    assert "in _land" in program.log or "in _launch" in program.log
+
+
+def test_an_engine_that_never_finishes_loading_ends_with_70(start: Start) -> None:
+    program = start("loads-for-ever", "--loading-timeout-s", "1").wait_until_listening()
+    assert program.wait(15.0) == 70
+    assert "has been loading" in program.log
+
+
+def test_a_hang_that_holds_the_gil_ends_the_program_too(start: Start) -> None:
+    limits = ("--engine-timeout-s", "1", "--loading-timeout-s", "1")
+    program = start("holds-the-gil", *limits).wait_until_healthy()
+    with open_stream(program.port):
+        assert program.wait(30.0) == 1
+    assert "Timeout" in program.log
+    assert "in _hold_the_gil" in program.log
+
+
+def test_a_slow_engine_within_its_time_is_left_alone(start: Start) -> None:
+    program = start("sound", "--target-fps", "0.5", "--engine-timeout-s", "1").wait_until_healthy()
+    with open_stream(program.port):
+        time.sleep(3.5)
+        assert program.process.poll() is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "mode", ["sound", "loads-for-ever", "loads-badly", "for-ever", "streaming", "hangs"]
+)
+def test_a_signal_ends_it_in_every_state_within_three_seconds(
+    start: Start, mode: str, number: signal.Signals
+) -> None:
+    program = start("sound" if mode == "streaming" else mode).wait_until_listening()
+    viewers = []
+    if mode in ("streaming", "for-ever", "hangs"):
+        program.wait_until_healthy()
+        viewers = [open_stream(program.port) for _ in range(10)]
+        time.sleep(0.8)
+    started = time.monotonic()
+    program.signal(number)
+    assert program.wait(5.0) == 0
+    assert time.monotonic() - started < 3.0
+    if mode in ("sound", "streaming"):
+        assert "Traceback" not in program.log
+    for viewer in viewers:
+        viewer.close()
+
+
+def test_a_hundred_viewers_do_not_hold_up_the_end(start: Start) -> None:
+    program = start("sound", environ={"PICTURE_BYTES": "30000"}).wait_until_healthy()
+    viewers = [open_stream(program.port) for _ in range(100)]
+    eventually(lambda: program.status()["viewers"] == 100, 5.0)
+    started = time.monotonic()
+    program.signal()
+    assert program.wait(5.0) == 0
+    assert time.monotonic() - started < 3.0
+    for viewer in viewers:
+        viewer.close()
+
+
+def test_what_nohup_ignores_stays_ignored(start: Start) -> None:
+    program = start(before=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    program.wait_until_healthy()
+    program.signal(signal.SIGHUP)
+    time.sleep(0.5)
+    assert program.process.poll() is None
+
+
+def test_a_second_server_on_the_port_says_so_and_the_first_goes_on(start: Start) -> None:
+    first = start("sound").wait_until_healthy()
+    second = start("sound", port=first.port)
+    assert second.wait() == 2
+    assert second.log.count("\n") == 0
+    assert f"127.0.0.1:{first.port} (Address already in use); stop what does" in second.log
+    assert first.request("/healthz")[0] == 200
+
+
+def test_a_full_disk_under_the_log_changes_nothing_for_the_viewers(start: Start) -> None:
+    with open("/dev/full", "w") as full:
+        program = start("once", stderr=full).wait_until_healthy()
+        with open_stream(program.port) as viewer:
+            eventually(lambda: viewer.recv(65536) and program.status()["frame"] > 60, 8.0, 0)
+            assert program.request("/prompt", {"prompt": "x" * 900})[0] == 200
+        program.signal()
+        assert program.wait() == 0
+
+
+def test_a_log_whose_reader_is_gone_changes_nothing_either(start: Start) -> None:
+    reading, writing = os.pipe()
+    program = start("once", stderr=writing)
+    os.close(writing)
+    os.close(reading)
+    program.wait_until_healthy()
+    with open_stream(program.port) as viewer:
+        eventually(lambda: viewer.recv(65536) and program.status()["frame"] > 60, 8.0, 0)
+    program.signal()
+    assert program.wait() == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may be somebody without a name")
+def test_without_a_home_the_program_runs_and_says_that_tokens_end_with_it(start: Start) -> None:
+    def nobody_with_no_name() -> None:
+        os.setgid(54321)
+        os.setuid(54321)
+
+    python = Path(sys.executable).resolve()
+    if not os.access(python, os.X_OK) or str(python).startswith("/root"):
+        program = start("sound", state=None, environ={"HOME": None})  # this Python is root's own
+        program.wait_until_healthy()
+        return
+    program = start("sound", state=None, environ={"HOME": None}, before=nobody_with_no_name)
+    program.wait_until_healthy()
+    assert "end with this run" in program.log
+
+
+def test_a_state_folder_that_cannot_be_written_is_said_and_lived_with(start: Start) -> None:
+    program = start("sound", state=Path("/proc/nowhere")).wait_until_healthy()
+    assert "end with this run" in program.log
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="mounts need root")
+def test_it_runs_from_a_read_only_checkout(tmp_path: Path) -> None:
+    script = (
+        f"mount --bind {ROOT} {ROOT} && mount -o remount,bind,ro {ROOT} && cd {ROOT} && "
+        f"! touch {ROOT}/written 2>/dev/null && "
+        f"exec {sys.executable} -m tests.hold.program sound --server-port 0 --state-dir {tmp_path}"
+    )
+    process = subprocess.Popen(
+        ["unshare", "--mount", "bash", "-c", script], stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    try:
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if "[gen] starting loop" in line:
+                break
+        assert any("running on" in line for line in lines), lines
+    finally:
+        process.terminate()
+        assert process.wait(5) == 0
+        process.stderr.close()
+
+
+def test_a_clock_that_jumps_stops_nothing(start: Start, tmp_path: Path) -> None:
+    """The wall clock only stamps frames; pace, limits and the watchdog go by the monotonic one."""
+    program = start("clock-jumps", "--engine-timeout-s", "5").wait_until_healthy()
+    with open_stream(program.port) as viewer:
+        found = io.BytesIO()
+        eventually(
+            lambda: found.write(viewer.recv(65536)) and program.status()["frame"] > 120, 8.0, 0
+        )
+    stamps = [
+        float(line.split(b":")[1])
+        for line in found.getvalue().split(b"\r\n")
+        if line.startswith(b"X-Timestamp")
+    ]
+    jumps = [later - earlier for earlier, later in zip(stamps, stamps[1:], strict=False)]
+    assert min(jumps) < -3000, "the clock did jump back an hour"
+    assert max(jumps) > 3000, "and forward"
+    assert program.request("/healthz")[0] == 200
