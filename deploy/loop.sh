@@ -12,6 +12,7 @@ set -Eeuo pipefail
 
 QUICK_S=${LOOP_QUICK_S:-60} # an end within this time is a quick one
 QUICK_MOST=5
+FIRST_PAUSE_S=${LOOP_PAUSE_S:-1}
 LOG_MOST_KB=${LOG_MOST_KB:-20000}
 LOGS_KEPT=3
 
@@ -105,7 +106,7 @@ loop_run() { # the server once; sets status
 }
 
 main() {
-  local python status begun quick=0 pause=1
+  local python status begun quick=0 pause=$FIRST_PAUSE_S
   trap '' HUP
   trap loop_stop TERM INT
   trap loop_leave EXIT
@@ -126,7 +127,7 @@ main() {
       2) loop_end 'the server cannot work with these settings (2).' ;;
     esac
     [[ -e $base/run/$release.served || $status == 70 || $status -gt 128 ]] || loop_end "the server ended with status $status before it painted a picture."
-    if ((SECONDS - begun < QUICK_S)); then quick=$((quick + 1)); else quick=1 pause=1; fi
+    if ((SECONDS - begun < QUICK_S)); then quick=$((quick + 1)); else quick=1 pause=$FIRST_PAUSE_S; fi
     ((quick < QUICK_MOST)) || loop_end "the server ended $quick times in a row, at last with status $status: giving up."
     loop_say "the server ended with status $status: starting it again in $pause s."
     sleep "$pause" &

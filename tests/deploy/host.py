@@ -57,6 +57,7 @@ class Host:
             made.mkdir(parents=True)
         self.port = free_port()
         self.server_port = free_port()
+        self.api_port = free_port()  # where a stand-in for the rental's API may listen
         # What process 1 of a rented instance has in its environment; empty: not rented.
         self.rental = folder / "environ"
         self.rental.touch()
@@ -65,6 +66,7 @@ class Host:
             "PATH": f"{self.fake}:{PATH}",
             "GUARD_ENVIRON": str(self.rental),
             "GUARD_TICK_S": "1",
+            "GUARD_API": f"http://127.0.0.1:{self.api_port}",
         }
         self.allowed: list[Path] = []
         self._host_key = keygen(folder / "host_key")

@@ -48,7 +48,7 @@ class Fault:
 
 
 class StandIn:
-    def __init__(self, ssh_port: int = 0) -> None:
+    def __init__(self, ssh_port: int = 0, port: int = 0) -> None:
         self.ssh_port = ssh_port
         self.offers = [self.offer(1, 0.30), self.offer(2, 0.35), self.offer(3, 0.40)]
         self.scripts: dict[int, list[str]] = {}  # offer id -> the states of what is rented there
@@ -66,7 +66,7 @@ class StandIn:
 
             def log_message(self, *_: object) -> None: ...
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = False
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.host import ROOT, Host, Laptop
+from tests.deploy.host import ROOT, Host, Laptop, wait_for
 from tests.deploy.searching import Search, files_with
 from tests.deploy.standin import ACCOUNT_KEY, CONTAINER_KEY, Fault, StandIn
 
@@ -50,7 +50,7 @@ def client_environment() -> Path:
 
 @pytest.fixture
 def stand_in(host: Host) -> Iterator[StandIn]:
-    stand_in = StandIn(host.port)
+    stand_in = StandIn(host.port, host.api_port)
     yield stand_in
     stand_in.close()
     assert stand_in.left == [], "billed on"
@@ -99,6 +99,7 @@ def test_up_status_and_down(vast: Vast, stand_in: StandIn, host: Host, laptop: L
     assert (laptop.home / ".turbostream/rental.json").stat().st_mode & 0o777 == 0o600
     assert (host.home / ".no_auto_tmux").exists()
     assert "armed: given back at" in done.stderr
+    assert "CAREFUL" not in done.stderr
     assert "http://127.0.0.1:41234/" in done.stderr
 
     again = vast("up", "--yes")
@@ -288,3 +289,12 @@ def test_a_batch_whose_results_do_not_come_home_is_kept_and_shouted(
     assert "THE RESULTS ARE NOT HOME, so instance 7000 IS KEPT AND BILLED" in done.stderr
     assert stand_in.left == [7000]
     assert vast("down").returncode == 0
+
+
+@pytest.mark.long
+def test_a_rental_whose_laptop_is_closed_ends_by_itself(vast: Vast, stand_in: StandIn) -> None:
+    done = vast("up", "--yes", "--hours", "0.005")
+    assert done.returncode == 0, done.stderr
+    wait_for(lambda: stand_in.left == [], 40, "the end of the rental")
+    print(f"billed: ${stand_in.billed:.4f}")
+    assert "nothing is rented" in vast("list").stdout
