@@ -10,6 +10,7 @@
 #   status FOLDER                what runs
 #   stop FOLDER                  end the server
 #   logs FOLDER                  follow the serving release's log
+#   share FOLDER ADDRESS [own]   the link with which others watch (own: do all) at that address
 #
 # FOLDER (/workspace) holds releases/, envs/, state/ (STATE_DIR), run/ (locks and process numbers),
 # and the links current, previous, server.log, realtime_stream.py and process_batch.py.
@@ -378,6 +379,13 @@ host_status() {
   [[ -n $pid ]]
 }
 
+host_share() {
+  cd "$base/current" 2>/dev/null || host_die 'Nothing was started yet: run start_stream_server.sh first.'
+  # shellcheck disable=SC1091
+  . .deploy/settings
+  PUBLIC_ADDRESS=$1 "$(cat .deploy/python)" realtime_stream.py --share "${2:-watch}"
+}
+
 host_probe() {
   local tool
   if ! mkdir -p "$base/releases" "$base/state" "$base/run" 2>/dev/null || [[ ! -w $base/releases ]]; then
@@ -412,7 +420,7 @@ main() {
   fi
   [[ $command != probe ]] || printf 'base %s\n' "$base"
   case $command in
-    probe | start | rollback | status | stop) "host_$command" "$@" ;;
+    probe | start | rollback | status | stop | share) "host_$command" "$@" ;;
     logs) exec tail -n "${1:-200}" -F "$base/server.log" ;;
     *) host_die "there is no command $command." ;;
   esac

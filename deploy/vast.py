@@ -58,6 +58,8 @@ def parser() -> argparse.ArgumentParser:
     add("status", "What runs, what it has cost, and when it will end.")
     add("ssh", "A terminal on the instance.")
     add("logs", "The server's log and the graphics card.")
+    link = add("link", "The link with which others may watch, at the public address.")
+    link.add_argument("--own", action="store_true", help="may do everything, not only watch")
     add("down", "Give it back, and read until it is gone.")
     add("list", "Everything that this account rents.")
     return top
@@ -126,6 +128,15 @@ def status(client: Client, options: argparse.Namespace) -> int:
     return 0
 
 
+def link(client: Client, options: argparse.Namespace) -> int:
+    there = life.present(client)
+    page = life.public_page(there) if there else None
+    if page is None:
+        raise life.Failed("No rented instance has its port 8000 mapped to the outside.")
+    address = page.removeprefix("http://").rstrip("/")
+    return errands.remote("host", "share", address, "own" if options.own else "watch")
+
+
 def show_list(client: Client, options: argparse.Namespace) -> int:
     rows = life.patiently(client.instances, "list")
     own = record.read().get("id")
@@ -180,6 +191,7 @@ COMMANDS = {
     "play": play,
     "batch": batch,
     "status": status,
+    "link": link,
     "down": down,
     "list": show_list,
     "ssh": lambda client, options: errands.remote("shell"),

@@ -13,6 +13,7 @@ import { offers, split, unknown, vocabulary } from './words.js';
 
 const TYPING_PAUSE_MS = 150;
 const UNKNOWN_PAUSE_MS = 1200; // a half-typed word is not called unknown before that
+const GUARD_WARNS_S = 900; // the guard's first warning, from when on more time can be asked for
 const STATUS_EVERY_MS = 1000;
 const CALM_FPS = 2;
 const TOP_SPEED = 4; // quarter turns a second
@@ -290,8 +291,17 @@ function takeStatus(answer, sent, got) {
   if (answer.scene) takeScene(answer.scene);
   setText($('viewers'), String(answer.viewers));
   $('guard').hidden = !answer.guard;
-  if (answer.guard) setText($('guard'), guardLine(answer.guard, answer.now));
+  if (answer.guard) {
+    setText($('guard-text'), guardLine(answer.guard, answer.now));
+    $('guard-extend').hidden = !answer.guard.armed || answer.guard.ends_at - answer.now > GUARD_WARNS_S;
+  }
 }
+
+/** An hour more on a rented machine; the guard answers in the next status. */
+$('guard-extend').addEventListener('click', async (event) => {
+  event.target.hidden = true;
+  await fetch('/guard/extend', { method: 'POST' }).catch(() => null);
+});
 
 function guardLine({ ends_at, message }, now) {
   const minutes = Math.max(0, Math.round((ends_at - now) / 60));
