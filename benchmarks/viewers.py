@@ -30,11 +30,13 @@ class StreamReader:
     """Takes the bytes of one response as they come; `on_frame(number, timestamp)` for each part."""
 
     frames: list[tuple[int, float, float]] = field(default_factory=list)  # number, stamp, arrival
-    _boundary: bytes = b""
+    boundary: bytes = b""  # with its dashes and CRLF; empty: the response's head names it
+    _opened: bool = False
     _pending: bytes = b""
     _left: int = 0
     _tail: bytes = b""
     _number: int = -1
+    _fresh: bool = False
     _stamp: float = 0.0
     _begun: bool = False
 
@@ -69,12 +71,12 @@ class StreamReader:
             return len(self._pending) - before
         head, used = self._pending[: end + 4], end + 4 - before
         self._pending = b""
-        if not self._boundary:
+        if not self._opened:
             self._open(head)
             return used
-        if not head.startswith(self._boundary):
+        if not head.startswith(self.boundary):
             raise Torn(f"no boundary where one was due: {head[:80]!r}")
-        match = HEAD.fullmatch(head, len(self._boundary))
+        match = HEAD.fullmatch(head, len(self.boundary))
         if match is None:
             raise Torn(f"a head that is none: {head!r}")
         self._left, self._stamp = int(match[1]), float(match[2])
@@ -88,16 +90,19 @@ class StreamReader:
     def _open(self, head: bytes) -> None:
         if b" 200 " not in head.split(b"\r\n", 1)[0] or b"chunked" in head.lower():
             raise Torn(head.decode("latin-1"))
+        self._opened = True
+        if self.boundary:
+            return
         boundary = re.search(rb"boundary=\"?([^\r\n\";]+)", head)
         if boundary is None:
             raise Torn("no boundary")
-        self._boundary = b"--" + boundary[1] + b"\r\n"
+        self.boundary = b"--" + boundary[1] + b"\r\n"
 
     def _finish(self) -> None:
         if self._tail != b"\xff\xd9":
             raise Torn("a picture that does not end as a JPEG")
-        if not self._boundary.startswith(b"\r\n"):
-            self._boundary = b"\r\n" + self._boundary
+        if not self.boundary.startswith(b"\r\n"):
+            self.boundary = b"\r\n" + self.boundary
         if self._fresh and self._number > 0:
             self.frames.append((self._number, self._stamp, time.time()))
 

@@ -28,6 +28,7 @@ FIRST_FRAME_S = 0.3  # how long a new viewer waits for a frame before a placehol
 QUEUE_S = 0.25
 RATE_OVER_S = 1.0
 SMALLEST_WINDOW, LARGEST_WINDOW = 2, 120
+LONGEST_PROBE_S = 8.0
 PROBE_S = 1.0  # without a report for so long one more frame is sent: reports get lost
 
 
@@ -63,8 +64,8 @@ class Window:
     A tunnel's buffers take megabytes without a word, so only the reader's own word says how far it
     is behind. The window is the rate at which it shows times the shortest time that a frame took,
     plus QUEUE_S: enough to keep a long path full, too little to let a queue grow on a narrow one.
-    Without a word for PROBE_S one more frame goes out, then after twice that, and so on, so that a
-    lost report ends nothing.
+    Without a word for PROBE_S one more frame goes out, then after twice that, and so on up to
+    LONGEST_PROBE_S, so that a lost report ends nothing.
     """
 
     def __init__(self) -> None:
@@ -82,7 +83,7 @@ class Window:
 
     def sent(self, number: int, now: float) -> None:
         if len(self._on_the_way) >= self.size:
-            self._probe_s *= 2
+            self._probe_s = min(LONGEST_PROBE_S, self._probe_s * 2)
             self._quiet_since = now
         elif not self._on_the_way:
             self._quiet_since = now
