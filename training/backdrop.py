@@ -119,7 +119,7 @@ class Backdrop:
         near = F.pad(torch.cat([swell, shift], 1), (1,) * 4)
         within = (torch.arange(step, device=noise.device) + 0.5) / step - 0.5  # in cells
         out = torch.zeros(len(noise), 1, cells, step, cells, step, device=noise.device)
-        radius = (get("dot_radius") / (size / 32) * 8 / step)[..., None, None] * step / 8
+        radius = get("dot_radius")[..., None, None] * cells / 256  # in cells, at any size
         for dy in (-1, 0, 1):
             for dx in (-1, 0, 1):
                 cut = near[:, :, 1 + dy : 1 + dy + cells, 1 + dx : 1 + dx + cells]
@@ -138,7 +138,9 @@ class Backdrop:
         """A scene in the light of a colour: "a red sky"."""
         tint = column(recipes, "tint")
         colour = self.palette[tint.clamp(max=NO_COLOUR - 1)][:, :, None, None]
-        light = (out * scene.constant((0.3, 0.59, 0.11), out.device)[:, None, None]).sum(1, keepdim=True)
+        light = (out * scene.constant((0.3, 0.59, 0.11), out.device)[:, None, None]).sum(
+            1, keepdim=True
+        )
         shaded = colour * (0.45 + 0.85 * light)
         share = torch.where(tint == NO_COLOUR, 0.0, 0.78)[:, None, None, None]
         return out + share * (shaded - out)

@@ -10,20 +10,24 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import random
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from training import dataset, judge, model, phrases, render, scene, words
+from training import dataset, forms, judge, model, phrases, render, scene, words
 from training.filler import misspell
 from training.scene import column
 
 SEED = 20_261_124
+BATCH = 16
 WALK_FRAMES = 600
 WALKS = ("three yellow stars on a night sky", "a red mushroom in the forest", "blue",
          "a white boat on the sea", "a big pink heart", "fire")  # fmt: skip
+
+Seen = dict[str, dict[str, Tensor]]  # set of pictures -> question -> class number of each
 
 
 class Subject:
@@ -35,7 +39,7 @@ class Subject:
         self.net = model.OneStep(self.parts).to(device).eval()
 
     @torch.inference_mode()
-    def paint(self, texts: list[str], noise: Tensor, batch: int = 32) -> Tensor:
+    def paint(self, texts: list[str], noise: Tensor, batch: int = 16) -> Tensor:
         """Pictures [B, 3, 256, 256] in 0..1."""
         rows = dataset.tokenize(self.parts.tokenizer, texts).astype("int64")
         ids = torch.from_numpy(rows).to(self.device)
@@ -49,51 +53,61 @@ def share(hits: Tensor, where: Tensor | None = None) -> float:
     return round(chosen.float().mean().item(), 4) if len(chosen) else math.nan
 
 
-def verdicts(
-    image: Tensor, recipes: Tensor, noise: Tensor, teacher: render.Renderer,
-    small: render.Renderer, tiny: render.Renderer,
-) -> dict[str, Tensor]:  # fmt: skip
-    """What the judge sees in every picture; -1 where it cannot tell."""
-    painted = teacher.paint(recipes, noise)
-    mask, contrast = judge.found(image, painted)
-    layout = scene.layout(recipes, noise)
-    area = judge.F.adaptive_avg_pool2d(painted.mask, judge.SIDE).sum((1, 2, 3))
-    clear = contrast > judge.LEAST_CONTRAST
-    return {
-        "colour": judge.thing_colour(image, painted),
-        "plain": judge.ground_colour(image, painted),
-        "ground": judge.nearest_ground(image, painted, recipes, noise, tiny),
-        "shape": torch.where(clear, judge.best_outline(mask, layout, small), -1),
-        "count": torch.where(clear, judge.pieces(mask, area / judge.copies(recipes)), -1),
+def teachers(device: torch.device) -> dict[int, render.Renderer]:
+    """The renderers that the judge needs, by their size."""
+    return {size: render.Renderer(device, size) for size in (256, judge.SIDE, 64)}
+
+
+def spoiled(text: str, rng: random.Random) -> str:
+    """The prompt with one of its words misspelt by one letter."""
+    parts = text.split()
+    able = [i for i, part in enumerate(parts) if len(part) > 3 and part in phrases.SPELLABLE]
+    if able:
+        i = rng.choice(able)
+        parts[i] = misspell(parts[i], rng)
+    return " ".join(parts)
+
+
+def gather(subject: Subject, amount: int, begin: int = 0) -> tuple[Tensor, Seen]:
+    """Recipes of the held-out prompts from `begin` to `amount`, and what was seen in each set."""
+    device, rng = subject.device, random.Random(SEED)
+    held = dataset.make(SEED, amount, held=True)
+    noise = draw(amount, device, SEED)
+    texts = {
+        "model": held.texts,
+        "words shuffled": held.texts[1:] + held.texts[:1],
+        "one word misspelt": [spoiled(text, rng) for text in held.texts],
     }
+    tools, rows = teachers(device), []
+    for at in range(begin, amount, BATCH):
+        part = slice(at, min(at + BATCH, amount))
+        bench = judge.Judge(held.recipes[part].to(device), noise[part], tools)
+        row = {name: bench.see(subject.paint(t[part], noise[part])) for name, t in texts.items()}
+        rows.append(row | {"teacher": bench.see(bench.painted.image)})
+    return held.recipes[begin:].to(device), joined(rows)
 
 
-def judge_all(
-    image: Tensor, recipes: Tensor, noise: Tensor, device: torch.device
-) -> dict[str, Tensor]:
-    teacher, small, tiny = (render.Renderer(device, size) for size in (256, judge.SIDE, 64))
-    parts = [
-        verdicts(i, r, n, teacher, small, tiny)
-        for i, r, n in zip(image.split(16), recipes.split(16), noise.split(16), strict=True)
-    ]
-    return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+def joined(rows: list[Seen]) -> Seen:
+    """Batches, one after another."""
+    return {
+        name: {key: torch.cat([row[name][key] for row in rows]) for key in rows[0][name]}
+        for name in rows[0]
+    }
 
 
 def scores(seen: dict[str, Tensor], recipes: Tensor) -> dict[str, Any]:
     """The table's figures for one set of pictures."""
     thing, ground = column(recipes, "thing"), column(recipes, "ground")
     plain = (column(recipes, "manner") == 0) & (column(recipes, "tint") == scene.NO_COLOUR)
-    coloured = ground < len(words.COLOURS)
-    right_ground = torch.where(coloured, seen["plain"] == ground, seen["ground"] == ground)
     clear = (seen["shape"] >= 0) & plain
+    said = plain & (ground < len(scene.GROUNDS) - 2)
     shape = seen["shape"] == thing
-    by_thing = {
-        name: share(shape, clear & (thing == k)) for k, name in enumerate(words.THINGS)
-    }
+    by_thing = {name: share(shape, clear & (thing == k)) for k, name in enumerate(words.THINGS)}
     size, count = column(recipes, "size"), column(recipes, "count")
     return {
         "colour": share(seen["colour"] == column(recipes, "colour"), plain),
-        "ground": share(right_ground, plain & (ground < len(scene.GROUNDS) - 2)),
+        "ground": share(seen["ground"] == ground, said),
+        "ground by palette": share(seen["palette"] == ground, said & (ground < len(words.COLOURS))),
         "shape": share(shape, clear),
         "shape of one": share(shape, clear & (count == 0)),
         "shape of groups": share(shape, clear & (count > 0)),
@@ -117,12 +131,12 @@ def confusion(seen: dict[str, Tensor], recipes: Tensor) -> str:
     return "\n".join(lines)
 
 
-def lone_colours(subject: Subject, device: torch.device) -> float:
+def lone_colours(subject: Subject) -> float:
     """Eleven colours as a ground, in every phrasing of the tests."""
-    forms = phrases.ALONE_FORMS + ("a room painted in {}", "show me {} please", "{} {}")
-    texts = [form.format(name, name) for form in forms for name in words.COLOURS]
-    want = torch.arange(len(words.COLOURS), device=device).repeat(len(forms))
-    noise = draw(len(texts), device, 5)
+    phrasings = forms.ALONE_FORMS + ("a room painted in {}", "show me {} please", "{} {}")
+    texts = [form.format(name, name) for form in phrasings for name in words.COLOURS]
+    want = torch.arange(len(words.COLOURS), device=subject.device).repeat(len(phrasings))
+    noise = draw(len(texts), subject.device, 5)
     image = subject.paint(texts, noise)
     return share(judge.nearest_colour(image.mean((2, 3))) == want)
 
@@ -133,73 +147,56 @@ def draw(amount: int, device: torch.device, seed: int) -> Tensor:
     return torch.randn(shape, generator=generator).to(device)
 
 
-def walk(subject: Subject, device: torch.device, frames: int = WALK_FRAMES) -> dict[str, Any]:
-    """Change between neighbouring frames of one turn of the noise, of 255."""
-    out = {}
-    for number, text in enumerate(WALKS):
-        a, b = draw(2, device, 100 + number)
-        angle = torch.arange(frames, device=device).view(-1, 1, 1, 1) / frames * 2 * math.pi
-        image = subject.paint([text] * frames, angle.cos() * a + angle.sin() * b)
-        change = (image - image.roll(1, 0)).abs().mean((1, 2, 3)) * 255
-        out[text] = {
-            "mean": round(change.mean().item(), 3),
-            "largest": round(change.max().item(), 3),
-            "largest / median": round((change.max() / change.median()).item(), 2),
-        }
-    return out
-
-
-def report(folder: Path, device: torch.device, amount: int, walk_frames: int) -> dict[str, Any]:
-    """Every figure of the model card."""
-    subject = Subject(folder, device)
-    teacher = render.Renderer(device)
-    held = dataset.make(SEED, amount, held=True)
-    recipes, noise = held.recipes.to(device), draw(amount, device, SEED)
-    truth = torch.cat(
-        [teacher.paint(r, n).image for r, n in zip(recipes.split(16), noise.split(16), strict=True)]
-    )
-    seen = judge_all(subject.paint(held.texts, noise), recipes, noise, device)
-    other = held.texts[1:] + held.texts[:1]
-    rng = phrases.random.Random(SEED)
-    wrong = [spoiled(text, rng) for text in held.texts]
-    report = {
-        "model": scores(seen, recipes),
-        "teacher": scores(judge_all(truth, recipes, noise, device), recipes),
-        "words shuffled": scores(
-            judge_all(subject.paint(other, noise), recipes, noise, device), recipes
-        ),
-        "one word misspelt": scores(
-            judge_all(subject.paint(wrong, noise), recipes, noise, device), recipes
-        ),
-        "lone colours": lone_colours(subject, device),
-        "walk": walk(subject, device, walk_frames) if walk_frames else {},
+def walk(subject: Subject, number: int, frames: int = WALK_FRAMES) -> dict[str, float]:
+    """Change between neighbouring frames of one turn of the noise, of 255, for one of WALKS."""
+    a, b = draw(2, subject.device, 100 + number)
+    angle = torch.arange(frames, device=subject.device).view(-1, 1, 1, 1) / frames * 2 * math.pi
+    changes, last = [], None
+    for turn in [*angle.split(60), angle[:1]]:
+        image = subject.paint([WALKS[number]] * len(turn), turn.cos() * a + turn.sin() * b)
+        image = image if last is None else torch.cat([last, image])
+        changes.append((image[1:] - image[:-1]).abs().mean((1, 2, 3)) * 255)
+        last = image[-1:]
+    change = torch.cat(changes)
+    return {
+        "mean": round(change.mean().item(), 3),
+        "median": round(change.median().item(), 3),
+        "largest": round(change.max().item(), 3),
+        "largest / median": round((change.max() / change.median()).item(), 2),
     }
-    print("What was asked for, how often it was seen, and what was seen instead:")
-    print(confusion(seen, recipes))
-    return report
 
 
-def spoiled(text: str, rng: Any) -> str:
-    """The prompt with one of its words misspelt by one letter."""
-    parts = text.split()
-    able = [i for i, part in enumerate(parts) if len(part) > 3 and part in phrases.SPELLABLE]
-    if able:
-        i = rng.choice(able)
-        parts[i] = misspell(parts[i], rng)
-    return " ".join(parts)
+def report(
+    subject: Subject, recipes: Tensor, seen: Seen, walks: dict[str, Any], folder: Path
+) -> dict[str, Any]:
+    """Every figure of the model card."""
+    return {
+        **{name: scores(verdicts, recipes) for name, verdicts in seen.items()},
+        "lone colours": lone_colours(subject),
+        "walk": walks,
+        "confusion": confusion(seen["model"], recipes).split("\n"),
+        "prompts": len(recipes),
+        "seed": SEED,
+        "megabytes": round(
+            sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e6, 2
+        ),
+    }
 
 
 def table(report: dict[str, Any]) -> str:
     columns = ("model", "teacher", "words shuffled", "one word misspelt")
-    rows = ("colour", "ground", "shape", "shape of one", "shape of groups", "shape of small ones",
-            "count")  # fmt: skip
+    rows = ("colour", "ground", "ground by palette", "shape", "shape of one", "shape of groups",
+            "shape of small ones", "count")  # fmt: skip
     lines = [f"{'':22s}" + "".join(f"{name:>19s}" for name in columns)]
     for row in rows:
         lines.append(f"{row:22s}" + "".join(f"{report[c][row]:19.4f}" for c in columns))
-    lines.append(f"worst thing: {report['model']['worst thing']}; judged {report['model']['judged']}")
+    lines.append(
+        f"worst thing: {report['model']['worst thing']}; judged {report['model']['judged']}"
+    )
     lines.append(f"lone colours: {report['lone colours']}")
     lines += [f"walk, {text}: {row}" for text, row in report["walk"].items()]
-    return "\n".join(lines)
+    lines.append("What was asked for, how often it was seen, and what was seen instead:")
+    return "\n".join(lines + report["confusion"])
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -211,7 +208,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args(argv)
     with torch.inference_mode():
-        found = report(args.folder, torch.device(args.device), args.amount, args.walk_frames)
+        subject = Subject(args.folder, torch.device(args.device))
+        recipes, seen = gather(subject, args.amount)
+        numbers = range(len(WALKS) if args.walk_frames else 0)
+        walks = {WALKS[number]: walk(subject, number, args.walk_frames) for number in numbers}
+        found = report(subject, recipes, seen, walks, args.folder)
     print(table(found))
     if args.out:
         args.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -8,7 +8,7 @@ import string
 from training import words
 from training.split import number
 
-REAL = """
+WRITTEN = """
 able about above across actor afternoon again agent airport album alley almost alone along amazing
 ancient angel anger animal answer antique apple april arch area arm army art atlas attic august
 autumn avenue away awesome baby back badly balcony banana band bank baroque basket bath bean
@@ -38,7 +38,8 @@ surreal sweet table tall teacher temple tender theatre tiger tired tower town to
 trumpet turtle ugly uncle vampire velvet victorian village vintage violin vivid wagon warm wealthy
 weird whale wild window wise witch wizard wolf woman wonderful world yesterday young zebra zigzag
 4k 8k hd artstation render octane unreal masterful ultra trending bokeh lens hdr award winning
-""".split()
+"""
+REAL = WRITTEN.split()
 
 KNOWN = frozenset(words.known())
 TRAINED = tuple(w for w in REAL if w not in KNOWN and number("filler", w) % 6)

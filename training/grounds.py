@@ -151,8 +151,8 @@ STUDIO = Ground(
 )  # fmt: skip
 FREE = Ground(
     (0, 200, 110), (20, 185, 200), (44, 150, 245), 0.55, cloud=(96, 140, 255), cloud_share=0.95,
-    cloud_least=0.35, cloud_edge=2.2, mist=(-30, 205, 170), mist_share=0.95, dot=(80, 60, 255), dot_least=1.5,
-    dot_radius=3.6, hued=1.0,
+    cloud_least=0.35, cloud_edge=2.2, mist=(-30, 205, 170), mist_share=0.95,
+    dot=(80, 60, 255), dot_least=1.5, dot_radius=3.6, hued=1.0,
 )  # fmt: skip
 
 

@@ -1,7 +1,10 @@
 """Says what a picture shows, without a network: colours by nearness, outlines by overlap.
 
 Nothing here is a loss of the training. Where the thing should be is known from the noise, and
-the ground without the thing from the renderer; the rest is read off the picture.
+the ground without the thing from the renderer; the rest is read off the picture. The teacher's
+own pictures pass: a ground is compared with every other one as the same noise paints it, since
+clouds and stars move its mean colour by more than lies between two neighbours; a thing counts
+only where it can be told from its ground; copies that touch are still told apart.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training import scene, words
+from training import atlas, scene, words
 from training.render import Painted, Renderer
 from training.scene import GROUNDS, Layout, column
 
@@ -19,6 +22,9 @@ SCALES = (0.92, 1.0, 1.08)
 SHIFTS = (-3, 0, 3)  # cells of SIDE
 LEAST_CONTRAST = 0.16  # below it a thing cannot be told from its ground by colour at all
 LEAST_PART = 0.25  # of a copy's area: smaller pieces are not counted
+LEAST_VISIBLE = 0.6  # of a thing's area: a black hull on black leaves only the sails to judge
+LEAST_OVERLAP = 0.5  # with its outline, for a copy to be there
+NEAR = 4  # cells of SIDE about an outline that may still be the copy's
 
 
 def oklab(rgb: Tensor) -> Tensor:
@@ -64,7 +70,8 @@ def thing_colour(image: Tensor, painted: Painted) -> Tensor:
 
 def outside(painted: Painted) -> Tensor:
     """Pixels well away from the thing [B, 1, H, W]."""
-    return (F.max_pool2d(painted.mask, 41, 1, 20) < 0.02).float()
+    wide = F.max_pool2d(F.max_pool2d(painted.mask, (41, 1), 1, (20, 0)), (1, 41), 1, (0, 20))
+    return (wide < 0.02).float()
 
 
 def ground_colour(image: Tensor, painted: Painted) -> Tensor:
@@ -72,19 +79,23 @@ def ground_colour(image: Tensor, painted: Painted) -> Tensor:
     return nearest_colour(mean_where(image, outside(painted)))
 
 
-def nearest_ground(
-    image: Tensor, painted: Painted, recipes: Tensor, noise: Tensor, teacher: Renderer
-) -> Tensor:
-    """Which of all grounds, painted from the same noise, the picture is nearest to [B]."""
-    away = F.adaptive_avg_pool2d(outside(painted), 32) > 0.5
-    got = F.adaptive_avg_pool2d(image, 32)
-    errors = []
+def grounds(recipes: Tensor, noise: Tensor, teacher: Renderer) -> Tensor:
+    """Every ground as the teacher paints it from this noise [grounds, B, 3, 32, 32]."""
+    z = scene.layout(recipes, noise).means
+    out = []
     for ground in range(len(GROUNDS)):
         other = recipes.clone()
         other[:, scene.COLUMNS.index("ground")] = ground
-        want = F.adaptive_avg_pool2d(teacher.paint(other, noise).ground, 32)
-        errors.append((((got - want) ** 2) * away).sum((1, 2, 3)))
-    return torch.stack(errors, 1).argmin(1)
+        picture = teacher.backdrop.paint(other, noise, z) * teacher.vignette()
+        out.append(F.adaptive_avg_pool2d(picture.clamp(0, 1), 32))
+    return torch.stack(out)
+
+
+def nearest_ground(image: Tensor, painted: Painted, candidates: Tensor) -> Tensor:
+    """Which of all grounds, painted from the same noise, the picture is nearest to [B]."""
+    away = F.adaptive_avg_pool2d(outside(painted), 32) > 0.5
+    got = F.adaptive_avg_pool2d(image, 32)
+    return (((got - candidates) ** 2) * away).sum((2, 3, 4)).argmin(0)
 
 
 def residue(image: Tensor, ground: Tensor) -> Tensor:
@@ -93,32 +104,40 @@ def residue(image: Tensor, ground: Tensor) -> Tensor:
     return (image - share.clamp(0.6, 1.06) * ground).norm(dim=1, keepdim=True)
 
 
-def found(image: Tensor, painted: Painted) -> tuple[Tensor, Tensor]:
-    """The thing's mask as the picture shows it [B, SIDE, SIDE], and the teacher's contrast [B]."""
+def levels(painted: Painted) -> tuple[Tensor, Tensor]:
+    """The residue from which a pixel is the thing's [B], and whether the thing can be told [B]."""
     inside = (painted.mask > 0.95).float()
+    area = inside.sum((1, 2, 3)).clamp(min=1)
     truth = residue(painted.image, painted.ground)
-    contrast = (truth * inside).sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp(min=1)
-    level = (0.42 * contrast)[:, None, None, None]
-    mask = (residue(image, painted.ground) > level).float()
-    return (F.adaptive_avg_pool2d(mask, SIDE)[:, 0] > 0.5).float(), contrast
+    contrast = (truth * inside).sum((1, 2, 3)) / area
+    level = 0.42 * contrast
+    visible = ((truth > level[:, None, None, None]) * inside).sum((1, 2, 3)) / area
+    return level, (contrast > LEAST_CONTRAST) & (visible > LEAST_VISIBLE)
+
+
+def found(image: Tensor, painted: Painted, level: Tensor) -> Tensor:
+    """The thing's mask as the picture shows it [B, SIDE, SIDE]."""
+    mask = (residue(image, painted.ground) > level[:, None, None, None]).float()
+    return (F.adaptive_avg_pool2d(mask, SIDE)[:, 0] > 0.5).float()
 
 
 def outlines(layout: Layout, teacher: Renderer) -> Tensor:
     """Masks of every thing in this layout at every scale [B, things, scales, SIDE * SIDE]."""
+    thing = torch.zeros(len(layout.lean), dtype=torch.long, device=layout.lean.device)
+    _, u, v = teacher.look_up(layout, thing)
+    grid = torch.stack([u[:, 0], v[:, 0]], 3) / atlas.REACH
+    fields = teacher.atlas[None, :, 0].expand(len(thing), -1, -1, -1)
     out = []
-    for thing in range(len(words.THINGS)):
-        for scale in SCALES:
-            sized = Layout(layout.centres, layout.radius * scale, layout.lean, layout.means)
-            chosen = torch.full((len(layout.lean),), thing, device=layout.lean.device)
-            maps, _, _ = teacher.look_up(sized, chosen)
-            distance = maps[:, 0] * (sized.radius * teacher.scale)[:, None, None]
-            out.append((0.5 - distance).clamp(0, 1).flatten(1))
-    return torch.stack(out, 1).view(len(layout.lean), len(words.THINGS), len(SCALES), -1)
+    for scale in SCALES:
+        distance = F.grid_sample(fields, grid / scale, padding_mode="border", align_corners=False)
+        beyond = (grid.abs() / scale > 1).any(3)[:, None]
+        unit = (layout.radius * scale * teacher.scale)[:, None, None, None]
+        out.append(((0.5 - distance * unit).clamp(0, 1) * ~beyond).flatten(2))
+    return torch.stack(out, 2)
 
 
-def best_outline(mask: Tensor, layout: Layout, teacher: Renderer) -> Tensor:
+def best_outline(mask: Tensor, candidates: Tensor) -> Tensor:
     """The thing whose outline overlaps the mask best, over small shifts and scales [B]."""
-    candidates = outlines(layout, teacher)
     b, things, scales, cells = candidates.shape
     flat = candidates.view(b, things * scales, cells)
     shifted = torch.stack(
@@ -148,6 +167,56 @@ def pieces(mask: Tensor, copy_area: Tensor) -> Tensor:
     return torch.tensor(counts, device=mask.device)
 
 
+def complete(mask: Tensor, outline: Tensor, layout: Layout, teacher: Renderer) -> Tensor:
+    """Whether each copy is there with an outline of its own, and nothing besides [B].
+
+    Neighbours in a group come so close that their pieces often touch, in the teacher's pictures
+    too. Every copy must cover its own outline in the part of the plane that is nearest to it; a
+    missing one, one too many, or a blob across several fails.
+    """
+    centres = layout.centres  # [B, copies, 2]
+    far = (teacher.px[:, None] - centres[:, :, 0, None, None]) ** 2
+    far = far + (teacher.py[:, None] - centres[:, :, 1, None, None]) ** 2
+    cell = F.one_hot(far.argmin(1), centres.shape[1]).permute(0, 3, 1, 2)  # [B, copies, H, W]
+    true = outline.view(-1, 1, SIDE, SIDE)
+    common = (cell * mask[:, None] * true).sum((2, 3))
+    union = (cell * torch.maximum(mask[:, None], true)).sum((2, 3))
+    there = centres[:, :, 0].abs() < 1e3
+    each = ((common / union.clamp(min=1) > LEAST_OVERLAP) | ~there).all(1)
+    allowed = F.max_pool2d(true, 2 * NEAR + 1, 1, NEAR)[:, 0]
+    copy_area = true.sum((1, 2, 3)) / there.sum(1).clamp(min=1)
+    stray = (mask * (allowed < 0.5)).sum((1, 2))
+    return each & (stray < LEAST_PART * copy_area)
+
+
 def copies(recipes: Tensor) -> Tensor:
     """How many things each recipe asks for [B]."""
     return column(recipes, "count").new_tensor([*words.COPIES.values()])[column(recipes, "count")]
+
+
+class Judge:
+    """What a batch of recipes and noise should look like; `see` says what pictures show."""
+
+    def __init__(self, recipes: Tensor, noise: Tensor, teachers: dict[int, Renderer]) -> None:
+        self.recipes, self.thing = recipes, column(recipes, "thing")
+        self.small = teachers[SIDE]
+        self.painted = teachers[256].paint(recipes, noise)
+        self.grounds = grounds(recipes, noise, teachers[64])
+        self.outlines = outlines(self.painted.layout, self.small)
+        self.level, self.clear = levels(self.painted)
+
+    def see(self, image: Tensor) -> dict[str, Tensor]:
+        """Class numbers for each picture [B, 3, 256, 256] in 0..1; -1 where it cannot tell."""
+        mask = found(image, self.painted, self.level)
+        each = torch.arange(len(mask), device=mask.device)
+        own = self.outlines[each, self.thing, SCALES.index(1.0)]
+        asked = copies(self.recipes)
+        loose = pieces(mask, own.sum(1) / asked)
+        count = torch.where(complete(mask, own, self.painted.layout, self.small), asked, loose)
+        return {
+            "colour": thing_colour(image, self.painted),
+            "palette": ground_colour(image, self.painted),
+            "ground": nearest_ground(image, self.painted, self.grounds),
+            "shape": torch.where(self.clear, best_outline(mask, self.outlines), -1),
+            "count": torch.where(self.clear, count, -1),
+        }

@@ -84,13 +84,17 @@ class Renderer:
         if k:
             parts = (part[:k] for part in (back, body, distance, mask, recipes, there))
             image = torch.cat([self.thing_manner(image[:k], *parts), image[k:]])
-        corner = (self.px**2 + self.py**2)[:, None] / scene.HALF**2
-        vignette = 1 - 0.11 * corner**1.5
+        vignette = self.vignette()
         near = ((u.abs() < 1.3) & (v.abs() < 1.3) & there).float()
         return Painted(
             (image * vignette).clamp(0, 1), (back * vignette).clamp(0, 1), mask, own * mask,
             torch.cat([u * near, v * near, near], 1), layout,
         )  # fmt: skip
+
+    def vignette(self) -> Tensor:
+        """How much light every pixel gets [1, 1, H, W]: less in the corners."""
+        corner = (self.px**2 + self.py**2)[:, None] / scene.HALF**2
+        return 1 - 0.11 * corner**1.5
 
     def look_up(self, layout: scene.Layout, thing: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The atlas as seen from every pixel [B, CHANNELS, H, W], and the pixel's place in it."""
@@ -108,9 +112,7 @@ class Renderer:
         size = layout.radius[:, None, None]
         u, v = (u * c + v * s) / size, (v * c - u * s) / size
         grid = torch.stack([u, v], dim=3) / atlas.REACH
-        maps = F.grid_sample(
-            self.atlas[thing], grid, padding_mode="border", align_corners=False
-        )
+        maps = F.grid_sample(self.atlas[thing], grid, padding_mode="border", align_corners=False)
         beyond = torch.hypot(
             (u.abs() - atlas.REACH).clamp(min=0), (v.abs() - atlas.REACH).clamp(min=0)
         )
@@ -139,7 +141,13 @@ class Renderer:
         shares = maps[:, 2:]
         light, dark = base + 0.45 * (1 - base), base * 0.6
         out = base * (1 - shares.sum(1, keepdim=True))
-        paints = (accent, light, dark, own.new_full((1, 3, 1, 1), 0.97), own.new_full((1, 3, 1, 1), 0.07))
+        paints = (
+            accent,
+            light,
+            dark,
+            own.new_full((1, 3, 1, 1), 0.97),
+            own.new_full((1, 3, 1, 1), 0.07),
+        )
         for k, paint in enumerate(paints):
             out = out + shares[:, k : k + 1] * paint
         shade = maps[:, 1:2]
@@ -172,7 +180,10 @@ class Renderer:
         """The ground in neon, pastel or as a sketch."""
         manner = column(recipes, "manner")[:, None, None, None]
         light = back.mean(1, keepdim=True)
-        neon = back * (0.12 + 0.2 * light) + scene.constant((0.01, 0.0, 0.05), back.device)[:, None, None]
+        neon = (
+            back * (0.12 + 0.2 * light)
+            + scene.constant((0.01, 0.0, 0.05), back.device)[:, None, None]
+        )
         pale = back + 0.55 * (1 - back)
         pastel = pale + 0.12 * (pale.mean(1, keepdim=True) - pale)
         paper = scene.constant(PAPER, back.device)[:, None, None]

@@ -10,7 +10,8 @@ from PIL import Image
 
 from training.evaluate import Subject, draw
 
-PROMPTS = """three yellow stars on a night sky|a red mushroom in the forest|big pink heart, blue background
+PROMPTS = """three yellow stars on a night sky|a red mushroom in the forest
+big pink heart, blue background
 a white boat on the sea|a striped fish in the sea|a purple butterfly over a field|a rocket in space
 neon blue cat|a brown dog|a house in the snow|two green trees in a field|a sun at sunset
 a black cat on an orange background|many pink flowers on a green background|a moon at night

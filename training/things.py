@@ -9,7 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from training.shapes import (
-    Shape, around, both, box, circle, ellipse, heart, line, mirrored, polygon, star, union,
+    Shape,
+    around,
+    both,
+    box,
+    circle,
+    ellipse,
+    heart,
+    line,
+    mirrored,
+    polygon,
+    star,
+    union,
     without,
 )  # fmt: skip
 

@@ -73,7 +73,10 @@ class Trainer:
         """Rows of prompts for one step: in both parts one in eight, the first ones, in a manner."""
         args, parts = self.args, []
         for amount in (args.decoded, args.batch - args.decoded):
-            for rows, share in ((self.manner_rows, amount // 8), (self.plain_rows, 7 * amount // 8)):
+            for rows, share in (
+                (self.manner_rows, amount // 8),
+                (self.plain_rows, 7 * amount // 8),
+            ):
                 parts.append(rows[torch.randint(len(rows), (share,), device=self.device)])
         return torch.cat(parts)
 
