@@ -8,7 +8,7 @@ PYTHON := .venv/bin/python
 SHELL_SCRIPTS = $(wildcard *.sh deploy/*.sh deploy/*/*.sh) .ci/run
 ARGS ?=
 
-.PHONY: help run test lint format clean
+.PHONY: help run test test-long lint format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,10 @@ run: ## set up what is missing, then stream: open http://localhost:8000
 test: ## set up what is missing, then run every test (ARGS="-k page" for some)
 	@./setup.sh --dev
 	$(PYTHON) -m pytest $(ARGS)
+
+test-long: ## the tests that take minutes: every script killed at each of its steps, and more
+	@./setup.sh --dev
+	$(PYTHON) -m pytest -m long $(ARGS)
 
 lint: ## ruff, mypy, shellcheck: complain
 	@./setup.sh --dev --no-system

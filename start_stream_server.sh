@@ -103,9 +103,9 @@ start_copy() { # a whole new release folder; what has not changed is linked to t
     (cd "$HERE" && rsync --archive --relative --compress --no-owner --no-group --exclude=__pycache__ --exclude='*.pyc' \
       --link-dest="$base/current/" \
       --rsh="ssh $(printf '%q ' "${connect_options[@]}") -o ControlMaster=no -o ControlPath=$connect_dir/master" \
-      "${files[@]}" "$connect_host:$target/") 2>"$connect_dir/copied" || status=$?
+      ${files[@]+"${files[@]}"} "$connect_host:$target/") 2>"$connect_dir/copied" || status=$?
   else
-    (cd "$HERE" && COPYFILE_DISABLE=1 tar --exclude=__pycache__ -czf - "${files[@]}") |
+    (cd "$HERE" && COPYFILE_DISABLE=1 tar --exclude=__pycache__ -czf - ${files[@]+"${files[@]}"}) |
       connect_pipe tar -xzf - -C "$target" 2>"$connect_dir/copied" || status=$?
   fi
   ((status == 0)) && return
@@ -149,7 +149,7 @@ start_release() {
   fi
   while read -r word; do words+=("$word"); done < <(start_flags)
   connect_say 'starting; the old server, if there is one, goes on until the new one paints.'
-  connect_run "${words[@]}" ${settings[@]+"${settings[@]}"} >/dev/null ||
+  connect_run ${words[@]+"${words[@]}"} ${settings[@]+"${settings[@]}"} >/dev/null ||
     connect_die 'It was not started; the reason stands above.'
   connect_say 'it runs. Now, in another terminal: ./tunnel_to_stream.sh'
 }

@@ -12,7 +12,7 @@ CONNECT_HOME=${TURBOSTREAM_HOME:-$HOME/.turbostream}
 
 connect_dir='' connect_watcher='' connect_child=''
 connect_host='' connect_port='' connect_user='' connect_key='' connect_alias='' connect_source=''
-connect_options=()
+connect_options=(-o BatchMode=yes)
 
 connect_say() { printf '[%s] %s\n' "$(basename "$0" .sh)" "$*" >&2; }
 
@@ -101,7 +101,7 @@ connect_configure() { # FOLDER of the scripts; what the environment gave wins ov
     if [[ -f $folder/ssh_config.json ]]; then
       connect_from_json "$folder/ssh_config.json"
     elif [[ -n ${files[0]:-} ]]; then
-      [[ -z ${files[1]:-} ]] || connect_die "There are several instances ($(printf '%s ' "${files[@]##*/}")): copy the one you mean to ssh_config.json, or set SSH_HOST."
+      [[ -z ${files[1]:-} ]] || connect_die "There are several instances ($(cd "$folder" && printf '%s ' ssh_[0-9]*.json)): copy the one you mean to ssh_config.json, or set SSH_HOST."
       connect_from_json "${files[0]}"
       file=${files[0]##*/ssh_}
       connect_alias=${connect_alias:-${file%.json}}
@@ -142,7 +142,9 @@ connect_private_dir() { # a folder of this run's own, with a name short enough f
   [[ -z $connect_dir ]] || return 0
   ((${#above} < 45)) || above=/tmp
   connect_dir=$(mktemp -d "${above%/}/turbo.XXXXXX")
-  # Outlives a kill -9 of this script by a second, and takes all of it away.
+  # Outlives a kill -9 of this script (and of its process group) by a second, and takes all of it
+  # away; set -m gives it a group of its own.
+  set -m
   # shellcheck disable=SC2016
   ssh-agent -a "$connect_dir/agent" sh -c '
     trap "exit 0" TERM
@@ -151,6 +153,7 @@ connect_private_dir() { # a folder of this run's own, with a name short enough f
     while kill -0 "$1" 2>/dev/null; do sleep 1 & wait $!; done' watcher "$$" "$connect_dir" \
     >/dev/null 2>&1 </dev/null &
   connect_watcher=$!
+  set +m
 }
 
 connect_key_is_open() { # the key file needs no passphrase

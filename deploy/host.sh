@@ -262,7 +262,7 @@ host_start() { # RELEASE [--replace] [--no-guard] [NAME=VALUE...]
   setsid --fork bash "$folder/deploy/loop.sh" "$base" "$release" "$$" >>"$folder/server.log" 2>&1 </dev/null 9>&-
   host_wait "$release" "$folder"
   launched=''
-  host_prune
+  host_prune "$release"
   host_say "$release serves on port $(host_port_of "$folder")."
 }
 
@@ -311,7 +311,7 @@ host_wait() { # RELEASE FOLDER: until it holds the public port and is healthy; i
   host_die 'Nothing serves now.'
 }
 
-host_prune() { # the newest RELEASES_KEPT stay, and those that the links name
+host_prune() { # RELEASE that was started: the newest RELEASES_KEPT stay, and those that the links name
   local name kept=0 current previous
   current=$(basename "$(readlink "$base/current" || true)")
   previous=$(basename "$(readlink "$base/previous" || true)")
@@ -321,7 +321,10 @@ host_prune() { # the newest RELEASES_KEPT stay, and those that the links name
       rm -rf "${base:?}/releases/$name"
     fi
   done < <(find "$base/releases" -mindepth 1 -maxdepth 1 -type d -not -name '.*' -printf '%f\n' | sort -r)
-  find "$base/releases" -mindepth 1 -maxdepth 1 -type d -name '.incoming-*' -exec rm -rf {} +
+  # Half-copied ones of before; a later one belongs to a start that waits for this one's end.
+  while read -r name; do
+    [[ ${name#.incoming-} > $1 ]] || rm -rf "${base:?}/releases/$name"
+  done < <(find "$base/releases" -mindepth 1 -maxdepth 1 -type d -name '.incoming-*' -printf '%f\n')
 }
 
 # --- the rest -----------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -37,13 +37,14 @@ def parser() -> argparse.ArgumentParser:
         help = f"{help} (default %(default)s)"
         wish.add_argument(name, type=kind, default=default, metavar="X", help=help)
     rent = argparse.ArgumentParser(add_help=False)
-    for name, kind, default, help in (
+    more: tuple[tuple[str, type, object, str], ...] = (
         ("--image", str, IMAGE, "what it runs"),
         ("--idle-minutes", float, 30.0, "the guard gives it back after so many without a viewer"),
         ("--max-cost", float, None, "a hard limit in dollars: shortens --hours"),
-    ):
+    )
+    for name, parse, preset, help in more:
         help = f"{help} (default %(default)s)"
-        rent.add_argument(name, type=kind, default=default, metavar="X", help=help)
+        rent.add_argument(name, type=parse, default=preset, metavar="X", help=help)
     rent.add_argument("--yes", action="store_true", help="rent without asking")
     rent.add_argument("--dry-run", action="store_true", help="say what it would rent, and stop")
 
@@ -185,7 +186,7 @@ def batch(client: Client, options: argparse.Namespace) -> int:
     return code
 
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[[Client, argparse.Namespace], int]] = {
     "search": search,
     "up": up,
     "play": play,

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def batch(prompts: Path, out: Path) -> tuple[int, bool]:
     there = f"{folder}/out"
     price = f"{float(record.read().get('dph') or 0.0):.4f}"
     paint = 'cd "$1" && exec python3 process_batch.py out/prompts.txt out/pictures --price "$2"'
-    steps = (
+    steps: tuple[Callable[[], int], ...] = (
         lambda: script("start_stream_server.sh", **quiet),
         lambda: remote("host", "stop", **quiet),  # the batch gets the whole memory
         lambda: remote("run", "mkdir", "-p", there, **quiet),

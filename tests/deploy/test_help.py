@@ -45,7 +45,9 @@ def test_help_names_every_option_and_no_other(script: str) -> None:
 @pytest.mark.parametrize("script", ["deploy/remote.sh", "deploy/host.sh", "deploy/guard.sh"])
 def test_help_names_every_command(script: str) -> None:
     text = helped(script)
-    branch = re.search(r"^    ([a-z]+ \| [a-z| ]+)\)", (ROOT / script).read_text().split("main()")[1], re.M)
+    branch = re.search(
+        r"^    ([a-z]+ \| [a-z| ]+)\)", (ROOT / script).read_text().split("main()")[1], re.M
+    )
     assert branch
     for command in branch[1].split(" | "):
         assert re.search(rf"^ +{command} ", text, re.M), command

@@ -6,12 +6,14 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.deploy.host import Host, Laptop, Running, free_port, healthy, wait_for
+from tests.deploy.host import Host, Laptop, Running, answers, free_port, healthy, wait_for
+from tests.deploy.standin import CONTAINER_KEY, StandIn
 from tests.deploy.test_rental import Vast, client_environment, stand_in, vast
 from tests.deploy.watching import Viewer
 
@@ -87,21 +89,49 @@ def test_the_stream_is_back_after_20_s_without_the_sshd(
             print(f"back {time.monotonic() - begun:.1f} s after the sshd")
 
 
-@pytest.mark.parametrize(
-    "step",
-    ["the cheapest", "renting offer", r"instance 7000, after", "reached at", "armed", "next:"],
-)
-def test_an_up_that_is_killed_leaves_nothing_that_down_does_not_find(
-    vast: Vast, laptop: Laptop, step: str
+def test_of_two_starts_at_once_the_second_waits_for_the_first(
+    host: Host, laptop: Laptop, serving: None
 ) -> None:
-    with laptop.running("deploy/vast.sh", "up", "--yes", **vast.environment) as running:
-        kill_at(running, step, everything=True)
-    time.sleep(1)  # what was on its way to the API arrives
-    done = vast("down")
+    with laptop.running("start_stream_server.sh") as first:
+        first.wait_said("waiting: ")
+        second = laptop.run("start_stream_server.sh", timeout_s=150)
+        assert first.process.wait(60) == 0, first.said
+    assert second.returncode == 0, second.stderr
+    assert "another start is at work" in second.stderr
+    assert healthy(host.server_port)
+
+
+def test_replace_moves_the_stream_to_another_port(
+    host: Host, laptop: Laptop, serving: None
+) -> None:
+    port, before = free_port(), host.server_port
+    done = laptop.run("start_stream_server.sh", "--replace", SERVER_PORT=str(port), timeout_s=120)
     assert done.returncode == 0, done.stderr
-    again = vast("up", "--yes")
-    assert again.returncode == 0, again.stderr
-    assert vast("down").returncode == 0
+    assert "as --replace says: the stream pauses" in done.stderr
+    assert healthy(port)
+    assert not answers(before)
+    host.server_port = port
+    laptop.environment["SERVER_PORT"] = str(port)
+
+
+def test_a_website_rental_is_guarded_by_the_start(
+    host: Host, laptop: Laptop, serving: None
+) -> None:
+    with closing(StandIn(0, host.api_port)) as api:
+        rented = api.rent(api.offers[0], "website")
+        host.rental.write_text(f"CONTAINER_ID={rented.id}\0CONTAINER_API_KEY={CONTAINER_KEY}\0")
+        done = laptop.run("start_stream_server.sh", "--hours", "0.02", timeout_s=120)
+        assert done.returncode == 0, done.stderr
+        assert "armed: given back at" in done.stderr
+        assert "change it: --hours, --idle-minutes, --no-guard" in done.stderr
+        guard = host.status()["guard"]
+        assert guard["armed"]
+        assert "extend it now" in guard["message"]
+        port = free_port()
+        with laptop.running("tunnel_to_stream.sh", "--port", str(port)) as running:
+            running.wait_said("CAREFUL: the instance is given back in .* minutes. Press e here")
+        wait_for(lambda: api.left == [], 90, "the end of the rental")
+        host.rental.write_text("")
 
 
 def test_a_loop_that_is_killed_is_replaced_by_the_next_start(
@@ -117,3 +147,20 @@ def test_a_loop_that_is_killed_is_replaced_by_the_next_start(
     assert done.returncode == 0, done.stderr
     old.wait(10)
     assert "loop      none" not in laptop.run("start_stream_server.sh", "--status").stdout
+
+
+@pytest.mark.parametrize(
+    "step",
+    ["the cheapest", "renting offer", r"instance 7000, after", "reached at", "armed", "next:"],
+)
+def test_an_up_that_is_killed_leaves_nothing_that_down_does_not_find(
+    vast: Vast, laptop: Laptop, step: str
+) -> None:
+    with laptop.running("deploy/vast.sh", "up", "--yes", **vast.environment) as running:
+        kill_at(running, step, everything=True)
+    time.sleep(1)  # what was on its way to the API arrives
+    done = vast("down")
+    assert done.returncode == 0, done.stderr
+    again = vast("up", "--yes")
+    assert again.returncode == 0, again.stderr
+    assert vast("down").returncode == 0
