@@ -90,7 +90,7 @@ class Host:
             f"PidFile none\nAuthorizedKeysFile {self.folder / 'authorized_keys'}\n"
             "StrictModes no\nUsePAM no\nPasswordAuthentication no\nMaxStartups 100\n"
             "KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n"
-            f"PrintMotd no\nSetEnv {settings}\n"
+            f"PrintMotd no\nSubsystem sftp internal-sftp\nSetEnv {settings}\n"
         )
         if os.getuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)

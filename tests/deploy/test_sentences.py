@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.deploy.host import Host, Laptop, free_port, keygen
+from tests.deploy.host import ROOT, Host, Laptop, free_port, keygen
 
 START = "start_stream_server.sh"
 
@@ -182,3 +183,18 @@ def test_what_is_edited_at_the_top_is_used_and_a_readable_passphrase_warned_of(
     script.chmod(0o755)
     assert "release   none is serving" in done.stdout, done.stderr
     assert ("CAREFUL: others can read" in done.stderr) == (mode == 0o755)
+
+
+def test_the_guides_way_of_copying_setup_sh_alone(laptop: Laptop, host: Host) -> None:
+    options = ["-i", str(laptop.key), "-o", "StrictHostKeyChecking=no", "-o", "BatchMode=yes"]
+    options += ["-o", f"UserKnownHostsFile={laptop.home}/known"]
+    user = laptop.environment["SSH_USER"]
+    target = f"{user}@127.0.0.1:{host.base}/"
+    copy = ["scp", "-q", "-P", str(host.port), *options, str(ROOT / "setup.sh"), target]
+    subprocess.run(copy, check=True, timeout=30)
+    command = f"bash {host.base}/setup.sh --no-system"
+    ssh = ["ssh", "-p", str(host.port), *options, f"{user}@127.0.0.1", command]
+    done = subprocess.run(ssh, capture_output=True, text=True, timeout=60)
+    (host.base / "setup.sh").unlink()
+    assert done.returncode == 0, done.stderr
+    assert "./start_stream_server.sh, which copies the program and does the rest" in done.stderr
