@@ -7,6 +7,8 @@ channel 1 its shading (-1..1, light from the upper left), the rest the share of 
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -28,8 +30,9 @@ def mesh(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     return u, v
 
 
+@cache
 def build(device: torch.device) -> Tensor:
-    """The atlas [things, CHANNELS, SIZE, SIZE], in the order of `words.THINGS`."""
+    """The atlas [things, CHANNELS, SIZE, SIZE], in the order of `words.THINGS`; do not write."""
     return torch.stack([draw(THINGS[name], device) for name in ORDER])
 
 

@@ -34,17 +34,20 @@ class Painted:
 
     def reduced(self, side: int) -> Painted:
         """The same, smaller."""
-        maps = (self.image, self.ground, self.mask, self.own, self.place)
-        return Painted(*(F.adaptive_avg_pool2d(m, side) for m in maps), self.layout)
+        image, ground, mask, own, place = (F.adaptive_avg_pool2d(m, side) for m in self.maps())
+        return Painted(image, ground, mask, own, place, self.layout)
+
+    def maps(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        return self.image, self.ground, self.mask, self.own, self.place
 
     def joined(self, other: Painted) -> Painted:
         """These pictures and the other ones, of the same size."""
-        names = ("image", "ground", "mask", "own", "place")
-        maps = (torch.cat([getattr(self, n), getattr(other, n)]) for n in names)
+        pairs = zip(self.maps(), other.maps(), strict=True)
+        image, ground, mask, own, place = (torch.cat(pair) for pair in pairs)
         a, b = self.layout, other.layout
         names = ("centres", "radius", "lean", "means")
         layout = scene.Layout(*(torch.cat([getattr(a, n), getattr(b, n)]) for n in names))
-        return Painted(*maps, layout)
+        return Painted(image, ground, mask, own, place, layout)
 
 
 class Renderer:
