@@ -1,0 +1,76 @@
+"""The port goes from one process to the next whole, or it stays where it is."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pytest
+
+from turbostream.web import handover
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
+
+
+@pytest.fixture
+def offer(tmp_path: Path, listener: socket.socket) -> Iterator[handover.Offer]:
+    offer = handover.Offer(tmp_path, listener.fileno, lambda: {"prompt": "a red heart"})
+    yield offer
+    offer.close()
+
+
+def take(folder: Path, serve: Any) -> bool:
+    return bool(gevent.spawn(handover.take, folder, serve).get(timeout=5))
+
+
+def test_the_taker_gets_the_very_socket_and_the_words(
+    tmp_path: Path, listener: socket.socket, offer: handover.Offer
+) -> None:
+    got = {}
+
+    def serve(taken: Any, scene: Any) -> None:
+        got.update(address=taken.getsockname(), scene=scene)
+        taken.close()
+
+    assert handover.somebody_serves(tmp_path)
+    assert not offer.given  # asking is not taking
+    assert take(tmp_path, serve)
+    gevent.sleep(0.05)
+    assert offer.given
+    assert got == {"address": listener.getsockname(), "scene": {"prompt": "a red heart"}}
+    assert (tmp_path / handover.NAME).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_taker_that_dies_half_way_changes_nothing(tmp_path: Path, offer: handover.Offer) -> None:
+    def die(taken: Any, scene: Any) -> None:
+        taken.close()
+        raise RuntimeError("no memory")
+
+    with pytest.raises(RuntimeError, match="no memory"):
+        take(tmp_path, die)
+    gevent.sleep(0.05)
+    assert not offer.given
+    assert handover.somebody_serves(tmp_path)
+
+
+def test_where_nobody_serves_there_is_nothing_to_take(tmp_path: Path) -> None:
+    assert not handover.somebody_serves(tmp_path)
+    assert not take(tmp_path, pytest.fail)
+
+
+def test_the_file_of_a_dead_process_is_no_offer_and_is_replaced(
+    tmp_path: Path, listener: socket.socket
+) -> None:
+    handover.Offer(tmp_path, listener.fileno, dict).close()
+    assert (tmp_path / handover.NAME).exists()
+    assert not handover.somebody_serves(tmp_path)
+    again = handover.Offer(tmp_path, listener.fileno, dict)
+    assert handover.somebody_serves(tmp_path)
+    again.close()
