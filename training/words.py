@@ -34,6 +34,8 @@ SIZES = ("tiny", "small", "big", "huge")
 COUNTS = ("one", "two", "three", "many")
 PATTERNS = ("striped", "dotted", "checked")
 MANNERS = ("neon", "pastel", "sketch")
+# Taught, but hardly to be seen in what the shipped weights paint: not offered by the page.
+FAINT = ("dotted", "checked", "sketch")
 
 # How many copies a count word paints.
 COPIES = {"one": 1, "two": 2, "three": 3, "many": 5}
@@ -113,10 +115,10 @@ EXAMPLES = (
     "three yellow stars on a night sky",
     "a red mushroom in the forest",
     "a big pink heart on a blue background",
-    "a white boat on the sea at sunset",
-    "a striped fish in the sea",
+    "a white boat on the sea",
     "a purple butterfly over a field",
     "a rocket in space",
+    "two orange fish in the sea",
     "neon blue cat",
 )
 
@@ -147,10 +149,10 @@ def as_json() -> dict[str, Any]:
         "grounds": list(SCENES),
         "sizes": list(SIZES),
         "counts": list(COUNTS),
-        "patterns": list(PATTERNS),
-        "manners": list(MANNERS),
+        "patterns": [name for name in PATTERNS if name not in FAINT],
+        "manners": [name for name in MANNERS if name not in FAINT],
         "glue": list(GLUE),
-        "synonyms": {name: list(forms(name)[1:]) for name in SYNONYMS},
+        "synonyms": {name: list(forms(name)[1:]) for name in SYNONYMS if name not in FAINT},
         "plurals": {form: plural(form) for name in THINGS for form in forms(name)},
         "examples": list(EXAMPLES),
     }
