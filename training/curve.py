@@ -48,13 +48,16 @@ def svg(rows: list[dict[str, float]]) -> str:
         place = f'x="{x(step):.1f}" y="{HEIGHT - BOTTOM + 18}"'
         parts.append(f'<text {place} text-anchor="middle">{step}</text>')
     parts.append(f'<text x="{WIDTH / 2}" y="{HEIGHT - 4}" text-anchor="middle">step</text>')
-    for name, colour in LINES.items():
+    free = 0.0  # the labels' next free height, from the top
+    for name in sorted(LINES, key=lambda name: -rows[-1][name]):
+        colour = LINES[name]
         values = smooth([row[name] for row in rows])
         points = [f"{x(r['step']):.1f},{y(v):.1f}" for r, v in zip(rows, values, strict=True)]
         line = f'<polyline points="{" ".join(points)}" fill="none" stroke="{colour}"'
         parts.append(line + ' stroke-width="2"/>')
+        free = max(free, y(values[-1]) + 4) + 15
         parts.append(
-            f'<text x="{WIDTH - RIGHT + 8}" y="{y(values[-1]) + 4:.1f}" fill="{colour}">'
+            f'<text x="{WIDTH - RIGHT + 8}" y="{free - 15:.1f}" fill="{colour}">'
             f"{name} {rows[-1][name]:.3f}</text>"
         )
     return "\n".join([*parts, "</svg>", ""])

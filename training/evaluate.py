@@ -106,6 +106,9 @@ def scores(seen: dict[str, Tensor], recipes: Tensor) -> dict[str, Any]:
     size, count = column(recipes, "size"), column(recipes, "count")
     return {
         "colour": share(seen["colour"] == column(recipes, "colour"), plain),
+        "colour without pattern": share(
+            seen["colour"] == column(recipes, "colour"), plain & (column(recipes, "pattern") == 0)
+        ),
         "ground": share(seen["ground"] == ground, said),
         "ground by palette": share(seen["palette"] == ground, said & (ground < len(words.COLOURS))),
         "shape": share(shape, clear),
@@ -185,11 +188,11 @@ def report(
 
 def table(report: dict[str, Any]) -> str:
     columns = ("model", "teacher", "words shuffled", "one word misspelt")
-    rows = ("colour", "ground", "ground by palette", "shape", "shape of one", "shape of groups",
-            "shape of small ones", "count")  # fmt: skip
-    lines = [f"{'':22s}" + "".join(f"{name:>19s}" for name in columns)]
+    rows = ("colour", "colour without pattern", "ground", "ground by palette", "shape",
+            "shape of one", "shape of groups", "shape of small ones", "count")  # fmt: skip
+    lines = [f"{'':24s}" + "".join(f"{name:>19s}" for name in columns)]
     for row in rows:
-        lines.append(f"{row:22s}" + "".join(f"{report[c][row]:19.4f}" for c in columns))
+        lines.append(f"{row:24s}" + "".join(f"{report[c][row]:19.4f}" for c in columns))
     lines.append(
         f"worst thing: {report['model']['worst thing']}; judged {report['model']['judged']}"
     )
