@@ -8,7 +8,7 @@ PYTHON := .venv/bin/python
 SHELL_SCRIPTS = $(wildcard *.sh deploy/*.sh deploy/*/*.sh) .ci/run
 ARGS ?=
 
-.PHONY: help run test test-long lint format clean
+.PHONY: help run test test-long bench lint format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ test: ## set up what is missing, then run every test (ARGS="-k page" for some)
 test-long: ## the tests that take minutes: every script killed at each of its steps, and more
 	@./setup.sh --dev
 	$(PYTHON) -m pytest -m long $(ARGS)
+
+bench: ## how fast this machine paints (ARGS=--random-weights on a GPU without the weights)
+	@./setup.sh
+	$(PYTHON) -m benchmarks.engine $(ARGS)
 
 lint: ## ruff, mypy, shellcheck: complain
 	@./setup.sh --dev --no-system

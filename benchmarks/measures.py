@@ -1,0 +1,154 @@
+"""What a benchmark reads off the machine and the stream."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import subprocess
+import threading
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import torch
+
+from turbostream.stream.channel import Channel
+from turbostream.stream.meter import percentile
+from turbostream.stream.scene import Shot
+from turbostream.stream.seam import Engine, Picture
+
+
+def median_ms(call: Callable[[], object], device: str, times: int = 20) -> float:
+    """Milliseconds of `call`, the device's work included; the median of `times`."""
+    sync = torch.cuda.synchronize if device == "cuda" else (lambda: None)
+    taken = []
+    for _ in range(times + 3):
+        sync()
+        started = time.perf_counter()
+        call()
+        sync()
+        taken.append((time.perf_counter() - started) * 1000)
+    return sorted(taken[3:])[times // 2]
+
+
+def ceilings(device: Any, dtype: torch.dtype) -> tuple[float, float]:
+    """(matmul TFLOP/s, copy TB/s counting bytes read and written) on random data."""
+    side = 8192 if device.type == "cuda" else 1024
+    left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    matmul = 2 * side**3 / median_ms(lambda: left @ right, device.type, 10) / 1e9
+    size = 1 << (30 if device.type == "cuda" else 26)
+    source = torch.randn(size // 4, device=device)
+    target = torch.empty_like(source)
+    copy = 2 * size / median_ms(lambda: target.copy_(source), device.type, 10) / 1e9
+    return matmul, copy
+
+
+def host_mb() -> float:
+    """Resident memory of this process now."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * resource.getpagesize() / 1e6
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def gpu_mb() -> float:
+    """Memory that the allocator holds on the GPU."""
+    return torch.cuda.memory_reserved() / 1e6 if torch.cuda.is_available() else 0.0
+
+
+def watts() -> float | None:
+    """The GPU's draw now, where nvidia-smi says."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return None
+    command = [program, "--query-gpu=power.draw", "--format=csv,noheader,nounits"]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    try:
+        return float(said.stdout.split()[0])
+    except (ValueError, IndexError):
+        return None
+
+
+class Watcher:
+    """Hears every frame of a channel: when it came, whether it is a new picture, and how long
+    changed words took to the buffer."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self._lock = threading.Lock()
+        self.reset()
+        channel.buffer.listen(self._heard)
+
+    def reset(self) -> None:
+        with self._lock:
+            self.times: list[float] = []
+            self.seen: set[int] = set()
+            self.kinds: list[str] = []
+            self.latencies_ms: list[float] = []
+            self._measured = self.channel.last_change
+
+    def _heard(self) -> None:
+        now, frame = time.monotonic(), self.channel.buffer.newest()
+        assert frame is not None
+        change = self.channel.last_change
+        with self._lock:
+            self.times.append(now)
+            self.seen.add(zlib.crc32(frame.jpeg))
+            self.kinds.append(frame.fingerprint.split()[-2])
+            if change is not self._measured and frame.number > change.after:
+                self._measured = change
+                self.latencies_ms.append((now - change.at) * 1000)
+
+    def fps(self, first: float = 0.0, last: float = float("inf")) -> float:
+        """Frames a second between two times."""
+        with self._lock:
+            times = [at for at in self.times if first <= at <= last]
+        return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 2 else 0.0
+
+    def worst_gap_ms(self, first: float = 0.0, last: float = float("inf")) -> float:
+        with self._lock:
+            times = [at for at in self.times if first <= at <= last]
+        gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
+        return max(gaps, default=0.0) * 1000
+
+    def latency(self, share: float) -> float:
+        with self._lock:
+            return percentile(self.latencies_ms, share) or 0.0
+
+
+def throughput(engine: Engine, batch: int, frames: int) -> tuple[float, int, str]:
+    """(frames/s to the JPEG, distinct pictures, kind) of submissions of `batch` shots, as many
+    in flight as the engine says."""
+    flights: list[Future[list[Picture]]] = []
+    seen: set[int] = set()
+    kind = ""
+
+    def shots(first: int) -> Sequence[Shot]:
+        return [
+            Shot("a red star", n // 40, n // 40 + 1, n % 40 / 40)
+            for n in range(first, first + batch)
+        ]
+
+    def land() -> None:
+        nonlocal kind
+        for picture in flights.pop(0).result():
+            seen.add(zlib.crc32(picture.jpeg))
+            kind = picture.fingerprint.split()[-2]
+
+    done, started = -4 * batch, 0.0  # the first submissions warm up
+    while done < frames:
+        if done >= 0 and not started:
+            while flights:
+                land()
+            seen.clear()
+            started = time.perf_counter()
+        flights.append(engine.submit(shots(max(0, done))))
+        done += batch
+        while len(flights) >= engine.depth:
+            land()
+    while flights:
+        land()
+    return done / (time.perf_counter() - started), len(seen), kind

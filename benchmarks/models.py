@@ -1,0 +1,137 @@
+"""What the benchmarks paint with: weights that are there, or SD-Turbo's shape with random ones."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    AutoencoderTiny,
+    EulerDiscreteScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from turbostream.engine.hardware import Hardware
+from turbostream.engine.model import load_pipeline
+
+# stabilityai/sd-turbo at b261bac6fd2cf515557d5d0707481eafa0485ec2: its configuration files.
+UNET = {
+    "sample_size": 64,
+    "block_out_channels": (320, 640, 1280, 1280),
+    "attention_head_dim": (5, 10, 20, 20),
+    "cross_attention_dim": 1024,
+    "use_linear_projection": True,
+}
+VAE = {
+    "block_out_channels": (128, 256, 512, 512),
+    "layers_per_block": 2,
+    "latent_channels": 4,
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "scaling_factor": 0.18215,
+}
+TEXT = {
+    "hidden_size": 1024,
+    "intermediate_size": 4096,
+    "num_hidden_layers": 23,
+    "num_attention_heads": 16,
+    "hidden_act": "gelu",
+    "projection_dim": 512,
+}
+EULER = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "prediction_type": "epsilon",
+    "timestep_spacing": "trailing",
+    "steps_offset": 1,
+}
+
+
+class HashTokenizer:
+    """CLIP's vocabulary comes with the weights: without them, each word is a number by its hash."""
+
+    model_max_length = 77
+
+    def __call__(self, text: str | list[str], **_: Any) -> Any:
+        lines = [text] if isinstance(text, str) else text
+        rows = []
+        for line in lines:
+            words = [zlib.crc32(word.encode()) % 49000 for word in line.split()][:75]
+            rows.append([49406, *words, 49407] + [0] * (75 - len(words)))
+
+        class Tokens:
+            input_ids = torch.tensor(rows)
+
+        return Tokens()
+
+
+@torch.no_grad()
+def _fill(module: torch.nn.Module, seed: int) -> None:
+    """Random weights that keep the variance, so that activations stay where fp16 can hold them."""
+    device = next(module.parameters()).device
+    generator = torch.Generator(device).manual_seed(seed)
+    for name, parameter in module.named_parameters():
+        if parameter.ndim > 1:
+            parameter.normal_(generator=generator)
+            parameter.mul_(parameter[0].numel() ** -0.5)
+        else:
+            parameter.fill_(0.0 if name.endswith("bias") else 1.0)
+
+
+def _random(make: Any, hardware: Hardware, seed: int) -> Any:
+    with torch.device("meta"):
+        module = make()
+    module = module.to(hardware.dtype).to_empty(device=hardware.device).eval()
+    for name, buffer in module.named_buffers():
+        if name.endswith("position_ids"):
+            buffer.copy_(torch.arange(buffer.shape[-1])[None])
+    _fill(module, seed)
+    return module.requires_grad_(False)
+
+
+def random_sd_turbo(hardware: Hardware, full_vae: bool = False) -> Any:
+    """A StableDiffusionPipeline of SD-Turbo's exact architecture, with the tiny decoder or the
+    full one."""
+    decoder = (lambda: AutoencoderKL(**VAE)) if full_vae else AutoencoderTiny
+    pipe = StableDiffusionPipeline(
+        vae=_random(decoder, hardware, 2),
+        text_encoder=_random(lambda: CLIPTextModel(CLIPTextConfig(**TEXT)), hardware, 3),
+        tokenizer=HashTokenizer(),
+        unet=_random(lambda: UNet2DConditionModel(**UNET), hardware, 1),
+        scheduler=EulerDiscreteScheduler(**EULER),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def load(folder: Path | None, hardware: Hardware, full_vae: bool = False) -> Any:
+    """The pipeline of `folder`; None: random weights."""
+    if folder is None:
+        return random_sd_turbo(hardware, full_vae)
+    return load_pipeline(folder, hardware)
+
+
+def gflop(pipe: Any, vae: Any) -> float:
+    """GFLOP of one frame, UNet and decoder, counted on the meta device. Before the engine gets
+    the pipeline: its fused operators are not counted."""
+    config = pipe.unet.config
+    size = config.sample_size
+    shape = (1, config.in_channels, size, size)
+    with torch.device("meta"), torch.no_grad():
+        unet = type(pipe.unet).from_config(dict(config)).eval()
+        decoder = type(vae).from_config(dict(vae.config)).eval()
+        words = torch.empty(1, 77, config.cross_attention_dim)
+        with FlopCounterMode(display=False) as counter:
+            unet(torch.empty(shape), torch.tensor([999.0]), words)
+            decoder.decode(torch.empty(shape))
+    return counter.get_total_flops() / 1e9
