@@ -166,6 +166,7 @@ def test_a_create_whose_reply_is_lost_is_found_by_its_label(vast: Vast, stand_in
     assert vast("down").returncode == 0
 
 
+@pytest.mark.long
 def test_a_create_that_rents_twice_over_gives_the_extra_one_back(
     vast: Vast, stand_in: StandIn
 ) -> None:
