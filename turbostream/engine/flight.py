@@ -9,6 +9,7 @@ before it returns.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,8 +18,9 @@ from typing import Any
 import torch
 
 from turbostream.engine import jpeg
+from turbostream.engine.graph import Cuda
 from turbostream.engine.lanes import Lanes, Work
-from turbostream.engine.memory import Plan, smaller
+from turbostream.engine.memory import BATCHES, Plan, smaller
 from turbostream.engine.model import OneStepModel, give_back
 from turbostream.engine.noise import noise_of
 from turbostream.engine.plain import Plain
@@ -38,10 +40,11 @@ class LocalEngine:
         fingerprint: str,
         plan: Plan,
         size: tuple[int | None, int | None] = (None, None),
+        choices: Mapping[str, str] | None = None,
     ) -> None:
         """size: (width, height) in pixels that the graphs are for; other shots go plain."""
         self.model = model
-        self.choices: Mapping[str, str] = {}
+        self.choices: Mapping[str, str] = dict(choices or {})
         self.behind: Any = None  # compiles meanwhile, where that is wanted
         self._base, self._quality = fingerprint, quality
         self._latent = model.latent_shape(*size)
@@ -80,11 +83,14 @@ class LocalEngine:
     def submit(self, shots: Sequence[Shot]) -> Future[list[Picture]]:
         if self._closed:
             raise EngineClosed("The engine was closed.")
-        while True:
-            try:
-                return self._submit(shots)
-            except torch.OutOfMemoryError as error:
-                self._step_down(error)
+        if len(shots) > self.plan.max_batch and self.plan.lanes:
+            size = self.plan.max_batch  # memory ran out on the way: several submissions
+            return _joined([self.submit(shots[i : i + size]) for i in range(0, len(shots), size)])
+        try:
+            return self._submit(shots)
+        except torch.OutOfMemoryError as error:
+            self._step_down(error, self.plan.batch_of(min(len(shots), BATCHES[-1])))
+        return self.submit(shots)
 
     def close(self) -> None:
         self._closed = True
@@ -139,9 +145,9 @@ class LocalEngine:
 
     # -- memory ----------------------------------------------------------------------------------
 
-    def _step_down(self, error: torch.OutOfMemoryError) -> None:
+    def _step_down(self, error: torch.OutOfMemoryError, batch: int) -> None:
         """Go on with the next smaller plan; EngineUnusable when there is none."""
-        plan = smaller(self.plan)
+        plan = smaller(self.plan, batch)
         self._close_lanes()
         give_back(self.model.hardware.device.type)
         if plan is None:
@@ -150,6 +156,7 @@ class LocalEngine:
                 "or choose a smaller WIDTH and HEIGHT."
             ) from error
         log.warning("[gen] out of GPU memory; going on with %s.", plan)
+        self.choose("memory", f"{plan}: more did not fit into the GPU's memory")
         self._open(plan)
 
     @torch.inference_mode()
@@ -161,22 +168,31 @@ class LocalEngine:
         try:
             self._lanes = self.make_lanes(plan)
         except torch.OutOfMemoryError as error:
-            self._step_down(error)
+            self._step_down(error, 1)
+            return
+        except RuntimeError as error:  # a card or driver that cannot capture this
+            reason = str(error).strip().partition("\n")[0]
+            log.warning(
+                "[init] no graph can be captured (%s); going on with the plain path.", reason
+            )
+            self.choose("acceleration", f"off: no graph can be captured ({reason})")
+            self._open(Plan(0, 1))
             return
         self._kind = "graph"
         self._finishers = ThreadPoolExecutor(plan.depth, "finisher")
         self._encoders = ThreadPoolExecutor(jpeg.THREADS, "jpeg")
 
     def make_lanes(self, plan: Plan) -> Lanes:
-        """The graphs of `plan`; tests put a fake allocator here."""
+        """The graphs of `plan`; the tests put a simulated device here."""
         words = self.model.text(" ").embedding
-        return Lanes(
-            plan,
-            self.model.paint,
-            self._latent,
-            (words.shape[1], words.shape[2]),
-            words,
-            self._want,
+        device = Cuda(self.model.hardware.device)
+        return Lanes(device, plan, self.model.paint, self._latent, words, self._want, self._refused)
+
+    def _refused(self, batch: int, reason: str) -> None:
+        log.warning("[compile] batch %d: %s; the plain graph stays.", batch, reason)
+        self.choose(
+            "acceleration" if batch == 1 else f"acceleration_batch_{batch}",
+            f"graph: Inductor's code could not be captured: {reason}",
         )
 
     def _want(self, batch: int) -> None:
@@ -190,3 +206,25 @@ class LocalEngine:
         if self._lanes is not None:
             self._lanes.close()
         self._lanes = self._finishers = self._encoders = None
+
+
+def _joined(parts: list[Future[list[Picture]]]) -> Future[list[Picture]]:
+    """One future of all the pictures, in order; it fails as the first that failed."""
+    whole: Future[list[Picture]] = Future()
+    left = [len(parts)]
+    lock = threading.Lock()
+
+    def landed(_: Future[list[Picture]]) -> None:
+        with lock:
+            left[0] -= 1
+            if left[0]:
+                return
+        errors = [error for part in parts if (error := part.exception()) is not None]
+        if errors:
+            whole.set_exception(errors[0])
+        else:
+            whole.set_result([picture for part in parts for picture in part.result()])
+
+    for part in parts:
+        part.add_done_callback(landed)
+    return whole

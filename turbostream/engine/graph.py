@@ -1,8 +1,11 @@
-"""One CUDA graph from noise and words to bytes, on its own stream with its own memory.
+"""One CUDA graph from noise and words to bytes, and the few things that lanes ask of CUDA.
 
 A frame is some 650 kernels of a few microseconds: launched one by one they wait for Python, as
-a graph they do not. Two graphs on two streams fill each other's gaps. The graph's output buffer
-is written again by the next replay: copy it first (`Slot` in lanes.py does).
+a graph they do not. The graph's output buffer is written again by the next replay: copy it first
+(`lanes.py` does).
+
+`Cuda` is all that `lanes.py` knows of the device, so that the tests can put a simulated device
+in its place, whose streams really run behind the caller's back (tests/engine/simulated.py).
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ Paint = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class Graph:
-    """`paint(noise, words)` as a graph with fixed inputs and output."""
+    """`paint(noise, words)` as a graph with fixed inputs and output, and its own memory."""
 
     def __init__(self, paint: Paint, noise: torch.Tensor, words: torch.Tensor, stream: Any) -> None:
         """`noise` and `words` give shape and format; they become the static inputs."""
@@ -44,3 +47,43 @@ class Graph:
     def replay(self) -> None:
         """Enqueue on the current stream."""
         self._graph.replay()
+
+
+class Cuda:
+    """Streams, events, pinned memory and graphs of one device. Nothing here waits."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    def stream(self) -> Any:
+        return torch.cuda.Stream(self.device)
+
+    def event(self) -> Any:
+        return torch.cuda.Event(blocking=True)  # a thread that waits for it sleeps
+
+    def pinned(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        return torch.empty(shape, dtype=dtype, pin_memory=True)
+
+    def zeros(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        return torch.zeros(shape, dtype=dtype, device=self.device)
+
+    def capture(self, stream: Any, paint: Paint, noise: torch.Tensor, words: torch.Tensor) -> Any:
+        return Graph(paint, noise, words, stream)
+
+    def wait(self, stream: Any, event: Any) -> None:
+        stream.wait_event(event)
+
+    def copy(self, stream: Any, target: torch.Tensor, source: torch.Tensor) -> None:
+        with torch.cuda.stream(stream):
+            target.copy_(source, non_blocking=True)
+
+    def replay(self, stream: Any, graph: Any) -> None:
+        with torch.cuda.stream(stream):
+            graph.replay()
+
+    def record(self, stream: Any, event: Any) -> None:
+        event.record(stream)
+
+    def finish(self, stream: Any) -> None:
+        """Wait until all that was enqueued on `stream` is done."""
+        stream.synchronize()

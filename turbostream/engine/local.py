@@ -15,7 +15,7 @@ import torch
 
 from turbostream.engine import attention, decoder, hardware
 from turbostream.engine.flight import LocalEngine
-from turbostream.engine.memory import Plan
+from turbostream.engine.memory import BATCHES, Plan
 from turbostream.engine.model import OneStepModel, load_pipeline
 from turbostream.engine.weights import Weights, fetch, fetch_tiny_decoder
 from turbostream.settings import Settings
@@ -25,7 +25,7 @@ from turbostream.stream.seam import Progress, Report
 log = logging.getLogger(__name__)
 
 LANES = 2  # graphs at once: a third gains little and costs a frame of latency
-MAX_BATCH = 8
+MAX_BATCH = BATCHES[-1]
 
 
 def open_local(settings: Settings, weights: Weights, report: Report) -> LocalEngine:
@@ -83,8 +83,7 @@ def warm_up(
     )
     plan = Plan(0, 1) if kind == "off" else Plan(LANES, MAX_BATCH)
     size = (settings.width, settings.height)
-    engine = LocalEngine(model, settings.jpeg_quality, fingerprint, plan, size)
-    engine.choices = choices
+    engine = LocalEngine(model, settings.jpeg_quality, fingerprint, plan, size, choices)
     if kind == "compile" and engine.plan.lanes:
         compile_behind(engine, latent, settings.state_dir.expanduser() / "compiled")
     shot = Shot(settings.initial_prompt, settings.seed, settings.seed + 1, 0.0, *size)

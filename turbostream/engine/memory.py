@@ -1,4 +1,4 @@
-"""What is tried when GPU memory runs out: less in flight, a smaller batch, the plain path.
+"""What is tried when GPU memory runs out: a smaller batch, less in flight, the plain path.
 
 Pure decisions, no torch: `flight.py` builds what the plan says and asks for the next one when
 that does not fit.
@@ -27,13 +27,18 @@ class Plan:
         """The captured batch size that holds so many shots."""
         return next(size for size in BATCHES if size >= shots)
 
+    def __str__(self) -> str:
+        if not self.lanes:
+            return "the plain path"
+        return f"{self.lanes} in flight, batches of {self.max_batch} at most"
 
-def smaller(plan: Plan) -> Plan | None:
-    """The next best plan that needs less memory, or None when there is none."""
-    if plan.max_batch > 1:
-        return replace(plan, max_batch=plan.max_batch // 2)
+
+def smaller(plan: Plan, batch: int) -> Plan | None:
+    """The next best plan after `batch` shots at once did not fit, or None when there is none."""
+    if not plan.lanes:
+        return None
+    if batch > 1:
+        return replace(plan, max_batch=batch // 2)
     if plan.lanes > 1:
-        return replace(plan, lanes=plan.lanes - 1)
-    if plan.lanes == 1:
-        return Plan(lanes=0, max_batch=1)
-    return None
+        return Plan(plan.lanes - 1, max_batch=1)
+    return Plan(lanes=0, max_batch=1)

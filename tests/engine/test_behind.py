@@ -1,0 +1,127 @@
+"""Compiling behind the stream, with the compiler's process replaced by what each test needs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from turbostream.engine import aot, behind
+from turbostream.engine.model import OneStepModel
+
+Start = Callable[..., "Run"]
+
+
+class Run:
+    """A Behind and what it said and handed over."""
+
+    def __init__(self, model: OneStepModel, folder: Path) -> None:
+        self.adopted: list[int] = []
+        self.said: list[str] = []
+        self.behind = behind.Behind(
+            model,
+            folder,
+            (4, 8, 8),
+            (40, 128),
+            lambda batch, call: self.adopted.append(batch),
+            lambda batch, choice: self.said.append(choice),
+        )
+
+    def compile(self, batch: int = 1) -> None:
+        self.behind.want(batch)
+        assert self.behind.wait(batch, 20)
+
+
+@pytest.fixture
+def start(model: OneStepModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    runs: list[Run] = []
+
+    def start_one(compiler: Any = None, call: Any = model.denoise) -> Run:
+        def writes(job: aot.Job, path: Path, stopping: threading.Event) -> None:
+            path.write_bytes(job.as_json().encode())
+
+        monkeypatch.setattr(behind, "compile_apart", compiler or writes)
+        monkeypatch.setattr(aot, "load", lambda path, denoise: call)
+        runs.append(Run(model, tmp_path / "compiled"))
+        return runs[-1]
+
+    yield start_one
+    for run in runs:
+        run.behind.close(5)
+
+
+def test_compiled_code_that_paints_the_same_is_handed_over(start: Start) -> None:
+    run = start()
+    run.compile()
+    assert run.adopted == [1]
+    assert run.said == ["compile: Inductor's code under the graph, compiled behind the stream"]
+
+
+def test_the_second_start_takes_it_from_the_cache(start: Start) -> None:
+    start().compile()
+
+    def never(*_: Any) -> None:
+        raise AssertionError("compiled again")
+
+    run = start(compiler=never)
+    run.compile()
+    assert run.said == ["compile: Inductor's code under the graph, from the cache"]
+
+
+def test_each_batch_size_is_compiled_once(start: Start) -> None:
+    run = start()
+    for batch in (1, 4, 1, 4):
+        run.compile(batch)
+    assert run.adopted == [1, 4]
+
+
+def test_code_that_paints_something_else_is_refused_and_forgotten(
+    start: Start, model: OneStepModel, tmp_path: Path
+) -> None:
+    run = start(call=lambda noise, words: model.denoise(noise, words) * 1.1)
+    run.compile()
+    assert run.adopted == []
+    assert run.said[0].startswith("graph: Inductor's code was not taken: its UNet differs by")
+    assert list((tmp_path / "compiled").glob("*.pt2")) == []
+
+
+def test_a_compiler_that_dies_is_one_sentence_and_the_next_batch_is_tried(start: Start) -> None:
+    deaths = []
+
+    def dies(job: aot.Job, path: Path, stopping: threading.Event) -> None:
+        deaths.append(job.noise[0])
+        raise behind.CompileFailed("the compiler failed: no space left on device")
+
+    run = start(compiler=dies)
+    run.compile(1)
+    run.compile(2)
+    assert deaths == [1, 2]
+    assert run.adopted == []
+    assert run.said[0] == (
+        "graph: Inductor's code was not taken: the compiler failed: no space left on device"
+    )
+
+
+def test_the_compilers_process_that_fails_gives_its_last_words(
+    model: OneStepModel, tmp_path: Path
+) -> None:
+    job = aot.job_of(model.denoise, (1, 4, 8, 8), (1, 40, 128), "no such device")
+    with pytest.raises(behind.CompileFailed, match="the compiler failed: .*device"):
+        behind.compile_apart(job, tmp_path / "x.pt2", threading.Event())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stop_ends_the_compilers_process(model: OneStepModel, tmp_path: Path) -> None:
+    job = aot.job_of(model.denoise, (1, 4, 8, 8), (1, 40, 128), "cpu")
+    stopping = threading.Event()
+    stopping.set()
+    with pytest.raises(behind.CompileFailed, match="stopped"):
+        behind.compile_apart(job, tmp_path / "x.pt2", stopping)
+
+
+def test_a_job_survives_its_way_to_the_other_process(model: OneStepModel) -> None:
+    job = aot.job_of(model.denoise, (2, 4, 8, 8), (2, 40, 128), "cpu")
+    assert aot.Job.from_json(job.as_json()) == job

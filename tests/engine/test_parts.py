@@ -1,0 +1,105 @@
+"""Text, noise, JPEG and the cache of compiled code, each by itself."""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from turbostream.engine import jpeg, text
+from turbostream.engine.cache import KEPT, Cache
+from turbostream.engine.model import OneStepModel
+from turbostream.engine.noise import noise_of
+from turbostream.stream.scene import Shot
+
+seeds = st.integers(0, 2**63 - 1)
+
+
+@given(seeds, seeds, st.floats(0, math.pi / 2))
+def test_noise_keeps_unit_variance_along_the_whole_walk(first: int, second: int, at: float) -> None:
+    noise = noise_of(Shot("x", first, second if second != first else second ^ 1, at), (4, 64, 64))
+    assert abs(float(noise.var()) - 1) < 0.1  # 16,384 numbers: 9 standard errors
+    assert abs(float(noise.mean())) < 0.1
+
+
+def test_a_plain_average_of_two_seeds_would_not() -> None:
+    halves = [noise_of(Shot("x", seed, seed, 0.0), (4, 64, 64)) / 2 for seed in (1, 2)]
+    assert float(sum(halves).var()) < 0.6  # type: ignore[union-attr]
+
+
+def test_the_text_cache_is_bounded_and_keeps_what_was_used_last(
+    model: OneStepModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "CACHED_PROMPTS", 4)
+    encoder = text.TextEncoder(model.text._tokenizer, model.text._encoder)
+    first = encoder("kept")
+    for number in range(10):
+        encoder(f"a star {number}")
+        assert encoder("kept") is first
+    assert len(encoder) == 4
+
+
+def test_the_same_words_are_the_same_numbers_cached_or_not(model: OneStepModel) -> None:
+    fresh = text.TextEncoder(model.text._tokenizer, model.text._encoder)
+    assert torch.equal(fresh("a red star").embedding, model.text("a red star").embedding)
+
+
+def test_a_jpeg_is_rgb_with_halved_chroma() -> None:
+    pixels = np.zeros((32, 48, 3), np.uint8)
+    pixels[..., 0] = 250
+    image = Image.open(io.BytesIO(jpeg.encode(pixels, 90)))
+    red, green, blue = image.getpixel((20, 20))  # type: ignore[misc]
+    assert image.size == (48, 32)
+    assert red > 240
+    assert max(green, blue) < 10
+    assert image.layer[0][1:3] == (2, 2)  # type: ignore[attr-defined]
+
+
+def test_a_smaller_jpeg_after_a_larger_one_carries_nothing_of_it() -> None:
+    rough = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    smooth = np.zeros((64, 64, 3), np.uint8)
+    alone: list[bytes] = []
+    thread = threading.Thread(target=lambda: alone.append(jpeg.encode(smooth, 85)))
+    thread.start()
+    thread.join()
+    jpeg.encode(rough, 95)
+    assert jpeg.encode(smooth, 85) == alone[0]
+
+
+def test_compiled_code_comes_back_whole_or_not_at_all(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = Cache(tmp_path / "compiled")
+    assert cache.find("a") is None
+    cache.path("a").write_bytes(b"machine code")
+    cache.seal("a")
+    assert cache.find("a") == cache.path("a")
+    cache.path("a").write_bytes(b"machine c0de")
+    with caplog.at_level(logging.WARNING):
+        assert cache.find("a") is None
+    assert len(caplog.records) == 1
+    assert not cache.path("a").exists()
+
+
+def test_code_that_nobody_vouched_for_is_never_opened(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    cache.path("foreign").write_bytes(b"from elsewhere")
+    assert cache.find("foreign") is None
+
+
+def test_the_cache_forgets_the_oldest(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    for number in range(KEPT + 3):
+        cache.path(str(number)).write_bytes(b"code")
+        cache.seal(str(number))
+    assert len(list(tmp_path.glob("*.pt2"))) == KEPT
+    assert len(list(tmp_path.glob("*.sha256"))) == KEPT
