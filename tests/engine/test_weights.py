@@ -1,0 +1,121 @@
+"""Where weights are found, what is fetched of a repository, and what is said when it is not."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from turbostream.engine import decoder, weights
+from turbostream.stream.seam import EngineUnusable
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    shutil.copytree(weights.DEMO_FOLDER, folder)
+    return folder
+
+
+def test_a_whole_folder_is_taken(copy: Path) -> None:
+    assert weights.find(str(copy), "cpu").folder == copy
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "model_index.json",
+        "unet/config.json",
+        "unet/diffusion_pytorch_model.safetensors",
+        "text_encoder/model.safetensors",
+        "scheduler/scheduler_config.json",
+        "tokenizer/tokenizer_config.json",
+    ],
+)
+def test_a_folder_that_is_half_there_names_what_is_missing(copy: Path, file: str) -> None:
+    for found in copy.glob(file.replace(".safetensors", "*.safetensors")):
+        found.unlink()
+    with pytest.raises(EngineUnusable, match=f"{file} is missing"):
+        weights.find(str(copy), "cpu")
+
+
+def test_what_is_neither_a_folder_nor_a_hub_id_is_refused() -> None:
+    for wrong in ("./nowhere", "sd turbo", "a/b/c"):
+        with pytest.raises(EngineUnusable, match="neither a folder nor a hub id"):
+            weights.find(wrong, "cpu")
+
+
+def test_of_a_repository_only_what_is_needed_is_wanted_and_no_weights_twice() -> None:
+    wanted = weights.wanted_files(
+        [
+            "model_index.json",
+            "README.md",
+            "sd_turbo.safetensors",
+            "unet/config.json",
+            "unet/diffusion_pytorch_model.safetensors",
+            "unet/diffusion_pytorch_model.fp16.safetensors",
+            "vae/config.json",
+            "vae/diffusion_pytorch_model.bin",
+            "safety_checker/model.safetensors",
+            "tokenizer/vocab.json",
+            "tokenizer/merges.txt",
+        ]
+    )
+    assert sorted(wanted) == [
+        "model_index.json",
+        "tokenizer/merges.txt",
+        "tokenizer/vocab.json",
+        "unet/config.json",
+        "unet/diffusion_pytorch_model.fp16.safetensors",
+        "vae/config.json",
+        "vae/diffusion_pytorch_model.bin",
+    ]
+
+
+def test_a_hub_that_cannot_be_reached_is_one_sentence_with_two_ways_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import huggingface_hub
+
+    def unreachable(*_: Any, **__: Any) -> Any:
+        raise OSError("Connection refused\nstack")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", unreachable)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
+    with pytest.raises(EngineUnusable) as caught:
+        weights.fetch(weights.find("some/model", "cpu"), lambda progress: None)
+    said = str(caught.value)
+    assert said.count("\n") == 0
+    assert "Connection refused" in said
+    assert "local folder as MODEL_ID" in said
+    assert "HF_ENDPOINT" in said
+
+
+def test_the_tiny_decoder_is_taken_from_the_models_folder(copy: Path) -> None:
+    shutil.copytree(copy / "vae", copy / "taesd")
+    assert weights.fetch_tiny_decoder(copy, lambda progress: None) == copy / "taesd"
+
+
+def test_without_the_tiny_decoder_the_full_one_is_taken_with_the_reason(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    def unreachable(*_: Any, **__: Any) -> Any:
+        raise OSError("Connection refused")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
+    where = weights.fetch_tiny_decoder(copy, lambda progress: None)
+
+    class Pipe:
+        class vae:
+            class config:
+                latent_channels, scaling_factor = 4, 0.18215
+
+    from tests.engine.conftest import CPU
+
+    chosen, reason = decoder.choose(Pipe, "tiny", where, CPU)
+    assert chosen is None
+    assert reason.startswith("full: madebyollin/taesd cannot be fetched (Connection refused)")
