@@ -8,7 +8,7 @@ PYTHON := .venv/bin/python
 SHELL_SCRIPTS = $(wildcard *.sh deploy/*.sh deploy/*/*.sh) .ci/run
 ARGS ?=
 
-.PHONY: help run test test-long bench lint format clean
+.PHONY: help run test test-long bench bench-stream bench-tunnel fuzz soak lint format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,22 @@ test-long: ## the tests that take minutes: every script killed at each of its st
 bench: ## how fast this machine paints (ARGS=--random-weights on a GPU without the weights)
 	@./setup.sh
 	$(PYTHON) -m benchmarks.engine $(ARGS)
+
+bench-stream: ## what a viewer costs, beside Flask's own server, gunicorn, waitress (ARGS="--viewers 100")
+	@./setup.sh --dev
+	$(PYTHON) -m benchmarks.stream $(ARGS)
+
+bench-tunnel: ## how old the picture is through a real ssh over a narrow line
+	@./setup.sh --dev
+	$(PYTHON) -m benchmarks.tunnel $(ARGS)
+
+fuzz: ## ten minutes or so of anything at all, sent to the running server
+	@./setup.sh --dev
+	FUZZ_EXAMPLES=45000 $(PYTHON) -m pytest -s --timeout 3600 tests/hold/test_fuzz.py
+
+soak: ## half an hour of viewers, prompts and faults at random (ARGS="--minutes 480")
+	@./setup.sh --dev
+	$(PYTHON) -m benchmarks.soak $(ARGS)
 
 lint: ## ruff, mypy, shellcheck: complain
 	@./setup.sh --dev --no-system
