@@ -74,6 +74,7 @@ UNREADABLE = {
     "two framings": (POST + CHUNKED + b"Content-Length: 6\r\n\r\n0\r\n\r\n", 400, "Transfer-Enc"),
     "unknown coding": (POST + b"Transfer-Encoding: gzip\r\n\r\n", 400, "Transfer-Encoding"),
     "bad chunk": (POST + JSON + CHUNKED + b"\r\nzz\r\nGET / HTTP/1.1\r\n\r\n", 400, "sent"),
+    "raw bytes in the query": (b"GET /stream?\x80 HTTP/1.1\r\n" + HOST + b"\r\n", 400, "escaped"),
     "cut head": (b"GET /status HTTP/1.1\r\nHo", 400, "within the head"),
 }  # fmt: skip
 

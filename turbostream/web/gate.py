@@ -98,6 +98,8 @@ class Gate:
     # -- hooks and the one view ----------------------------------------------------------------
 
     def _admit(self) -> None:
+        if any(byte > 127 for byte in request.query_string):
+            raise BadRequest("The address holds characters that are not escaped; escape them.")
         if access.crosses_sites(
             request.method, request.path, request.headers, self._access.allowed
         ):
