@@ -227,8 +227,13 @@ def main(name: str, port: int, viewers: int, fps: float, size: int, busy_ms: flo
     app = tutorial_app(newest)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     if name == "flask":
+        from werkzeug.serving import WSGIRequestHandler
+
+        class Plain(WSGIRequestHandler):  # it would send chunks to an HTTP/1.0 client too
+            protocol_version = "HTTP/1.0"
+
         newest.start()
-        app.run("127.0.0.1", port, threaded=True)
+        app.run("127.0.0.1", port, threaded=True, request_handler=Plain)
     elif name == "waitress":
         import waitress
 
