@@ -216,3 +216,27 @@ def test_a_shot_of_another_size_is_painted_plainly(open_engine: Open) -> None:
     picture = engine.submit([Shot("a star", 0, 1, 0.0, 128, 64)]).result()[0]
     assert Image.open(io.BytesIO(picture.jpeg)).size == (128, 64)
     assert "plain" in picture.fingerprint
+
+
+def shots(count: int) -> list[Shot]:
+    return [Shot("a red circle", seed, seed + 1, 0.0) for seed in range(count)]
+
+
+def test_graphs_that_paint_as_the_plain_path_does_are_kept(open_engine: Open) -> None:
+    engine = open_engine()
+    engine.verify(shots(engine.depth))
+    assert engine.plan == FULL
+
+
+def test_graphs_that_paint_something_else_are_given_up_for_the_plain_path(
+    open_engine: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paint = OneStepModel.paint
+    monkeypatch.setattr(
+        OneStepModel, "paint", lambda self, noise, words: 255 - paint(self, noise, words)
+    )
+    engine = open_engine()
+    engine.verify(shots(engine.depth))
+    assert not engine.plan.lanes
+    assert engine.choices["acceleration"].startswith("off: the graphs' picture differs")
+    assert engine.submit(shots(1)).result()[0].jpeg

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from turbostream.engine import jpeg
+from turbostream.engine.gate import PSNR_LIMIT, psnr
 from turbostream.engine.graph import Cuda
 from turbostream.engine.lanes import Lanes, Work
 from turbostream.engine.memory import BATCHES, Plan, smaller
@@ -91,6 +92,26 @@ class LocalEngine:
         except torch.OutOfMemoryError as error:
             self._step_down(error, self.plan.batch_of(min(len(shots), BATCHES[-1])))
         return self.submit(shots)
+
+    @torch.inference_mode()
+    def verify(self, shots: Sequence[Shot]) -> None:
+        """Hold the graphs' pictures, several under way at once, against the plain path's; on the
+        engine's thread. A card or driver on which they differ goes on with the plain path."""
+        if self._lanes is None:
+            return
+        under_way = [self.submit([shot]) for shot in shots]
+        for shot, future in zip(shots, under_way, strict=True):
+            noise = noise_of(shot, self._latent)
+            plain, _ = self._plain.paint([noise], [self.model.text(shot.prompt)])
+            pair = (future.result()[0].jpeg, jpeg.encode(plain[0], self._quality))
+            quality = psnr(*(torch.from_numpy(jpeg.decode(data)) for data in pair))
+            if quality < PSNR_LIMIT:
+                reason = f"the graphs' picture differs from the plain one ({quality:.0f} dB)"
+                log.warning("[init] %s; going on with the plain path.", reason)
+                self.choose("acceleration", f"off: {reason}")
+                self._close_lanes()
+                self._open(Plan(0, 1))
+                return
 
     def close(self) -> None:
         self._closed = True

@@ -8,6 +8,7 @@ is memory (memfd), or where there is none an unnamed temporary file.
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 import threading
@@ -43,3 +44,9 @@ def encode(pixels: NDArray[np.uint8], quality: int) -> bytes:
     # Pillow wrote past Python's back: the descriptor itself knows how far.
     size = os.lseek(file.fileno(), 0, os.SEEK_CUR)
     return os.pread(file.fileno(), size, 0)
+
+
+def decode(data: bytes) -> NDArray[np.uint8]:
+    """The pixels of a JPEG, [H, W, 3] uint8 RGB; a copy that may be written to."""
+    with Image.open(io.BytesIO(data)) as image:
+        return np.array(image.convert("RGB"))

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import time
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -84,10 +85,11 @@ def warm_up(
     plan = Plan(0, 1) if kind == "off" else Plan(LANES, MAX_BATCH)
     size = (settings.width, settings.height)
     engine = LocalEngine(model, settings.jpeg_quality, fingerprint, plan, size, choices)
-    if kind == "compile" and engine.plan.lanes:
-        compile_behind(engine, latent, settings.state_dir.expanduser() / "compiled")
     shot = Shot(settings.initial_prompt, settings.seed, settings.seed + 1, 0.0, *size)
     engine.submit([shot]).result()
+    engine.verify([replace(shot, seed_from=settings.seed + turn) for turn in range(engine.depth)])
+    if kind == "compile" and engine.plan.lanes:
+        compile_behind(engine, latent, settings.state_dir.expanduser() / "compiled")
     if settings.acceleration == "compile" and engine.behind is not None:
         report(Progress("compiling", "Compiling the UNet; the first time takes a minute or two."))
         engine.behind.wait(1)
