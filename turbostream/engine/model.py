@@ -11,24 +11,26 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import torch
-from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
-from turbostream.engine import folded, packed, tiny
-from turbostream.engine.hardware import Hardware
-from turbostream.engine.step import PREDICTIONS, Decode, Denoise, Schedule
-from turbostream.engine.text import TextEncoder
-from turbostream.stream.seam import EngineUnusable
-
-log = logging.getLogger(__name__)
-
 # Their progress bars and advice about parts that are not used here would drown our own lines.
+# Said before their classes are imported, since that is when some of the advice comes.
 diffusers_logging.set_verbosity_error()
 diffusers_logging.disable_progress_bar()
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
+
+import torch  # noqa: E402
+from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline  # noqa: E402
+
+from turbostream.engine import folded, packed, tiny  # noqa: E402
+from turbostream.engine.hardware import Hardware  # noqa: E402
+from turbostream.engine.step import PREDICTIONS, Decode, Denoise, Schedule  # noqa: E402
+from turbostream.engine.text import TextEncoder  # noqa: E402
+from turbostream.stream.seam import EngineUnusable  # noqa: E402
+
+log = logging.getLogger(__name__)
 
 
 def load_pipeline(folder: Path, hardware: Hardware) -> StableDiffusionPipeline:
