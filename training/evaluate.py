@@ -95,10 +95,15 @@ def joined(rows: list[Seen]) -> Seen:
     }
 
 
+def is_plain(recipes: Tensor) -> Tensor:
+    """Whether neither a manner nor a tint changes all colours [B]: the pictures that count."""
+    return (column(recipes, "manner") == 0) & (column(recipes, "tint") == scene.NO_COLOUR)
+
+
 def scores(seen: dict[str, Tensor], recipes: Tensor) -> dict[str, Any]:
     """The table's figures for one set of pictures."""
     thing, ground = column(recipes, "thing"), column(recipes, "ground")
-    plain = (column(recipes, "manner") == 0) & (column(recipes, "tint") == scene.NO_COLOUR)
+    plain = is_plain(recipes)
     clear = (seen["shape"] >= 0) & plain
     said = plain & (ground < len(scene.GROUNDS) - 2)
     shape = seen["shape"] == thing
@@ -127,7 +132,7 @@ def confusion(seen: dict[str, Tensor], recipes: Tensor) -> str:
     thing = column(recipes, "thing")
     lines = []
     for k, name in enumerate(words.THINGS):
-        got = seen["shape"][(thing == k) & (seen["shape"] >= 0)]
+        got = seen["shape"][(thing == k) & (seen["shape"] >= 0) & is_plain(recipes)]
         wrong = [(int((got == j).sum()), other) for j, other in enumerate(words.THINGS) if j != k]
         missed = ", ".join(f"{other} {n}" for n, other in sorted(wrong, reverse=True) if n)
         lines.append(f"  {name:10s} {int((got == k).sum()):3d} of {len(got):3d}   {missed}")
