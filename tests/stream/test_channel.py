@@ -55,3 +55,11 @@ def test_frames_are_wanted_exactly_while_somebody_watches(channel: Channel) -> N
         assert channel.wait_wanted(0)
     assert channel.watchers == 0
     assert not channel.wait_wanted(0)
+
+
+def test_the_same_words_again_throw_no_frame_away() -> None:
+    channel = Channel("main", Scene("words"))
+    channel.take_shot()
+    assert channel.change({"prompt": "words"}) is channel.last_change
+    assert channel.last_change.after == 0
+    assert channel.change({"prompt": "other words"}).after == 1

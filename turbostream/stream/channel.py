@@ -65,6 +65,8 @@ class Channel:
         with self._lock:
             now = self._clock()
             scene = self._change.scene.changed(now, changes)
+            if "seed" not in changes and scene.as_dict() == self._change.scene.as_dict():
+                return self._change  # nothing new: a frame under way need not be thrown away
             self._change = Change(scene, after=self._number, at=now)
             return self._change
 
