@@ -153,6 +153,15 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def emit(result: dict[str, object], save: str | None) -> None:
+    """The one JSON line, printed, and kept under benchmarks/results if it has a name."""
+    line = json.dumps(result)
+    print(line)
+    if save:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{save}.json").write_text(line + "\n", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--servers", default=",".join(SERVERS))
@@ -196,11 +205,7 @@ def main() -> None:
             for row in rows
         ],
     }
-    line = json.dumps(result)
-    print(line)
-    if given.save:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"{given.save}.json").write_text(line + "\n", encoding="utf-8")
+    emit(result, given.save)
 
 
 if __name__ == "__main__":

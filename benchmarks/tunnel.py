@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from benchmarks.stream import RESULTS, at, free_port, wait_for
+from benchmarks.stream import at, emit, free_port, wait_for
 from benchmarks.viewers import StreamReader
 
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
@@ -195,11 +195,7 @@ def main() -> None:
     finally:
         server.terminate()
         server.wait(10)
-    line = json.dumps({"benchmark": "tunnel", "given": vars(given), "rows": rows})
-    print(line)
-    if given.save:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"{given.save}.json").write_text(line + "\n", encoding="utf-8")
+    emit({"benchmark": "tunnel", "given": vars(given), "rows": rows}, given.save)
 
 
 if __name__ == "__main__":

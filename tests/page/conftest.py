@@ -17,6 +17,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -173,25 +174,27 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-@pytest.fixture(scope="session")
-def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
-    server = LiveServer(tmp_path_factory.mktemp("state"))
+@contextmanager
+def serving(state: Path) -> Iterator[LiveServer]:
+    server = LiveServer(state)
     try:
         server.start()
         yield server
     finally:
         server.end()
+
+
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    with serving(tmp_path_factory.mktemp("state")) as server:
+        yield server
 
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[LiveServer]:
     """A server for one test, which may kill it."""
-    server = LiveServer(tmp_path)
-    try:
-        server.start()
+    with serving(tmp_path) as server:
         yield server
-    finally:
-        server.end()
 
 
 @pytest.fixture
