@@ -129,7 +129,7 @@ def tutorial_app(newest: Newest) -> Any:
     return app
 
 
-def serve_ours(port: int, fps: float, jpeg: bytes, busy_ms: float, viewers: int) -> None:
+def serve_ours(port: int, fps: float, viewers: int, engine: Callable[[], Metronome]) -> None:
     import realtime_stream
     from turbostream.engine.weights import Weights
     from turbostream.settings import load
@@ -140,9 +140,7 @@ def serve_ours(port: int, fps: float, jpeg: bytes, busy_ms: float, viewers: int)
     settings, _ = load(defaults, options, {})
     found = Weights(model_id="demo", folder=None, demo=True)
     logging.basicConfig(level=logging.WARNING)
-    realtime_stream.serve(
-        settings, found, lambda report: Metronome(jpeg, busy_ms), Tokens.for_this_run()
-    )
+    realtime_stream.serve(settings, found, lambda report: engine(), Tokens.for_this_run())
 
 
 def serve_epoll(port: int, newest: Newest) -> None:
@@ -218,7 +216,7 @@ def serve_epoll(port: int, newest: Newest) -> None:
 def main(name: str, port: int, viewers: int, fps: float, size: int, busy_ms: float) -> None:
     jpeg = jpeg_of(size)
     if name == "ours":
-        serve_ours(port, fps, jpeg, busy_ms, viewers)
+        serve_ours(port, fps, viewers, lambda: Metronome(jpeg, busy_ms))
         return
     newest = Newest(fps, jpeg, busy_ms)
     if name == "epoll":

@@ -1,27 +1,62 @@
 """Viewers, words and faults at random, for as long as one likes: what grows, and what breaks?
 
-Everything is drawn from --seed. Prints a line a minute, then one JSON line; ends with status 1 if
-threads, descriptors or memory have not come back, or if a frame was torn or out of order.
+Everything is drawn from --seed: what twelve visitors do, and when the engine fails, for one frame
+or for so many that it is opened anew. Prints a line a minute, then one JSON line; ends with status
+1 if threads, descriptors or memory have not come back, if a frame was torn or out of order, or if
+the server wrote a traceback of anything but the engine's own faults.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import importlib.metadata
 import os
+import platform
 import random
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+import urllib.request
+from collections.abc import Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
 import psutil
 
-from benchmarks.stream import RESULTS, free_port, post_ms, wait_for
+from benchmarks.peers import Metronome, jpeg_of, serve_ours
+from benchmarks.stream import emit, free_port, post_ms, wait_for
 from benchmarks.viewers import StreamReader, Torn, connect
+
+VIEWERS, FPS, BYTES, BUSY_MS = 40, 30.0, 8000, 2.0
+FAULT_SHARE = 1 / 1000  # of the frames: there a run of failures begins, five of which are too many
+LONGEST_FAULT = 8  # frames
+FAULT = "drawn to fail"
+COUNTED = ("frames_total", "failed_frames_total", "parts_sent_total", "connections_refused_total")
+
+
+class Moody(Metronome):
+    """An engine that fails now and then."""
+
+    def __init__(self, jpeg: bytes, chance: random.Random) -> None:
+        super().__init__(jpeg, BUSY_MS)
+        self._chance, self._failing = chance, 0
+
+    def submit(self, shots: Sequence[object]) -> Future[list[Any]]:
+        if not self._failing and self._chance.random() < FAULT_SHARE:
+            self._failing = self._chance.randint(1, LONGEST_FAULT)
+        if self._failing:
+            self._failing -= 1
+            raise RuntimeError(FAULT)
+        return super().submit(shots)
+
+
+def serve(port: int, seed: int) -> None:
+    jpeg, chance = jpeg_of(BYTES), random.Random(seed)
+    serve_ours(port, FPS, VIEWERS, lambda: Moody(jpeg, chance))
 
 
 class Crowd:
@@ -114,6 +149,15 @@ class Crowd:
         post_ms(self.port)
 
 
+def counters(port: int) -> dict[str, float]:
+    """What the server itself has counted."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    values = {name.removeprefix("turbostream_"): value for name, _, value in pairs}
+    return {name: float(values[name]) for name in COUNTED}
+
+
 def settled(process: psutil.Process, after_s: float = 3.0) -> dict[str, float]:
     time.sleep(after_s)
     return {
@@ -123,23 +167,48 @@ def settled(process: psutil.Process, after_s: float = 3.0) -> dict[str, float]:
     }
 
 
+def strange(log: str) -> list[str]:
+    """The ends of the tracebacks in the log that are not the engine's own."""
+    return [one[-1500:] for one in log.split("Traceback")[1:] if FAULT not in one]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--save", metavar="NAME", help="keep the JSON line in benchmarks/results/")
+    parser.add_argument("--serve", type=int, metavar="PORT", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.serve:
+        serve(given.serve, given.seed)
+        return 0
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as log:
+        result = soak(given, log)
+    emit(result, given.save)
+    return 0 if result["kept"] else 1
+
+
+def soak(given: argparse.Namespace, log: Any) -> dict[str, Any]:
     port = free_port()
-    command = [sys.executable, "-m", "benchmarks.peers", "ours", str(port), "40", "30", "8000", "2"]
-    server = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    result: dict[str, Any] = {"benchmark": "soak", "given": vars(given), "load": os.getloadavg()[0]}
+    command = [sys.executable, "-m", "benchmarks.soak", "--serve", str(port)]
+    server = subprocess.Popen([*command, "--seed", str(given.seed)], stderr=log)
+    result: dict[str, Any] = {
+        "benchmark": "soak",
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs",
+        "python": platform.python_version(),
+        "gevent": importlib.metadata.version("gevent"),
+        "minutes": given.minutes,
+        "seed": given.seed,
+        "load": round(os.getloadavg()[0], 2),
+    }
     try:
         wait_for(port, server)
         process = psutil.Process(server.pid)
         warm = Crowd(port, given.seed + 1000)
         time.sleep(min(60.0, given.minutes * 12))
         warm.stop()
-        result["before"] = settled(process)
+        before = settled(process)
         crowd, started = Crowd(port, given.seed), time.monotonic()
         while (passed := time.monotonic() - started) < given.minutes * 60:
             time.sleep(min(60.0, given.minutes * 60 - passed))
@@ -150,21 +219,27 @@ def main() -> int:
                 flush=True,
             )
         crowd.stop()
-        result |= {"after": settled(process), "visits": crowd.done, "faults": crowd.faults[:20]}
+        after, counted = settled(process), counters(port)
         server.terminate()
-        result["status"] = server.wait(10)
+        status = server.wait(10)
     finally:
         server.kill()
         server.wait()
-    before, after = result["before"], result["after"]
-    kept = after["rss_mb"] <= before["rss_mb"] * 1.05 and after["files"] <= before["files"]
-    result["kept"] = bool(kept and after["threads"] <= before["threads"] and not crowd.faults)
-    line = json.dumps(result)
-    print(line)
-    if given.save:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"{given.save}.json").write_text(line + "\n", encoding="utf-8")
-    return 0 if result["kept"] and result["status"] == 0 else 1
+    log.seek(0)
+    tracebacks = strange(log.read())
+    returned = (
+        after["rss_mb"] <= before["rss_mb"] * 1.05
+        and after["files"] <= before["files"]
+        and after["threads"] <= before["threads"]
+    )
+    kept = returned and not crowd.faults and not tracebacks and status == 0
+    result |= {"before": before, "after": after, "visits": crowd.done, "server": counted}
+    return result | {
+        "faults": crowd.faults[:20],
+        "tracebacks": tracebacks[:5],
+        "status": status,
+        "kept": kept,
+    }
 
 
 if __name__ == "__main__":

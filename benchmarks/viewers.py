@@ -81,9 +81,10 @@ class StreamReader:
             raise Torn(f"a head that is none: {head!r}")
         self._left, self._stamp = int(match[1]), float(match[2])
         number = int(match[3])
-        if number < self._number:
+        if 0 < number < self._number:
             raise Torn(f"frame {number} after {self._number}")
-        self._fresh, self._number = number != self._number, number
+        self._fresh = number > self._number  # 0 is a picture that stands in for one
+        self._number = max(number, self._number)
         self._begun, self._tail = False, b""
         return used
 
