@@ -18,7 +18,7 @@ from http import HTTPStatus
 from http.client import HTTPException
 from typing import Any
 
-from gevent.pywsgi import WSGIHandler
+from gevent.pywsgi import Input, WSGIHandler
 
 from turbostream.settings import Settings
 
@@ -112,7 +112,20 @@ class _Head:
         return self.last
 
 
-_Handler: Any = WSGIHandler  # its types know neither what it overrides nor gevent's own sockets
+# Their types know neither what they override nor gevent's own sockets.
+_Input: Any = Input
+_Handler: Any = WSGIHandler
+
+
+class _Body(_Input):  # type: ignore[misc]
+    """Where gevent 26.9 takes a chunk without a length for a number, the body cannot be read."""
+
+    def _chunked_read(self, length: int | None = None, use_readline: bool = False) -> bytes:
+        try:
+            return bytes(super()._chunked_read(length, use_readline))
+        except ValueError as error:
+            self._chunked_input_error = True  # so that no rest of it is waited for
+            raise OSError("a chunk without a length") from error
 
 
 class Connection(_Handler):  # type: ignore[misc]
@@ -120,6 +133,7 @@ class Connection(_Handler):  # type: ignore[misc]
 
     ignored_socket_errors = GONE
     response_use_chunked: bool
+    wsgi_input: Any
 
     def __init__(self, sock: Any, address: Any, server: Any) -> None:
         self.limits: Limits = server.limits
@@ -165,6 +179,7 @@ class Connection(_Handler):  # type: ignore[misc]
 
     def read_requestline(self) -> str:
         limits = self.limits
+        self.headers_sent = False  # of the last response
         wait_s = limits.idle_timeout_s if self._served else limits.request_timeout_s
         self._start_timer(wait_s, self.end_reading)
         self.connections.idle[self] = None
@@ -200,6 +215,16 @@ class Connection(_Handler):  # type: ignore[misc]
             self._timer.stop()  # nothing more to come
         return True
 
+    def get_environ(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environ()
+        given = self.wsgi_input
+        self.wsgi_input = _Body(
+            given.rfile, given.content_length, given.socket, given.chunked_input
+        )
+        if environ["wsgi.input"] is given:
+            environ["wsgi.input"] = self.wsgi_input
+        return environ
+
     def _start_timer(self, after_s: float, then: Any) -> None:
         self._timer.stop()
         self._timer.close()
@@ -213,8 +238,9 @@ class Connection(_Handler):  # type: ignore[misc]
             f"The request took longer than {self.limits.request_timeout_s:g} s to arrive; "
             "send it at once."
         )
-        with suppress(OSError):
-            self.socket._sock.send(refusal(408, sentence))
+        if not self.headers_sent:
+            with suppress(OSError):
+                self.socket._sock.send(refusal(408, sentence))
         self.end_reading()
 
     def _handle_client_error(self, ex: Exception) -> tuple[str, bytes]:
