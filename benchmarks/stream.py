@@ -4,6 +4,10 @@ A producer at a given rate and size and N strict viewers in processes of their o
 program's server and for what one would pick instead, in the same run. The server, producer
 included, has one core and the viewers the other. Prints a table, then one JSON line; --save keeps
 the line in benchmarks/results/.
+
+--engine measures what viewers cost the frames: the real program with the demo model, as fast as it
+goes, on that one core, which it fills without any viewer. What is lost is held against one viewer
+alone, right before and right after.
 """
 
 from __future__ import annotations
@@ -16,7 +20,10 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +33,7 @@ import psutil
 RESULTS = Path(__file__).parent / "results"
 SERVERS = ("epoll", "ours", "flask", "gunicorn", "waitress")
 WARM_S = 2.0
+BEARABLE_PERCENT = 5.0  # of its frames that the engine may lose to its viewers
 
 
 @dataclass
@@ -40,6 +48,7 @@ class Row:
     age_p50_ms: float = 0.0
     age_p99_ms: float = 0.0
     produced_fps: float = 0.0
+    lost_percent: float = 0.0  # of the frames that the producer should have made
     cpu_cores: float = 0.0
     cpu_us_a_frame: float = 0.0  # of the server's CPU, a delivered frame
     rss_mb: float = 0.0
@@ -100,26 +109,15 @@ def on_cpu(cpu: int, command: list[str]) -> list[str]:
     return ["taskset", "--cpu-list", str(cpus[cpu % len(cpus)]), *command]
 
 
-def measure(command: list[str], row: Row, port: int, seconds: float, path: str = "/stream") -> Row:
-    """Start the server with `command`, watch it, and fill in `row`."""
-    server = subprocess.Popen(on_cpu(0, command))
+@contextmanager
+def serving(
+    command: list[str], port: int, stderr: int | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The server that `command` starts, on the first core."""
+    server = subprocess.Popen(on_cpu(0, command), stderr=stderr)
     try:
         wait_for(port, server)
-        time.sleep(0.5)
-        watching = [str(port), str(row.viewers), str(WARM_S), str(seconds), path]
-        viewers = subprocess.Popen(
-            on_cpu(1, [sys.executable, "-m", "benchmarks.viewers", *watching]),
-            stdout=subprocess.PIPE,
-        )
-        time.sleep(WARM_S + 0.5)
-        processes, posts = family(server), []
-        before, started = cpu_s(processes), time.monotonic()
-        while time.monotonic() - started < seconds - 1:
-            posts.append(post_ms(port))
-            time.sleep(0.05)
-        cores = (cpu_s(processes) - before) / (time.monotonic() - started)
-        row.rss_mb = sum(process.memory_info().rss for process in processes) / 1e6
-        found: dict[str, Any] = json.loads(viewers.communicate(timeout=60 + seconds)[0])
+        yield server
     finally:
         server.terminate()
         try:
@@ -127,6 +125,23 @@ def measure(command: list[str], row: Row, port: int, seconds: float, path: str =
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
+
+
+def watch(server: subprocess.Popen[bytes], port: int, row: Row, seconds: float) -> Row:
+    """Let strict viewers on the second core watch for so long, and fill in `row`."""
+    watching = [str(port), str(row.viewers), str(WARM_S), str(seconds)]
+    viewers = subprocess.Popen(
+        on_cpu(1, [sys.executable, "-m", "benchmarks.viewers", *watching]), stdout=subprocess.PIPE
+    )
+    time.sleep(WARM_S + 0.5)
+    processes, posts = family(server), []
+    before, started = cpu_s(processes), time.monotonic()
+    while time.monotonic() - started < seconds - 1:
+        posts.append(post_ms(port))
+        time.sleep(0.05)
+    cores = (cpu_s(processes) - before) / (time.monotonic() - started)
+    row.rss_mb = sum(process.memory_info().rss for process in processes) / 1e6
+    found: dict[str, Any] = json.loads(viewers.communicate(timeout=60 + seconds)[0])
     rates = found["rates"]
     row.fps_min, row.fps_p5, row.fps_median = at(rates, 0), at(rates, 0.05), at(rates, 0.5)
     row.age_p50_ms, row.age_p99_ms = at(found["ages_ms"], 0.5), at(found["ages_ms"], 0.99)
@@ -137,16 +152,73 @@ def measure(command: list[str], row: Row, port: int, seconds: float, path: str =
     return row
 
 
+def of_server(name: str, viewers: int, given: argparse.Namespace) -> Row:
+    """One server beside a producer that keeps a given pace."""
+    row, port = Row(name, viewers), free_port()
+    command = [sys.executable, "-m", "benchmarks.peers", name, str(port)]
+    command += [str(viewers), str(given.fps), str(given.bytes), str(given.busy_ms)]
+    try:
+        with serving(command, port) as server:
+            time.sleep(0.5)
+            watch(server, port, row, given.seconds)
+            row.lost_percent = max(0.0, 100 * (1 - row.produced_fps / given.fps))
+    except (OSError, subprocess.TimeoutExpired, psutil.Error) as error:
+        row.faults = -1
+        print(f"{name} with {viewers}: {error}", file=sys.stderr)
+    return row
+
+
+def of_engine(counts: list[int], seconds: float) -> Iterator[Row]:
+    """The real engine, with more and more viewers, and one alone between."""
+    port = free_port()
+    command = [sys.executable, "realtime_stream.py", "--server-port", str(port)]
+    command += ["--target-fps", "1000", "--model-id", "demo", "--device", "cpu"]
+    command += ["--max-viewers", str(max(counts) + 1)]
+    with serving(command, port, subprocess.DEVNULL) as server:  # its log has two lines a viewer
+        wait_until_healthy(port)
+        before = watch(server, port, Row("engine", 1), seconds)
+        yield before
+        for viewers in counts:
+            row = watch(server, port, Row("engine", viewers), seconds)
+            after = watch(server, port, Row("engine", 1), seconds)
+            alone = (before.produced_fps + after.produced_fps) / 2
+            row.lost_percent = 100 * (1 - row.produced_fps / alone)
+            before = after
+            yield row
+
+
+def wait_until_healthy(port: int, timeout_s: float = 120.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5).close()
+            return
+        except urllib.error.HTTPError:
+            time.sleep(0.2)
+    raise SystemExit("no frame was painted")
+
+
+def bearable(rows: list[Row]) -> int:
+    """The most viewers, of those tried, up to which the engine loses less than 5 %."""
+    most = 0
+    for row in rows:
+        if row.lost_percent >= BEARABLE_PERCENT:
+            break
+        most = row.viewers
+    return most
+
+
 def table(rows: list[Row]) -> str:
     head = (
-        "server    viewers |  fps/viewer min    p5   med | age ms p50    p99 | made fps "
+        "server    viewers |  fps/viewer min    p5   med | age ms p50    p99 | made fps lost % "
         "| cores  us/frame |  RSS MB | POST p99 ms | faults"
     )
     lines = [head, "-" * len(head)]
     lines += [
         f"{row.server:9} {row.viewers:7} | {row.fps_min:14.1f} {row.fps_p5:5.1f} "
         f"{row.fps_median:5.1f} | {row.age_p50_ms:10.1f} {row.age_p99_ms:6.1f} "
-        f"| {row.produced_fps:8.1f} | {row.cpu_cores:5.2f} {row.cpu_us_a_frame:9.1f} "
+        f"| {row.produced_fps:8.1f} {row.lost_percent:6.1f} "
+        f"| {row.cpu_cores:5.2f} {row.cpu_us_a_frame:9.1f} "
         f"| {row.rss_mb:7.0f} | {row.post_p99_ms:11.1f} | {row.faults:6}"
         for row in rows
     ]
@@ -165,7 +237,7 @@ def emit(result: dict[str, object], save: str | None) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--servers", default=",".join(SERVERS))
-    parser.add_argument("--viewers", default="10,100,300")
+    parser.add_argument("--viewers", help="default: 10,100,300; with --engine more steps")
     parser.add_argument("--fps", type=float, default=60.0)
     parser.add_argument("--bytes", type=int, default=30_000)
     parser.add_argument("--busy-ms", type=float, default=2.0, help="GIL held for each frame")
@@ -173,27 +245,19 @@ def main() -> None:
     parser.add_argument("--engine", action="store_true", help="the real engine, as fast as it goes")
     parser.add_argument("--save", metavar="NAME", help="keep the JSON line in benchmarks/results/")
     given = parser.parse_args()
+    steps = given.viewers or ("10,25,50,75,100,150,200,300" if given.engine else "10,100,300")
+    counts = [int(step) for step in steps.split(",")]
+    if given.engine:
+        running = of_engine(counts, given.seconds)
+    else:
+        names = given.servers.split(",")
+        running = (of_server(name, viewers, given) for viewers in counts for name in names)
     rows = []
-    for viewers in (int(one) for one in given.viewers.split(",")):
-        for name in ["engine"] if given.engine else given.servers.split(","):
-            port = free_port()
-            if given.engine:
-                command = [sys.executable, "realtime_stream.py", "--server-port", str(port)]
-                command += ["--target-fps", "1000", "--model-id", "demo"]
-                command += ["--max-viewers", str(viewers + 1)]
-            else:
-                command = [sys.executable, "-m", "benchmarks.peers", name, str(port)]
-                command += [str(viewers), str(given.fps), str(given.bytes), str(given.busy_ms)]
-            row = Row(name, viewers)
-            try:
-                rows.append(measure(command, row, port, given.seconds))
-            except (OSError, subprocess.TimeoutExpired, psutil.Error) as error:
-                row.faults = -1
-                rows.append(row)
-                print(f"{name} with {viewers}: {error}", file=sys.stderr)
-            print(table(rows[-1:]).splitlines()[-1], file=sys.stderr)
+    for row in running:
+        rows.append(row)
+        print(table([row]).splitlines()[-1], file=sys.stderr)
     print(table(rows))
-    result = {
+    result: dict[str, object] = {
         "benchmark": "stream",
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs",
@@ -205,6 +269,9 @@ def main() -> None:
             for row in rows
         ],
     }
+    if given.engine:
+        result["viewers_within_5_percent"] = most = bearable(rows)
+        print(f"The engine loses less than 5 % of its frames with up to {most} viewers.")
     emit(result, given.save)
 
 
