@@ -9,9 +9,6 @@ the server wrote a traceback of anything but the engine's own faults.
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
-import os
-import platform
 import random
 import socket
 import subprocess
@@ -28,7 +25,7 @@ from typing import Any
 import psutil
 
 from benchmarks.peers import Metronome, jpeg_of, serve_ours
-from benchmarks.stream import emit, free_port, post_ms, wait_for
+from benchmarks.stream import emit, free_port, machine, post_ms, wait_for
 from benchmarks.viewers import StreamReader, Torn, connect
 
 VIEWERS, FPS, BYTES, BUSY_MS = 40, 30.0, 8000, 2.0
@@ -194,13 +191,9 @@ def soak(given: argparse.Namespace, log: Any) -> dict[str, Any]:
     server = subprocess.Popen([*command, "--seed", str(given.seed)], stderr=log)
     result: dict[str, Any] = {
         "benchmark": "soak",
-        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs",
-        "python": platform.python_version(),
-        "gevent": importlib.metadata.version("gevent"),
+        **machine(),
         "minutes": given.minutes,
         "seed": given.seed,
-        "load": round(os.getloadavg()[0], 2),
     }
     try:
         wait_for(port, server)

@@ -13,9 +13,11 @@ alone, right before and right after.
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import os
 import platform
+import re
 import socket
 import subprocess
 import sys
@@ -225,6 +227,24 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def machine() -> dict[str, object]:
+    """When, on what, and how busy that was."""
+    return {
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "machine": f"{processor()}, {os.cpu_count()} CPUs",
+        "load": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        "gevent": importlib.metadata.version("gevent"),
+    }
+
+
+def processor() -> str:
+    """Its name, where the system tells."""
+    file = Path("/proc/cpuinfo")
+    named = re.search(r"model name\s*: (.*)", file.read_text()) if file.exists() else None
+    return named[1] if named else platform.machine()
+
+
 def emit(result: dict[str, object], save: str | None) -> None:
     """The one JSON line, printed, and kept under benchmarks/results if it has a name."""
     line = json.dumps(result)
@@ -259,10 +279,7 @@ def main() -> None:
     print(table(rows))
     result: dict[str, object] = {
         "benchmark": "stream",
-        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs",
-        "load": os.getloadavg()[0],
-        "python": platform.python_version(),
+        **machine(),
         "given": vars(given),
         "rows": [
             {k: v if isinstance(v, str) else round(v, 2) for k, v in asdict(row).items()}

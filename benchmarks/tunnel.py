@@ -1,7 +1,9 @@
 """How old the picture is through a real ssh tunnel over a narrow line: `make bench-tunnel`.
 
 A real sshd and ssh on loopback, the line narrowed by `pv` in ssh's ProxyCommand. One reader as the
-page is (it reports what it has shown) and one as a plain <img> or curl is (it says nothing).
+page is (it reports what it has shown) and one as a plain <img> or curl is (it says nothing). With
+--browser the page itself in Chromium takes their places: as it is, and with its reports held back,
+so that the server sends it every frame that the line seems to take.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from benchmarks.stream import at, emit, free_port, wait_for
+from benchmarks.stream import at, emit, free_port, machine, wait_for
 from benchmarks.viewers import StreamReader
 
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
@@ -166,12 +168,55 @@ def ages(
     return [(arrival - started, arrival - stamp) for _, stamp, arrival in reader.frames]
 
 
+WATCH_AGES = """async (seconds) => {
+    const picture = document.getElementById('picture');
+    const found = [];
+    const until = performance.now() + seconds * 1000;
+    while (performance.now() < until) {
+        const {frame, timestamp} = picture.dataset;
+        found.push([Number(frame), Date.now() / 1000 - Number(timestamp)]);
+        await new Promise((done) => setTimeout(done, 50));
+    }
+    return found;
+}"""
+
+
+def ages_on_page(port: int, seconds: float, reports: bool) -> tuple[int, list[float]]:
+    """(frames that the page showed, the age in seconds of what it showed, looked at 20 times a
+    second, from the first picture on)."""
+    from playwright.sync_api import Route, sync_playwright
+
+    def as_any_reader(route: Route) -> None:
+        route.continue_(headers={**route.request.headers, "accept": "*/*"})
+
+    with sync_playwright() as play:
+        chromium = play.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = chromium.new_page()
+        if not reports:
+            page.route("**/shown", lambda route: route.abort())
+            page.route("**/stream", as_any_reader)
+        page.goto(f"http://localhost:{port}/", wait_until="commit")
+        page.wait_for_selector('#picture[data-frame]:not([data-frame="0"])')
+        found = page.evaluate(WATCH_AGES, seconds)
+        chromium.close()
+    return len({frame for frame, _ in found}), [age for _, age in found]
+
+
+def ages_read(port: int, seconds: float, reports: bool) -> tuple[int, list[float]]:
+    found = [age for _, age in ages(port, seconds, reports)]
+    return len(found), found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", default="400k", help="of the line, as pv -L takes it")
     parser.add_argument("--seconds", type=float, default=40.0)
+    parser.add_argument("--browser", action="store_true", help="the page, in Chromium")
     parser.add_argument("--save", metavar="NAME", help="keep the JSON line in benchmarks/results/")
     given = parser.parse_args()
+    look = ages_on_page if given.browser else ages_read
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.peers", "ours", str(port), "9", "60", "30000", "2"]
     server = subprocess.Popen(command)
@@ -184,18 +229,18 @@ def main() -> None:
         )
         for reports in (False, True):
             with tunnel(port, given.rate) as through:
-                found = ages(through, given.seconds, reports)
-            late = [age for _, age in found]
-            name = "reports" if reports else "says nothing"
-            fps = len(found) / given.seconds
+                frames, late = look(through, given.seconds, reports)
+            name, fps = "reports" if reports else "says nothing", frames / given.seconds
             rows.append({"reader": name, "fps": fps, "median_s": at(late, 0.5),
                          "p99_s": at(late, 0.99), "worst_s": max(late)})  # fmt: skip
-            print(f"{name:14} {len(found) / given.seconds:9.1f} | {at(late, 0.5):13.2f} "
+            print(f"{name:14} {fps:9.1f} | {at(late, 0.5):13.2f} "
                   f"{at(late, 0.99):7.2f} {max(late):7.2f}")  # fmt: skip
     finally:
         server.terminate()
         server.wait(10)
-    emit({"benchmark": "tunnel", "given": vars(given), "rows": rows}, given.save)
+    rows = [{k: v if isinstance(v, str) else round(v, 3) for k, v in row.items()} for row in rows]
+    facts = {"benchmark": "tunnel", **machine(), "given": vars(given)}
+    emit({**facts, "rows": rows}, given.save)
 
 
 if __name__ == "__main__":
