@@ -17,18 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-RELEASE = Path(__file__).resolve().parent
-
-
-def restart_in_release(argv: Sequence[str]) -> None:
-    """On an instance: under the release's own interpreter and settings, whoever was typed."""
-    if not (RELEASE / ".deploy/python").is_file() or os.environ.get("TURBOSTREAM_RELEASE"):
-        return
-    script = (
-        '. "$1/.deploy/settings"; TURBOSTREAM_RELEASE=$1 exec "$2" "$1/process_batch.py" "${@:3}"'
-    )
-    python = (RELEASE / ".deploy/python").read_text(encoding="utf-8").strip()
-    os.execvp("bash", ["bash", "-c", script, "bash", str(RELEASE), python, *argv])
+from turbostream import release
 
 
 def main(argv: Sequence[str]) -> int:
@@ -51,6 +40,7 @@ def main(argv: Sequence[str]) -> int:
     from turbostream import batch
     from turbostream.engine import weights
     from turbostream.settings import SettingError, load
+    from turbostream.start_screen import StartScreen
     from turbostream.stream.seam import EngineUnusable
 
     names = ("TARGET_FPS", "INITIAL_PROMPT", "MODEL_ID", "SERVER_PORT")
@@ -64,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
             painter = batch.Batch(options.out, sys.stderr)
             return painter.paint(
                 jobs,
-                lambda: open_local(settings, found, lambda p: painter.note(p.message)),
+                lambda: open_local(settings, found, StartScreen(sys.stderr, "[batch]")),
                 options.price,
             )
     except (SettingError, EngineUnusable, batch.BatchError) as error:
@@ -76,5 +66,5 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    restart_in_release(sys.argv[1:])
+    release.restart("process_batch.py", sys.argv[1:])
     sys.exit(main(sys.argv[1:]))

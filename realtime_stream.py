@@ -18,8 +18,10 @@ import os  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Mapping, Sequence  # noqa: E402
 
+from turbostream import release  # noqa: E402
 from turbostream.engine import weights  # noqa: E402
 from turbostream.settings import SettingError, Settings, load  # noqa: E402
+from turbostream.start_screen import StartScreen  # noqa: E402
 from turbostream.stream.channel import Channel  # noqa: E402
 from turbostream.stream.meter import Meter  # noqa: E402
 from turbostream.stream.producer import Producer  # noqa: E402
@@ -64,7 +66,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 def check(open_engine: OpenEngine) -> int:
     """Paint one frame, say so; what setup.sh runs at its end."""
     try:
-        engine = open_engine(lambda progress: log.info("[init] %s", progress.message))
+        engine = open_engine(StartScreen(sys.stderr, "[init]"))
     except EngineUnusable as error:
         log.error("%s", error)
         return 2
@@ -116,4 +118,6 @@ def serve(
 
 
 if __name__ == "__main__":
+    if "--share" in sys.argv:  # typed on an instance: its tokens and its public address
+        release.restart("realtime_stream.py", sys.argv[1:])
     sys.exit(main(sys.argv[1:], os.environ))

@@ -146,18 +146,30 @@ host_environment() { # FOLDER: sets python to an interpreter that can run this r
   else
     key=$(sha256sum <"$folder/requirements.txt" | cut -c 1-12)
     python=$base/envs/$key/bin/python
-    bash "$folder/setup.sh" --venv "$base/envs/$key" 9>&- || host_die 'The environment is not complete: the reason stands above. Start again when it is gone: it goes on from there.'
+    # With the server's settings: the check at its end fetches the model that they name.
+    # shellcheck disable=SC1091
+    (. "$folder/.deploy/settings" && exec bash "$folder/setup.sh" --venv "$base/envs/$key" 9>&-) || host_die 'The environment is not complete: the reason stands above. Start again when it is gone: it goes on from there.'
   fi
   printf '%s\n' "$python" >"$folder/.deploy/python"
 }
 
 host_settings() { # FOLDER NAME=VALUE...: what the loop reads
-  local folder=$1 pair
-  shift
+  local settings=$1/.deploy/settings pair public
   {
     printf 'export STATE_DIR=%q HANDOVER=take SERVER_HOST=0.0.0.0 PYTHONUNBUFFERED=1\n' "$base/state"
-    for pair in "$@"; do printf 'export %s=%q\n' "${pair%%=*}" "${pair#*=}"; done
-  } >"$folder/.deploy/settings"
+    for pair in "${@:2}"; do printf 'export %s=%q\n' "${pair%%=*}" "${pair#*=}"; done
+  } >"$settings"
+  public=$(host_public "$(host_port_of "$1")")
+  if [[ -n $public ]] && ! grep -q '^export PUBLIC_ADDRESS=' "$settings"; then
+    printf 'export PUBLIC_ADDRESS=%q\n' "$public" >>"$settings"
+  fi
+}
+
+host_public() { # PORT: HOST:PORT by which others reach it, where Vast.ai has mapped it
+  { tr '\0' '\n' <"${GUARD_ENVIRON:-/proc/1/environ}"; } 2>/dev/null | awk -F = -v mapped="VAST_TCP_PORT_$1" '
+    $1 == "PUBLIC_IPADDR" { host = $2 }
+    $1 == mapped { port = $2 }
+    END { gsub(/ /, "", host); if (host != "" && port != "") print host ":" port }' || true
 }
 
 host_port_of() { # FOLDER: the port that its settings ask for
@@ -215,7 +227,7 @@ host_arm_guard() { # FOLDER NO_GUARD
   install -m 0755 "$1/deploy/guard.sh" "$base/guard/guard.sh.new"
   mv -f "$base/guard/guard.sh.new" "$base/guard/guard.sh"
   if [[ -n $2 ]]; then
-    host_say 'no guard, as --no-guard says: nothing ends this rental but you.'
+    bash "$base/guard/guard.sh" disarm --state "$base/state" # up may have armed it
     return 0
   fi
   [[ -z ${GUARD_HOURS:-} ]] || limits+=(--hours "$GUARD_HOURS")
@@ -274,7 +286,7 @@ host_leave() {
 }
 
 host_wait() { # RELEASE FOLDER: until it holds the public port and is healthy; its state is shown
-  local release=$1 folder=$2 until=$((SECONDS + START_WAIT_S)) pid port where said='' state answer status failing=''
+  local release=$1 folder=$2 until=$((SECONDS + START_WAIT_S)) pid port where said='' said_at=0 state answer status failing=''
   while ((SECONDS < until)); do
     if read -r pid port where < <(host_serving) && [[ $where == "$folder" ]] &&
       host_ask "$port" /healthz | grep -q '"ok"' && [[ $(readlink -f "$base/current") == "$folder" ]]; then
@@ -296,9 +308,11 @@ host_wait() { # RELEASE FOLDER: until it holds the public port and is healthy; i
         status="it has called itself failed for $FAILED_PATIENCE_S s"
         break
       fi
-      if [[ -n $state && $state != "$said" ]]; then
+      # Megabytes that count up are said every ten seconds, other news at once.
+      if [[ -n $state && $state != "$said" ]] &&
+        { [[ ${state//[0-9,]/} != "${said//[0-9,]/}" ]] || ((SECONDS - said_at >= 10)); }; then
         host_say "waiting: ${state:0:200}"
-        said=$state
+        said=$state said_at=$SECONDS
       fi
     fi
     sleep 0.3
@@ -384,9 +398,7 @@ host_status() {
 
 host_share() {
   cd "$base/current" 2>/dev/null || host_die 'Nothing was started yet: run start_stream_server.sh first.'
-  # shellcheck disable=SC1091
-  . .deploy/settings
-  PUBLIC_ADDRESS=$1 "$(cat .deploy/python)" realtime_stream.py --share "${2:-watch}"
+  "$(cat .deploy/python)" realtime_stream.py --public-address "$1" --share "${2:-watch}"
 }
 
 host_probe() {

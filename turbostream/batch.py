@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from turbostream.start_screen import bar
 from turbostream.stream.scene import MAX_SEED, SceneError, Shot, check_prompt
 from turbostream.stream.seam import Engine, Picture
 
 FIELDS = ("prompt", "seed", "width", "height")
-BAR_CELLS = 30
 
 
 class BatchError(Exception):
@@ -203,9 +203,7 @@ class Batch:
     def _show(self) -> None:
         done = self._painted + self._failed
         if self._screen.isatty():
-            cells = BAR_CELLS * done // max(1, self._all)
-            bar = "#" * cells + "." * (BAR_CELLS - cells)
-            self._screen.write(f"\r[batch] [{bar}] {done} of {self._all}")
+            self._screen.write(f"\r[batch] {bar(done, self._all)} {done} of {self._all}")
             if done == self._all:
                 self._screen.write("\n")
             self._screen.flush()

@@ -1,0 +1,42 @@
+"""How an engine's start is shown: a bar while it downloads, a line for everything else.
+
+Called from the downloading threads, several at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TextIO
+
+from turbostream.stream.seam import Progress
+
+BAR_CELLS = 30
+
+
+def bar(done: int, whole: int) -> str:
+    cells = BAR_CELLS * done // max(1, whole)
+    return f"[{'#' * cells}{'.' * (BAR_CELLS - cells)}]"
+
+
+class StartScreen:
+    """A `Report` for `screen`; where that is no terminal, a line for each tenth of a download."""
+
+    def __init__(self, screen: TextIO, prefix: str) -> None:
+        self._screen, self._prefix = screen, prefix
+        self._tenth = -1
+        self._lock = threading.Lock()
+
+    def __call__(self, progress: Progress) -> None:
+        done, whole = progress.done_bytes, progress.total_bytes
+        text, end = progress.message, "\n"
+        with self._lock:
+            if done is not None and whole:
+                if self._screen.isatty():
+                    # The cursor goes back to the bar's begin: whatever is said next covers it.
+                    text, end = f"{bar(done, whole)} {text}", "\r"
+                elif done * 10 // whole == self._tenth:
+                    return
+                self._tenth = done * 10 // whole
+            clear = "\x1b[K" if self._screen.isatty() else ""
+            self._screen.write(f"{clear}{self._prefix} {text}{end}")
+            self._screen.flush()
