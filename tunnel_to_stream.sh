@@ -132,12 +132,14 @@ tunnel_look() { # says it when the stream has come or gone
 }
 
 tunnel_open_browser() {
+  local opener=xdg-open
+  [[ $(uname -s) != Darwin ]] || opener=open # elsewhere open is another program
   want_open=''
-  if command -v open >/dev/null; then
-    open "http://localhost:$port/" || true
-  else
-    xdg-open "http://localhost:$port/" >/dev/null 2>&1 </dev/null || connect_say "no browser could be opened: go to http://localhost:$port/"
-  fi
+  # In the background: some openers stay until the browser is closed.
+  {
+    "$opener" "http://localhost:$port/" >/dev/null 2>&1 ||
+      connect_say "no browser could be opened: go to http://localhost:$port/"
+  } </dev/null &
 }
 
 tunnel_look_at_guard() { # warns 15 and 5 minutes before the instance is given back
@@ -197,6 +199,7 @@ tunnel_hold() { # until the line breaks
 }
 
 tunnel_leave() {
+  trap '' INT TERM HUP # a second Ctrl-C may not interrupt this
   if [[ -n $line ]]; then
     kill "$line" 2>/dev/null || true
     wait "$line" 2>/dev/null || true

@@ -288,6 +288,7 @@ connect_pipe() { # command...: there, with this input
 }
 
 connect_close() { # nothing of this run stays behind
+  trap '' INT TERM HUP # a second Ctrl-C may not interrupt this
   [[ -n $connect_dir ]] || return 0
   [[ -z $connect_child ]] || kill "$connect_child" 2>/dev/null || true
   ssh -O exit -o ControlPath="$connect_dir/master" "${connect_host:-x}" >/dev/null 2>&1 || true

@@ -153,28 +153,35 @@ def show_list(client: Client, options: argparse.Namespace) -> int:
 
 
 def play(client: Client, options: argparse.Namespace) -> int:
-    there = life.present(client)
-    if there is None and (code := up(client, options)) not in (0, 3) or options.dry_run:
-        return code if there is None else 0
+    """Ctrl-C, and every other end, asks whether to give the instance back."""
+    if options.dry_run:
+        return up(client, options)
     try:
+        if life.present(client) is None and (code := up(client, options)) not in (0, 3):
+            return code
         code = errands.script("start_stream_server.sh")
-        if code == 0:
-            code = errands.script("tunnel_to_stream.sh", "--open")
+        return code or errands.script("tunnel_to_stream.sh", "--open")
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if errands.agreed("Give the instance back now?", unasked=True):
-            down(client, options)
-        else:
-            say("it is kept, and billed; deploy/vast.sh down gives it back.")
-    return code
+        if record.read():
+            if errands.agreed("Give the instance back now?", unasked=True):
+                down(client, options)
+            else:
+                say("it is kept, and billed; deploy/vast.sh down gives it back.")
 
 
 def batch(client: Client, options: argparse.Namespace) -> int:
     """Gives the instance back whatever happens, but never before the results are home."""
     if not options.prompts.is_file():
         raise life.Failed(f"There is no file {options.prompts}.")
-    if (code := up(client, options)) not in (0, 3) or options.dry_run:
-        return code
+    earlier = record.read().get("label")
+    try:
+        if (code := up(client, options)) not in (0, 3) or options.dry_run:
+            return code
+    except BaseException:
+        if record.read().get("label") not in (None, earlier):  # nothing is painted there yet
+            down(client, options)
+        raise
     code, home = errands.batch(options.prompts, options.out)
     if not home:
         say(

@@ -4,10 +4,18 @@
 set -Eeuo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 VENV=${VAST_VENV:-${TURBOSTREAM_HOME:-$HOME/.turbostream}/vast}
+PYTHON=${PYTHON:-python3}
+vast_python() { env -u VAST_API_KEY -u PASSPHRASE "$@"; }
 if ! cmp -s "$HERE/requirements.txt" "$VENV/installed"; then
-  printf '[vast] making %s (once, half a minute)\n' "$VENV" >&2
-  env -u VAST_API_KEY -u PASSPHRASE "${PYTHON:-python3}" -m venv --clear "$VENV"
-  env -u VAST_API_KEY -u PASSPHRASE "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -r "$HERE/requirements.txt" >&2
-  cp "$HERE/requirements.txt" "$VENV/installed"
+  mkdir -p "$(dirname "$VENV")"
+  exec 9>>"$VENV.lock"
+  vast_python "$PYTHON" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)' # this shell holds it on
+  if ! cmp -s "$HERE/requirements.txt" "$VENV/installed"; then # nobody made it meanwhile
+    printf '[vast] making %s (once, half a minute)\n' "$VENV" >&2
+    vast_python "$PYTHON" -m venv --clear "$VENV"
+    vast_python "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -r "$HERE/requirements.txt" >&2
+    cp "$HERE/requirements.txt" "$VENV/installed"
+  fi
+  exec 9>&-
 fi
 exec "$VENV/bin/python" -B "$HERE/vast.py" "$@"

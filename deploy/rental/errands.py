@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rental import life, record
+from rental import life, reach, record
 from rental.client import say
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +33,10 @@ def agreed(question: str, unasked: bool = False) -> bool:
 
 
 def script(name: str, *arguments: str, **options: Any) -> int:
-    """Run one of the scripts; the passphrase goes through a pipe, not through its environment."""
+    """Run one of the scripts; the passphrase goes through a pipe, not through its environment.
+
+    Ctrl-C reaches the script as well, which cleans up: it is raised here once the script has ended.
+    """
     environment = dict(os.environ)
     descriptors: tuple[int, ...] = ()
     if _passphrase:
@@ -41,16 +46,24 @@ def script(name: str, *arguments: str, **options: Any) -> int:
         os.set_inheritable(reader, True)
         environment["CONNECT_SECRET"] = str(reader)
         descriptors = (reader,)
+    interrupted = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
+    command = ["bash", str(ROOT / name), *arguments]
     try:
-        command = ["bash", str(ROOT / name), *arguments]
-        return subprocess.run(
-            command, env=environment, pass_fds=descriptors, check=False, **options
-        ).returncode
-    except KeyboardInterrupt:
-        return 130
+        process = subprocess.Popen(command, env=environment, pass_fds=descriptors, **options)
+        try:
+            code = process.wait()
+        except BaseException:  # SIGTERM ends this program: the script may not outlive it
+            process.terminate()
+            process.wait()
+            raise
     finally:
+        signal.signal(signal.SIGINT, before)
         for descriptor in descriptors:
             os.close(descriptor)
+    if interrupted.is_set():
+        raise KeyboardInterrupt
+    return code
 
 
 def remote(*arguments: str, **options: Any) -> int:
@@ -64,12 +77,13 @@ def furnish(instance: dict[str, Any], hours: float, idle_minutes: float) -> int:
     reached = False
     begun = time.monotonic()
     while not reached and time.monotonic() - begun < REACH_LIMIT_S:
-        for host, port in life.addresses(instance):
-            record.write(**values, host=host, port=port)
+        ways = reach.fastest_first(life.ways(instance))
+        for way in ways:
+            record.write(**values, host=way.host, port=way.port)
             said = subprocess.DEVNULL if time.monotonic() - begun < REACH_LIMIT_S / 2 else None
-            before = time.monotonic()
             if remote("run", "true", stderr=said, stdin=subprocess.DEVNULL) == 0:
-                say(f"reached at {host}:{port} in {time.monotonic() - before:.1f} s.")
+                say(f"to its ssh greeting: {', '.join(map(str, ways))}.")
+                say(f"reached at {way.host}:{way.port} ({way.kind}).")
                 reached = True
                 break
         else:
@@ -135,8 +149,12 @@ def batch(prompts: Path, out: Path) -> tuple[int, bool]:
         lambda: remote("run", "bash", "-c", paint, "batch", folder, price, **quiet),
     )
     code = 0
-    for step in steps:
-        code = code or step()
+    try:
+        for step in steps:
+            code = code or step()
+    except KeyboardInterrupt:
+        say("interrupted; what is painted is brought home first.")
+        code = 130
     painted = remote("run", "test", "-e", f"{there}/pictures/manifest.jsonl", **quiet)
     if painted == 1:
         return code or 1, True  # there is nothing to bring home

@@ -14,6 +14,7 @@ from typing import Any
 from rental import record
 from rental.client import ApiError, Client, KeyRefused, NoAnswer, say
 from rental.offers import Offer, Wish, fitting
+from rental.reach import Way
 
 CONSOLE = "https://cloud.vast.ai/instances/"
 POLL_S = float(os.environ.get("VAST_POLL_S", "5"))
@@ -26,16 +27,16 @@ class Failed(Exception):
     """The user has to do something; one sentence."""
 
 
-def addresses(instance: dict[str, Any]) -> list[tuple[str, int]]:
-    """Where it can be reached: the direct port first, then Vast's proxy. Never a mix of both."""
+def ways(instance: dict[str, Any]) -> list[Way]:
+    """Where it can be reached: the direct port, then Vast's proxy. Never a mix of both."""
     found = []
     mapped = (instance.get("ports") or {}).get("22/tcp") or []
     public = str(instance.get("public_ipaddr") or "").strip()
     if public and mapped:
-        found.append((public, int(mapped[0]["HostPort"])))
+        found.append(Way("direct", public, int(mapped[0]["HostPort"])))
     if instance.get("ssh_host") and instance.get("ssh_port"):
         jupyter = "jupyter" in str(instance.get("image_runtype") or "")
-        found.append((str(instance["ssh_host"]), int(instance["ssh_port"]) + jupyter))
+        found.append(Way("proxy", instance["ssh_host"], int(instance["ssh_port"]) + jupyter))
     return found
 
 
@@ -149,7 +150,7 @@ def _until_running(client: Client, instance_id: int) -> dict[str, Any] | None:
         if shown != said:
             say(f"instance {instance_id}, after {time.monotonic() - begun:.0f} s: {shown}")
             said = shown
-        if state == "running" and addresses(instance):
+        if state == "running" and ways(instance):
             return dict(instance)
         if state in NEVER_RUNS:
             say(f"a host that is {state} will not start it: giving it back.")

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.deploy.host import Host, Laptop
+from tests.deploy.host import ROOT, Host, Laptop
+from tests.deploy.renting import Vast
+from tests.deploy.standin import ACCOUNT_KEY, CONTAINER_KEY, LEDGERS, StandIn, standing_in
 
 
 @pytest.fixture(scope="module")
@@ -30,3 +36,59 @@ def laptop(place: Path, host: Host) -> Laptop:
     laptop = Laptop(place, host)
     host.start()
     return laptop
+
+
+@pytest.fixture(scope="session")
+def client_environment() -> Path:
+    """The client's own environment, made by vast.sh itself and kept beside the tests' packages."""
+    folder = Path(sys.prefix) / "vast"
+    environment = {**os.environ, "VAST_VENV": str(folder), "PYTHON": sys.executable}
+    done = subprocess.run(
+        ["bash", str(ROOT / "deploy/vast.sh"), "--help"], env=environment, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def stand_in(host: Host) -> Iterator[StandIn]:
+    with standing_in(host.port, host.api_port) as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def vast(stand_in: StandIn, host: Host, laptop: Laptop, client_environment: Path) -> Iterator[Vast]:
+    host.rental.write_text(f"CONTAINER_ID=7000\0CONTAINER_API_KEY={CONTAINER_KEY}\0")
+    environment: dict[str, str | None] = {
+        "VAST_URL": stand_in.url,
+        "VAST_API_KEY": ACCOUNT_KEY,
+        "VAST_VENV": str(client_environment),
+        "VAST_POLL_S": "0.1",
+        "VAST_START_LIMIT_S": "6",
+        "VAST_CALL_TIMEOUT_S": "15",
+        "VAST_REACH_LIMIT_S": "3",
+        "VAST_DESTROY_TRIES": "2",
+        "SSH_HOST": None,
+        "SSH_PORT": None,
+    }
+    run = Vast(laptop, environment)
+    yield run
+    for process in host.processes():
+        if re.search(r"guard\.sh|loop\.sh|realtime_stream", " ".join(process.cmdline())):
+            process.kill()
+    shutil.rmtree(host.base / "out", ignore_errors=True)
+    for name in ("guard.json", "guard.state", "guard.pid"):
+        (host.base / "state" / name).unlink(missing_ok=True)
+    (laptop.home / ".turbostream/rental.json").unlink(missing_ok=True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    rented = sum(len(ledger.instances) for ledger in LEDGERS)
+    if rented:
+        left = sum(len(ledger.left) for ledger in LEDGERS)
+        by_hand = sum(ledger.ended_by_hand for ledger in LEDGERS)
+        terminalreporter.write_line(
+            f"stand-in ledger: {rented} instances rented, {left} left, "
+            f"${sum(ledger.billed for ledger in LEDGERS):.4f} billed; "
+            f"{by_hand} were ended by the tests themselves"
+        )

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -16,6 +18,20 @@ from urllib.parse import urlsplit
 
 ACCOUNT_KEY = "0123456789abcdef-vast-account-key"
 CONTAINER_KEY = "fedcba9876543210-container-key"
+
+
+LEDGERS: list[StandIn] = []  # every stand-in of this session: conftest.py adds them up at its end
+
+
+@contextmanager
+def standing_in(ssh_port: int = 0, port: int = 0) -> Iterator[StandIn]:
+    """A stand-in with nothing left on its ledger at the end."""
+    stand_in = StandIn(ssh_port, port)
+    try:
+        yield stand_in
+    finally:
+        stand_in.close()
+    assert stand_in.left == [], "billed on"
 
 
 @dataclass
@@ -55,6 +71,8 @@ class StandIn:
         self.instances: dict[int, Instance] = {}
         self.faults: list[Fault] = []
         self.requests: list[str] = []
+        self.ended_by_hand = 0
+        self.proxy = ("ssh4.invalid", 1)
         self.lock = threading.Lock()
         stand_in = self
 
@@ -73,6 +91,7 @@ class StandIn:
             target=lambda: self._server.serve_forever(poll_interval=0.05), name="stand-in"
         )
         self._thread.start()
+        LEDGERS.append(self)
 
     def close(self) -> None:
         self._server.shutdown()
@@ -110,6 +129,12 @@ class StandIn:
         self.instances[number] = Instance(number, offer, label, script)
         return self.instances[number]
 
+    def end_by_hand(self) -> None:
+        """What the user does on the website with what no test of the guard was to end."""
+        for number in self.left:
+            self.instances[number].ended = time.time()
+            self.ended_by_hand += 1
+
     def row(self, instance: Instance) -> dict[str, Any]:
         status = instance.script.pop(0) if len(instance.script) > 1 else instance.script[0]
         running = status == "running"
@@ -131,8 +156,8 @@ class StandIn:
             "dph_total": instance.offer["dph_total"],
             "public_ipaddr": " 127.0.0.1 " if running else None,
             "ports": ports if running else {},
-            "ssh_host": "ssh4.invalid",
-            "ssh_port": 1,
+            "ssh_host": self.proxy[0],
+            "ssh_port": self.proxy[1],
             "image_runtype": "ssh_direc ssh_proxy",
         }
 

@@ -8,7 +8,8 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import psutil
 import pytest
 
 from tests.deploy.host import PATH, ROOT, free_port, wait_for
-from tests.deploy.standin import ACCOUNT_KEY, CONTAINER_KEY, Fault, StandIn
+from tests.deploy.standin import ACCOUNT_KEY, CONTAINER_KEY, Fault, StandIn, standing_in
 
 
 class Instance:
@@ -81,21 +82,26 @@ class Instance:
 
 
 @pytest.fixture
-def instances(tmp_path: Path) -> Iterator[list[Instance]]:
-    """Four, each with a stand-in of its own: what takes time can be tried on all at once."""
-    made = []
-    for name in "abcd":
-        (tmp_path / name).mkdir()
-        made.append(Instance(tmp_path / name, StandIn()))
-    yield made
-    for instance in made:
-        instance.end()
-        instance.stand_in.close()
+def rent(tmp_path: Path) -> Iterator[Callable[[], Instance]]:
+    """Makes instances, each with a stand-in of its own."""
+    made: list[Instance] = []
+    with ExitStack() as stand_ins:
+
+        def rent() -> Instance:
+            folder = tmp_path / f"instance-{len(made)}"
+            folder.mkdir()
+            made.append(Instance(folder, stand_ins.enter_context(standing_in())))
+            return made[-1]
+
+        yield rent
+        for instance in made:
+            instance.end()
+            instance.stand_in.end_by_hand()
 
 
 @pytest.fixture
-def instance(instances: list[Instance]) -> Instance:
-    return instances[0]
+def instance(rent: Callable[[], Instance]) -> Instance:
+    return rent()
 
 
 @pytest.fixture
@@ -158,8 +164,8 @@ def test_a_setup_or_batch_counts_as_a_viewer_while_its_process_lives(instance: I
     wait_for(instance.gone, 15, "the end of the rental")
 
 
-def test_a_clock_that_jumps_neither_ends_nor_prolongs(instances: list[Instance]) -> None:
-    jumps = {instances[0]: -86_400, instances[1]: 86_400}
+def test_a_clock_that_jumps_neither_ends_nor_prolongs(rent: Callable[[], Instance]) -> None:
+    jumps = {rent(): -86_400, rent(): 86_400}
     for instance, jump_s in jumps.items():
         instance.arm(hours_s=7)
         fake = instance.fake / "date"
@@ -175,13 +181,14 @@ def test_a_clock_that_jumps_neither_ends_nor_prolongs(instances: list[Instance])
     wait_for(lambda: all(i.gone() for i in jumps), 20, "the end of both rentals")
 
 
-def test_the_guard_goes_on_until_the_rental_is_gone(instances: list[Instance]) -> None:
+def test_the_guard_goes_on_until_the_rental_is_gone(rent: Callable[[], Instance]) -> None:
     faults = (
         Fault("DELETE", "/instances/", status=503, times=2),
         Fault("DELETE", "/instances/", status=429, times=2),
         Fault("DELETE", "/instances/", lose=True, ignore=True, times=2),
         Fault("DELETE", "/instances/", ignore=True, times=1),  # a success that is none
     )
+    instances = [rent() for _ in faults]
     for instance, fault in zip(instances, faults, strict=True):
         instance.arm(hours_s=2)
         instance.stand_in.faults.append(fault)

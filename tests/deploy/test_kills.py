@@ -6,18 +6,15 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.deploy.host import Host, Laptop, Running, answers, free_port, healthy, wait_for
-from tests.deploy.standin import CONTAINER_KEY, StandIn
-from tests.deploy.test_rental import Vast, client_environment, stand_in, vast
+from tests.deploy.renting import Vast
+from tests.deploy.standin import CONTAINER_KEY, standing_in
 from tests.deploy.watching import Viewer
-
-__all__ = ["client_environment", "stand_in", "vast"]  # the fixtures
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
@@ -117,7 +114,7 @@ def test_replace_moves_the_stream_to_another_port(
 def test_a_website_rental_is_guarded_by_the_start(
     host: Host, laptop: Laptop, serving: None
 ) -> None:
-    with closing(StandIn(0, host.api_port)) as api:
+    with standing_in(0, host.api_port) as api:
         rented = api.rent(api.offers[0], "website")
         host.rental.write_text(f"CONTAINER_ID={rented.id}\0CONTAINER_API_KEY={CONTAINER_KEY}\0")
         done = laptop.run("start_stream_server.sh", "--hours", "0.02", timeout_s=120)

@@ -7,80 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.deploy.host import ROOT, Host, Laptop, wait_for
+from tests.deploy.host import Host, Laptop, wait_for
+from tests.deploy.renting import Vast
 from tests.deploy.searching import Search, files_with
-from tests.deploy.standin import ACCOUNT_KEY, CONTAINER_KEY, Fault, StandIn
+from tests.deploy.standin import ACCOUNT_KEY, Fault, StandIn
 
 pytestmark = pytest.mark.timeout(150)
-
-
-class Vast:
-    """deploy/vast.sh as the laptop's user types it."""
-
-    def __init__(self, laptop: Laptop, environment: dict[str, str | None]) -> None:
-        self.environment = environment
-        self._laptop = laptop
-
-    def __call__(self, *arguments: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
-        environment = self.environment | changes
-        return self._laptop.run("deploy/vast.sh", *arguments, timeout_s=100, **environment)
-
-
-@pytest.fixture(scope="session")
-def client_environment() -> Path:
-    """The client's own environment, made by vast.sh itself and kept beside the tests' packages."""
-    folder = Path(sys.prefix) / "vast"
-    environment = {**os.environ, "VAST_VENV": str(folder), "PYTHON": sys.executable}
-    done = subprocess.run(
-        ["bash", str(ROOT / "deploy/vast.sh"), "--help"], env=environment, capture_output=True
-    )
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
-@pytest.fixture
-def stand_in(host: Host) -> Iterator[StandIn]:
-    stand_in = StandIn(host.port, host.api_port)
-    yield stand_in
-    stand_in.close()
-    assert stand_in.left == [], "billed on"
-
-
-@pytest.fixture
-def vast(stand_in: StandIn, host: Host, laptop: Laptop, client_environment: Path) -> Iterator[Vast]:
-    host.rental.write_text(f"CONTAINER_ID=7000\0CONTAINER_API_KEY={CONTAINER_KEY}\0")
-
-    environment: dict[str, str | None] = {
-        "VAST_URL": stand_in.url,
-        "VAST_API_KEY": ACCOUNT_KEY,
-        "VAST_VENV": str(client_environment),
-        "VAST_POLL_S": "0.1",
-        "VAST_START_LIMIT_S": "6",
-        "VAST_CALL_TIMEOUT_S": "15",
-        "VAST_REACH_LIMIT_S": "3",
-        "VAST_DESTROY_TRIES": "2",
-        "SSH_HOST": None,
-        "SSH_PORT": None,
-    }
-    run = Vast(laptop, environment)
-    yield run
-    for process in host.processes():
-        if re.search(r"guard\.sh|loop\.sh|realtime_stream", " ".join(process.cmdline())):
-            process.kill()
-    shutil.rmtree(host.base / "out", ignore_errors=True)
-    for name in ("guard.json", "guard.state", "guard.pid"):
-        (host.base / "state" / name).unlink(missing_ok=True)
-    (laptop.home / ".turbostream/rental.json").unlink(missing_ok=True)
 
 
 def test_search_shows_what_an_hour_really_costs(vast: Vast) -> None:

@@ -1,0 +1,72 @@
+"""A script at a terminal: what it shows there, and the keys that are pressed."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import termios
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.deploy.host import Laptop, Running
+
+CTRL_C = "\x03"
+
+
+class Terminal(Running):
+    """`said` is the screen. The terminal sends Ctrl-C to everything that runs in it."""
+
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+        self._keyboard, screen = pty.openpty()
+        self.process = subprocess.Popen(
+            ["setsid", "--ctty", "--wait", *command],
+            env=environment,
+            stdin=screen,
+            stdout=screen,
+            stderr=screen,
+        )
+        os.close(screen)
+        self._shown = bytearray()
+        self._reader = threading.Thread(target=self._read, name="terminal")
+        self._reader.start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                self._shown += os.read(self._keyboard, 4096)
+            except OSError:  # the last process that had the terminal open has ended
+                return
+
+    @property
+    def said(self) -> str:
+        return self._shown.decode(errors="replace")
+
+    def press(self, keys: str) -> None:
+        os.write(self._keyboard, keys.encode())
+
+    def echoes(self) -> bool:
+        """What is typed is seen: no script has left it switched off."""
+        return bool(termios.tcgetattr(self._keyboard)[3] & termios.ECHO)
+
+    def close(self) -> None:
+        """As when its window is closed."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGHUP)
+            self.process.wait(10)
+        self._reader.join(10)
+        assert not self._reader.is_alive(), f"something still holds the terminal: {self.said}"
+        os.close(self._keyboard)
+
+
+@contextmanager
+def at_terminal(
+    laptop: Laptop, script: str, *arguments: str, **environment: str | None
+) -> Iterator[Terminal]:
+    terminal = Terminal(laptop.command(script, *arguments), laptop.with_(environment))
+    try:
+        yield terminal
+    finally:
+        terminal.close()
