@@ -82,7 +82,8 @@ class Host:
             old.unlink()
         self._host_key = keygen(self.folder / "host_key")
 
-    def start(self) -> None:
+    def start(self, mounts: str = "") -> None:
+        """`mounts`: commands of mount that only this host sees the effect of; they need root."""
         settings = " ".join(f'"{name}={value}"' for name, value in self.environment.items())
         config = self.folder / "sshd_config"
         config.write_text(
@@ -96,10 +97,11 @@ class Host:
             Path("/run/sshd").mkdir(exist_ok=True)
         sshd = shutil.which("sshd", path=PATH)
         assert sshd, "openssh-server is missing: ./setup.sh --dev --servers"
+        command = [sshd, "-D", "-e", "-f", str(config)]
+        if mounts:
+            command = ["unshare", "--mount", "sh", "-ec", f'{mounts}\nexec "$@"', "sh", *command]
         with (self.folder / "sshd.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [sshd, "-D", "-e", "-f", str(config)], stderr=log, stdin=subprocess.DEVNULL
-            )
+            self._process = subprocess.Popen(command, stderr=log, stdin=subprocess.DEVNULL)
         wait_for(lambda: answers(self.port), 10, "sshd")
 
     def kill(self) -> None:

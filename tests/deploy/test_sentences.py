@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.host import ROOT, Host, Laptop, free_port, keygen
+from tests.deploy.terminal import CTRL_C, at_terminal
 
 START = "start_stream_server.sh"
 
@@ -98,12 +99,6 @@ def test_a_host_key_that_has_changed(laptop: Laptop, host: Host) -> None:
     (laptop.home / ".turbostream/known_hosts").unlink()
 
 
-def test_a_full_disk(laptop: Laptop, host: Host) -> None:
-    host.fake_program("df", "printf 'x\\nnone 100 96 4096 99%% /\\n'")
-    refused(laptop, "The instance's disk is full:", START)
-    (host.fake / "df").unlink()
-
-
 def test_an_interpreter_that_is_not_there(laptop: Laptop) -> None:
     sentence = "INSTANCE_PYTHON names /nowhere/python, which is not there."
     refused(laptop, sentence, START, INSTANCE_PYTHON="/nowhere/python")
@@ -122,6 +117,21 @@ def test_a_local_port_that_something_holds_is_named_with_the_next_free_one(lapto
     assert f"Port {port} here is taken by" in done.stderr
     assert f"(process {os.getpid()})" in done.stderr
     assert "or take the next free one with --port" in done.stderr
+
+
+@pytest.mark.parametrize("answer", ["\n", "n\n"], ids=["yes", "no"])
+def test_at_a_terminal_the_next_free_port_is_offered(laptop: Laptop, answer: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = str(holder.getsockname()[1])
+        with at_terminal(laptop, "tunnel_to_stream.sh", "--port", port) as tunnel:
+            question = tunnel.wait_said(rf"Port {port} here is taken by .* Take \d+ instead\?")
+            tunnel.press(answer)
+            if answer == "\n":
+                following = question.split()[-2]
+                tunnel.wait_said(rf"localhost:{following} to port \d+ of 127.0.0.1")
+                tunnel.wait_said("no server answers behind the tunnel")
+                tunnel.press(CTRL_C)
+            assert tunnel.process.wait(10) == (130 if answer == "\n" else 1)
 
 
 def test_a_folder_that_cannot_be_written(laptop: Laptop) -> None:

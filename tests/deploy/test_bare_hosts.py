@@ -1,0 +1,126 @@
+"""Instances that lack something for real: disk, Python, rsync; by mounts that only they see."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.host import PATH, Host, Laptop
+
+START = "start_stream_server.sh"
+HIDE = 'for hidden in {}; do [ ! -e "$hidden" ] || mount --bind /dev/null "$hidden"; done'
+PYTHONS = "/usr/bin/python3* /usr/local/bin/python3* /venv/main/bin/python"
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("unshare"), reason="mounts need root"
+)
+
+
+@pytest.fixture
+def restart(host: Host, laptop: Laptop) -> Iterator[Callable[[str], None]]:
+    """Has the host come up again with these mounts; afterwards without."""
+
+    def restart(mounts: str) -> None:
+        host.kill()
+        host.start(mounts)
+
+    yield restart
+    restart("")
+
+
+@pytest.fixture(scope="module")
+def path_without_rsync(place: Path) -> str:
+    folder = place / "tools"
+    folder.mkdir()
+    for above in reversed(PATH.split(":")):
+        for tool in Path(above).glob("*"):
+            (folder / tool.name).unlink(missing_ok=True)
+            (folder / tool.name).symlink_to(tool)
+    (folder / "rsync").unlink()
+    return str(folder)
+
+
+def released(host: Host) -> dict[Path, bytes]:
+    """What the newest release holds."""
+    newest = max((host.base / "releases").iterdir())
+    files = [file for file in newest.rglob("*") if file.is_file()]
+    return {
+        file.relative_to(newest): file.read_bytes() for file in files if ".deploy" not in file.parts
+    }
+
+
+def program(laptop: Laptop) -> dict[Path, bytes]:
+    """What a release is to hold."""
+    names = ("realtime_stream.py", "process_batch.py", "requirements.txt", "setup.sh")
+    scripts = ("deploy/host.sh", "deploy/loop.sh", "deploy/guard.sh")
+    files = [laptop.scripts / name for name in (*names, *scripts)]
+    files += [file for file in (laptop.scripts / "turbostream").rglob("*") if file.is_file()]
+    return {file.relative_to(laptop.scripts): file.read_bytes() for file in files}
+
+
+def test_a_disk_that_is_too_small_is_said_before_anything_is_copied(
+    host: Host, laptop: Laptop, restart: Callable[[str], None]
+) -> None:
+    restart(f"mount -t tmpfs -o size=4m none {host.base}")
+    done = laptop.run(START)
+    assert done.returncode == 1
+    assert (
+        f"The instance's disk is full: {host.base} has 4 MB free and 300 are needed." in done.stderr
+    )
+    assert "copying" not in done.stderr
+
+
+@pytest.mark.parametrize("tool", ["rsync", "tar"])
+def test_a_disk_that_fills_up_during_the_copy_is_said(
+    host: Host,
+    laptop: Laptop,
+    restart: Callable[[str], None],
+    path_without_rsync: str,
+    tool: str,
+) -> None:
+    restart(f"mount -t tmpfs -o size=4m none {host.base}")
+    path = laptop.environment["PATH"] if tool == "rsync" else path_without_rsync
+    done = laptop.run(START, START_NEEDED_MB="1", PATH=path)
+    assert done.returncode == 1
+    assert f"The instance's disk is full: {host.base} took no more." in done.stderr, done.stderr
+
+
+def test_a_disk_that_takes_the_program_and_not_its_packages_is_said(
+    host: Host, laptop: Laptop, restart: Callable[[str], None]
+) -> None:
+    restart(f"mount -t tmpfs -o size=90m none {host.base}")
+    done = laptop.run(START, START_NEEDED_MB="1", INSTANCE_PYTHON=None)
+    assert done.returncode == 1
+    assert f"needs 3 GB of disk, and {host.base}/envs has 0 GB free: make room" in done.stderr
+
+
+def test_an_instance_without_python_is_told_what_to_install(
+    host: Host, laptop: Laptop, restart: Callable[[str], None]
+) -> None:
+    host.fake_program("dpkg-query", "exit 1")
+    host.fake_program("apt-get", 'echo "E: Unable to locate package" >&2; exit 100')
+    restart(HIDE.format(PYTHONS))
+    done = laptop.run(START, INSTANCE_PYTHON=None)
+    assert done.returncode == 1
+    assert "Python 3.11 to 3.14 is needed and none was found: install one (" in done.stderr
+    assert "It was not started; the reason stands above." in done.stderr
+
+
+@pytest.mark.parametrize("side", ["here", "there"])
+def test_without_rsync_the_program_is_copied_by_tar(
+    host: Host,
+    laptop: Laptop,
+    restart: Callable[[str], None],
+    path_without_rsync: str,
+    monkeypatch: pytest.MonkeyPatch,
+    side: str,
+) -> None:
+    lacking = laptop if side == "here" else host
+    monkeypatch.setitem(lacking.environment, "PATH", path_without_rsync)
+    restart("")
+    laptop.run(START, INSTANCE_PYTHON="/nowhere")
+    assert released(host) == program(laptop)
