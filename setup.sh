@@ -9,7 +9,7 @@
 #
 #   --cpu          install for the processor, also where there is an NVIDIA card
 #   --gpu          install for an NVIDIA card, also where none is seen
-#   --dev          also what the tests and linters need (on Debian and Ubuntu: Chromium, ffmpeg, mpv)
+#   --dev          also what the tests and linters need (on Debian and Ubuntu: browsers, ffmpeg, mpv)
 #   --servers      with --dev: also openssh-server and nginx-light, which start services
 #   --system       only the system's packages, nothing of Python's
 #   --no-system    leave the system's packages alone: no apt-get, no sudo
@@ -35,7 +35,7 @@ FORMAT=1                          # raise it to have every environment made anew
 
 BASE_PACKAGES=(git curl rsync ca-certificates python3 python3-venv python3-pip)
 DEV_PACKAGES=(fonts-dejavu-core ffmpeg mpv shellcheck rsync pv curl git make procps iproute2 lsof openssh-client)
-BROWSER_PACKAGES=(chromium)
+BROWSER_PACKAGES=(chromium firefox-esr)
 SERVER_PACKAGES=(openssh-server nginx-light)
 
 want_kind='' want_dev='' want_servers='' want_system_only='' want_no_system=''

@@ -1,0 +1,147 @@
+"""What somebody sees in a real browser: `python -m benchmarks.browsers`.
+
+The page in Chromium and in Firefox: seconds until the first picture, the age of pictures as they
+are painted at 2 a second, memory over a minute at 60 a second, and seconds until pictures flow
+again after the server was killed and started anew. Prints a table and one JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.firefox import firefox
+from benchmarks.stream import at, emit, free_port, machine, wait_for, wait_until_healthy
+
+PICTURE = "document.getElementById('picture')"
+FRAME = f"Number({PICTURE}.dataset.frame ?? 0)"
+FIRST_MS = f"""new Promise((done) => {{
+    const look = () => {FRAME} > 0 ? done(performance.now()) : setTimeout(look, 2);
+    look();
+}})"""
+AGES_MS = f"""new Promise((done) => {{
+    const ages = [];
+    const seen = new MutationObserver(() => {{
+        ages.push(Date.now() - 1000 * {PICTURE}.dataset.timestamp);
+        if (ages.length === 20) {{ seen.disconnect(); done(ages); }}
+    }});
+    seen.observe({PICTURE}, {{attributeFilter: ['data-frame']}});
+}})"""
+
+Run = Callable[[str], Any]  # evaluates JavaScript in the page
+Open = Callable[[str], object]
+
+
+@contextmanager
+def in_chromium() -> Iterator[tuple[Open, Run]]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        browser = play.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = browser.new_page()
+        yield (
+            lambda url: page.goto(url, wait_until="domcontentloaded"),
+            lambda code: page.evaluate(f"async () => await ({code})"),
+        )
+        browser.close()
+
+
+@contextmanager
+def in_firefox() -> Iterator[tuple[Open, Run]]:
+    with tempfile.TemporaryDirectory() as profile, firefox(Path(profile)) as window:
+        yield lambda url: window.open(url, "interactive"), window.run
+
+
+BROWSERS: dict[str, Callable[[], AbstractContextManager[tuple[Open, Run]]]] = {
+    "chromium": in_chromium,
+    "firefox": in_firefox,
+}
+
+
+@contextmanager
+def serving(port: int, fps: int) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "benchmarks.peers", "ours", str(port), "8", str(fps)]
+    server = subprocess.Popen([*command, "30000", "2"])
+    try:
+        wait_for(port, server)
+        wait_until_healthy(port)
+        yield server
+    finally:
+        server.kill()
+        server.wait()
+
+
+def until(run: Run, code: str, limit_s: float = 60.0) -> None:
+    deadline = time.monotonic() + limit_s
+    while not run(code):
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{code} did not come true")
+        time.sleep(0.01)
+
+
+def memory_mb(server: subprocess.Popen[bytes]) -> float:
+    """Of all the browser's processes: of our children, that is, but for the server."""
+    total = 0.0
+    for process in psutil.Process().children(recursive=True):
+        if process.pid != server.pid:
+            total += process.memory_full_info().pss / 1e6
+    return total
+
+
+def measure(name: str, seconds: float) -> dict[str, object]:
+    port = free_port()
+    url = f"http://localhost:{port}/"
+    with BROWSERS[name]() as (open_page, run):
+        with serving(port, 60) as server:
+            open_page(url)
+            first_s = run(FIRST_MS) / 1000
+            time.sleep(10)  # until caches are warm
+            before = memory_mb(server)
+            time.sleep(seconds)
+            grown = memory_mb(server) - before
+        with serving(port, 2):
+            until(run, f"{FRAME} > 0 && document.getElementById('notice').hidden")
+            ages = run(AGES_MS)
+        left, started = run(FRAME), time.monotonic()
+        with serving(port, 60):
+            served = time.monotonic()
+            until(run, f"{FRAME} > 0 && {FRAME} !== {left}")
+            back = time.monotonic()
+    return {
+        "browser": name,
+        "first_picture_s": round(first_s, 2),
+        "age_at_2_fps_p50_ms": round(at(ages, 0.5), 1),
+        "age_at_2_fps_worst_ms": round(max(ages), 1),
+        "memory_mb": round(before),
+        "memory_growth_mb": round(grown, 1),
+        "server_away_s": round(served - started, 2),
+        "back_after_s": round(back - served, 2),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0, help="over which memory is watched")
+    parser.add_argument("--save", metavar="NAME", help="keep the JSON line in benchmarks/results/")
+    given = parser.parse_args()
+    rows = []
+    for name in BROWSERS:
+        rows.append(measure(name, given.seconds))
+        print("\n".join(f"{key:22} {value}" for key, value in rows[-1].items()), "\n")
+    emit({"benchmark": "browsers", **machine(), "given": vars(given), "rows": rows}, given.save)
+
+
+if __name__ == "__main__":
+    main()
