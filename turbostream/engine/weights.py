@@ -1,12 +1,14 @@
 """Where the weights are: the demo model, a local folder or the hub; fetched with progress.
 
 No torch and no diffusers in here: `find` runs before anything slow, and answers a wrong MODEL_ID
-with one sentence. Downloads go through huggingface_hub, which resumes them and keeps them in its
-own cache; HF_ENDPOINT (its own variable) points it at a mirror.
+with one sentence. Downloads go through huggingface_hub, which goes on after a dropped line, keeps
+whole files in its own cache and begins half ones anew in the next run; HF_ENDPOINT (its own
+variable) points it at a mirror.
 """
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import json
 import logging
@@ -154,13 +156,13 @@ def wanted_files(files: Iterable[str]) -> list[str]:
 def fetch(weights: Weights, report: Report) -> Path:
     """The local folder of the weights, downloaded if need be, with bytes reported on the way.
 
-    Raises EngineUnusable with the two ways out when the hub cannot be reached.
+    Raises EngineUnusable with the way out when it cannot be had.
     """
     if weights.folder is not None:
         return weights.folder
     from httpx2 import HTTPError  # huggingface_hub lets its network errors through as they are
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     name, revision = weights.model_id, weights.revision
     report(Progress("downloading", f"Looking for {name}."))
@@ -168,7 +170,10 @@ def fetch(weights: Weights, report: Report) -> Path:
         try:
             info = HfApi().model_info(name, revision=revision, files_metadata=True)
         except (OSError, HTTPError, HfHubHTTPError) as error:
-            cached = snapshot_download(name, revision=revision, local_files_only=True)
+            try:
+                cached = snapshot_download(name, revision=revision, local_files_only=True)
+            except LocalEntryNotFoundError:
+                raise error from None
             log.info("[init] the hub did not answer (%s); using the copy in the cache.", error)
             return _checked(Path(cached))
         sizes = {entry.rfilename: entry.size or 0 for entry in info.siblings or ()}
@@ -180,12 +185,38 @@ def fetch(weights: Weights, report: Report) -> Path:
             )
         )
     except (OSError, HTTPError, HfHubHTTPError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise EngineUnusable(
-            f"{name} cannot be fetched ({reason}); give a local folder as MODEL_ID, "
-            "or a mirror of the hub as HF_ENDPOINT."
-        ) from error
+        raise EngineUnusable(_way_out(name, error)) from error
     return _checked(folder)
+
+
+def _way_out(name: str, error: Exception) -> str:
+    """What kept the weights away and what to do about it, in one sentence."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    if isinstance(error, GatedRepoError):  # a kind of the next one
+        return (
+            f"{name} is closed at {constants.ENDPOINT}: accept its terms there and set HF_TOKEN to "
+            "your token, or give a local folder as MODEL_ID."
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return (
+            f"{constants.ENDPOINT} shows no model {name}: correct MODEL_ID, or, where it is "
+            "private, set HF_TOKEN to your token."
+        )
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return (
+            f"The disk is full that holds {constants.HF_HUB_CACHE}, where {name} is kept: make "
+            "room, or name a folder on another disk as HF_HOME."
+        )
+    return (
+        f"{name} cannot be fetched ({_first_line(error)}); give a local folder as MODEL_ID, "
+        "or a mirror of the hub as HF_ENDPOINT."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def fetch_tiny_decoder(folder: Path, report: Report) -> Path | str:
@@ -205,8 +236,7 @@ def fetch_tiny_decoder(folder: Path, report: Report) -> Path | str:
     try:
         return Path(snapshot_download(TAESD, allow_patterns=files))
     except (OSError, HTTPError, HfHubHTTPError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        return f"{TAESD} cannot be fetched ({reason}), and {inside} is not there"
+        return f"{TAESD} cannot be fetched ({_first_line(error)}), and {inside} is not there"
 
 
 class _Counter:

@@ -1,0 +1,136 @@
+"""A hub on loopback, shaped as huggingface.co is: one repository, its weights behind a redirect to
+another host, ETags, the commit in a header. It can drop the line, or be closed to a stranger.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = "somebody/model"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class Hub:
+    def __init__(self, folder: Path) -> None:
+        self.files = {
+            str(file.relative_to(folder)): file.read_bytes()
+            for file in folder.rglob("*")
+            if file.is_file()
+        }
+        self.status = 200  # what the repository answers: 401 where its terms are not accepted
+        self.drop: dict[str, list[int]] = {}  # file -> bytes until the line drops, one a try
+        self.fetched: list[tuple[str, int]] = []  # file, from which byte
+
+    def entry(self, name: str) -> dict[str, Any]:
+        content = self.files[name]
+        oid = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        found: dict[str, Any] = {"size": len(content), "oid": oid}
+        if name.endswith(".safetensors"):
+            digest = hashlib.sha256(content).hexdigest()
+            found["lfs"] = {"oid": digest, "size": len(content), "pointerSize": 134}
+        return found
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        path = handler.path.partition("?")[0]
+        if path.startswith("/cdn/"):
+            self.send_file(handler, path.removeprefix("/cdn/"))
+        elif REPOSITORY not in path or self.status != 200:
+            status = 404 if REPOSITORY not in path else self.status
+            code = {404: "RepoNotFound", 401: "GatedRepo"}[status]
+            send(handler, status, {"X-Error-Code": code}, b'{"error": "no"}')
+        elif path.startswith(f"/api/models/{REPOSITORY}/tree/"):
+            rows = [{"type": "file", "path": name, **self.entry(name)} for name in self.files]
+            send(handler, 200, {"Content-Type": "application/json"}, json.dumps(rows).encode())
+        elif path.startswith("/api/models/"):
+            siblings = [{"rfilename": name, "size": len(self.files[name])} for name in self.files]
+            info = {"id": REPOSITORY, "sha": COMMIT, "siblings": siblings}
+            send(handler, 200, {"Content-Type": "application/json"}, json.dumps(info).encode())
+        else:
+            self.resolve(handler, path.removeprefix(f"/{REPOSITORY}/resolve/{COMMIT}/"))
+
+    def resolve(self, handler: BaseHTTPRequestHandler, name: str) -> None:
+        entry = self.entry(name)
+        headers = {"X-Repo-Commit": COMMIT}
+        if "lfs" not in entry:
+            self.send_file(handler, name, headers | {"ETag": f'"{entry["oid"]}"'})
+            return
+        headers |= {
+            "Location": f"http://localhost:{handler.headers['Host'].partition(':')[2]}/cdn/{name}",
+            "X-Linked-Size": str(entry["size"]),
+            "X-Linked-ETag": f'"{entry["lfs"]["oid"]}"',
+        }
+        send(handler, 302, headers, b"")
+
+    def send_file(
+        self, handler: BaseHTTPRequestHandler, name: str, headers: dict[str, str] | None = None
+    ) -> None:
+        content = self.files[name]
+        asked = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range") or "")
+        begin = int(asked[1]) if asked else 0
+        headers = dict(headers or {})
+        if asked:
+            headers["Content-Range"] = f"bytes {begin}-{len(content) - 1}/{len(content)}"
+        rest = content[begin:]
+        if handler.command == "GET":
+            self.fetched.append((name, begin))
+            drops = self.drop.get(name)
+            if drops:
+                send(handler, 206 if asked else 200, headers, rest, drops.pop(0))
+                return
+        send(handler, 206 if asked else 200, headers, rest)
+
+
+def send(
+    handler: BaseHTTPRequestHandler,
+    status: int,
+    headers: dict[str, str],
+    content: bytes,
+    drop_after: int | None = None,
+) -> None:
+    handler.send_response(status)
+    for name, value in headers.items():
+        handler.send_header(name, value)
+    handler.send_header("Content-Length", str(len(content)))
+    handler.end_headers()
+    try:
+        if handler.command != "HEAD":
+            handler.wfile.write(content[:drop_after])
+    except OSError:
+        handler.close_connection = True  # whoever asked has given up
+    if drop_after is not None:
+        handler.close_connection = True
+
+
+@contextmanager
+def serve(hub: Hub) -> Iterator[str]:
+    """The hub's address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        timeout = 5
+
+        def do_GET(self) -> None:
+            hub.answer(self)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = False
+    thread = threading.Thread(target=lambda: server.serve_forever(0.05), name="hub")
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)

@@ -1,0 +1,105 @@
+"""The model from a hub: the bar, a line that drops, and what is said when it cannot be had."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.terminal import Terminal
+from tests.setup.hub import REPOSITORY, Hub, serve
+from tests.setup.machine import ROOT
+
+UNET = "unet/diffusion_pytorch_model.safetensors"
+FETCH = f"""
+import sys
+from turbostream.engine import weights
+from turbostream.start_screen import StartScreen
+weights.fetch(weights.find({REPOSITORY!r}, "cpu"), StartScreen(sys.stderr, "[init]"))
+"""
+
+
+@pytest.fixture
+def hub() -> Hub:
+    return Hub(ROOT / "turbostream/demo_model")
+
+
+@pytest.fixture
+def environment(hub: Hub, tmp_path: Path) -> Iterator[dict[str, str]]:
+    with serve(hub) as address:
+        yield {
+            **{name: value for name, value in os.environ.items() if not name.startswith("HF_")},
+            "HF_ENDPOINT": address,
+            "HF_HOME": str(tmp_path / "cache"),
+        }
+
+
+def fetch(environment: dict[str, str], *before: str) -> tuple[int, str]:
+    command = [*before, sys.executable, "-c", FETCH]
+    done = subprocess.run(
+        command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    return done.returncode, done.stderr
+
+
+def test_the_model_comes_with_a_bar_and_goes_on_after_a_dropped_line(
+    hub: Hub, environment: dict[str, str]
+) -> None:
+    hub.drop[UNET] = [15_000_000]
+    terminal = Terminal([sys.executable, "-c", FETCH], environment | {"PYTHONPATH": str(ROOT)})
+    try:
+        terminal.wait_said(r"\[init\] \[#+\.+\] Downloading somebody/model: \d+ of 23 MB", 60)
+        terminal.wait_said(r"\[init\] \[#{30}\] Downloading somebody/model: 23 of 23 MB", 30)
+        assert terminal.process.wait(60) == 0
+    finally:
+        terminal.close()
+    first, second = [begin for name, begin in hub.fetched if name == UNET]
+    assert first == 0
+    assert second == 10 * 1024 * 1024  # huggingface_hub writes pieces of that size
+
+
+def test_a_line_that_stays_away_ends_it_and_the_next_run_fetches_only_what_is_missing(
+    hub: Hub, environment: dict[str, str]
+) -> None:
+    hub.drop[UNET] = [15_000_000] + [0] * 6
+    status, said = fetch(environment)
+    assert status == 1
+    assert "somebody/model cannot be fetched (" in said
+    assert "a local folder as MODEL_ID, or a mirror of the hub as HF_ENDPOINT" in said
+    hub.drop.clear()
+    hub.fetched.clear()
+    status, said = fetch(environment)
+    assert status == 0, said
+    assert hub.fetched == [(UNET, 0)]
+    assert "[init] Downloading somebody/model: 23 of 23 MB." in said
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        (401, "somebody/model is closed at http://127.0.0.1:"),
+        (404, " shows no model somebody/model: correct MODEL_ID"),
+    ],
+)
+def test_a_model_that_the_hub_does_not_give_is_said(
+    hub: Hub, environment: dict[str, str], status: int, sentence: str
+) -> None:
+    hub.status = status
+    code, said = fetch(environment)
+    assert code == 1
+    assert sentence in said
+    assert "HF_TOKEN" in said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
+def test_a_disk_that_fills_up_is_said(environment: dict[str, str]) -> None:
+    cache = Path(environment["HF_HOME"])
+    cache.mkdir()
+    mount = f'mount -t tmpfs -o size=4m none {cache}; exec "$@"'
+    code, said = fetch(environment, "unshare", "--mount", "sh", "-ec", mount, "sh")
+    assert code == 1
+    assert f"The disk is full that holds {cache}/hub, where somebody/model is kept" in said
