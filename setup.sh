@@ -23,7 +23,8 @@
 #
 # From the environment: PYTHON (the interpreter to build on), TORCH_INDEX (PyTorch's package index
 # or a mirror of it; default https://download.pytorch.org/whl), TORCH_INDEX_WAIT_S (how long it may
-# take to answer; default 10), and pip's own variables.
+# take to answer; default 10), pip's own variables, and, for the frame that is painted at the end,
+# realtime_stream.py's: MODEL_ID (its model is fetched, or a folder taken), HF_ENDPOINT (a mirror).
 
 set -Eeuo pipefail
 

@@ -208,7 +208,9 @@ def test_a_guard_that_is_armed_again_keeps_its_time(instance: Instance) -> None:
 def test_a_killed_guard_is_not_called_armed_and_goes_on_where_it_was(instance: Instance) -> None:
     instance.arm(hours_s=600)
     assert instance.guard("status").returncode == 0
-    psutil.Process(int((instance.state / "guard.pid").read_text())).kill()
+    watcher = psutil.Process(int((instance.state / "guard.pid").read_text()))
+    watcher.kill()
+    watcher.wait(5)
     lost = instance.guard("status")
     assert lost.returncode == 1
     assert lost.stdout == "none: nothing ends this rental but you\n"

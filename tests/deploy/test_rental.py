@@ -7,6 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -52,6 +59,41 @@ def test_up_status_and_down(vast: Vast, stand_in: StandIn, host: Host, laptop: L
     assert "instance 7000 is gone; nothing is billed for it any more" in down.stderr
     assert stand_in.left == []
     assert "nothing is rented from here" in vast("down").stderr
+
+
+@contextmanager
+def late_sshd(host: Host, delay_s: float) -> Iterator[int]:
+    """The port of a line to the host's sshd that is slow to come about."""
+
+    class Line(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            time.sleep(delay_s)
+            with suppress(OSError), socket.create_connection(("127.0.0.1", host.port)) as sshd:
+                self.request.sendall(sshd.recv(100))
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Line) as server:
+        thread = threading.Thread(target=lambda: server.serve_forever(0.05))
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join(10)
+
+
+@pytest.mark.parametrize("slow", ["direct", "proxy"])
+def test_direct_port_and_proxy_are_measured_and_the_faster_one_is_taken(
+    vast: Vast, stand_in: StandIn, host: Host, laptop: Laptop, slow: str
+) -> None:
+    with late_sshd(host, 0.4) as late:
+        ports = {"direct": host.port, "proxy": host.port, slow: late}
+        stand_in.ssh_port, stand_in.proxy = ports["direct"], ("127.0.0.1", ports["proxy"])
+        done = vast("up", "--yes")
+    quick = "proxy" if slow == "direct" else "direct"
+    first, second = f"{quick} 127.0.0.1:{host.port}", f"{slow} 127.0.0.1:{late}"
+    assert re.search(rf"greeting: {first} \d+ ms, {second} \d{{3,}} ms\.", done.stderr)
+    assert f"reached at 127.0.0.1:{host.port} ({quick})" in done.stderr
+    rental = json.loads((laptop.home / ".turbostream/rental.json").read_text())
+    assert rental["port"] == host.port
+    assert vast("down").returncode == 0
 
 
 def test_a_key_that_is_not_accepted_is_said(vast: Vast) -> None:
@@ -118,7 +160,7 @@ def test_a_host_that_never_starts_is_given_back_and_the_next_offer_taken(
 ) -> None:
     stand_in.scripts[1001] = ["loading"]
     stand_in.scripts[1002] = ["loading", "exited"]
-    done = vast("up", "--yes", VAST_START_LIMIT_S="2")
+    done = vast("up", "--yes", VAST_START_LIMIT_S="5")
     assert done.returncode == 0, done.stderr
     assert "it did not start within" in done.stderr
     assert "a host that is exited will not start it" in done.stderr
