@@ -1,0 +1,96 @@
+"""The page in a real Firefox: it paints, follows the words, and comes back."""
+
+from __future__ import annotations
+
+import io
+import os
+import platform
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks.firefox import Firefox, binary, firefox
+from tests.page.conftest import FIRST_PICTURE, LiveServer
+
+pytestmark = pytest.mark.browser
+
+FRAME = "Number(document.getElementById('picture').dataset.frame)"
+NOTICE = "document.getElementById('notice').checkVisibility()"
+
+
+def on_debian() -> bool:
+    """There ./setup.sh --dev installs it, so that a missing one is a failure."""
+    try:
+        return platform.freedesktop_os_release()["ID"] == "debian"
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firefox]:
+    if binary() is None and not (on_debian() or "CI" in os.environ):
+        pytest.skip("no Firefox here")
+    with firefox(tmp_path_factory.mktemp("firefox")) as running:
+        running.resize(1280, 800)
+        yield running
+
+
+@pytest.fixture
+def page(running: Firefox) -> Iterator[Callable[[LiveServer], Firefox]]:
+    """page(server) is the window with the first picture on it."""
+
+    def at(server: LiveServer) -> Firefox:
+        running.open(server.url)
+        wait_for(running, f"document.querySelector('{FIRST_PICTURE}') !== null")
+        running.console.clear()
+        return running
+
+    yield at
+    running.open("about:blank")
+
+
+def wait_for(page: Firefox, code: str, limit_s: float = 20) -> None:
+    deadline = time.monotonic() + limit_s
+    while page.run(code) is not True:
+        assert time.monotonic() < deadline, f"{code} is not true after {limit_s} s"
+        time.sleep(0.05)
+
+
+def pixels(page: Firefox) -> np.ndarray:
+    seen = Image.open(io.BytesIO(page.screenshot("#picture"))).convert("RGB")
+    return np.asarray(seen).astype(int)[2:-2, 2:-2]
+
+
+def test_firefox_paints_frames_that_move_and_reports_them(page, server):
+    page = page(server)
+    first, before = page.run(FRAME), pixels(page)
+    wait_for(page, f"{FRAME} > {first + 3}")
+    assert np.abs(pixels(page) - before).mean() > 0.2
+    reports = "performance.getEntriesByType('resource').filter((it) => it.name.includes('/shown'))"
+    wait_for(page, f"{reports}.length > 5 && {reports}.every((it) => it.responseStatus === 204)")
+    assert page.console == []
+
+
+def test_firefox_shows_the_words_that_are_typed(page, server, colour_of, eventually):
+    page = page(server)
+    for colour in ("red", "green"):
+        page.run("document.getElementById('prompt').select()")
+        page.press(f"a circle on a {colour} background")
+        eventually(lambda: colour_of(pixels(page)), colour, limit_s=20)
+        assert server.ask("GET", "/status")["prompt"] == f"a circle on a {colour} background"
+    assert page.console == []
+
+
+def test_firefox_is_back_by_itself_after_the_server_was_killed(page, own_server):
+    page = page(own_server)
+    own_server.end(signal.SIGKILL)
+    wait_for(page, NOTICE)
+    own_server.start()
+    wait_for(page, f"!{NOTICE}")
+    shown = page.run(FRAME)
+    wait_for(page, f"{FRAME} > {shown}")
+    wait_for(page, "document.getElementById('state-word').textContent === 'Streaming'")
