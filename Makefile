@@ -39,7 +39,7 @@ bench-tunnel: ## how old the picture is through a real ssh over a narrow line
 
 fuzz: ## ten minutes or so of anything at all, sent to the running server
 	@./setup.sh --dev
-	FUZZ_EXAMPLES=45000 $(PYTHON) -m pytest -s --timeout 3600 tests/hold/test_fuzz.py
+	FUZZ_EXAMPLES=45000 $(PYTHON) -m pytest -s --timeout 3600 tests/hold/test_fuzz.py tests/page/test_reader.py
 
 soak: ## half an hour of viewers, prompts and faults at random (ARGS="--minutes 480")
 	@./setup.sh --dev

@@ -71,9 +71,9 @@ export class PartReader {
   }
 
   #takeBoundary(line) {
-    if (this.#boundary === null && line.startsWith('--')) this.#boundary = line;
+    if (line.startsWith('--')) this.#boundary ??= line;
     if (line === this.#boundary) this.#headers = {};
-    else if (line === `${this.#boundary}--`) this.ended = true;
+    else if (this.#boundary !== null && line === `${this.#boundary}--`) this.ended = true;
     else throw new BadStream('no boundary where one was due');
   }
 
