@@ -79,6 +79,7 @@ class LiveServer:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
+        self.state_dir = state_dir
         self._log = state_dir / "server.log"
         self._env = os.environ | {
             "SERVER_PORT": str(self.port),

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+
+from tests.page.conftest import FIRST_PICTURE, FIRST_PROMPT
 
 pytestmark = pytest.mark.browser
 
@@ -152,6 +156,30 @@ def test_a_rented_machine_can_be_kept_an_hour_longer_with_one_click(desk, server
     page.click("#guard-extend")
     eventually(lambda: wishes, [1])
     assert page.inner_text("#guard-text") == "10 minutes are left."
+
+
+def test_the_watching_link_shows_picture_and_words_and_nothing_to_change_them(
+    desk, server, eventually
+):
+    token = json.loads((server.state_dir / "tokens.json").read_text())["watch"]
+    page = desk.window(extra_http_headers={"X-Forwarded-For": "203.0.113.9"})  # not the owner
+    page.goto(f"{server.url}/#{token}")
+    page.wait_for_selector(FIRST_PICTURE)
+    desk.forgive_network()  # the first answer was 401
+    assert page.inner_text("#showing") == FIRST_PROMPT
+    assert page.inner_text(".may-watch").startswith("This link may only watch")
+    for control in ("#form", "#examples", "#message", ".motion", "#known"):
+        assert not page.locator(control).is_visible(), control
+    page.keyboard.press("Space")
+    server.ask("POST", "/prompt", {"prompt": "a red circle"})
+    eventually(lambda: page.inner_text("#showing"), "a red circle")
+    assert server.ask("GET", "/scene")["motion"] == "walk"
+
+
+def test_the_owner_sees_no_word_about_watching(desk):
+    page = desk.open()
+    assert page.locator("#form").is_visible()
+    assert not page.locator(".may-watch").is_visible()
 
 
 def test_what_is_behind_the_picture_can_be_read(desk):

@@ -163,6 +163,16 @@ def test_an_unknown_word_is_named_and_a_known_one_takes_its_place(page, server, 
     eventually(lambda: server.ask("GET", "/status")["prompt"], page.input_value("#prompt"))
 
 
+def test_sending_the_same_words_again_measures_nothing(page, eventually):
+    page.fill("#prompt", "a red star")
+    page.keyboard.press("Enter")
+    eventually(lambda: page.text_content("#latency").endswith("ms"))
+    measured = page.text_content("#latency")
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(1000)
+    assert page.text_content("#latency") == measured
+
+
 @pytest.mark.parametrize("known", KNOWN)
 def test_known_and_slightly_misspelt_words_are_not_complained_about(page, known):
     page.fill("#prompt", known)

@@ -103,6 +103,7 @@ def create_app(stage: Stage, bell: Bell) -> Flask:
             demo=stage.demo,
             model=stage.model_id,
             words=stage.words,
+            role=g.visitor.role,
         )
 
     @app.get("/stream")

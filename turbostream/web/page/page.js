@@ -1,22 +1,19 @@
 /**
- * The page: takes the picture over from the plain <img>, paints the newest frame on a canvas, sends
- * the words as they are typed, and says what the server does and how fast.
+ * The page: takes the picture over from the plain <img>, paints the newest frame on a canvas, and
+ * says what the server does and how fast. The words and the motion have files of their own.
  *
  * Without this script the page still shows the stream and sends the form.
  */
 import { Clock, amount, facts, time } from './figures.js';
-import { beginStream, framesPerSecond, painted, shown, takePart, whenPainted } from './picture.js';
+import { isHeld, startMotion, takeScene, toggleHold } from './motion.js';
+import { beginStream, framesPerSecond, shown, takePart, whenPainted } from './picture.js';
+import { field, forgetFrames, isSending, latencyMs, sendUnsent, settleLatency, showPrompt, startPrompt } from './prompt.js';
 import { LiveStream } from './reader.js';
-import { NewestOnly, send } from './send.js';
 import { isClean, keepAwake, setClean, startViews, toggleFullScreen } from './views.js';
-import { offers, split, unknown, vocabulary } from './words.js';
 
-const TYPING_PAUSE_MS = 150;
-const UNKNOWN_PAUSE_MS = 1200; // a half-typed word is not called unknown before that
 const GUARD_WARNS_S = 900; // the guard's first warning, from when on more time can be asked for
 const STATUS_EVERY_MS = 1000;
 const CALM_FPS = 2;
-const TOP_SPEED = 4; // quarter turns a second
 const STATES = {
   starting: 'Starting', downloading: 'Downloading', loading: 'Loading', compiling: 'Compiling',
   streaming: 'Streaming', resting: 'Resting', failed: 'Failed',
@@ -25,13 +22,10 @@ const STATES = {
 
 const $ = (id) => document.getElementById(id);
 const calmWish = matchMedia('(prefers-reduced-motion: reduce)');
-const wordList = JSON.parse($('words').textContent);
-const known = wordList && vocabulary(wordList);
-
-const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+const mayOnlyWatch = () => document.body.classList.contains('watcher');
 const setText = (element, text) => { if (element.textContent !== text) element.textContent = text; };
 
-// -------------------------------------------------------------------------------- the stream
+// ------------------------------------------------------------------------------------ the stream
 
 const canvas = $('picture');
 let calm = calmWish.matches;
@@ -44,7 +38,7 @@ const stream = new LiveStream({
   url: streamUrl,
   onOpen(response) {
     beginStream(response.headers.get('X-Stream-Id'));
-    latency.after = null;
+    forgetFrames();
   },
   onPart(part) {
     if (trouble) cleared();
@@ -62,7 +56,7 @@ function cleared() {
   $('notice').hidden = true;
   showState();
   readStatus();
-  if (unsent !== null) prompts.offer({ text: unsent, since: performance.now() });
+  sendUnsent();
 }
 
 function showTrouble() {
@@ -79,7 +73,7 @@ function showTrouble() {
 function usePlainImage() {
   plain = new Image();
   plain.className = 'plain';
-  plain.alt = canvas.getAttribute('aria-label');
+  plain.setAttribute('aria-label', canvas.getAttribute('aria-label'));
   canvas.replaceWith(plain);
   plain.onerror = () => { if (plain.getAttribute('src')) setTimeout(openStream, 2000); };
   openStream();
@@ -104,162 +98,7 @@ function followVisibility() {
   keepAwake();
 }
 
-// --------------------------------------------------------------------------------- the words
-
-const field = $('prompt');
-const latency = { since: 0, after: null, last_ms: null }; // after: frames beyond this one show the words
-let sentText = field.value;
-let typingTimer = null;
-let unknownTimer = null;
-let unsent = null; // words that could not be sent while the server was away
-const prompts = new NewestOnly(postPrompt);
-
-/** While typing: the words go out when the keys have rested for a moment. */
-function typed(event) {
-  clearTimeout(typingTimer);
-  clearTimeout(unknownTimer);
-  clearError();
-  if (event.isComposing) return;
-  const since = performance.now();
-  typingTimer = setTimeout(() => {
-    if (field.value.trim() && field.value !== sentText) sendPrompt(since);
-    nameUnknown(true);
-  }, TYPING_PAUSE_MS);
-  unknownTimer = setTimeout(nameUnknown, UNKNOWN_PAUSE_MS);
-}
-
-/** Sends what the field holds, at once. */
-function sendPrompt(since = performance.now()) {
-  clearTimeout(typingTimer);
-  clearError();
-  sentText = field.value;
-  prompts.offer({ text: sentText, since });
-}
-
-function usePrompt(text) {
-  field.value = text;
-  sendPrompt();
-  nameUnknown();
-}
-
-async function postPrompt({ text, since }) {
-  latency.after = null;
-  unsent = null;
-  const answer = await send('POST', '/prompt', { prompt: text });
-  if (answer.ok) return accepted(answer.data, since);
-  if (answer.status === 0) unsent = text;
-  if (prompts.waiting) return;
-  say(answer.sentence, true);
-  if (answer.status !== 429) return;
-  await sleep(answer.retry_ms || 1000);
-  if (!prompts.waiting) prompts.offer({ text, since });
-}
-
-function accepted({ prompt, frame }, since) {
-  clearError();
-  showPrompt(prompt);
-  Object.assign(latency, { since, after: frame });
-  settleLatency();
-}
-
-/** From the last key to the first painted frame that was made after the words arrived. */
-function settleLatency() {
-  if (latency.after === null) return;
-  const first = painted.find(({ frame }) => frame > latency.after);
-  if (!first) return;
-  latency.last_ms = Math.max(0, first.at - latency.since);
-  latency.after = null;
-}
-
-function showPrompt(prompt) {
-  setText($('showing'), prompt);
-  document.title = `${prompt} · Turbostream`;
-  (plain ?? canvas).setAttribute(plain ? 'alt' : 'aria-label', `Live picture: ${prompt}`);
-}
-
-function say(text, error = false) {
-  $('message').dataset.kind = error ? 'error' : '';
-  $('message').replaceChildren(text);
-}
-
-function clearError() {
-  if ($('message').dataset.kind === 'error') say('');
-}
-
-const cut = (word) => (word.length > 20 ? `${word.slice(0, 19)}…` : word);
-
-/** Names the words that the demo model does not know and offers some that it does. */
-function nameUnknown(typing = false) {
-  clearTimeout(unknownTimer);
-  if (!known || $('message').dataset.kind === 'error') return;
-  const strange = unknown(field.value, known, typing === true);
-  if (!strange.length) return say('');
-  const names = strange.slice(0, 3).map((word) => `“${cut(word)}”`).join(', ') + (strange.length > 3 ? ' and more' : '');
-  say(`The demo model does not know ${names}. Try `);
-  $('message').append(...offers(strange[0], wordList).flatMap((word) => [wordButton(word, strange[0]), ' ']));
-}
-
-function wordButton(word, instead) {
-  const button = document.createElement('button');
-  Object.assign(button, { type: 'button', textContent: word });
-  button.onclick = () => { usePrompt(replaceWord(field.value, instead, word)); field.focus(); };
-  return button;
-}
-
-/** The text with every `old` (a word in lower case) put as `word`. */
-function replaceWord(text, old, word) {
-  return text.replace(/[\p{L}\p{N}]+/gu, (found) => (found.toLowerCase() === old ? word : found));
-}
-
-/** Adds a known word that was clicked to those in the field. */
-function addWord(word) {
-  const words = field.value.trim();
-  usePrompt(split(words).includes(word) ? words : `${words} ${word}`.trim());
-}
-
-// -------------------------------------------------------------------------------- the motion
-
-const slider = $('speed');
-const motion = { now: document.body.dataset.motion, before: 'walk' };
-const scenes = new NewestOnly(patchScene);
-
-const speedOf = (step) => Math.round(TOP_SPEED * (step / 100) ** 3 * 1000) / 1000;
-const stepOf = (speed) => Math.round(Math.cbrt(speed / TOP_SPEED) * 100);
-
-function showMotion(kind, speed) {
-  if (kind !== 'hold') motion.before = kind;
-  motion.now = kind;
-  $('hold').setAttribute('aria-pressed', String(kind === 'hold'));
-  setText($('speed-value'), speed.toFixed(2));
-  slider.setAttribute('aria-valuetext', `${speed.toFixed(2)} quarter turns a second`);
-}
-
-function changeSpeed() {
-  const speed = speedOf(Number(slider.value));
-  showMotion('walk', speed);
-  scenes.offer({ motion: 'walk', speed });
-}
-
-function toggleHold() {
-  const next = motion.now === 'hold' ? motion.before : 'hold';
-  showMotion(next, speedOf(Number(slider.value)));
-  scenes.offer({ motion: next });
-}
-
-async function patchScene(change) {
-  const answer = await send('PATCH', '/scene', change);
-  if (answer.ok) takeScene(answer.data);
-  else say(answer.sentence, true);
-}
-
-/** What the server says about the motion, unless a change of ours is still on its way. */
-function takeScene(scene) {
-  if (scenes.busy) return;
-  showMotion(scene.motion, scene.speed);
-  if (speedOf(Number(slider.value)) !== scene.speed) slider.value = stepOf(scene.speed);
-}
-
-// -------------------------------------------------------------------------------- the status
+// ------------------------------------------------------------------------------------ the status
 
 let status = null;
 let statusTimer = null;
@@ -287,7 +126,8 @@ async function readStatus() {
 function takeStatus(answer, sent, got) {
   if (plain && !status) openStream();
   clock.add(sent, got, answer.now);
-  if (!prompts.busy) showPrompt(answer.scene?.prompt ?? answer.prompt);
+  document.body.classList.toggle('watcher', answer.role === 'watcher');
+  if (!isSending()) showPrompt(answer.scene?.prompt ?? answer.prompt);
   if (answer.scene) takeScene(answer.scene);
   setText($('viewers'), String(answer.viewers));
   $('guard').hidden = !answer.guard;
@@ -336,16 +176,16 @@ function showFacts() {
 /** The figures that change all the time, a few times a second. */
 function showFigures() {
   const fps = plain ? status?.fps ?? 0 : framesPerSecond();
-  const held = motion.now === 'hold' && fps === 0;
+  const held = isHeld() && fps === 0;
   setText($('fps'), held ? 'held' : fps.toFixed(1));
   setText($('age'), held ? 'held' : time(shown?.frame ? clock.since(shown.timestamp) : null));
-  setText($('latency'), time(plain ? status?.prompt_to_picture_ms?.p50 : latency.last_ms));
+  setText($('latency'), time(plain || mayOnlyWatch() ? status?.prompt_to_picture_ms?.p50 : latencyMs()));
   const { p50, p95 } = status?.prompt_to_picture_ms ?? {};
   setText($('server'), p50 == null ? '' : `Words to picture, server alone: p50 ${time(p50)}, p95 ${time(p95)}`);
   if (trouble) showTrouble();
 }
 
-// --------------------------------------------------------------------------- motion and keys
+// ------------------------------------------------------------------------- less motion, and keys
 
 /** Fewer pictures for those who ask their system for less motion; one button plays them all. */
 function showCalm() {
@@ -372,30 +212,17 @@ function pressed(event) {
   }
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || at === field) return;
   if (event.key === ' ' && at !== document.body && at.matches(':focus-visible')) return;
+  if (event.key === ' ' && mayOnlyWatch()) return;
   const action = { ' ': toggleHold, f: toggleFullScreen, c: () => setClean(!isClean()) }[event.key.toLowerCase()];
   if (!action) return;
   event.preventDefault();
   action();
 }
 
-// -------------------------------------------------------------------------------------- start
+// ----------------------------------------------------------------------------------------- start
 
 function listen() {
-  field.addEventListener('input', typed);
-  field.addEventListener('compositionend', typed);
-  $('form').addEventListener('submit', (event) => {
-    event.preventDefault();
-    if (field.value.trim()) sendPrompt();
-    nameUnknown();
-  });
-  $('examples').addEventListener('submit', (event) => {
-    event.preventDefault();
-    if (event.submitter) usePrompt(event.submitter.value);
-  });
-  $('known')?.addEventListener('click', ({ target }) => { if (target.dataset.word) addWord(target.dataset.word); });
   $('behind').addEventListener('toggle', () => { if (status) showFacts(); });
-  slider.addEventListener('input', changeSpeed);
-  $('hold').addEventListener('click', toggleHold);
   $('notice-button').addEventListener('click', openStream);
   $('calm-button').addEventListener('click', () => setCalm(!calm));
   calmWish.addEventListener('change', () => setCalm(calmWish.matches));
@@ -406,14 +233,12 @@ function listen() {
 }
 
 function start() {
-  const speed = Number(document.body.dataset.speed);
-  slider.value = stepOf(speed);
-  showMotion(document.body.dataset.motion, speed);
+  startMotion();
+  startPrompt();
   listen();
   showCalm();
   startViews(() => $('showing').textContent);
   whenPainted(settleLatency);
-  nameUnknown();
   setInterval(showFigures, 250);
   followVisibility();
 }

@@ -1,0 +1,157 @@
+/**
+ * The words: sent as they are typed, the newest only, and named where the model does not know them.
+ */
+import { painted } from './picture.js';
+import { NewestOnly, send } from './send.js';
+import { offers, split, unknown, vocabulary } from './words.js';
+
+const TYPING_PAUSE_MS = 150;
+const UNKNOWN_PAUSE_MS = 1200; // a half-typed word is not called unknown before that
+
+const $ = (id) => document.getElementById(id);
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+
+export const field = $('prompt');
+const latency = { since: 0, after: null, last_ms: null }; // after: frames beyond this one show the words
+const wordList = JSON.parse($('words').textContent);
+const known = wordList && vocabulary(wordList);
+let sentText = field.value;
+let typingTimer = null;
+let unknownTimer = null;
+let unsent = null; // words that could not be sent while the server was away
+const prompts = new NewestOnly(postPrompt);
+
+/** Whether words of ours are still on their way. */
+export const isSending = () => prompts.busy;
+
+/** From the last key to the first picture of the words, the last time; null before. */
+export const latencyMs = () => latency.last_ms;
+
+/** Another stream may count its frames anew: what was measured against the old one is void. */
+export function forgetFrames() {
+  latency.after = null;
+}
+
+/** Sends the words that could not be sent while the server was away. */
+export function sendUnsent() {
+  if (unsent !== null) prompts.offer({ text: unsent, since: performance.now() });
+}
+
+/** While typing: the words go out when the keys have rested for a moment. */
+function typed(event) {
+  clearTimeout(typingTimer);
+  clearTimeout(unknownTimer);
+  clearError();
+  if (event.isComposing) return;
+  const since = performance.now();
+  typingTimer = setTimeout(() => {
+    if (field.value.trim() && field.value !== sentText) sendPrompt(since);
+    nameUnknown(true);
+  }, TYPING_PAUSE_MS);
+  unknownTimer = setTimeout(nameUnknown, UNKNOWN_PAUSE_MS);
+}
+
+/** Sends what the field holds, at once. */
+function sendPrompt(since = performance.now()) {
+  clearTimeout(typingTimer);
+  clearError();
+  sentText = field.value;
+  prompts.offer({ text: sentText, since });
+}
+
+function usePrompt(text) {
+  field.value = text;
+  sendPrompt();
+  nameUnknown();
+}
+
+async function postPrompt({ text, since }) {
+  latency.after = null;
+  unsent = null;
+  const answer = await send('POST', '/prompt', { prompt: text });
+  if (answer.ok) return accepted(answer.data, since);
+  if (answer.status === 0) unsent = text;
+  if (prompts.waiting) return;
+  say(answer.sentence, true);
+  if (answer.status !== 429) return;
+  await sleep(answer.retry_ms || 1000);
+  if (!prompts.waiting) prompts.offer({ text, since });
+}
+
+function accepted({ prompt, frame }, since) {
+  clearError();
+  showPrompt(prompt);
+  Object.assign(latency, { since, after: frame });
+  settleLatency();
+}
+
+/** From the last key to the first painted frame that was made after the words arrived. */
+export function settleLatency() {
+  if (latency.after === null) return;
+  const first = painted.find(({ frame }) => frame > latency.after);
+  if (!first) return;
+  if (first.at > latency.since) latency.last_ms = first.at - latency.since; // else they were shown already
+  latency.after = null;
+}
+
+export function showPrompt(prompt) {
+  if ($('showing').textContent !== prompt) $('showing').textContent = prompt;
+  document.title = `${prompt} · Turbostream`;
+  document.querySelector('#picture, img.plain').setAttribute('aria-label', `Live picture: ${prompt}`);
+}
+
+export function say(text, error = false) {
+  $('message').dataset.kind = error ? 'error' : '';
+  $('message').replaceChildren(text);
+}
+
+function clearError() {
+  if ($('message').dataset.kind === 'error') say('');
+}
+
+const cut = (word) => (word.length > 20 ? `${word.slice(0, 19)}…` : word);
+
+/** Names the words that the demo model does not know and offers some that it does. */
+function nameUnknown(typing = false) {
+  clearTimeout(unknownTimer);
+  if (!known || $('message').dataset.kind === 'error') return;
+  const strange = unknown(field.value, known, typing === true);
+  if (!strange.length) return say('');
+  const names = strange.slice(0, 3).map((word) => `“${cut(word)}”`).join(', ') + (strange.length > 3 ? ' and more' : '');
+  say(`The demo model does not know ${names}. Try `);
+  $('message').append(...offers(strange[0], wordList).flatMap((word) => [wordButton(word, strange[0]), ' ']));
+}
+
+function wordButton(word, instead) {
+  const button = document.createElement('button');
+  Object.assign(button, { type: 'button', textContent: word });
+  button.onclick = () => { usePrompt(replaceWord(field.value, instead, word)); field.focus(); };
+  return button;
+}
+
+/** The text with every `old` (a word in lower case) put as `word`. */
+function replaceWord(text, old, word) {
+  return text.replace(/[\p{L}\p{N}]+/gu, (found) => (found.toLowerCase() === old ? word : found));
+}
+
+/** Adds a known word that was clicked to those in the field. */
+function addWord(word) {
+  const words = field.value.trim();
+  usePrompt(split(words).includes(word) ? words : `${words} ${word}`.trim());
+}
+
+export function startPrompt() {
+  field.addEventListener('input', typed);
+  field.addEventListener('compositionend', typed);
+  $('form').addEventListener('submit', (event) => {
+    event.preventDefault();
+    if (field.value.trim()) sendPrompt();
+    nameUnknown();
+  });
+  $('examples').addEventListener('submit', (event) => {
+    event.preventDefault();
+    if (event.submitter) usePrompt(event.submitter.value);
+  });
+  $('known')?.addEventListener('click', ({ target }) => { if (target.dataset.word) addWord(target.dataset.word); });
+  nameUnknown();
+}
