@@ -87,6 +87,21 @@ def test_folding_the_time_and_fusing_the_projections_changes_only_the_rounding(
     assert gate.relative_error(got, expected) < 1e-5
 
 
+def test_keys_and_values_of_the_prompt_change_only_the_rounding(noise_of_seed: Noise) -> None:
+    whole, ours = (OneStepModel(pipeline(), CPU, cross_kv=kv) for kv in (False, True))
+    noise = noise_of_seed(0, 2)
+    with torch.inference_mode():
+        words = [
+            torch.cat([model.text(prompt).embedding for prompt in (PROMPT, "a blue house")])
+            for model in (whole, ours)
+        ]
+        expected, got = whole.denoise(noise, words[0]), ours.denoise(noise, words[1])
+        swapped = ours.denoise(noise, words[1].flip(0))
+    assert words[1].shape[-1] > words[0].shape[-1]
+    assert gate.relative_error(got, expected) < LATENT_TOLERANCE
+    assert gate.relative_error(swapped, expected) > 10 * LATENT_TOLERANCE
+
+
 def test_the_cpus_packed_convolutions_paint_the_same_at_every_size() -> None:
     if not packed.available():
         pytest.skip("this PyTorch has no oneDNN")

@@ -1,8 +1,9 @@
 """Inductor's kernels for the denoising step, compiled ahead of time into one file.
 
-`torch.export` and AOTInductor rather than `torch.compile`: the file is loaded without Dynamo,
-without the GIL and on any thread, in a fraction of a second, so the stream can go on meanwhile;
-the weights stay outside it and are shared with the plain path. Compiling needs the architecture
+`torch.export` and AOTInductor rather than `torch.compile`: the file is loaded without Dynamo and
+on any thread, in a fraction of a second; the weights stay outside it and are shared with the
+plain path. Loading and running it hold the GIL (torch's aoti_package/pybind.cpp), so `behind.py`
+keeps each of these calls short. Compiling needs the architecture
 alone, so that another process does it without loading any weights (`python -m
 turbostream.engine.aot`, started by `behind.py`).
 """
@@ -12,8 +13,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ import torch
 import torch._inductor
 from diffusers import UNet2DConditionModel
 
-from turbostream.engine import folded
+from turbostream.engine import crosskv, folded
 from turbostream.engine.step import Denoise, Schedule
 
 Call = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -31,6 +33,8 @@ OPTIONS: dict[str, Any] = {
     "aot_inductor.package_constants_in_so": False,
     # The wrapper runs once, under graph capture: optimising it would only cost time.
     "aot_inductor.compile_wrapper_opt_level": "O0",
+    # A precompiled header pays from the third file on; a job has one.
+    "aot_inductor.precompile_headers": False,
 }
 
 
@@ -44,6 +48,8 @@ class Job:
     words: tuple[int, ...]  # [B, tokens, hidden]
     dtype: str
     device: str
+    cross_kv: bool = False  # words are keys and values (crosskv.py)
+    options: dict[str, Any] = field(default_factory=dict)  # Inductor's, beside OPTIONS
 
     def as_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)
@@ -55,26 +61,52 @@ class Job:
         return cls(**{**values, "noise": tuple(values["noise"]), "words": tuple(values["words"])})
 
 
-def job_of(denoise: Denoise, noise: tuple[int, ...], words: tuple[int, ...], device: str) -> Job:
-    """The job for `denoise` at these shapes."""
+def job_of(
+    denoise: Denoise,
+    noise: tuple[int, ...],
+    words: tuple[int, ...],
+    device: str,
+    options: Mapping[str, Any] | None = None,
+) -> Job:
+    """The job for `denoise` at these shapes; `options` are Inductor's, beside OPTIONS."""
     unet: Any = denoise.unet
     config = json.loads(unet.to_json_string())
     dtype = str(denoise.dtype).removeprefix("torch.")
-    return Job(config, denoise.schedule, noise, words, dtype, device)
+    return Job(
+        config,
+        denoise.schedule,
+        noise,
+        words,
+        dtype,
+        device,
+        cross_kv=words[-1] != config["cross_attention_dim"],
+        options=dict(options or {}),
+    )
 
 
+@torch.no_grad()
 def architecture(job: Job) -> Denoise:
-    """The module of `job` with whatever numbers lay in memory: only its shapes matter."""
+    """The module of `job` with random weights.
+
+    Random, not what lay in memory: Inductor writes a weight whose numbers are all the same into
+    the code as that number (constant_fold_uniform_value in its fx_passes/joint_graph.py), and
+    fresh memory is zeros.
+    """
     dtype = getattr(torch, job.dtype)
     with torch.device("meta"):
         unet: Any = UNet2DConditionModel.from_config(job.unet)
     unet = unet.to(dtype).to_empty(device=job.device).eval()
+    for parameter in unet.parameters():
+        parameter.normal_()
     folded.prepare(unet, job.schedule.timestep)
+    if job.cross_kv:
+        crosskv.take(unet)
     return Denoise(unet, job.schedule, dtype).to(job.device)
 
 
-def write(job: Job, path: Path) -> None:
-    """Compile `job` into a package at `path`, which appears complete or not at all."""
+def write(job: Job, path: Path) -> str:
+    """Compile `job` into a package at `path`, which appears complete or not at all; returns what
+    took how long."""
     module = architecture(job)
     dtype = getattr(torch, job.dtype)
     noise = torch.randn(job.noise, device=job.device)
@@ -82,21 +114,28 @@ def write(job: Job, path: Path) -> None:
     unfinished = path.with_name(f".{path.stem}.{os.getpid()}.pt2")
     try:
         with torch.no_grad():
+            started = time.perf_counter()
             program = torch.export.export(module, (noise, words), strict=False)
+            exported = time.perf_counter()
             torch._inductor.aoti_compile_and_package(
-                program, package_path=str(unfinished), inductor_configs=OPTIONS
+                program, package_path=str(unfinished), inductor_configs={**OPTIONS, **job.options}
             )
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+    return f"export {exported - started:.1f} s, Inductor {time.perf_counter() - exported:.1f} s"
 
 
 def load(path: Path, denoise: Denoise) -> Call:
     """The compiled step with the weights of `denoise`, which it shares; any thread."""
     # Single-threaded: without it the runner records events that a graph capture cannot hold.
     package: Any = torch._inductor.aoti_load_package(str(path), run_single_threaded=True)
-    weights = {**dict(denoise.named_parameters()), **dict(denoise.named_buffers())}
+    parameters = dict(denoise.named_parameters())
+    weights = {**parameters, **dict(denoise.named_buffers())}
     wanted = {name: weights[name] for name in package.get_constant_fqns()}
+    # The time embedding is folded into the blocks; whatever else is missing was folded wrongly.
+    if lost := [n for n in parameters if n not in wanted and "time_embedding" not in n]:
+        raise RuntimeError(f"the compiled code has its own numbers in place of {lost[0]}")
     package.load_constants(wanted, check_full_update=True, user_managed=True)
 
     def call(noise: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
@@ -116,7 +155,7 @@ def _main() -> None:
         # torch 2.13.0: upsample -> conv -> GroupNorm is up to 6 times slower with it (pytorch
         # #189488); this can go when the pinned torch has the fix.
         config.loop_reindexing_after_fusion = False
-    write(Job.from_json(order["job"]), Path(order["path"]))
+    sys.stderr.write(write(Job.from_json(order["job"]), Path(order["path"])) + "\n")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +51,13 @@ class Behind:
         words: tuple[int, int],
         adopt: Adopt,
         say: Say,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         """noise: [C, H/8, W/8]; words: [tokens, hidden]. adopt(batch, call) and say(batch,
-        "choice: reason") are called on the compiling thread."""
+        "choice: reason") are called on the compiling thread. options: Inductor's."""
         self._model, self._cache = model, cache.Cache(folder)
         self._noise, self._words = noise, words
-        self._adopt, self._say = adopt, say
+        self._adopt, self._say, self._options = adopt, say, options
         self._wanted: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._tried: dict[int, threading.Event] = {}
@@ -98,7 +99,8 @@ class Behind:
         started = time.perf_counter()
         model = self._model
         device = model.hardware.device.type
-        job = aot.job_of(model.denoise, (batch, *self._noise), (batch, *self._words), device)
+        shapes = (batch, *self._noise), (batch, *self._words)
+        job = aot.job_of(model.denoise, *shapes, device, self._options)
         key = cache.key(job.as_json(), model.hardware.name)
         path = self._cache.find(key)
         origin = "from the cache" if path is not None else "compiled behind the stream"
@@ -135,9 +137,19 @@ class Behind:
         words = words.to(model.hardware.device, model.hardware.dtype)
         stream: Any = torch.cuda.Stream() if noise.is_cuda else None
         with torch.cuda.stream(stream):
-            fast, plain = call(noise, words), model.denoise(noise, words)
+            # The plain step first: it makes this thread's handles and plans of cuBLAS and cuDNN,
+            # one operator after the other. The compiled step is one call that holds the GIL, and
+            # the stream, from its first kernel to its last.
+            plain = model.denoise(noise, words)
+            started = time.perf_counter()
+            fast = call(noise, words)
+            log.info("[compile] batch %d: first run %.0f ms", batch, _ms_since(started))
             pictures = model.decode(fast), model.decode(plain)
             return gate.refusal(fast, plain, noise, model.schedule, *pictures)
+
+
+def _ms_since(started: float) -> float:
+    return (time.perf_counter() - started) * 1000
 
 
 def compile_apart(job: aot.Job, path: Path, stopping: threading.Event) -> None:
@@ -171,7 +183,8 @@ def compile_apart(job: aot.Job, path: Path, stopping: threading.Event) -> None:
                 process.wait()
                 raise CompileFailed("the compiler was stopped")
         reader.join(1.0)
+        said = [line.strip() for line in lines if line.strip()]
+        last = said[-1][:300] if said else f"exit status {process.returncode}"
         if process.returncode != 0:
-            said = [line.strip() for line in lines if line.strip()]
-            last = said[-1] if said else f"exit status {process.returncode}"
-            raise CompileFailed(f"the compiler failed: {last[:300]}")
+            raise CompileFailed(f"the compiler failed: {last}")
+        log.info("[compile] batch %d: %s", job.noise[0], last)

@@ -16,6 +16,7 @@ import torch
 
 log = logging.getLogger(__name__)
 
+SOURCES = ("aot.py", "crosskv.py", "folded.py", "step.py")  # of this package, in the key
 KEPT = 8  # files; each is some 5 to 30 MB
 
 
@@ -28,8 +29,7 @@ def key(job: str, device_name: str) -> str:
         except PackageNotFoundError:
             parts.append(f"no {package}")
     here = Path(__file__).parent
-    parts += [(here / name).read_text(encoding="utf-8") for name in ("aot.py", "folded.py")]
-    parts.append((here / "step.py").read_text(encoding="utf-8"))
+    parts += [(here / name).read_text(encoding="utf-8") for name in SOURCES]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 

@@ -18,6 +18,10 @@ import torch
 
 WARM_UPS = 2  # cuDNN and cuBLAS choose and load their kernels, which cannot be captured
 
+# A capture that failed may leave its graph in the allocator's list of those under way
+# (capture_end in ATen/cuda/CUDAGraph.cpp): it must not be freed.
+_broken: list[Any] = []
+
 Paint = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -41,6 +45,7 @@ class Graph:
             except BaseException:
                 with contextlib.suppress(RuntimeError):  # broken already; the first error says why
                     self._graph.capture_end()
+                _broken.append(self._graph)
                 raise
             self._graph.capture_end()
 

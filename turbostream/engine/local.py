@@ -7,7 +7,8 @@ import logging
 import os
 import shutil
 import time
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,20 @@ from turbostream.stream.seam import Progress, Report
 
 log = logging.getLogger(__name__)
 
-LANES = 2  # graphs at once: a third gains little and costs a frame of latency
 MAX_BATCH = BATCHES[-1]
+
+
+@dataclass(frozen=True)
+class Techniques:
+    """What the benchmarks switch; the program takes what stands here."""
+
+    lanes: int = 2  # graphs at once: a third costs a frame of latency
+    spare: int = 1  # submissions under way beyond one per lane
+    cross_kv: bool = False  # crosskv.py
+    # cuDNN's search for each shape: seconds on every thread that calls it, for no gain that was
+    # measured (docs/experiments.md).
+    cudnn_benchmark: bool = False
+    inductor: Mapping[str, Any] = field(default_factory=dict)  # options beside aot.OPTIONS
 
 
 def open_local(settings: Settings, weights: Weights, report: Report) -> LocalEngine:
@@ -61,11 +74,12 @@ def warm_up(
     choices: dict[str, str],
     settings: Settings,
     report: Report,
+    techniques: Techniques = Techniques(),  # noqa: B008  (frozen)
 ) -> LocalEngine:
     """The engine over a loaded pipeline, after its first picture. `vae` may be None: the
     pipeline's own decoder. The benchmark comes in here, with random weights."""
-    torch.backends.cudnn.benchmark = device.device.type == "cuda"
-    model = OneStepModel(pipe, device, vae)
+    torch.backends.cudnn.benchmark = techniques.cudnn_benchmark
+    model = OneStepModel(pipe, device, vae, techniques.cross_kv)
     latent = model.latent_shape(settings.width, settings.height)  # refused now, not per frame
     kind, reason = acceleration(settings.acceleration, device)
     choices["acceleration"] = f"{kind}: {reason}"
@@ -82,14 +96,17 @@ def warm_up(
             f"jpeg-{settings.jpeg_quality}",
         )
     )
-    plan = Plan(0, 1) if kind == "off" else Plan(LANES, MAX_BATCH)
+    plan = Plan(techniques.lanes, MAX_BATCH, techniques.spare)
+    plan = Plan(0, 1) if kind == "off" else plan
     size = (settings.width, settings.height)
     engine = LocalEngine(model, settings.jpeg_quality, fingerprint, plan, size, choices)
     shot = Shot(settings.initial_prompt, settings.seed, settings.seed + 1, 0.0, *size)
     engine.submit([shot]).result()
     engine.verify([replace(shot, seed_from=settings.seed + turn) for turn in range(engine.depth)])
     if kind == "compile" and engine.plan.lanes:
-        compile_behind(engine, latent, settings.state_dir.expanduser() / "compiled")
+        compile_behind(
+            engine, latent, settings.state_dir.expanduser() / "compiled", techniques.inductor
+        )
     if settings.acceleration == "compile" and engine.behind is not None:
         report(Progress("compiling", "Compiling the UNet; the first time takes a minute or two."))
         engine.behind.wait(1)
@@ -98,7 +115,12 @@ def warm_up(
     return engine
 
 
-def compile_behind(engine: LocalEngine, latent: tuple[int, int, int], folder: Path) -> None:
+def compile_behind(
+    engine: LocalEngine,
+    latent: tuple[int, int, int],
+    folder: Path,
+    options: Mapping[str, Any],
+) -> None:
     """Start compiling for single shots, and for each batch size at its first use."""
     from turbostream.engine.behind import Behind
 
@@ -113,6 +135,7 @@ def compile_behind(engine: LocalEngine, latent: tuple[int, int, int], folder: Pa
         lambda batch, choice: engine.choose(
             "acceleration" if batch == 1 else f"acceleration_batch_{batch}", choice
         ),
+        options,
     )
     engine.behind.want(1)
 

@@ -17,11 +17,12 @@ class Plan:
 
     lanes: int
     max_batch: int
+    spare: int = 1  # submissions beyond one per lane: their JPEG is being made
 
     @property
     def depth(self) -> int:
-        """Submissions under way: one per lane, and one whose JPEG is being made."""
-        return self.lanes + 1 if self.lanes else 1
+        """Submissions under way."""
+        return self.lanes + self.spare if self.lanes else 1
 
     def batch_of(self, shots: int) -> int:
         """The captured batch size that holds so many shots."""

@@ -1,0 +1,58 @@
+"""The code that AOTInductor compiles, for real: on the CPU, of a small UNet."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+from turbostream.engine import aot, behind, crosskv, folded, gate
+from turbostream.engine.model import schedule_of
+from turbostream.engine.step import Denoise
+
+
+def denoise_of(pipe: object) -> Denoise:
+    """As on a GPU: nothing is packed for oneDNN."""
+    schedule = schedule_of(pipe.scheduler)  # type: ignore[attr-defined]
+    unet = pipe.unet  # type: ignore[attr-defined]
+    folded.prepare(unet, schedule.timestep)
+    return Denoise(unet, schedule, torch.float32)
+
+
+def test_no_weight_to_compile_with_is_one_number_that_inductor_would_write_into_the_code(
+    pipe: object,
+) -> None:
+    job = aot.job_of(denoise_of(pipe), (1, 4, 8, 8), (1, 40, 128), "cpu")
+    for name, weight in aot.architecture(job).named_parameters():
+        assert weight.numel() == 1 or float(weight.detach().std()) > 0, name
+
+
+@pytest.mark.parametrize("cross_kv", [False, True])
+def test_what_is_compiled_has_the_weights_of_what_is_played(pipe: object, cross_kv: bool) -> None:
+    denoise = denoise_of(pipe)
+    project = crosskv.take(denoise.unet) if cross_kv else None
+    words = (1, 40, project.out_features if project else 128)
+    job = aot.Job.from_json(aot.job_of(denoise, (1, 4, 8, 8), words, "cpu").as_json())
+    assert job.cross_kv == cross_kv
+
+    def layout(module: Denoise) -> dict[str, tuple[int, ...]]:
+        return {name: weight.stride() for name, weight in module.state_dict().items()}
+
+    assert layout(aot.architecture(job)) == layout(denoise)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_the_compiled_step_is_the_plain_one_whatever_weights_it_gets(
+    pipe: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
+    denoise = denoise_of(pipe)
+    job = aot.job_of(denoise, (1, 4, 8, 8), (1, 40, 128), "cpu")
+    behind.compile_apart(job, tmp_path / "step.pt2", threading.Event())
+    call = aot.load(tmp_path / "step.pt2", denoise)
+    noise, words = torch.randn(1, 4, 8, 8), torch.randn(1, 40, 128)
+    with torch.inference_mode():
+        assert gate.relative_error(call(noise, words), denoise(noise, words)) < 1e-4
