@@ -145,6 +145,21 @@ def test_an_unknown_option(laptop: Laptop, script: str) -> None:
     assert "there is no option --nonsense." in done.stderr
 
 
+def test_a_start_guards_what_was_rented_on_the_website_until_it_says_no_guard(
+    laptop: Laptop, host: Host
+) -> None:
+    host.rental.write_text("CONTAINER_ID=7\0CONTAINER_API_KEY=key\0")
+    quick = {"INSTANCE_PYTHON": "/nowhere"}  # ends after the guard's part
+    guarded = laptop.run(START, "--hours", "2", **quick).stderr
+    assert "armed: given back at" in guarded
+    assert "change it: --hours, --idle-minutes, --no-guard" in guarded
+    assert laptop.run("deploy/remote.sh", "guard", "status").stdout.startswith("armed")
+    unguarded = laptop.run(START, "--no-guard", **quick).stderr
+    host.rental.write_text("")
+    assert "disarmed: nothing ends this rental but you." in unguarded
+    assert laptop.run("deploy/remote.sh", "guard", "status").stdout.startswith("none")
+
+
 # --- where the instance is ------------------------------------------------------------------------
 
 
