@@ -40,8 +40,9 @@ FORWARDED=(TARGET_FPS INITIAL_PROMPT MODEL_ID SERVER_PORT HF_ENDPOINT)
 NEEDED_MB=${START_NEEDED_MB:-300}
 
 action=start
-arguments=() settings=()
-release='' base=''
+environment=(env) # for host.sh there
+flags=() settings=()
+base=''
 
 start_usage() {
   connect_say "$1"
@@ -53,7 +54,7 @@ start_options() {
   while (($#)); do
     case $1 in
       --logs | --status | --stop | --rollback) action=${1#--} ;;
-      --replace | --no-guard) arguments+=("$1") ;;
+      --replace | --no-guard) flags+=("$1") ;;
       --set)
         [[ ${2:-} =~ ^[A-Z][A-Z_]*= ]] || start_usage '--set needs NAME=VALUE, such as TARGET_FPS=15.'
         settings+=("$2")
@@ -61,7 +62,7 @@ start_options() {
         ;;
       --hours | --idle-minutes)
         [[ ${2:-} =~ ^[0-9]+([.][0-9]+)?$ ]] || start_usage "$1 needs a number."
-        arguments+=("$1=$2")
+        if [[ $1 == --hours ]]; then environment+=("GUARD_HOURS=$2"); else environment+=("GUARD_IDLE_MINUTES=$2"); fi
         shift
         ;;
       -h | --help)
@@ -75,6 +76,9 @@ start_options() {
   local name
   for name in "${FORWARDED[@]}"; do
     [[ -z ${!name:-} ]] || settings+=("$name=${!name}")
+  done
+  for name in INSTANCE_PYTHON START_WAIT_S; do
+    [[ -z ${!name:-} ]] || environment+=("$name=${!name}")
   done
 }
 
@@ -94,8 +98,8 @@ start_probe() { # sets base and has_rsync; says what the instance lacks
   ((free >= NEEDED_MB)) || connect_die "The instance's disk is full: $base has $free MB free and $NEEDED_MB are needed. Remove what you do not need there (du -xh $base | sort -h | tail), or rent a larger disk."
 }
 
-start_copy() { # a whole new release folder; what has not changed is linked to the old one's
-  local target=$base/releases/.incoming-$release status=0 files=() file
+start_copy() { # FOLDER there: a whole new release; what has not changed is linked to the old one's
+  local target=$1 status=0 files=() file
   for file in "${FILES[@]}"; do [[ ! -e $HERE/$file ]] || files+=("./$file"); done
   connect_say "copying to $target"
   connect_run mkdir -p "$target"
@@ -116,40 +120,17 @@ start_copy() { # a whole new release folder; what has not changed is linked to t
   connect_die 'The copy was broken off; the old server goes on. Start again when the line is back.'
 }
 
-start_remote() { # what host.sh is told beside its command: the environment for it, then itself
-  local argument words=(env)
-  [[ -z ${INSTANCE_PYTHON:-} ]] || words+=("INSTANCE_PYTHON=$INSTANCE_PYTHON")
-  [[ -z ${START_WAIT_S:-} ]] || words+=("START_WAIT_S=$START_WAIT_S")
-  for argument in ${arguments[@]+"${arguments[@]}"}; do
-    case $argument in
-      --hours=*) words+=("GUARD_HOURS=${argument#*=}") ;;
-      --idle-minutes=*) words+=("GUARD_IDLE_MINUTES=${argument#*=}") ;;
-    esac
-  done
-  printf '%s\n' "${words[@]}"
-}
-
-start_flags() {
-  local argument
-  for argument in ${arguments[@]+"${arguments[@]}"}; do
-    [[ $argument == *=* ]] || printf '%s\n' "$argument"
-  done
-}
-
 start_release() {
-  local words=() word folder
-  while read -r word; do words+=("$word"); done < <(start_remote)
+  local command release
   if [[ $action == start ]]; then
     release=$(date -u '+%Y%m%d-%H%M%S')-$$
-    start_copy
-    folder=$base/releases/.incoming-$release
-    words+=(bash "$folder/deploy/host.sh" start "$base" "$release")
+    start_copy "$base/releases/.incoming-$release"
+    command=(bash "$base/releases/.incoming-$release/deploy/host.sh" start "$base" "$release")
   else
-    words+=(bash "$base/current/deploy/host.sh" rollback "$base")
+    command=(bash "$base/current/deploy/host.sh" rollback "$base")
   fi
-  while read -r word; do words+=("$word"); done < <(start_flags)
   connect_say 'starting; the old server, if there is one, goes on until the new one paints.'
-  connect_run ${words[@]+"${words[@]}"} ${settings[@]+"${settings[@]}"} >/dev/null ||
+  connect_run "${environment[@]}" "${command[@]}" ${flags[@]+"${flags[@]}"} ${settings[@]+"${settings[@]}"} >/dev/null ||
     connect_die 'It was not started; the reason stands above.'
   connect_say 'it runs. Now, in another terminal: ./tunnel_to_stream.sh'
 }

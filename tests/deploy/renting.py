@@ -16,4 +16,4 @@ class Vast:
 
     def __call__(self, *arguments: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
         environment = self.environment | changes
-        return self._laptop.run("deploy/vast.sh", *arguments, timeout_s=100, **environment)
+        return self._laptop.run("deploy/vast.sh", *arguments, timeout_s=200, **environment)

@@ -19,7 +19,7 @@ from tests.deploy.standin import StandIn
 from tests.deploy.terminal import CTRL_C, at_terminal
 from tests.deploy.watching import Viewer
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture

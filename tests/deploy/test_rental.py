@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import signal
 import socket
 import socketserver
 import threading
@@ -23,7 +25,7 @@ from tests.deploy.renting import Vast
 from tests.deploy.searching import Search, files_with
 from tests.deploy.standin import ACCOUNT_KEY, Fault, StandIn
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = pytest.mark.timeout(240)
 
 
 def test_search_shows_what_an_hour_really_costs(vast: Vast) -> None:
@@ -245,6 +247,18 @@ def test_a_batch_is_rented_painted_fetched_and_given_back(
     assert "3 painted in" in done.stderr
     assert "frames/s, $" in done.stderr
     assert "instance 7000 is gone" in done.stderr
+
+
+def test_a_batch_that_is_interrupted_before_its_instance_runs_gives_it_back(
+    vast: Vast, stand_in: StandIn, laptop: Laptop, prompts: Path, tmp_path: Path
+) -> None:
+    stand_in.scripts[1001] = ["loading"]
+    command = ("deploy/vast.sh", "batch", "--yes", str(prompts), str(tmp_path / "out"))
+    with laptop.running(*command, **vast.environment) as batch:
+        batch.wait_said("instance 7000, after")
+        os.killpg(batch.process.pid, signal.SIGINT)
+        assert batch.process.wait(30) == 130
+    assert "instance 7000 is gone" in batch.said
 
 
 @pytest.mark.long
