@@ -21,7 +21,7 @@ def denoise_of(pipe: object) -> Denoise:
     return Denoise(unet, schedule, torch.float32)
 
 
-def test_no_weight_to_compile_with_is_one_number_that_inductor_would_write_into_the_code(
+def test_no_weight_to_compile_with_is_one_number_throughout(
     pipe: object,
 ) -> None:
     job = aot.job_of(denoise_of(pipe), (1, 4, 8, 8), (1, 40, 128), "cpu")
@@ -45,14 +45,17 @@ def test_what_is_compiled_has_the_weights_of_what_is_played(pipe: object, cross_
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize("cross_kv", [False, True])
 def test_the_compiled_step_is_the_plain_one_whatever_weights_it_gets(
-    pipe: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pipe: object, cross_kv: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
     denoise = denoise_of(pipe)
-    job = aot.job_of(denoise, (1, 4, 8, 8), (1, 40, 128), "cpu")
+    project = crosskv.take(denoise.unet) if cross_kv else None
+    width = project.out_features if project else 128
+    job = aot.job_of(denoise, (1, 4, 8, 8), (1, 40, width), "cpu")
     behind.compile_apart(job, tmp_path / "step.pt2", threading.Event())
     call = aot.load(tmp_path / "step.pt2", denoise)
-    noise, words = torch.randn(1, 4, 8, 8), torch.randn(1, 40, 128)
+    noise, words = torch.randn(1, 4, 8, 8), torch.randn(1, 40, width)
     with torch.inference_mode():
         assert gate.relative_error(call(noise, words), denoise(noise, words)) < 1e-4

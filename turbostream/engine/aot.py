@@ -31,6 +31,9 @@ Call = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 OPTIONS: dict[str, Any] = {
     # Weights are given at load time, and shared with the plain path.
     "aot_inductor.package_constants_in_so": False,
+    # Or it writes the numbers of small ones into the code (can_inline_constant in its graph.py):
+    # conv_out's bias, and those here are not the real ones.
+    "always_keep_tensor_constants": True,
     # The wrapper runs once, under graph capture: optimising it would only cost time.
     "aot_inductor.compile_wrapper_opt_level": "O0",
     # A precompiled header pays from the third file on; a job has one.
@@ -88,9 +91,8 @@ def job_of(
 def architecture(job: Job) -> Denoise:
     """The module of `job` with random weights.
 
-    Random, not what lay in memory: Inductor writes a weight whose numbers are all the same into
-    the code as that number (constant_fold_uniform_value in its fx_passes/joint_graph.py), and
-    fresh memory is zeros.
+    Random, not what lay in memory: fresh memory is zeros, and Inductor has passes that write a
+    tensor whose numbers are all the same into the code (fx_passes/joint_graph.py).
     """
     dtype = getattr(torch, job.dtype)
     with torch.device("meta"):

@@ -11,6 +11,7 @@ in its place, whose streams really run behind the caller's back (tests/engine/si
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -38,15 +39,21 @@ class Graph:
                 paint(noise, words)
             stream.synchronize()
             # Begin and end rather than torch.cuda.graph(), which collects garbage and
-            # synchronizes the whole device. Other threads may use CUDA meanwhile.
-            self._graph.capture_begin(capture_error_mode="thread_local")
+            # synchronizes the whole device. Other threads may use CUDA meanwhile; a graph that
+            # Python happened to free on this one could end the capture.
+            collecting = gc.isenabled()
+            gc.disable()
             try:
+                self._graph.capture_begin(capture_error_mode="thread_local")
                 self.pixels = paint(noise, words)
             except BaseException:
                 with contextlib.suppress(RuntimeError):  # broken already; the first error says why
                     self._graph.capture_end()
                 _broken.append(self._graph)
                 raise
+            finally:
+                if collecting:
+                    gc.enable()
             self._graph.capture_end()
 
     def replay(self) -> None:
