@@ -182,7 +182,10 @@ def batch(client: Client, options: argparse.Namespace) -> int:
         if record.read().get("label") not in (None, earlier):  # nothing is painted there yet
             down(client, options)
         raise
-    code, home = errands.batch(options.prompts, options.out)
+    try:
+        code, home = errands.batch(options.prompts, options.out)
+    except (KeyboardInterrupt, SystemExit):
+        home = False
     if not home:
         say(
             f"THE RESULTS ARE NOT HOME, so instance {record.read().get('id')} IS KEPT AND BILLED: "
