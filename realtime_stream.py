@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence  # noqa: E402
 from turbostream import release  # noqa: E402
 from turbostream.engine import weights  # noqa: E402
 from turbostream.settings import SettingError, Settings, load  # noqa: E402
-from turbostream.start_screen import StartScreen  # noqa: E402
+from turbostream.start_screen import check  # noqa: E402
 from turbostream.stream.channel import Channel  # noqa: E402
 from turbostream.stream.meter import Meter  # noqa: E402
 from turbostream.stream.producer import Producer  # noqa: E402
@@ -61,18 +61,6 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     if options.check:
         return check(open_engine)
     return serve(settings, found, open_engine, kept)
-
-
-def check(open_engine: OpenEngine) -> int:
-    """Paint one frame, say so; what setup.sh runs at its end."""
-    try:
-        engine = open_engine(StartScreen(sys.stderr, "[init]"))
-    except EngineUnusable as error:
-        log.error("%s", error)
-        return 2
-    log.info("[check] painted one frame: %s", engine.fingerprint)
-    engine.close()
-    return 0
 
 
 def serve(

@@ -78,3 +78,7 @@ def test_a_breach_would_be_seen(tmp_path: Path) -> None:
         "def late():\n    from turbostream.engine import model\n    import torch.cuda\n"
     )
     assert len(breaches(file, FORBIDDEN["web"])) == 2
+
+
+def test_the_script_that_wires_all_of_it_stays_short():
+    assert len((ROOT / "realtime_stream.py").read_text(encoding="utf-8").splitlines()) < 120

@@ -1,14 +1,15 @@
-"""How an engine's start is shown: a bar while it downloads, a line for everything else.
-
-Called from the downloading threads, several at once.
-"""
+"""How an engine's start is shown at a terminal: a bar while it downloads, a line for the rest."""
 
 from __future__ import annotations
 
+import logging
+import sys
 import threading
 from typing import TextIO
 
-from turbostream.stream.seam import Progress
+from turbostream.stream.seam import EngineUnusable, OpenEngine, Progress
+
+log = logging.getLogger("turbostream")
 
 BAR_CELLS = 30
 
@@ -19,7 +20,10 @@ def bar(done: int, whole: int) -> str:
 
 
 class StartScreen:
-    """A `Report` for `screen`; where that is no terminal, a line for each tenth of a download."""
+    """A `Report` for `screen`; where that is no terminal, a line for each tenth of a download.
+
+    Called from the downloading threads, several at once.
+    """
 
     def __init__(self, screen: TextIO, prefix: str) -> None:
         self._screen, self._prefix = screen, prefix
@@ -40,3 +44,15 @@ class StartScreen:
             clear = "\x1b[K" if self._screen.isatty() else ""
             self._screen.write(f"{clear}{self._prefix} {text}{end}")
             self._screen.flush()
+
+
+def check(open_engine: OpenEngine) -> int:
+    """Paint one frame, say so; what setup.sh runs at its end. The exit status: 0 or 2."""
+    try:
+        engine = open_engine(StartScreen(sys.stderr, "[init]"))
+    except EngineUnusable as error:
+        log.error("%s", error)
+        return 2
+    log.info("[check] painted one frame: %s", engine.fingerprint)
+    engine.close()
+    return 0
