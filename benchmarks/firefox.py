@@ -20,10 +20,10 @@ from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
 
+BINARY = "firefox-esr"  # Debian's; Ubuntu's is a snap, which sees neither profile nor port
 START_S = 60
 ANSWER_S = 20
 LISTENING = re.compile(r"WebDriver BiDi listening on (ws://\S+)")
-ENTER = "\ue007"  # https://w3c.github.io/webdriver/#keyboard-actions
 
 
 class Firefox:
@@ -85,14 +85,14 @@ class Firefox:
         )
 
 
-def binary() -> str | None:
-    return shutil.which("firefox-esr") or shutil.which("firefox")
+def available() -> bool:
+    return shutil.which(BINARY) is not None
 
 
 @contextmanager
 def firefox(profile: Path) -> Iterator[Firefox]:
     """A Firefox with an empty profile in the empty folder `profile`."""
-    command = [binary() or "firefox", "--headless", "--no-remote", "--profile", str(profile)]
+    command = [BINARY, "--headless", "--no-remote", "--profile", str(profile)]
     said = profile / "said"
     with said.open("wb") as file:
         process = subprocess.Popen(

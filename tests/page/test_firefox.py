@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.firefox import Firefox, binary, firefox
+from benchmarks.firefox import Firefox, available, firefox
 from tests.page.conftest import FIRST_PICTURE, LiveServer
 
 pytestmark = pytest.mark.browser
@@ -32,8 +32,8 @@ def on_debian() -> bool:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firefox]:
-    if binary() is None and not (on_debian() or "CI" in os.environ):
-        pytest.skip("no Firefox here")
+    if not available() and not (on_debian() or "CI" in os.environ):
+        pytest.skip("no firefox-esr here")
     with firefox(tmp_path_factory.mktemp("firefox")) as running:
         running.resize(1280, 800)
         yield running
