@@ -1,203 +1,176 @@
 """How fast this machine paints: the guide's recipe and ours, in one run (`make bench`).
 
-    python -m benchmarks.engine [--random-weights] [--model FOLDER] [--out FILE]
+    python -m benchmarks.engine [--random-weights] [--model FOLDER] [--out FILE] [--profile]
 
 Without a GPU the demo model is measured, in about a minute; with one, SD-Turbo from MODEL or
-with random weights, in at most 8. A table for people, then one JSON line for programs; --out
-appends the line to a file. With random weights the pictures mean nothing: the gates prove that
-the wiring is right, not how good a picture looks.
+with random weights, within --limit-s. A table for people, then one JSON line for programs, which
+--out keeps in a file as it grows. With random weights the pictures mean nothing: the gates prove
+that the wiring is right, not how good a picture looks.
+
+What matters most comes first, and nothing is compiled while something is timed, but for the
+stream that goes on behind its own compiler: that is what the gap is about.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import logging
-import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks import measures, models
-from turbostream.engine import gate, hardware, weights
+from benchmarks.recipe import Recipe
+from benchmarks.run import Run, add_options, log
+from turbostream.engine import gate, hardware, jpeg
 from turbostream.engine.flight import LocalEngine
-from turbostream.engine.local import warm_up
 from turbostream.engine.model import OneStepModel
-from turbostream.settings import Settings
 from turbostream.stream.channel import Channel
 from turbostream.stream.meter import Meter
 from turbostream.stream.producer import Producer
 from turbostream.stream.scene import Scene
 
-log = logging.getLogger("benchmarks")
+BATCHES = (8, 4, 2)  # in the order of interest
+NEW_WORDS_S = 0.15  # how often the words change: the page sends them this long after a key
+MEASURING_S = 60.0  # for what comes after the last compiler: batches, recipe, the yardstick
 
-ROOT = Path(__file__).resolve().parents[1]
-BATCHES = (1, 2, 4, 8)
 
-
-class Bench:
-    """One run: what was asked for, and the numbers as they come."""
+class Bench(Run):
+    """The parts of one run, in their order."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self.options = options
-        self.device = hardware.choose(options.device)
-        self.cuda = self.device.device.type == "cuda"
-        self.folder = None if options.random_weights else Path(options.model or weights.DEMO_FOLDER)
-        self.state = Path(options.cache or tempfile.mkdtemp(prefix="bench-"))
-        self.row: dict[str, Any] = {
-            "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "gpu": self.device.name,
-            "torch": torch.__version__,
-            "commit": commit(),
-            "weights": "random, SD-Turbo's architecture"
-            if self.folder is None
-            else self.folder.name,
-            "dtype": str(self.device.dtype).removeprefix("torch."),
-        }
-        self.started = time.perf_counter()
+        super().__init__(options)
+        self.engine: LocalEngine | None = None  # the second start's
+        self.recipe_process: Recipe | None = None
+        self.gflop = 0.0
+        self.table_of_kernels = ""
 
-    def left_s(self) -> float:
-        return self.options.limit_s - (time.perf_counter() - self.started)
+    # -- the stream: producer, engine, buffer ----------------------------------------------------
 
-    def note(self, **values: Any) -> None:
-        """Numbers for the row, and at once in the log: a run that is cut off has said them."""
-        self.row.update(values)
-        log.info("[%5.1f s] %s", time.perf_counter() - self.started, json.dumps(values))
-
-    def settings(self) -> Settings:
-        return Settings(
-            target_fps=1000,
-            initial_prompt="three yellow stars on a night sky",
-            model_id="demo",
-            server_port=0,
-            acceleration=self.options.acceleration,
-            state_dir=self.state,
-        )
-
-    def open(self, pipe: Any) -> LocalEngine:
-        choices = {"decoder": "tiny: a benchmark", "attention": "sdpa: PyTorch's own"}
-        return warm_up(
-            pipe, None, self.device, self.row["weights"], choices, self.settings(), lambda _: None
-        )
-
-    # -- the parts -------------------------------------------------------------------------------
-
-    def cold_start(self) -> None:
+    def stream(self) -> None:
         """From weights in memory to the first frame; the stream while Inductor compiles; then
-        batch 1 through producer and buffer, with words changing all the time."""
+        batch 1 with words changing all the time."""
         pipe = models.load(self.folder, self.device)
-        self.gflop = models.gflop(pipe, pipe.vae)
-        self.note(gflop_per_frame=round(self.gflop, 1))
         loaded = time.monotonic()
         channel = Channel("main", Scene(self.settings().initial_prompt, speed=1.0))
         watcher = measures.Watcher(channel)
-        engine: list[LocalEngine] = []
+        engines: list[LocalEngine] = []
 
         def open_engine(_: Any) -> LocalEngine:
-            engine.append(self.open(pipe))
-            return engine[0]
+            engines.append(self.open(pipe))
+            return engines[0]
 
         producer = Producer(channel, open_engine, Meter(), 1000)
-        with channel.watched():
-            producer.start()
-            while not watcher.times:
-                time.sleep(0.005)
-                if producer.unusable:
-                    raise SystemExit(producer.unusable)
-            self.note(first_frame_s=round(watcher.times[0] - loaded, 2), in_flight=engine[0].depth)
-            self.while_compiling(channel, watcher, engine[0])
-            self.steady(channel, watcher)
-            self.note(choices=dict(engine[0].choices))
-        producer.stop(30)
+        try:
+            with channel.watched():
+                producer.start()
+                while not watcher.times:
+                    time.sleep(0.005)
+                    if producer.unusable:
+                        raise RuntimeError(producer.unusable)
+                first, engine = watcher.times[0], engines[0]
+                self.note(first_frame_s=round(first - loaded, 2), in_flight=engine.depth)
+                self.note(choices=dict(engine.choices))
+                if self.cuda and self.options.acceleration != "off" and not engine.plan.lanes:
+                    self.failed = True
+                    raise SystemExit(self.end("No graph on this card: the rest has no meaning."))
+                if engine.behind is not None:
+                    self.steady(channel, watcher, 5.0)
+                    self.note(plain_graph_fps=self.row["batch1_fps"])
+                    self.while_compiling(channel, watcher, engine, first)
+                self.steady(channel, watcher, self.options.seconds)
+                self.power()
+                self.note(choices=dict(engine.choices))
+        finally:
+            producer.stop(30)
 
     def while_compiling(
-        self, channel: Channel, watcher: measures.Watcher, engine: LocalEngine
+        self, channel: Channel, watcher: measures.Watcher, engine: LocalEngine, since: float
     ) -> None:
-        if engine.behind is None:
-            return
-        alone = time.monotonic() + 1.5  # the compiler's process is still importing
+        """`since`: when the compiler was started, at the first frame."""
+        watcher.reset()
         begun, number = time.monotonic(), 0
-        while not engine.behind.wait(1, 0.2) and self.left_s() > self.options.limit_s / 2:
+        while not (done := engine.behind.wait(1, NEW_WORDS_S)) and self._may_compile():
             number += 1
-            channel.change({"prompt": f"a red star number {number % 500}"})
+            channel.change({"prompt": f"a red star number {number}"})
         compiled = time.monotonic()
+        if not done:
+            engine.behind.close()
+            log.info("the compiler is stopped: the rest of the time is for measuring")
         time.sleep(2.0)  # both lanes swap within a few frames
         self.note(
-            compile_s=round(compiled - begun, 1),
-            plain_graph_fps=round(watcher.fps(begun, alone), 1),
-            fps_while_compiling=round(watcher.fps(alone, compiled), 1),
+            compile_s=round(compiled - since, 1) if done else None,
+            fps_while_compiling=round(watcher.fps(begun, compiled), 1),
             worst_gap_while_compiling_ms=round(watcher.worst_gap_ms(begun, compiled + 2), 1),
             frames_while_compiling=len(watcher.times),
             swapped="compile" in watcher.kinds[-5:],
         )
 
-    def steady(self, channel: Channel, watcher: measures.Watcher) -> None:
-        seconds = self.options.seconds
-        host, gpu, draws = measures.host_mb(), measures.gpu_mb(), []
+    def _may_compile(self) -> bool:
+        """Batch 1 gets half of the time and more; batch 8 and the recipe need the rest."""
+        return self.left_s() > self.options.limit_s * 0.42
+
+    def steady(self, channel: Channel, watcher: measures.Watcher, seconds: float) -> None:
+        host, gpu = measures.host_mb(), measures.gpu_mb()
         watcher.reset()
         begun, number = time.monotonic(), 0
         while time.monotonic() - begun < seconds:
             number += 1  # words that were never seen: each is encoded
-            channel.change({"prompt": f"a blue house on a field, variant {number}"})
-            time.sleep(0.07)
-            if self.cuda and number % 20 == 0 and (draw := measures.watts()) is not None:
-                draws.append(draw)
-        fps = watcher.fps()
-        draw = sum(draws) / len(draws) if draws else None
+            channel.change({"prompt": f"a blue house on a field, variant {time.monotonic()}"})
+            time.sleep(NEW_WORDS_S)
+        fps, times, latency = watcher.fps(), len(watcher.times), watcher.latency
         self.note(
             batch1_fps=round(fps, 1),
-            batch1_kind=watcher.kinds[-1],
-            prompt_to_picture_p50_ms=round(watcher.latency(0.5), 1),
-            prompt_to_picture_p95_ms=round(watcher.latency(0.95), 1),
+            batch1_kind=watcher.kinds[-1] if watcher.kinds else None,
+            prompt_to_picture_p50_ms=round(latency(0.5), 1),
+            prompt_to_picture_p95_ms=round(latency(0.95), 1),
+            worst_gap_ms=round(watcher.worst_gap_ms(), 1),
             prompts_changed=number,
-            frames_measured=len(watcher.times),
-            frames_distinct=len(watcher.seen) / max(1, len(watcher.times)) > 0.99,
-            watts=draw and round(draw),
-            joules_per_frame=draw and round(draw / fps, 2),
+            frames_measured=times,
+            frames_distinct=len(watcher.seen) / max(1, times) > 0.99,
             host_mb_growth=round(measures.host_mb() - host, 1),
             gpu_mb_growth=round(measures.gpu_mb() - gpu, 1),
         )
 
-    def batches(self, recipe: subprocess.Popen[str]) -> None:
-        """The second start, with the cache; then batches straight through the engine."""
-        engine = self.open(models.load(self.folder, self.device))
-        try:
-            begun = time.monotonic()
-            if engine.behind is not None:
-                engine.behind.wait(1, 60)
-                self.note(second_start_full_speed_s=round(time.monotonic() - begun, 1))
-                for batch in BATCHES[1:]:
-                    engine.behind.want(batch)
-            self.stages(engine)
-            if engine.behind is not None:
-                for batch in BATCHES[1:]:
-                    engine.behind.wait(batch, max(1.0, self.left_s() - 90))
-            recipe_ready(recipe, self.left_s() - 60)
-            for batch in BATCHES[1:] if self.cuda else ():
-                fps, distinct, kind = measures.throughput(engine, batch, 60 * batch)
-                self.note(**{f"batch{batch}_fps": round(fps, 1), f"batch{batch}_kind": kind})
-                self.row["frames_distinct"] &= distinct >= 60 * batch
-            if not self.cuda:
-                self.note(batch8_fps=None)
-        finally:
-            engine.close()
+    def power(self) -> None:
+        """After the measurement: asking the driver takes the driver's time."""
+        draws = [draw for _ in range(8 if self.cuda else 0) if (draw := measures.watts())]
+        if draws:
+            draw = sum(draws) / len(draws)
+            joules = round(draw / self.row["batch1_fps"], 2)
+            self.note(watts=round(draw), joules_per_frame=joules)
 
-    def stages(self, engine: LocalEngine) -> None:
-        model, kind = engine.model, self.device.device.type
+    # -- the engine by itself --------------------------------------------------------------------
+
+    def second_start(self) -> None:
+        """The same again in this process, with what was compiled in the cache."""
+        pipe = models.load(self.folder, self.device)
+        self.gflop = models.gflop(pipe, pipe.vae)
+        self.note(gflop_per_frame=round(self.gflop, 1))
+        loaded = time.monotonic()
+        self.engine = engine = self.open(pipe)
+        opened = time.monotonic()
+        if engine.behind is not None and self.row.get("compile_s"):
+            done = engine.behind.wait(1, 30)
+            measures.throughput(engine, 1, 3 * engine.depth)  # every lane takes its turn
+            if done:
+                seconds = round(time.monotonic() - loaded, 1)
+                self.note(second_start_full_speed_s=seconds, second_choices=dict(engine.choices))
+        self.note(second_first_frame_s=round(opened - loaded, 1))
+
+    def stages(self) -> None:
+        assert self.engine is not None
+        model, kind = self.engine.model, self.device.device.type
         shape = model.latent_shape(None, None)
         noise = torch.randn(1, *shape, device=self.device.device)
         with torch.inference_mode():
             numbers = iter(range(10**6))
             words = model.text("a red star").embedding
+            model.synchronize()
             latents = model.denoise(noise, words)
             pixels = model.decode(latents)
             array = pixels[0].cpu().numpy()
-            from turbostream.engine import jpeg
-
             calls = {
                 "text": lambda: model.text(f"word {next(numbers)}"),
                 "unet": lambda: model.denoise(noise, words),
@@ -211,10 +184,55 @@ class Bench:
         matmul, copy = measures.ceilings(self.device.device, self.device.dtype)
         self.note(plain_stage_ms=stage_ms, matmul_tflops=round(matmul, 1), copy_tbs=round(copy, 2))
 
-    def gates(self) -> None:
-        """The step in this format against fp32 from the same noise and words: the yardstick."""
+    def compile_others(self) -> None:
+        """The recipe and batch 8 at once: nothing is timed meanwhile."""
+        frames = 40 if self.cuda else 20
+        self.recipe_process = Recipe(self.folder, self.device.device.type, frames)
+        self.at_end.append(self.recipe_process.end)
+        behind = self.engine.behind if self.engine is not None else None
+        if behind is not None and self.row.get("compile_s"):
+            behind.want(BATCHES[0])
+            done = behind.wait(BATCHES[0], self.left_s() - MEASURING_S)
+            self.note(batch8_compiled=done)
+            if not done:
+                behind.close()
+        ready = self.recipe_process.ready(max(10.0, self.left_s() - MEASURING_S / 2))
+        self.note(recipe_ready=ready)
+
+    def recipe(self) -> None:
+        said = None
+        if self.row["recipe_ready"] and self.recipe_process is not None:
+            said = self.recipe_process.measure(self.left_s() - 5)
+        self.note(recipe_fps=said and round(said["fps"], 2))
+        if said:
+            self.note(recipe_compile_s=round(said["compile_s"], 1))
+            self.note(times_recipe=round(self.row["batch1_fps"] / said["fps"], 1))
+
+    def batches(self) -> None:
+        """Straight through the engine: shots to JPEGs."""
+        assert self.engine is not None
+        if not self.cuda:
+            self.note(batch8_fps=None)
+            return
+        if self.engine.behind is not None:
+            self.engine.behind.close()  # or the first use of a batch size would start a compiler
+            self.note(second_choices=dict(self.engine.choices))
+        for batch in BATCHES:
+            fps, distinct, kind = measures.throughput(self.engine, batch, 60 * batch)
+            self.note(**{f"batch{batch}_fps": round(fps, 1), f"batch{batch}_kind": kind})
+            if distinct < 60 * batch:
+                self.note(frames_distinct=False)
+
+    def share(self) -> None:
+        fps = [self.row.get(f"batch{batch}_fps") or 0 for batch in (1, *BATCHES)]
+        share = max(fps) * self.gflop / 1000 / self.row["matmul_tflops"]
+        self.note(share_of_ceiling=round(share, 3))
+
+    def yardstick(self) -> None:
+        """The step in this format against fp32 from the same noise and words."""
         if not self.cuda:
             return
+        torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32 here
         exact = hardware.Hardware(self.device.device, torch.float32, "the reference")
         outputs = []
         for side in (exact, self.device):
@@ -223,7 +241,9 @@ class Bench:
             noise = torch.randn(1, *model.latent_shape(None, None), generator=generator)
             noise = noise.to(side.device)
             with torch.inference_mode():
-                latents = model.denoise(noise, model.text("a red star").embedding)
+                words = model.text("a red star").embedding
+                model.synchronize()
+                latents = model.denoise(noise, words)
                 said = gate.predicted(latents, noise, model.schedule)
                 outputs.append((said.float(), model.decode(latents)))
             del model
@@ -233,49 +253,15 @@ class Bench:
             psnr_to_fp32_db=round(gate.psnr(outputs[1][1], outputs[0][1]), 1),
         )
 
-    def recipe(self, process: subprocess.Popen[str]) -> None:
-        said = finish_recipe(process, max(20.0, self.left_s()))
-        self.note(recipe_fps=said and round(said["fps"], 2))
-        if said and self.row.get("batch1_fps"):
-            self.note(times_recipe=round(self.row["batch1_fps"] / said["fps"], 1))
-        best = max(self.row.get(f"batch{batch}_fps") or 0 for batch in BATCHES)
-        share = best * self.gflop / 1000 / self.row["matmul_tflops"]
-        self.note(share_of_ceiling=round(share, 3))
+    def profile(self) -> None:
+        """The kernels of a batch-1 frame, for docs/experiments.md."""
+        assert self.engine is not None
+        self.table_of_kernels = measures.kernels(self.engine, self.cuda)
+        log.info("%s", self.table_of_kernels)
 
-    def start_recipe(self) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "benchmarks.recipe", str(self.folder or "")]
-        command += [self.device.device.type, "40" if self.cuda else "20"]
-        return subprocess.Popen(
-            command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-
-
-def recipe_ready(process: subprocess.Popen[str], limit_s: float) -> None:
-    """Wait until the recipe's process has compiled and is quiet."""
-    log.info("waiting for the recipe's process (at most %.0f s)", limit_s)
-    assert process.stdout is not None
-    process.stdout.readline()
-
-
-def finish_recipe(process: subprocess.Popen[str], limit_s: float) -> dict[str, float] | None:
-    try:
-        said, _ = process.communicate("go\n", timeout=limit_s)
-        result: dict[str, float] = json.loads(said.strip().splitlines()[-1])
-    except (subprocess.TimeoutExpired, ValueError, IndexError, OSError):
-        process.kill()
-        return None
-    return result
-
-
-def commit() -> str:
-    git = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return git.stdout.strip() or "unknown"
+    def close(self) -> None:
+        if self.engine is not None:
+            self.engine.close()
 
 
 def table(row: dict[str, Any]) -> str:
@@ -285,54 +271,38 @@ def table(row: dict[str, Any]) -> str:
         f"{row['gpu']}, torch {row['torch']}, {row['dtype']}, weights: {row['weights']}",
         f"{'the guide’s recipe':38} {row.get('recipe_fps')} frames/s",
         f"{f'batch 1 ({many}), producer to buffer':38} {row.get('batch1_fps')} frames/s "
-        f"({row.get('times_recipe')}x)",
+        f"({row.get('times_recipe')}x), {row.get('batch1_kind')}",
     ]
     lines += [
-        f"{f'batch {batch} ({many})':38} {row[f'batch{batch}_fps']} frames/s"
-        for batch in BATCHES[1:]
+        f"{f'batch {batch} ({many})':38} {row[f'batch{batch}_fps']} frames/s, "
+        f"{row[f'batch{batch}_kind']}"
+        for batch in sorted(BATCHES)
         if row.get(f"batch{batch}_fps")
     ]
-    wanted = ("first_frame_s", "second_start_full_speed_s", "worst_gap_while_compiling_ms")
+    wanted: tuple[str, ...] = (
+        "first_frame_s",
+        "second_start_full_speed_s",
+        "worst_gap_while_compiling_ms",
+    )
     wanted += ("prompt_to_picture_p50_ms", "prompt_to_picture_p95_ms", "plain_stage_ms")
     wanted += ("share_of_ceiling", "joules_per_frame", "frames_distinct")
     lines += [f"{name.replace('_', ' '):38} {row[name]}" for name in wanted if name in row]
     return "\n".join(lines)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """What every benchmark of the engine understands."""
-    parser.add_argument("--random-weights", action="store_true")
-    parser.add_argument("--model", help="a model's folder; without it the demo model")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--acceleration", default="auto")
-    parser.add_argument("--cache", help="a folder for compiled code; without it a new one")
-    parser.add_argument("--limit-s", type=float, default=470.0, help="for the whole run")
-
-
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     add_options(parser)
     parser.add_argument("--seconds", type=float, default=10.0, help="of the batch-1 measurement")
-    parser.add_argument("--out", help="append the JSON line to this file")
+    parser.add_argument("--profile", action="store_true", help="the kernels of a frame, at the end")
     options = parser.parse_args()
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     bench = Bench(options)
-    bench.cold_start()
-    recipe = bench.start_recipe()
-    try:
-        bench.batches(recipe)
-        bench.gates()
-        bench.recipe(recipe)
-    finally:
-        recipe.kill()
-        recipe.wait()
-    print(table(bench.row))
-    line = json.dumps(bench.row)
-    print(line)
-    if options.out:
-        with Path(options.out).open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+    parts = [bench.stream, bench.second_start, bench.stages, bench.compile_others]
+    parts += [bench.recipe, bench.batches, bench.share, bench.yardstick]
+    for part in [*parts, *([bench.profile] if options.profile else []), bench.close]:
+        bench.part(part)
+    return bench.end("\n".join((bench.table_of_kernels, table(bench.row))).strip())
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

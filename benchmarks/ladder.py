@@ -1,76 +1,206 @@
 """Each technique on top of the ones before it: milliseconds of one frame's device work.
 
-    python -m benchmarks.ladder [--random-weights]
+    python -m benchmarks.ladder [--random-weights] [--cache FOLDER] [--no-compile]
 
 On a GPU each rung is an own CUDA graph of UNet and decoder, so that launching costs nothing; on
-a CPU it is the call itself.
+a CPU it is the call itself. Then each technique alone, on top of nothing, and what Inductor makes
+of the last rung (compiled side by side, or from the cache of an earlier run); frames/s without
+JPEG with one, two and three graphs at once.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import sys
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks import measures, models
-from benchmarks.engine import Bench, add_options
-from turbostream.engine import folded, gate, packed, tiny
-from turbostream.engine.graph import Graph
+from benchmarks.run import Run, add_options
+from turbostream.engine import aot, behind, cache, crosskv, folded, gate, packed, tiny
 from turbostream.engine.model import KLDecoder, schedule_of
 from turbostream.engine.step import Decode, Denoise
 
+Paint = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+MEASURING_S = 40.0  # after the compilers
 
-def main() -> None:
+
+class Parts:
+    """A pipeline with no technique yet."""
+
+    def __init__(self, run: Run) -> None:
+        device, dtype = run.device.device, run.device.dtype
+        pipe: Any = models.load(run.folder, run.device)
+        self.unet, self.schedule = pipe.unet, schedule_of(pipe.scheduler)
+        own = type(pipe.vae).__name__ == "AutoencoderTiny"
+        self.decoder = pipe.vae.decoder if own else KLDecoder(pipe.vae)
+        self.denoise = Denoise(pipe.unet, self.schedule, dtype).to(device)
+        self.decode = Decode(self.decoder, pipe.vae.config.scaling_factor, dtype).to(device)
+        generator = torch.Generator(device).manual_seed(0)
+        size, width = pipe.unet.config.sample_size, pipe.unet.config.cross_attention_dim
+        shape = (1, pipe.unet.config.in_channels, size, size)
+        self.noise = torch.randn(shape, device=device, generator=generator)
+        self.words = torch.randn(1, 77, width, device=device, generator=generator).to(dtype)
+
+    def paint(self, denoise: Paint) -> Paint:
+        return lambda noise, words: self.decode(denoise(noise, words))
+
+
+def nhwc(parts: Parts) -> None:
+    for module in (parts.denoise, parts.decode):
+        module.to(memory_format=torch.channels_last)
+
+
+def prompts_kv(parts: Parts) -> None:
+    project = crosskv.take(parts.unet)
+    if project is not None:
+        parts.words = project(parts.words)
+
+
+def search(on: bool) -> None:
+    torch.backends.cudnn.benchmark = on
+
+
+def rungs_of(device: str) -> list[tuple[str, Callable[[Parts], object]]]:
+    rungs: list[tuple[str, Callable[[Parts], object]]] = [
+        ("channels_last", nhwc),
+        ("query, key and value fused", lambda parts: folded.fuse_qkv(parts.unet)),
+        (
+            "time embedding folded",
+            lambda parts: folded.fold_time(parts.unet, parts.schedule.timestep),
+        ),
+        ("decoder's convolutions fused", lambda parts: tiny.fuse(parts.decoder, device)),
+    ]
+    if device == "cpu" and packed.available():
+        rungs.append(("convolutions packed for oneDNN", lambda parts: packed.pack(parts.unet)))
+    return rungs
+
+
+class Ladder(Run):
+    def __init__(self, options: argparse.Namespace) -> None:
+        super().__init__(options)
+        self.kind = self.device.device.type
+        self.parts: Parts | None = None
+        self.first: torch.Tensor | None = None
+
+    def measure(self, name: str, parts: Parts, denoise: Paint | None = None) -> None:
+        """One row: UNet and decoder, and how far the UNet's output is from the first row's."""
+        denoise = denoise or parts.denoise
+        with torch.inference_mode():
+            latents = denoise(parts.noise, parts.words)
+            self.first = latents if self.first is None else self.first
+            error = gate.relative_error(latents, self.first)
+            ms = [
+                self._ms(lambda noise, words: denoise(noise, words), parts),
+                self._ms(lambda noise, words: parts.decode(latents), parts),
+            ]
+        self.note(**{name: [round(one, 2) for one in ms], f"{name}, error": float(f"{error:.1e}")})
+
+    def _ms(self, paint: Paint, parts: Parts) -> float:
+        if not self.cuda:
+            return measures.median_ms(lambda: paint(parts.noise, parts.words), "cpu")
+        return measures.graphs_ms(paint, parts.noise, parts.words, 1)
+
+    def rungs(self) -> None:
+        parts = self.parts = Parts(self)
+        if self.cuda:
+            with torch.inference_mode():
+                call = measures.median_ms(lambda: parts.denoise(parts.noise, parts.words), "cuda")
+            self.note(**{"UNet launched one by one": round(call, 2)})
+        self.measure("PyTorch's own kernels, NCHW", parts)
+        for name, change in rungs_of(self.kind):
+            change(parts)
+            self.measure(name, parts)
+        if self.cuda:
+            search(True)
+            self.measure("cuDNN's search (then off again)", parts)
+            search(False)
+        self.lanes("PyTorch's kernels", parts, parts.denoise)
+
+    def lanes(self, name: str, parts: Parts, denoise: Paint) -> None:
+        """Frames/s without JPEG of so many graphs at once."""
+        if not self.cuda:
+            return
+        with torch.inference_mode():
+            paint = parts.paint(denoise)
+            ms = [measures.graphs_ms(paint, parts.noise, parts.words, n) for n in (1, 2, 3)]
+        self.note(**{f"{name}, frames/s of 1, 2, 3 lanes": [round(1000 / one, 1) for one in ms]})
+
+    def compiled(self) -> None:
+        """Inductor on top: as the program has it, with tuned kernels, and with crosskv.py."""
+        parts = self.parts
+        assert parts is not None
+        tuned = {"coordinate_descent_tuning": True}
+        kept = cache.Cache(self.state / "compiled")
+        width = parts.words.shape[-1]
+        kv = sum(
+            layer.to_k.out_features + layer.to_v.out_features
+            for layer in parts.unet.modules()
+            if getattr(layer, "is_cross_attention", False)
+        )
+        wanted = [("Inductor", width, {}), ("Inductor, tuned", width, tuned)]
+        wanted.append(("Inductor, keys and values once per prompt", kv, {}))
+        stopping = threading.Event()
+        self.at_end.append(stopping.set)
+
+        def compile_one(width: int, options: dict[str, Any]) -> Path:
+            shapes = tuple(parts.noise.shape), (1, 77, width)
+            job = aot.job_of(parts.denoise, *shapes, self.kind, options)
+            key = cache.key(job.as_json(), self.device.name)
+            path = kept.find(key)
+            if path is None:
+                path = kept.path(key)
+                behind.compile_apart(job, path, stopping)
+                kept.seal(key)
+            return path
+
+        with ThreadPoolExecutor(len(wanted)) as pool:
+            paths = [pool.submit(compile_one, *what) for _, *what in wanted]
+            deadline = time.perf_counter() + self.left_s() - MEASURING_S
+            while not all(path.done() for path in paths) and time.perf_counter() < deadline:
+                time.sleep(0.2)
+            stopping.set()  # whoever is not done has had its time
+        for (name, _, _), path in zip(wanted, paths, strict=True):
+            if (error := path.exception()) is not None:
+                self.note(**{name: f"failed: {error}"})
+                continue
+            if "prompt" in name:
+                with torch.inference_mode():
+                    prompts_kv(parts)
+                self.measure("keys and values once per prompt", parts)
+                self.lanes("... of PyTorch's kernels", parts, parts.denoise)
+            call = aot.load(path.result(), parts.denoise)
+            self.measure(name, parts, call)
+            self.lanes(name, parts, call)
+
+    def alone(self) -> None:
+        """The five largest by themselves."""
+        for name, change in rungs_of(self.kind)[:5]:
+            parts = Parts(self)
+            change(parts)
+            self.measure(f"alone: {name}", parts)
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     add_options(parser)
-    bench = Bench(parser.parse_args())
-    device, dtype, cuda = bench.device.device, bench.device.dtype, bench.cuda
-    pipe: Any = models.load(bench.folder, bench.device)
-    schedule = schedule_of(pipe.scheduler)
-    own = type(pipe.vae).__name__ == "AutoencoderTiny"
-    decoder = pipe.vae.decoder if own else KLDecoder(pipe.vae)
-    denoise = Denoise(pipe.unet, schedule, dtype).to(device)
-    decode = Decode(decoder, pipe.vae.config.scaling_factor, dtype).to(device)
-    size = pipe.unet.config.sample_size
-    noise = torch.randn(1, pipe.unet.config.in_channels, size, size, device=device)
-    words = torch.randn(1, 77, pipe.unet.config.cross_attention_dim, device=device, dtype=dtype)
-
-    def nhwc() -> None:
-        for module in (denoise, decode):
-            module.to(memory_format=torch.channels_last)
-
-    rungs: list[tuple[str, Callable[[], object]]] = [
-        ("PyTorch's own kernels, NCHW", lambda: None),
-        ("channels_last", nhwc),
-        ("query, key and value fused", lambda: folded.fuse_qkv(pipe.unet)),
-        ("time embedding folded", lambda: folded.fold_time(pipe.unet, schedule.timestep)),
-        ("decoder's convolutions fused", lambda: tiny.fuse(decoder, device.type)),
-    ]
-    if not cuda and packed.available():
-        rungs.append(("convolutions packed for oneDNN", lambda: packed.pack(pipe.unet)))
-    with torch.inference_mode():
-        first = denoise(noise, words)
-        for name, change in rungs:
-            change()
-            error = gate.relative_error(denoise(noise, words), first)
-            times = [
-                _ms(lambda n, w: denoise(n, w), noise, words, cuda),
-                _ms(lambda n, w, latents=first: decode(latents), noise, words, cuda),
-            ]
-            print(f"{name:34} unet {times[0]:8.2f}  decoder {times[1]:8.2f}  error {error:.1e}")
-            bench.row[name] = [round(ms, 2) for ms in times]
-    print(json.dumps(bench.row))
-
-
-def _ms(paint: Any, noise: torch.Tensor, words: torch.Tensor, cuda: bool) -> float:
-    if not cuda:
-        return measures.median_ms(lambda: paint(noise, words), "cpu")
-    graph = Graph(paint, noise.clone(), words.clone(), torch.cuda.Stream())
-    return measures.median_ms(graph.replay, "cuda", 60)
+    parser.add_argument("--no-compile", action="store_true", help="PyTorch's own kernels only")
+    options = parser.parse_args()
+    ladder = Ladder(options)
+    parts = [ladder.rungs, ladder.alone]
+    if ladder.cuda and not options.no_compile:
+        parts.append(ladder.compiled)
+    for part in parts:
+        ladder.part(part)
+    rows = [(name, ms) for name, ms in ladder.row.items() if isinstance(ms, list)]
+    return ladder.end("\n".join(f"{name:60} {ms}" for name, ms in rows))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

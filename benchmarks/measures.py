@@ -13,7 +13,9 @@ from concurrent.futures import Future
 from typing import Any
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 
+from turbostream.engine.graph import Graph
 from turbostream.stream.channel import Channel
 from turbostream.stream.meter import percentile
 from turbostream.stream.scene import Shot
@@ -31,6 +33,25 @@ def median_ms(call: Callable[[], object], device: str, times: int = 20) -> float
         sync()
         taken.append((time.perf_counter() - started) * 1000)
     return sorted(taken[3:])[times // 2]
+
+
+def graphs_ms(
+    paint: Any, noise: torch.Tensor, words: torch.Tensor, lanes: int, times: int = 60
+) -> float:
+    """Milliseconds a replay of `paint` as so many CUDA graphs, each on its stream, in turn; the
+    middle of three rounds."""
+    streams = [torch.cuda.Stream() for _ in range(lanes)]
+    graphs = [Graph(paint, noise.clone(), words.clone(), stream) for stream in streams]
+    rounds = []
+    for _ in range(4):  # the first one warms up
+        torch.cuda.synchronize()
+        started = time.perf_counter()
+        for turn in range(times):
+            with torch.cuda.stream(streams[turn % lanes]):
+                graphs[turn % lanes].replay()
+        torch.cuda.synchronize()
+        rounds.append((time.perf_counter() - started) * 1000 / times)
+    return sorted(rounds[1:])[1]
 
 
 def ceilings(device: Any, dtype: torch.dtype) -> tuple[float, float]:
@@ -152,3 +173,24 @@ def throughput(engine: Engine, batch: int, frames: int) -> tuple[float, int, str
     while flights:
         land()
     return done / (time.perf_counter() - started), len(seen), kind
+
+
+def kernels(engine: Engine, cuda: bool, frames: int = 5, rows: int = 25) -> str:
+    """A table of what a frame of one shot spends the device's time on, the largest first."""
+    activity = ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU
+    with profile(activities=[activity]) as found:
+        for number in range(frames):
+            engine.submit([Shot("a red star", number, number + 1, 0.3)]).result()
+    name = "self_device_time_total" if cuda else "self_cpu_time_total"
+    times = [
+        (getattr(row, name) / frames, row.count / frames, row.key) for row in found.key_averages()
+    ]
+    times = sorted((row for row in times if row[0] > 0), reverse=True)
+    whole = sum(us for us, _, _ in times)
+    number = sum(count for _, count, _ in times)
+    lines = [f"| us a frame | calls | share | what | ({number:.0f} calls, {whole:.0f} us)"]
+    lines += [
+        f"| {us:8.1f} | {count:5.1f} | {us / whole:5.1%} | {key[:90]} |"
+        for us, count, key in times[:rows]
+    ]
+    return "\n".join(lines)

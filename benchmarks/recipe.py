@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import io
 import json
+import queue
+import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -19,6 +22,55 @@ from benchmarks import models
 from turbostream.engine import hardware
 
 PROMPT = "three yellow stars on a night sky, frame {}"
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Recipe:
+    """The process, seen from the benchmark that starts it. No wait is longer than it is told."""
+
+    def __init__(self, folder: Path | None, device: str, frames: int) -> None:
+        command = [sys.executable, "-m", "benchmarks.recipe", str(folder or ""), device]
+        self._process = subprocess.Popen(
+            [*command, str(frames)],
+            cwd=ROOT,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        self._said: queue.SimpleQueue[str] = queue.SimpleQueue()  # "" at its end
+        threading.Thread(target=self._listen, name="recipe", daemon=True).start()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._said.put(line)
+        self._said.put("")
+
+    def ready(self, limit_s: float) -> bool:
+        """Wait until it has compiled and is quiet; False if it ended or takes longer."""
+        return bool(self._hear("ready", limit_s))
+
+    def measure(self, limit_s: float) -> dict[str, float] | None:
+        """Its frames/s, once it is ready; None if it ended or takes longer."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        said = self._hear("{", limit_s)
+        return json.loads(said) if said else None
+
+    def _hear(self, start: str, limit_s: float) -> str:
+        """The next line that starts so, past what libraries print; "" if there is none in time."""
+        deadline, line = time.monotonic() + limit_s, "-"
+        while line and not line.startswith(start):
+            try:
+                line = self._said.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                return ""
+        return line
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
 
 
 def main() -> None:
