@@ -138,6 +138,9 @@ def load(path: Path, denoise: Denoise) -> Call:
     # The time embedding is folded into the blocks; whatever else is missing was folded wrongly.
     if lost := [n for n in parameters if n not in wanted and "time_embedding" not in n]:
         raise RuntimeError(f"the compiled code has its own numbers in place of {lost[0]}")
+    # Not a copy, which would double the weights; but torch (2.11, 2.13) never frees the handles it
+    # makes (MaybeOwningAtenTensorHandle in aoti_runtime/utils.h), so the weights stay until the
+    # process ends.
     package.load_constants(wanted, check_full_update=True, user_managed=True)
 
     def call(noise: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
