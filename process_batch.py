@@ -66,5 +66,5 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    release.restart("process_batch.py", sys.argv[1:])
+    release.restart("process_batch.py", sys.argv[1:], os.environ)
     sys.exit(main(sys.argv[1:]))

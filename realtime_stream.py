@@ -107,5 +107,5 @@ def serve(
 
 if __name__ == "__main__":
     if "--share" in sys.argv:  # typed on an instance: its tokens and its public address
-        release.restart("realtime_stream.py", sys.argv[1:])
+        release.restart("realtime_stream.py", sys.argv[1:], os.environ)
     sys.exit(main(sys.argv[1:], os.environ))

@@ -15,12 +15,11 @@ import logging
 import re
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from turbostream.engine.byte_counter import ByteCounter
 from turbostream.stream.seam import EngineUnusable, Progress, Report
 
 log = logging.getLogger(__name__)
@@ -164,6 +163,7 @@ def fetch(weights: Weights, report: Report) -> Path:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
+    _quiet()
     name, revision = weights.model_id, weights.revision
     report(Progress("downloading", f"Looking for {name}."))
     try:
@@ -178,7 +178,8 @@ def fetch(weights: Weights, report: Report) -> Path:
             return _checked(Path(cached))
         sizes = {entry.rfilename: entry.size or 0 for entry in info.siblings or ()}
         files = wanted_files(sizes)
-        counter = _Counter(report, name, sum(sizes[file] for file in files))
+        missing = [file for file in files if not _is_cached(name, file, info.sha)]
+        counter = ByteCounter(report, name, sum(sizes[file] for file in missing))
         folder = Path(
             snapshot_download(
                 name, revision=revision, allow_patterns=files, tqdm_class=counter.bar_class()
@@ -187,6 +188,19 @@ def fetch(weights: Weights, report: Report) -> Path:
     except (OSError, HTTPError, HfHubHTTPError, ValueError) as error:
         raise EngineUnusable(_way_out(name, error)) from error
     return _checked(folder)
+
+
+def _is_cached(name: str, file: str, revision: str | None) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(name, file, revision=revision), str)
+
+
+def _quiet() -> None:
+    """Keep each request's address (a signed one, where the weights lie) out of the log, and let the
+    hub's client speak once: it has a handler of its own."""
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    logging.getLogger("huggingface_hub").propagate = False
 
 
 def _way_out(name: str, error: Exception) -> str:
@@ -231,54 +245,10 @@ def fetch_tiny_decoder(folder: Path, report: Report) -> Path | str:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
+    _quiet()
     report(Progress("downloading", f"Looking for the tiny decoder, {TAESD}."))
     files = ["config.json", "diffusion_pytorch_model.safetensors"]
     try:
         return Path(snapshot_download(TAESD, allow_patterns=files))
     except (OSError, HTTPError, HfHubHTTPError, ValueError) as error:
         return f"{TAESD} cannot be fetched ({_first_line(error)}), and {inside} is not there"
-
-
-class _Counter:
-    """Adds up huggingface_hub's progress bars into one number of bytes."""
-
-    def __init__(self, report: Report, name: str, total: int) -> None:
-        self._report = report
-        self._name = name
-        self._total = total
-        self._done = 0
-        self._lock = threading.Lock()
-
-    def add(self, count: float) -> None:
-        with self._lock:
-            self._done = min(self._total, self._done + int(count))
-            done = self._done
-        self._report(
-            Progress(
-                "downloading",
-                f"Downloading {self._name}: {done / 1e6:,.0f} of {self._total / 1e6:,.0f} MB.",
-                done,
-                self._total,
-            )
-        )
-
-    def bar_class(self) -> type:
-        """A progress bar, as huggingface_hub asks for it, that draws nothing and adds bytes."""
-        from tqdm.auto import tqdm
-
-        counter = self
-
-        class Bar(tqdm):  # type: ignore[type-arg,misc]
-            def __init__(self, *args: Any, **kwargs: Any) -> None:
-                # Two bars count bytes: what came over the network (`...transfer`), and what is
-                # on the disk, which is the one that ends at the files' sizes.
-                name = str(kwargs.pop("name", ""))  # huggingface_hub's own, unknown to tqdm
-                self._bytes = kwargs.get("unit") == "B" and not name.endswith(".transfer")
-                kwargs["disable"] = True
-                super().__init__(*args, **kwargs)
-
-            def update(self, n: float | None = 1) -> None:
-                if self._bytes and n:
-                    counter.add(n)
-
-        return Bar
