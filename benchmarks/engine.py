@@ -123,8 +123,8 @@ class Bench(Run):
         self.note(
             batch1_fps=round(fps, 1),
             batch1_kind=watcher.kinds[-1] if watcher.kinds else None,
-            prompt_to_picture_p50_ms=round(latency(0.5), 1),
-            prompt_to_picture_p95_ms=round(latency(0.95), 1),
+            prompt_to_picture_p50_ms=latency(0.5),
+            prompt_to_picture_p95_ms=latency(0.95),
             worst_gap_ms=round(watcher.worst_gap_ms(), 1),
             prompts_changed=number,
             frames_measured=times,
@@ -182,7 +182,7 @@ class Bench(Run):
                 name: round(measures.median_ms(call, kind), 2) for name, call in calls.items()
             }
         matmul, copy = measures.ceilings(self.device.device, self.device.dtype)
-        self.note(plain_stage_ms=stage_ms, matmul_tflops=round(matmul, 1), copy_tbs=round(copy, 2))
+        self.note(plain_stage_ms=stage_ms, matmul_tflops=round(matmul, 3), copy_tbs=round(copy, 3))
 
     def compile_others(self) -> None:
         """The recipe and batch 8 at once: nothing is timed meanwhile."""
@@ -250,7 +250,8 @@ class Bench(Run):
             torch.cuda.empty_cache()
         self.note(
             unet_error_to_fp32=round(gate.relative_error(outputs[1][0], outputs[0][0]), 5),
-            psnr_to_fp32_db=round(gate.psnr(outputs[1][1], outputs[0][1]), 1),
+            # JSON has no infinity, which equal pictures would be
+            psnr_to_fp32_db=round(min(99.0, gate.psnr(outputs[1][1], outputs[0][1])), 1),
         )
 
     def profile(self) -> None:

@@ -135,9 +135,11 @@ class Watcher:
         gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
         return max(gaps, default=0.0) * 1000
 
-    def latency(self, share: float) -> float:
+    def latency(self, share: float) -> float | None:
+        """Milliseconds from changed words to their first picture; None before there is one."""
         with self._lock:
-            return percentile(self.latencies_ms, share) or 0.0
+            found = percentile(self.latencies_ms, share)
+        return None if found is None else round(found, 1)
 
 
 def throughput(engine: Engine, batch: int, frames: int) -> tuple[float, int, str]:
