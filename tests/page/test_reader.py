@@ -132,7 +132,7 @@ def expected(bodies):
 
 
 @settings(
-    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "4000")) // 8,
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "2000")) // 8,
     deadline=None,
     database=None,
     suppress_health_check=list(HealthCheck),
