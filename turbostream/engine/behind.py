@@ -109,7 +109,9 @@ class Behind:
             compile_apart(job, path, self._stopping)
             self._cache.seal(key)
         try:
+            loading = time.perf_counter()
             call = aot.load(path, model.denoise)
+            log.info("[compile] batch %d: loaded in %.0f ms", batch, _ms_since(loading))
             refusal = self._compare(call, batch)
         except Exception:
             self._cache.discard(key)
