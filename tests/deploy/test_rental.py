@@ -246,6 +246,7 @@ def test_a_batch_is_rented_painted_fetched_and_given_back(
     assert "instance 7000 is gone" in done.stderr
 
 
+@pytest.mark.long
 def test_a_batch_that_is_interrupted_before_its_instance_runs_gives_it_back(
     vast: Vast, stand_in: StandIn, laptop: Laptop, prompts: Path, tmp_path: Path
 ) -> None:
