@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 720, 360, 56, 24, 92, 40
-LINES = {"pixels": "#2a6fdb", "heads": "#d9822b", "words": "#2e9e5b"}
+LINES = {"pixels": "#2a6fdb", "heads": "#d9822b", "words": "#2e9e5b", "colour": "#b04ec4"}
 STEP_TICKS, DECADES = 1000, (0.001, 0.01, 0.1, 1.0, 10.0)
 
 
@@ -23,8 +23,8 @@ def smooth(values: list[float], keep: float = 0.7) -> list[float]:
 
 def svg(rows: list[dict[str, float]]) -> str:
     """The losses over the steps, the losses on a logarithmic scale."""
-    last = rows[-1]["step"]
-    lowest = min(min(row[name] for name in LINES) for row in rows)
+    last, names = rows[-1]["step"], [name for name in LINES if name in rows[-1]]
+    lowest = min(min(row[name] for name in names) for row in rows)
     decades = [d for d in DECADES if d >= lowest / 10]
     low, high = math.log10(decades[0]), math.log10(5)
 
@@ -49,7 +49,7 @@ def svg(rows: list[dict[str, float]]) -> str:
         parts.append(f'<text {place} text-anchor="middle">{step}</text>')
     parts.append(f'<text x="{WIDTH / 2}" y="{HEIGHT - 4}" text-anchor="middle">step</text>')
     free = 0.0  # the labels' next free height, from the top
-    for name in sorted(LINES, key=lambda name: -rows[-1][name]):
+    for name in sorted(names, key=lambda name: -rows[-1][name]):
         colour = LINES[name]
         values = smooth([row[name] for row in rows])
         points = [f"{x(r['step']):.1f},{y(v):.1f}" for r, v in zip(rows, values, strict=True)]

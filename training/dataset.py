@@ -10,9 +10,12 @@ import torch
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from training import phrases, tokens
+from training import phrases, tokens, words
+from training.scene import NO_THING, column
 
 CHUNK = 10_000
+# A bright colour and the one that it is taken for where it is painted too dark.
+HARD_COLOURS = ("orange", "brown", "yellow", "white", "grey")
 
 
 @dataclass
@@ -54,3 +57,13 @@ def make(seed: int, amount: int, held: bool = False, workers: int = 1) -> Prompt
         torch.from_numpy(np.concatenate([rows for _, _, rows in chunks]).astype(np.int64)),
         [text for texts, _, _ in chunks for text in texts],
     )
+
+
+def hard(recipes: Tensor) -> Tensor:
+    """How hard each recipe's colour is to hit [B]: 0, 1 or, small or with a pattern, 3."""
+    colours = [list(words.COLOURS).index(name) for name in HARD_COLOURS]
+    there = column(recipes, "thing") != NO_THING
+    size = column(recipes, "size")
+    fine = (column(recipes, "pattern") > 0) | (size == 1) | (size == 2)
+    asked = torch.isin(column(recipes, "colour"), torch.tensor(colours))
+    return (there & asked) * (1 + 2 * fine)

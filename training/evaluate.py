@@ -114,6 +114,7 @@ def scores(seen: dict[str, Tensor], recipes: Tensor) -> dict[str, Any]:
         "colour without pattern": share(
             seen["colour"] == column(recipes, "colour"), plain & (column(recipes, "pattern") == 0)
         ),
+        "colour by palette": share(seen["colour by palette"] == column(recipes, "colour"), plain),
         "ground": share(seen["ground"] == ground, said),
         "ground by palette": share(seen["palette"] == ground, said & (ground < len(words.COLOURS))),
         "shape": share(shape, clear),
@@ -193,8 +194,8 @@ def report(
 
 def table(report: dict[str, Any]) -> str:
     columns = ("model", "teacher", "words shuffled", "one word misspelt")
-    rows = ("colour", "colour without pattern", "ground", "ground by palette", "shape",
-            "shape of one", "shape of groups", "shape of small ones", "count")  # fmt: skip
+    rows = ("colour", "colour without pattern", "colour by palette", "ground", "ground by palette",
+            "shape", "shape of one", "shape of groups", "shape of small ones", "count")  # fmt: skip
     lines = [f"{'':24s}" + "".join(f"{name:>19s}" for name in columns)]
     for row in rows:
         lines.append(f"{row:24s}" + "".join(f"{report[c][row]:19.4f}" for c in columns))

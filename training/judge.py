@@ -1,10 +1,13 @@
 """Says what a picture shows, without a network: colours by nearness, outlines by overlap.
 
-Nothing here is a loss of the training. Where the thing should be is known from the noise, and
+Nothing here is a loss of the training that made the weights; `train --colour` has a loss that is
+near to one question, the mean colour of the thing, but asks for the teacher's. Where the thing should be is known from the noise, and
 the ground without the thing from the renderer; the rest is read off the picture. The teacher's
 own pictures pass: a ground is compared with every other one as the same noise paints it, since
-clouds and stars move its mean colour by more than lies between two neighbours; a thing counts
-only where it can be told from its ground; copies that touch are still told apart.
+clouds and stars move its mean colour by more than lies between two neighbours, and a thing's
+colour with the same thing's in every other one, since its shade and its rim do that too: a small
+orange sun's mean is the palette's brown. A thing counts only where it can be told from its
+ground; copies that touch are still told apart.
 """
 
 from __future__ import annotations
@@ -52,20 +55,37 @@ def mean_where(image: Tensor, mask: Tensor) -> Tensor:
     return (image * mask).sum((2, 3)) / mask.sum((2, 3)).clamp(min=1e-3)
 
 
-def nearest_colour(rgb: Tensor) -> Tensor:
-    """The colour word nearest to each colour [B, 3] -> [B]; lightness counts for less."""
-    palette = rgb.new_tensor([*words.COLOURS.values()]) / 255
-    scale = rgb.new_tensor([0.7, 1.0, 1.0])
-    return torch.cdist(oklab(rgb) * scale, oklab(palette) * scale).argmin(1)
+def nearest_colour(rgb: Tensor, candidates: Tensor | None = None) -> Tensor:
+    """The colour word nearest to each colour [B, 3] -> [B].
+
+    The words' colours are `candidates` [colours, B, 3], or the palette's, which know nothing of
+    light and shadow: lightness then counts for less.
+    """
+    lightness = 1.0
+    if candidates is None:
+        candidates, lightness = (rgb.new_tensor([*words.COLOURS.values()]) / 255)[:, None], 0.7
+    scale = rgb.new_tensor([lightness, 1.0, 1.0])
+    return ((oklab(rgb) - oklab(candidates)) * scale).norm(dim=2).argmin(0)
 
 
-def thing_colour(image: Tensor, painted: Painted) -> Tensor:
-    """The colour word of the thing [B]."""
+def core(painted: Painted) -> Tensor:
+    """The pixels in the thing's own colour, less the rim where enough are left [B, 1, H, W]."""
     inner = (painted.own > 0.95).float()
-    core = 1 - F.max_pool2d(1 - painted.mask, 7, 1, 3)  # away from the rim
-    both = inner * (core > 0.95)
+    middle = 1 - F.max_pool2d(1 - painted.mask, 7, 1, 3)
+    both = inner * (middle > 0.95)
     enough = both.sum((1, 2, 3), keepdim=True) > 30
-    return nearest_colour(mean_where(image, torch.where(enough, both, inner)))
+    return torch.where(enough, both, inner)
+
+
+def coloured(recipes: Tensor, noise: Tensor, painted: Painted, teacher: Renderer) -> Tensor:
+    """Mean colour of the thing's core in each of the colours, manners apart [colours, B, 3]."""
+    where = F.adaptive_avg_pool2d(core(painted), teacher.size)
+    out = []
+    for colour in range(len(words.COLOURS)):
+        other = recipes.clone()
+        other[:, scene.COLUMNS.index("colour")] = colour
+        out.append(mean_where(teacher.paint(other, noise, manners=0).image, where))
+    return torch.stack(out)
 
 
 def outside(painted: Painted) -> Tensor:
@@ -202,6 +222,8 @@ class Judge:
         self.small = teachers[SIDE]
         self.painted = teachers[256].paint(recipes, noise)
         self.grounds = grounds(recipes, noise, teachers[64])
+        self.core = core(self.painted)
+        self.colours = coloured(recipes, noise, self.painted, self.small)
         self.outlines = outlines(self.painted.layout, self.small)
         self.level, self.clear = levels(self.painted)
 
@@ -209,12 +231,14 @@ class Judge:
         """Class numbers for each picture [B, 3, 256, 256] in 0..1; -1 where it cannot tell."""
         mask = found(image, self.painted, self.level)
         each = torch.arange(len(mask), device=mask.device)
+        shown = mean_where(image, self.core)
         own = self.outlines[each, self.thing, SCALES.index(1.0)]
         asked = copies(self.recipes)
         loose = pieces(mask, own.sum(1) / asked)
         count = torch.where(complete(mask, own, self.painted.layout, self.small), asked, loose)
         return {
-            "colour": thing_colour(image, self.painted),
+            "colour": nearest_colour(shown, self.colours),
+            "colour by palette": nearest_colour(shown),
             "palette": ground_colour(image, self.painted),
             "ground": nearest_ground(image, self.painted, self.grounds),
             "shape": torch.where(self.clear, best_outline(mask, self.outlines), -1),

@@ -11,6 +11,7 @@ import argparse
 import json
 import logging
 import math
+import re
 import time
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from training.render import Painted
 from training.scene import COLUMNS
 
 log = logging.getLogger("training")
+LOSSES = ("pixels", "heads", "words", "colour")
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -36,6 +38,12 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--adam", action="store_true", help="AdamW alone, no Muon")
     parser.add_argument("--init", type=Path, help="a folder of weights to go on from")
+    parser.add_argument("--learn", default="", help="of the net: only weights whose names match")
+    parser.add_argument("--no-heads", action="store_true", help="pictures alone are the losses")
+    parser.add_argument("--colour", type=float, default=0.0, help="weight of the things' colours")
+    parser.add_argument("--aim", type=int, default=0, help="hard colours so much more often")
+    parser.add_argument("--warm-steps", type=int, default=200)
+    parser.add_argument("--keep", type=float, default=0.998, help="of the average, each step")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--save-every", type=int, default=1000, help="steps between checkpoints")
@@ -55,19 +63,26 @@ class Trainer:
         torch.manual_seed(args.seed)
         self.parts = model.load(args.init) if args.init else model.build(args.seed)
         self.net = model.OneStep(model.copy_of(self.parts)).train()
-        self.heads = losses.Heads(self.net.unet)
-        both = nn.ModuleDict({"net": self.net, "heads": self.heads}).to(self.device)
+        self.heads = None if args.no_heads else losses.Heads(self.net.unet)
+        both = nn.ModuleDict({"net": self.net})
+        if self.heads is not None:
+            both["heads"] = self.heads
+        both.to(self.device)
         self.net.vae.encoder.requires_grad_(False)
+        for name, p in self.net.named_parameters():
+            p.requires_grad_(p.requires_grad and re.search(args.learn, name) is not None)
         self.dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
         self.optimizer = optimise.Optimizer(both, args.rate, 0.01, not args.adam, self.dtype)
         self.large = render.Renderer(self.device, model.IMAGE_SIZE)
         self.small = render.Renderer(self.device, 64)
         manner = self.prompts.recipes[:, COLUMNS.index("manner")] > 0
-        self.plain_rows = torch.nonzero(~manner)[:, 0].to(self.device)
-        self.manner_rows = torch.nonzero(manner)[:, 0].to(self.device)
+        often = 1 + args.aim * dataset.hard(self.prompts.recipes)
+        rows = torch.arange(len(often)).repeat_interleave(often)
+        self.manner_rows = rows[manner[rows]].to(self.device)
+        self.plain_rows = rows[~manner[rows]].to(self.device)
         self.token_ids = self.prompts.token_ids.to(self.device)
         self.recipes = self.prompts.recipes.to(self.device)
-        self.losses = torch.zeros(3, device=self.device)  # pixels, heads, words
+        self.losses = torch.zeros(len(LOSSES), device=self.device)
 
     def draw(self) -> Tensor:
         """Rows of prompts for one step: in both parts one in eight, the first ones, in a manner."""
@@ -75,7 +90,7 @@ class Trainer:
         for amount in (args.decoded, args.batch - args.decoded):
             for rows, share in (
                 (self.manner_rows, amount // 8),
-                (self.plain_rows, 7 * amount // 8),
+                (self.plain_rows, amount - amount // 8),
             ):
                 parts.append(rows[torch.randint(len(rows), (share,), device=self.device)])
         return torch.cat(parts)
@@ -85,6 +100,8 @@ class Trainer:
         """The teacher's pictures: the first ones large, all of them small."""
         n, rest = self.args.decoded, self.args.batch - self.args.decoded
         large = self.large.paint(recipes[:n], noise[:n], manners=n // 8)
+        if not rest:
+            return large, large.reduced(64)
         small = self.small.paint(recipes[n:], noise[n:], manners=rest // 8)
         return large, large.reduced(64).joined(small)
 
@@ -99,12 +116,16 @@ class Trainer:
         text = self.net.encode(self.token_ids[index])
         latent = self.net.denoise(noise.to(self.dtype), text)
         image = self.net.decode(latent[: args.decoded])
-        heads, words = losses.head_loss(self.heads, latent, text, recipes, all_small)
         pixels = losses.pixel_loss(image, large)
-        (pixels + heads + words).backward()
-        self.heads.maps.clear()
+        heads = words = colour = torch.zeros_like(pixels)
+        if self.heads is not None:
+            heads, words = losses.head_loss(self.heads, latent, text, recipes, all_small)
+            self.heads.maps.clear()
+        if args.colour:
+            colour = args.colour * losses.colour_loss(image, large)
+        (pixels + heads + words + colour).backward()
         self.optimizer.step()
-        self.losses.copy_(torch.stack([pixels, heads, words]).detach())
+        self.losses.copy_(torch.stack([pixels, heads, words, colour]).detach())
 
     def captured(self):  # noqa: ANN201
         """`step` as one CUDA graph, or as it is where that cannot be."""
@@ -139,9 +160,9 @@ class Trainer:
         return parts
 
 
-def rate_at(progress: float, step: int) -> float:
-    """Share of the peak: 200 steps up, flat to a third, then down along a cosine."""
-    warm = min(1.0, (step + 1) / 200)
+def rate_at(progress: float, step: int, warm_steps: int) -> float:
+    """Share of the peak: some steps up, flat to a third, then down along a cosine."""
+    warm = min(1.0, (step + 1) / warm_steps)
     fall = max(0.0, (progress - 0.3) / 0.7)
     return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * fall)))
 
@@ -164,21 +185,21 @@ def train(args: argparse.Namespace) -> Path:
             progress = max(step / args.steps, (time.monotonic() - begun) / 60 / args.minutes)
             if progress >= 1:
                 break
-            keep = min(0.998, (1 + step) / (10 + step))
-            trainer.optimizer.set_rate(rate_at(progress, step), keep)
+            keep = min(args.keep, (1 + step) / (10 + step))
+            trainer.optimizer.set_rate(rate_at(progress, step, args.warm_steps), keep)
             step_once()
             if (step + 1) % every == 0:
-                pixels, heads, words = trainer.losses.tolist()
+                found = dict(zip(LOSSES, trainer.losses.tolist(), strict=True))
                 row = {
-                    "step": step + 1, "seconds": round(elapsed, 1), "pixels": round(pixels, 5),
-                    "heads": round(heads, 5), "words": round(words, 5),
+                    "step": step + 1, "seconds": round(elapsed, 1),
+                    **{name: round(value, 5) for name, value in found.items() if value},
                     "rate": round(float(trainer.optimizer.rate), 7),
                 }  # fmt: skip
                 lines.write(json.dumps(row) + "\n")
                 if (step + 1) % (5 * every) == 0:
                     lines.flush()
                     log.info("%s", row)
-                if not math.isfinite(pixels):
+                if not math.isfinite(found["pixels"]):
                     raise FloatingPointError(f"the loss left the numbers at step {step + 1}")
             if (step + 1) % args.save_every == 0:
                 trainer.save_checkpoint(args.out / "average.pt")

@@ -54,6 +54,30 @@ def test_a_thing_in_another_colour_is_seen_in_that_colour(teachers: Teachers) ->
         assert NAMES[seen(teachers, asked, shown, 12)["colour"]] == name
 
 
+def test_each_colour_is_seen_as_itself_however_small_or_patterned_the_thing(
+    teachers: Teachers,
+) -> None:
+    for thing, size, pattern in (("sun", "tiny", None), ("mountain", "tiny", "checked"),
+                                 ("eye", "small", None), ("rocket", "huge", "dotted")):  # fmt: skip
+        asked = recipe(thing=thing, colour="red", ground="space", size=size, pattern=pattern)
+        noise, every = draw(1, 18).expand(len(NAMES), -1, -1, -1), []
+        for name in NAMES:
+            every.append(
+                recipe(thing=thing, colour=name, ground="space", size=size, pattern=pattern)
+            )
+        pictures = teachers[256].paint(torch.tensor(every), noise).image
+        judge = Judge(torch.tensor([asked]).expand(len(NAMES), -1), noise, teachers)
+        assert judge.see(pictures)["colour"].tolist() == list(range(len(NAMES)))
+
+
+def test_a_thing_painted_too_dark_is_seen_in_the_darker_colour(teachers: Teachers) -> None:
+    for name, darker in (("white", "grey"), ("orange", "brown")):
+        asked = torch.tensor([recipe(thing="heart", colour=name, ground="blue")])
+        judge = Judge(asked, draw(1, 19), teachers)
+        dark = judge.painted.image * 0.55
+        assert NAMES[int(judge.see(dark)["colour"])] == darker
+
+
 def test_another_ground_is_seen_as_that_ground(teachers: Teachers) -> None:
     for wanted, got in (("night", "space"), ("field", "forest"), ("white", "grey"), ("sea", "sky")):
         asked = recipe(thing="star", colour="pink", ground=wanted)

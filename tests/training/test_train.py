@@ -10,7 +10,8 @@ import pytest
 import torch
 from diffusers import AutoPipelineForText2Image
 
-from training import model, train
+from tests.training.conftest import draw, recipe
+from training import curve, dataset, losses, model, render, train
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +56,53 @@ def test_the_folder_and_its_words_are_complete(out: Path) -> None:
     made = {str(f.relative_to(out / "model")) for f in (out / "model").rglob("*") if f.is_file()}
     kept = {str(f.relative_to(shipped)) for f in shipped.rglob("*") if f.is_file()}
     assert made == kept - {"README.md"}
+
+
+@pytest.fixture(scope="module")
+def finer(out: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finer")
+    train.train(
+        train.arguments(
+            ["--out", str(folder), "--steps", "2", "--batch", "8", "--decoded", "8",
+             "--prompts", "300", "--device", "cpu", "--init", str(out / "model"), "--adam",
+             "--no-heads", "--learn", "up_blocks|conv_out|decoder", "--colour", "2", "--aim", "2",
+             "--warm-steps", "1"]
+        )
+    )  # fmt: skip
+    return folder
+
+
+def test_a_finer_training_moves_the_weights_that_it_names_and_no_others(
+    out: Path, finer: Path
+) -> None:
+    before, after = (model.OneStep(model.load(f / "model")) for f in (out, finer))
+    pairs = zip(before.named_parameters(), after.parameters(), strict=True)
+    moved = {".".join(n.split(".")[:2]) for (n, p), q in pairs if not torch.equal(p, q)}
+    assert moved == {"unet.up_blocks", "unet.conv_out", "vae.decoder"}
+
+
+def test_a_finer_training_without_heads_logs_the_losses_that_it_has(finer: Path) -> None:
+    rows = [json.loads(line) for line in (finer / "log.jsonl").read_text().splitlines()]
+    assert [row.keys() & set(train.LOSSES) for row in rows] == [{"pixels", "colour"}] * 2
+    assert "colour" in curve.svg(rows)
+
+
+def test_hard_colours_are_those_that_are_taken_for_another_where_they_are_too_dark() -> None:
+    asked = [
+        recipe(thing="cat", colour="blue"), recipe(thing="cat", colour="orange"),
+        recipe(thing="cat", colour="orange", size="small"),
+        recipe(thing="cat", colour="white", pattern="dotted"), recipe(ground="orange"),
+    ]  # fmt: skip
+    assert dataset.hard(torch.tensor(asked)).tolist() == [0, 1, 3, 3, 0]
+
+
+def test_the_colour_loss_is_nothing_for_the_teachers_picture_and_grows_with_the_dark(
+    teachers: dict[int, render.Renderer],
+) -> None:
+    asked = torch.tensor([recipe(thing="cat", colour="orange", ground="white", pattern="checked")])
+    painted = teachers[256].paint(asked, draw(1, 20))
+    right, dim, dark = (
+        float(losses.colour_loss(painted.image * light * 2 - 1, painted))
+        for light in (1.0, 0.8, 0.6)
+    )
+    assert right == 0 < dim < dark
