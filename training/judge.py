@@ -1,13 +1,13 @@
 """Says what a picture shows, without a network: colours by nearness, outlines by overlap.
 
 Nothing here is a loss of the training that made the weights; `train --colour` has a loss that is
-near to one question, the mean colour of the thing, but asks for the teacher's. Where the thing should be is known from the noise, and
-the ground without the thing from the renderer; the rest is read off the picture. The teacher's
-own pictures pass: a ground is compared with every other one as the same noise paints it, since
-clouds and stars move its mean colour by more than lies between two neighbours, and a thing's
-colour with the same thing's in every other one, since its shade and its rim do that too: a small
-orange sun's mean is the palette's brown. A thing counts only where it can be told from its
-ground; copies that touch are still told apart.
+near to one question, the mean colour of the thing, but asks for the teacher's. Where the thing
+should be is known from the noise, and the ground without the thing from the renderer; the rest is
+read off the picture. The teacher's own pictures pass: a ground is compared with every other one as
+the same noise paints it, since clouds and stars move its mean colour by more than lies between two
+neighbours, and a thing's colour with the same thing's in every other one, since its shade and its
+rim do that too: a small orange sun's mean is the palette's brown. A thing counts only where it can
+be told from its ground; copies that touch are still told apart.
 """
 
 from __future__ import annotations
