@@ -44,6 +44,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--aim", type=int, default=0, help="hard colours so much more often")
     parser.add_argument("--warm-steps", type=int, default=200)
     parser.add_argument("--keep", type=float, default=0.998, help="of the average, each step")
+    parser.add_argument("--mix", type=float, default=1.0, help="way from the first to the learnt")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--save-every", type=int, default=1000, help="steps between checkpoints")
@@ -150,13 +151,17 @@ class Trainer:
         file.with_suffix(".part").replace(file)
 
     def finished(self) -> model.Parts:
-        """Parts with the averaged weights, on the CPU, in float32."""
+        """Parts with the averaged weights, on the CPU, in float32.
+
+        With `--mix` below 1 they are so far on the way from `--init` to there: a short training
+        moves what it aims at first, and what it does not aim at as far (arXiv 2109.01903).
+        """
         parts = model.copy_of(self.parts)
         averaged = self.optimizer.averaged()
         with torch.no_grad():
             for name, p in model.OneStep(parts).named_parameters():
                 if f"net.{name}" in averaged:
-                    p.copy_(averaged[f"net.{name}"])
+                    p.lerp_(averaged[f"net.{name}"], self.args.mix)
         return parts
 
 

@@ -66,7 +66,7 @@ def finer(out: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             ["--out", str(folder), "--steps", "2", "--batch", "8", "--decoded", "8",
              "--prompts", "300", "--device", "cpu", "--init", str(out / "model"), "--adam",
              "--no-heads", "--learn", "up_blocks|conv_out|decoder", "--colour", "2", "--aim", "2",
-             "--warm-steps", "1"]
+             "--warm-steps", "1", "--mix", "0.6"]
         )
     )  # fmt: skip
     return folder
