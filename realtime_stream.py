@@ -97,7 +97,7 @@ def serve(
     status = 2 if (problem := producer.unusable or door.problem) else 0
     if status:
         log.error("%s", problem)
-    if not producer.stop(timeout_s=1.5):
+    if not producer.stop(timeout_s=1.0):
         # The thread is inside torch (loading, say), which cannot be interrupted, and an orderly
         # exit would wait for it.
         logging.shutdown()
