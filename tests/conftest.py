@@ -22,6 +22,8 @@ def temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
     patch = pytest.MonkeyPatch()
     patch.setenv("TMPDIR", str(folder))
     patch.setenv("STATE_DIR", str(tmp_path_factory.mktemp("state")))  # not the user's own tokens
+    # importing torch makes this folder, in whichever test comes first
+    patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("inductor")))
     patch.setattr(tempfile, "tempdir", str(folder))
     yield folder
     patch.undo()
