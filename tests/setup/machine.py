@@ -15,10 +15,10 @@ import subprocess
 import sys
 import threading
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -160,11 +160,11 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def serve(folder: Path) -> Iterator[str]:
-    """The folder on loopback; its address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
+def listening(handler: Callable[..., BaseHTTPRequestHandler], name: str) -> Iterator[str]:
+    """A server on loopback, in a thread called `name`; its address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = False
-    thread = threading.Thread(target=server.serve_forever, name="package-index")
+    thread = threading.Thread(target=lambda: server.serve_forever(0.05), name=name)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
@@ -172,3 +172,10 @@ def serve(folder: Path) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join(10)
+
+
+@contextmanager
+def serve(folder: Path) -> Iterator[str]:
+    """The folder on loopback; its address."""
+    with listening(partial(_Quiet, directory=str(folder)), "package-index") as address:
+        yield address
