@@ -8,7 +8,6 @@ again after the server was killed and started anew. Prints a table and one JSON 
 from __future__ import annotations
 
 import argparse
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks.chromium import chromium
 from benchmarks.firefox import firefox
 from benchmarks.stream import at, emit, free_port, machine, wait_for, wait_until_healthy
 
@@ -44,18 +44,11 @@ Open = Callable[[str], object]
 
 @contextmanager
 def in_chromium() -> Iterator[tuple[Open, Run]]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        browser = play.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
-        )
-        page = browser.new_page()
+    with chromium() as page:
         yield (
             lambda url: page.goto(url, wait_until="domcontentloaded"),
             lambda code: page.evaluate(f"async () => await ({code})"),
         )
-        browser.close()
 
 
 @contextmanager

@@ -21,7 +21,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+from benchmarks.chromium import chromium
 from benchmarks.stream import at, emit, free_port, machine, wait_for
 from benchmarks.viewers import StreamReader
 
@@ -184,23 +186,17 @@ WATCH_AGES = """async (seconds) => {
 def ages_on_page(port: int, seconds: float, reports: bool) -> tuple[int, list[float]]:
     """(frames that the page showed, the age in seconds of what it showed, looked at 20 times a
     second, from the first picture on)."""
-    from playwright.sync_api import Route, sync_playwright
 
-    def as_any_reader(route: Route) -> None:
+    def as_any_reader(route: Any) -> None:
         route.continue_(headers={**route.request.headers, "accept": "*/*"})
 
-    with sync_playwright() as play:
-        chromium = play.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
-        )
-        page = chromium.new_page()
+    with chromium() as page:
         if not reports:
             page.route("**/shown", lambda route: route.abort())
             page.route("**/stream", as_any_reader)
         page.goto(f"http://localhost:{port}/", wait_until="commit")
         page.wait_for_selector('#picture[data-frame]:not([data-frame="0"])')
         found = page.evaluate(WATCH_AGES, seconds)
-        chromium.close()
     return len({frame for frame, _ in found}), [age for _, age in found]
 
 
