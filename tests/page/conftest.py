@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,8 +25,11 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 90
+FAILED_REQUEST = "Failed to load resource"
 FIRST_PICTURE = '#picture[data-frame]:not([data-frame="0"])'
 QUIET = [
     "--no-sandbox",
@@ -75,9 +77,7 @@ class LiveServer:
     """`realtime_stream.py` on a port of its own; it can be killed and started again."""
 
     def __init__(self, state_dir: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.state_dir = state_dir
         self._log = state_dir / "server.log"
@@ -105,7 +105,7 @@ class LiveServer:
     def end(self, how: signal.Signals = signal.SIGTERM) -> None:
         if self._process is not None:
             self._process.send_signal(how)
-            self._process.wait(timeout=10)
+            self._process.wait(timeout=30)
             self._process = None
 
     def healthy(self) -> bool:
@@ -120,11 +120,18 @@ class LiveServer:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(self.url + path, data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
     def as_new(self) -> None:
-        """Back to the first words and the first motion."""
+        """Back to the first words and the first motion, once the windows before are gone.
+
+        What they sent at the last moment was answered before this question about them was.
+        """
+        deadline = time.monotonic() + START_S
+        while self.ask("GET", "/status")["viewers"]:
+            assert time.monotonic() < deadline, "a window of an earlier test still watches"
+            time.sleep(0.05)
         self.ask("POST", "/prompt", {"prompt": FIRST_PROMPT})
         self.ask("PATCH", "/scene", {"motion": "walk", "speed": 0.15})
 
@@ -141,7 +148,7 @@ class Desk:
     def window(self, **options: Any) -> Page:
         """An empty window; the options are a Playwright context's."""
         context = self._browser.new_context(**(DESKTOP | options))
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(30_000)
         self._contexts.append(context)
         page = context.new_page()
         page.on("console", lambda said: self.console.append(f"{said.type}: {said.text}"))
@@ -155,9 +162,21 @@ class Desk:
         page.wait_for_selector(FIRST_PICTURE)
         return page
 
+    def rest(self, seconds: float = 0.05) -> None:
+        """Passes the time; the windows' events and routes are served meanwhile."""
+        if pages := [page for context in self._contexts for page in context.pages]:
+            pages[-1].wait_for_timeout(seconds * 1000)
+        else:
+            time.sleep(seconds)
+
     def forgive_network(self) -> None:
-        """The browser itself reports refused and failed requests; some tests cause them."""
-        self.console = [said for said in self.console if "Failed to load resource" not in said]
+        """The browser itself reports refused and failed requests, perhaps a little later; some
+        tests cause them."""
+        deadline = time.monotonic() + 30
+        while not (reports := [said for said in self.console if FAILED_REQUEST in said]):
+            assert time.monotonic() < deadline, "no request has failed"
+            self.rest()
+        self.console = [said for said in self.console if said not in reports]
 
     def close(self) -> None:
         for context in self._contexts:
@@ -252,14 +271,16 @@ def seen(rgb: Any) -> np.ndarray:
     return np.cbrt(linear @ TO_LMS) @ TO_LAB * (0.7, 1, 1)
 
 
-@pytest.fixture(scope="session")
-def eventually() -> Callable[..., None]:
+@pytest.fixture
+def eventually(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Waits until something holds; fails with what was there instead."""
+    desks = [name for name in ("desk", "own_desk") if name in request.fixturenames]
+    rest = request.getfixturevalue(desks[0]).rest if desks else lambda: time.sleep(0.05)
 
-    def wait(what: Callable[[], object], wanted: object = True, limit_s: float = 8.0) -> None:
+    def wait(what: Callable[[], object], wanted: object = True, limit_s: float = 30.0) -> None:
         deadline = time.monotonic() + limit_s
         while (found := what()) != wanted:
             assert time.monotonic() < deadline, f"{found!r} after {limit_s} s, not {wanted!r}"
-            time.sleep(0.05)
+            rest()
 
     return wait

@@ -191,4 +191,4 @@ def test_a_large_picture_in_small_chunks_is_read_in_time_that_grows_with_its_siz
         for (let at = 0; at < body.length; at += 1000) reader.push(body.subarray(at, at + 1000));
         return got === body.length ? performance.now() - begun : Infinity;
     }""")
-    assert spent_ms < 1000
+    assert spent_ms < 5000, "a copy of all that came so far for each chunk takes many times that"

@@ -51,6 +51,7 @@ def test_nothing_sticks_out_sideways(desk, width):
     page.keyboard.press("Enter")
     page.wait_for_selector("#message button")
     page.click("text=Behind the picture")
+    page.wait_for_selector("#facts dd")
     page.click("text=Words this small model knows")
     assert page.evaluate("document.documentElement.scrollWidth") == width
     panel = page.locator(".panel")
@@ -123,6 +124,7 @@ def test_nothing_moves_on_the_page_while_it_streams_and_answers(desk):
     page.fill("#prompt", "a red dragon")
     page.keyboard.press("Enter")
     page.wait_for_selector("#message button")
+    page.wait_for_selector(FIRST_PICTURE)
     page.wait_for_timeout(1500)
     assert page.evaluate("shifts") < 0.01
 
