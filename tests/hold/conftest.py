@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.server import ROOT, Server, free_port
+from tests.ports import free_port
+from tests.server import ROOT, Server
 
 Start = Callable[..., "Program"]
 
@@ -56,14 +57,21 @@ class Program(Server):
         if self.process.stderr is not None:
             super()._read()
 
-    def wait(self, timeout_s: float = 15.0) -> int:
+    def wait(self, timeout_s: float = 30.0) -> int:
         status = self.process.wait(timeout_s)
         self._reader.join()
         if self.process.stderr is not None:
             self.process.stderr.close()
         return status
 
-    def wait_until_listening(self, timeout_s: float = 20.0) -> Program:
+    def is_healthy(self) -> bool:
+        """Whether it answers at all, and that all is well."""
+        try:
+            return self.request("/healthz")[0] == 200
+        except OSError:
+            return False
+
+    def wait_until_listening(self, timeout_s: float = 60.0) -> Program:
         deadline = time.monotonic() + timeout_s
         while True:
             try:
@@ -74,7 +82,7 @@ class Program(Server):
                 assert time.monotonic() < deadline, self.log
                 time.sleep(0.05)
 
-    def wait_for_log(self, text: str, timeout_s: float = 15.0) -> None:
+    def wait_for_log(self, text: str, timeout_s: float = 30.0) -> None:
         deadline = time.monotonic() + timeout_s
         while text not in self.log:
             assert time.monotonic() < deadline, f"no {text!r} in:\n{self.log}"

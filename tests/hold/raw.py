@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 
 
-def ask(port: int, data: bytes, timeout_s: float = 10.0) -> bytes:
+def ask(port: int, data: bytes, timeout_s: float = 30.0) -> bytes:
     """All that comes back until the server closes."""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as connection:
         with suppress(OSError):
@@ -39,13 +39,13 @@ def open_stream(
     viewer = socket.socket()
     if receive_bytes is not None:
         viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-    viewer.settimeout(10)
+    viewer.settimeout(30)
     viewer.connect(("127.0.0.1", port))
     viewer.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
     return viewer
 
 
-def eventually(what: object, limit_s: float, step_s: float = 0.05) -> float:
+def eventually(what: object, limit_s: float = 30.0, step_s: float = 0.05) -> float:
     """Seconds until `what()` is true; fails after `limit_s`."""
     assert callable(what)
     started = time.monotonic()

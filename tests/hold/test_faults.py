@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from benchmarks.viewers import StreamReader
 from tests.hold.conftest import Start
+from tests.hold.program import MAY_LOAD
 from tests.hold.raw import eventually, open_stream
-from tests.server import ROOT
+from tests.server import ROOT, once_within
 
 
 def test_one_bad_frame_is_counted_and_the_next_one_comes(start: Start) -> None:
     program = start("once").wait_until_healthy()
     with open_stream(program.port) as viewer:
-        eventually(lambda: viewer.recv(65536) and program.status()["frame"] > 60, 8.0, 0)
+        eventually(lambda: viewer.recv(65536) and program.status()["frame"] > 60, step_s=0)
         status = program.status()
         assert status["failed_frames"] == 1
         assert status["state"] == "streaming"
         assert program.request("/healthz")[0] == 200
+    program.signal()
+    assert program.wait() == 0
     assert program.log.count("one bad frame") == 2, "a sentence and its traceback, once"
 
 
 def test_ten_bad_frames_are_logged_once_and_the_engine_is_opened_anew(start: Start) -> None:
     program = start("ten").wait_until_healthy()
     with open_stream(program.port) as viewer:
-        eventually(lambda: program.request("/healthz")[0] == 503, 8.0, 0.01)
-        eventually(lambda: viewer.recv(65536) and program.status()["frame"] > 60, 15.0, 0)
+        eventually(lambda: program.request("/healthz")[0] == 503, step_s=0.01)
+        eventually(lambda: viewer.recv(65536) and program.status()["frame"] > 60, step_s=0)
         assert program.status()["failed_frames"] == 10
         assert program.request("/healthz")[0] == 200
+    program.signal()
+    assert program.wait() == 0
     assert program.log.count("Traceback") == 1
     assert program.log.count("[gen] starting loop...") == 3
 
@@ -43,11 +50,14 @@ def test_ten_bad_frames_are_logged_once_and_the_engine_is_opened_anew(start: Sta
 def test_frames_that_fail_for_ever_are_a_picture_that_says_so(start: Start) -> None:
     program = start("for-ever").wait_until_healthy()
     with open_stream(program.port) as viewer:
-        eventually(lambda: program.status()["state"] == "failed", 8.0)
-        status, body = program.request("/healthz")
-        assert status == 503
-        assert b"nothing but bad frames" in body
-        eventually(lambda: b"X-Frame-Id: 0\r\n" in viewer.recv(1 << 20), 8.0, 0)
+        eventually(lambda: program.status()["state"] == "failed")
+
+        def says_why() -> bool:
+            status, body = program.request("/healthz")
+            return status == 503 and b"nothing but bad frames" in body
+
+        eventually(says_why)  # not while a new engine is being opened
+        eventually(lambda: b"X-Frame-Id: 0\r\n" in viewer.recv(1 << 20), step_s=0)
     assert program.request("/snapshot.jpg")[0] == 503
     assert program.request("/prompt", {"prompt": "still"})[0] == 200
     program.signal()
@@ -57,46 +67,48 @@ def test_frames_that_fail_for_ever_are_a_picture_that_says_so(start: Start) -> N
 def test_a_lack_of_gpu_memory_is_named_and_does_not_end_the_stream(start: Start) -> None:
     program = start("memory").wait_until_healthy()
     with open_stream(program.port) as viewer:
-        eventually(lambda: viewer.recv(65536) and program.status()["frame"] > 60, 8.0, 0)
-    assert "CUDA out of memory" in program.log
+        eventually(lambda: viewer.recv(65536) and program.status()["frame"] > 60, step_s=0)
+    program.wait_for_log("CUDA out of memory")
     assert program.request("/healthz")[0] == 200
 
 
 def test_a_model_that_does_not_load_is_tried_again(start: Start) -> None:
     program = start("loads-badly").wait_until_listening()
     assert program.request("/healthz")[0] == 503
-    program.wait_until_healthy(15.0)
-    assert "it does not load yet" in program.log
+    program.wait_for_log("it does not load yet")
+    assert program.state is not None
+    (program.state / MAY_LOAD).touch()
+    program.wait_until_healthy()
 
 
 def test_an_engine_that_hangs_ends_the_program_with_70_and_its_stacks(start: Start) -> None:
     program = start("hangs", "--engine-timeout-s", "1.5").wait_until_healthy()
     with open_stream(program.port):
-        assert program.wait(15.0) == 70
+        assert program.wait() == 70
     assert "[watchdog] The engine has been painting one frame for" in program.log
     assert "tests/hold/program.py" in program.log, "the stack names where it hangs"
     assert "in _land" in program.log or "in _launch" in program.log
 
 
 def test_an_engine_that_never_finishes_loading_ends_with_70(start: Start) -> None:
-    program = start("loads-for-ever", "--loading-timeout-s", "1").wait_until_listening()
-    assert program.wait(15.0) == 70
+    program = start("loads-for-ever", "--loading-timeout-s", "1")
+    assert program.wait() == 70
     assert "has been loading" in program.log
 
 
 def test_a_hang_that_holds_the_gil_ends_the_program_too(start: Start) -> None:
-    limits = ("--engine-timeout-s", "1", "--loading-timeout-s", "1")
+    limits = ("--engine-timeout-s", "3", "--loading-timeout-s", "3")
     program = start("holds-the-gil", *limits).wait_until_healthy()
     with open_stream(program.port):
-        assert program.wait(30.0) == 1
+        assert program.wait(60.0) == 1
     assert "Timeout" in program.log
     assert "in _hold_the_gil" in program.log
 
 
 def test_a_slow_engine_within_its_time_is_left_alone(start: Start) -> None:
-    program = start("sound", "--target-fps", "0.5", "--engine-timeout-s", "1").wait_until_healthy()
+    program = start("sound", "--target-fps", "0.2", "--engine-timeout-s", "2").wait_until_healthy()
     with open_stream(program.port):
-        time.sleep(3.5)
+        time.sleep(4.0)  # one frame every 5 s: between two of them the time is over
         assert program.process.poll() is None
 
 
@@ -107,32 +119,35 @@ def test_a_slow_engine_within_its_time_is_left_alone(start: Start) -> None:
 def test_a_signal_ends_it_in_every_state_within_three_seconds(
     start: Start, mode: str, number: signal.Signals
 ) -> None:
-    program = start("sound" if mode == "streaming" else mode).wait_until_listening()
-    viewers = []
-    if mode in ("streaming", "for-ever", "hangs"):
-        program.wait_until_healthy()
-        viewers = [open_stream(program.port) for _ in range(10)]
-        time.sleep(0.8)
-    started = time.monotonic()
-    program.signal(number)
-    assert program.wait(5.0) == 0
-    assert time.monotonic() - started < 3.0
-    if mode in ("sound", "streaming"):
-        assert "Traceback" not in program.log
-    for viewer in viewers:
-        viewer.close()
+    def attempt() -> float:
+        program = start("sound" if mode == "streaming" else mode).wait_until_listening()
+        with ExitStack() as viewers:
+            if mode in ("streaming", "for-ever", "hangs"):
+                program.wait_until_healthy()
+                for _ in range(10):
+                    viewers.enter_context(open_stream(program.port))
+                if mode == "for-ever":
+                    eventually(lambda: program.status()["state"] == "failed")
+                else:
+                    eventually(lambda: program.status()["frame"] >= 19)  # there it hangs
+            took = program.ending_s(number)
+        if mode in ("sound", "streaming"):
+            assert "Traceback" not in program.log
+        return took
+
+    once_within(3.0, attempt)
 
 
 def test_a_hundred_viewers_do_not_hold_up_the_end(start: Start) -> None:
-    program = start("sound", environ={"PICTURE_BYTES": "30000"}).wait_until_healthy()
-    viewers = [open_stream(program.port) for _ in range(100)]
-    eventually(lambda: program.status()["viewers"] == 100, 5.0)
-    started = time.monotonic()
-    program.signal()
-    assert program.wait(5.0) == 0
-    assert time.monotonic() - started < 3.0
-    for viewer in viewers:
-        viewer.close()
+    def attempt() -> float:
+        program = start("sound", environ={"PICTURE_BYTES": "30000"}).wait_until_healthy()
+        with ExitStack() as viewers:
+            for _ in range(100):
+                viewers.enter_context(open_stream(program.port))
+            eventually(lambda: program.status()["viewers"] == 100)
+            return program.ending_s()
+
+    once_within(3.0, attempt)
 
 
 def test_what_nohup_ignores_stays_ignored(start: Start) -> None:
@@ -156,7 +171,7 @@ def test_a_full_disk_under_the_log_changes_nothing_for_the_viewers(start: Start)
     with open("/dev/full", "w") as full:
         program = start("once", stderr=full).wait_until_healthy()
         with open_stream(program.port) as viewer:
-            eventually(lambda: viewer.recv(65536) and program.status()["frame"] > 60, 8.0, 0)
+            eventually(lambda: viewer.recv(65536) and program.status()["frame"] > 60, step_s=0)
             assert program.request("/prompt", {"prompt": "x" * 900})[0] == 200
         program.signal()
         assert program.wait() == 0
@@ -169,7 +184,7 @@ def test_a_log_whose_reader_is_gone_changes_nothing_either(start: Start) -> None
     os.close(reading)
     program.wait_until_healthy()
     with open_stream(program.port) as viewer:
-        eventually(lambda: viewer.recv(65536) and program.status()["frame"] > 60, 8.0, 0)
+        eventually(lambda: viewer.recv(65536) and program.status()["frame"] > 60, step_s=0)
     program.signal()
     assert program.wait() == 0
 
@@ -215,7 +230,7 @@ def test_it_runs_from_a_read_only_checkout(tmp_path: Path) -> None:
         assert any("running on" in line for line in lines), lines
     finally:
         process.terminate()
-        assert process.wait(5) == 0
+        assert process.wait(30) == 0
         process.stderr.close()
 
 
@@ -223,16 +238,14 @@ def test_a_clock_that_jumps_stops_nothing(start: Start, tmp_path: Path) -> None:
     """The wall clock only stamps frames; pace, limits and the watchdog go by the monotonic one."""
     program = start("clock-jumps", "--engine-timeout-s", "5").wait_until_healthy()
     with open_stream(program.port) as viewer:
-        found = io.BytesIO()
-        eventually(
-            lambda: found.write(viewer.recv(65536)) and program.status()["frame"] > 120, 8.0, 0
-        )
-    stamps = [
-        float(line.split(b":")[1])
-        for line in found.getvalue().split(b"\r\n")
-        if line.startswith(b"X-Timestamp")
-    ]
-    jumps = [later - earlier for earlier, later in zip(stamps, stamps[1:], strict=False)]
-    assert min(jumps) < -3000, "the clock did jump back an hour"
-    assert max(jumps) > 3000, "and forward"
+        reader = StreamReader()
+
+        def jumps() -> list[bool]:
+            """Forward? for each."""
+            reader.take(memoryview(viewer.recv(65536)))
+            stamps = [stamp for _, stamp, _ in reader.frames]
+            steps = [later - earlier for earlier, later in pairwise(stamps)]
+            return [step > 0 for step in steps if abs(step) > 3000]
+
+        eventually(lambda: jumps() == [False, True, False], step_s=0)
     assert program.request("/healthz")[0] == 200

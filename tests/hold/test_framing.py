@@ -18,6 +18,7 @@ def test_words_that_look_like_the_framing_change_no_byte_of_it(start: Start) -> 
 
         def read() -> bytes:
             data = viewer.recv(1 << 20)
+            assert data, "the stream goes on"
             reader.take(memoryview(data))  # raises Torn
             return data
 
@@ -29,5 +30,6 @@ def test_words_that_look_like_the_framing_change_no_byte_of_it(start: Start) -> 
             assert status in (200, 400)
             accepted += status == 200
             read()
+        while len(reader.frames) <= 100:
+            read()
     assert accepted >= 100, "and some of them are words like any other"
-    assert len(reader.frames) > 100

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import time
 
 import pytest
 from hypothesis import given
@@ -11,10 +10,10 @@ from hypothesis import strategies as st
 
 from benchmarks import tunnel
 from tests.hold.conftest import Start
-from tests.hold.raw import eventually
+from tests.server import once_within
 from turbostream.web.viewers import LARGEST_WINDOW, PROBE_S, Window
 
-PAINTED = "Number(document.getElementById('picture')?.dataset.frame) > 0"
+UNUSED = float("inf")  # a line that carries little shows nothing by being quick
 needs_ssh = pytest.mark.skipif(not tunnel.available(), reason="needs sshd, ssh and pv")
 
 
@@ -99,10 +98,13 @@ def test_no_report_however_wrong_breaks_the_window(reports: list[tuple[float, in
 @needs_ssh
 def test_through_an_ssh_at_400_kb_a_second_no_picture_is_older_than_a_second(start: Start) -> None:
     program = start("sound", environ={"PICTURE_BYTES": "30000"}).wait_until_healthy()
-    with tunnel.tunnel(program.port, "400k") as port:
-        found = tunnel.ages(port, 10.0, reports=True)
-    assert max(age for _, age in found) < 1.0
-    assert len(found) / 10 > 9, "and the line is used"
+
+    def oldest_s() -> float:
+        with tunnel.tunnel(program.port, "400k") as port:
+            found = tunnel.ages(port, 10.0, reports=True)
+        return max(age for _, age in found) if len(found) / 10 > 9 else UNUSED
+
+    once_within(1.0, oldest_s)
 
 
 @pytest.mark.browser
@@ -110,22 +112,11 @@ def test_through_an_ssh_at_400_kb_a_second_no_picture_is_older_than_a_second(sta
 def test_on_the_page_in_a_browser_behind_that_ssh_no_picture_is_older_than_a_second(
     start: Start,
 ) -> None:
-    from playwright.sync_api import sync_playwright
-
     program = start("sound", environ={"PICTURE_BYTES": "30000"}).wait_until_healthy()
-    with tunnel.tunnel(program.port, "400k") as port, sync_playwright() as play:
-        browser = play.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        page = browser.new_page()
-        page.goto(f"http://localhost:{port}/", wait_until="commit")
-        eventually(lambda: page.evaluate(PAINTED), 20.0)
-        time.sleep(3)
-        late, frames = [], set()
-        until = time.monotonic() + 8
-        while time.monotonic() < until:
-            shown = page.evaluate("({...document.getElementById('picture').dataset})")
-            late.append(time.time() - float(shown["timestamp"]))
-            frames.add(shown["frame"])
-            time.sleep(0.05)
-        browser.close()
-    assert max(late) < 1.0, sorted(late)[-5:]
-    assert len(frames) > 30
+
+    def oldest_s() -> float:
+        with tunnel.tunnel(program.port, "400k") as port:
+            frames, ages = tunnel.ages_on_page(port, 11.0, reports=True)
+        return max(ages) if frames > 40 else UNUSED
+
+    once_within(1.0, oldest_s)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -50,6 +50,14 @@ class Visitor:
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "WRONG_TOKEN_S", 0.0)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The gate's time, which stands still: however slow the machine, no pause is over by itself."""
+    now = [1000.0]
+    monkeypatch.setattr(gate, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    return now
 
 
 @pytest.fixture
@@ -230,16 +238,19 @@ def test_no_answer_holds_a_token(make: Any, stage: Stage) -> None:
         assert stage.tokens.watch not in text
 
 
-def test_wrong_tokens_make_an_address_wait_and_nobody_else(make: Any, stage: Stage) -> None:
+def test_wrong_tokens_make_an_address_wait_and_nobody_else(
+    make: Any, stage: Stage, clock: list[float]
+) -> None:
     client = make()
     guesser, neighbour = Visitor(client), Visitor(client, peer="192.0.2.8")
     codes = [guesser.log_in(f"guess {n}").status_code for n in range(7)]
-    assert codes[:5] == [401] * 5
-    assert codes[-1] == 429
+    assert codes == [401] * 5 + [429] * 2
     late = guesser.log_in(stage.tokens.owner)
     assert late.status_code == 429, "even the right one is not looked at meanwhile"
     assert int(late.headers["Retry-After"]) >= 1
     assert neighbour.log_in(stage.tokens.owner).status_code == 200
+    clock[0] += int(late.headers["Retry-After"])
+    assert guesser.log_in(stage.tokens.owner).status_code == 200
 
 
 def test_this_machines_address_never_has_to_wait(make: Any, stage: Stage) -> None:
@@ -253,13 +264,13 @@ def test_a_wrong_token_is_answered_late(
     make: Any, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gate, "WRONG_TOKEN_S", 0.3)
+    slept: list[float] = []
+    monkeypatch.setattr(gate, "gevent", SimpleNamespace(sleep=slept.append))
     visitor = Visitor(make())
-    started = time.monotonic()
-    visitor.log_in("wrong")
-    assert time.monotonic() - started >= 0.3
-    started = time.monotonic()
-    visitor.log_in(stage.tokens.watch)
-    assert time.monotonic() - started < 0.2
+    assert visitor.log_in(stage.tokens.watch).status_code == 200
+    assert slept == []
+    assert visitor.log_in("wrong").status_code == 401
+    assert slept == [0.3]
 
 
 def test_the_memory_of_wrong_tokens_does_not_grow() -> None:
@@ -291,7 +302,7 @@ def test_waiting_grows_ends_and_is_forgiven() -> None:
 
 
 def test_a_token_may_change_the_words_twenty_times_a_second_and_the_owner_here_at_will(
-    make: Any, stage: Stage
+    make: Any, stage: Stage, clock: list[float]
 ) -> None:
     client = make()
     visitor = Visitor(client)
@@ -301,13 +312,15 @@ def test_a_token_may_change_the_words_twenty_times_a_second_and_the_owner_here_a
         return int(visitor.ask("POST", "/prompt", {"prompt": "x"}, **headers).status_code)
 
     codes = [change(Authorization=owner) for _ in range(60)]
-    assert 20 <= codes.count(200) < 60
+    assert codes == [200] * 20 + [429] * 40
     refused = visitor.ask("POST", "/prompt", {"prompt": "x"}, Authorization=owner)
     assert refused.status_code == 429
     assert refused.headers["Retry-After"] == "1"
     visitor.log_in(stage.tokens.owner)
     mark = {"Sec_Fetch_Site": "same-origin"}
     assert change(**mark) == 200, "a cookie has a rate of its own"
+    clock[0] += int(refused.headers["Retry-After"])
+    assert change(Authorization=owner) == 200
     for _ in range(60):
         assert client.post("/prompt", json={"prompt": "x"}).status_code == 200
 
@@ -354,15 +367,14 @@ def test_comparing_takes_as_long_for_a_near_miss_as_for_nonsense() -> None:
     near = tokens.owner[:-1] + ("a" if tokens.owner[-1] != "a" else "b")
 
     def took(token: str) -> float:
-        rounds = []
-        for _ in range(30):
-            started = time.perf_counter()
-            for _ in range(50):
-                access.role_of(token)
-            rounds.append(time.perf_counter() - started)
-        return statistics.median(rounds)
+        started = time.perf_counter()
+        for _ in range(50):
+            access.role_of(token)
+        return time.perf_counter() - started
 
-    assert took(near) == pytest.approx(took("~" * len(near)), rel=0.5)
+    pairs = [(took(near), took("~" * len(near))) for _ in range(100)]
+    quickest = [min(times) for times in zip(*pairs, strict=True)]  # what other work left alone
+    assert quickest[0] == pytest.approx(quickest[1], rel=0.5)
     assert access.role_of(tokens.owner) == "owner"
     assert access.role_of(tokens.watch) == "watcher"
     assert access.role_of("") is None

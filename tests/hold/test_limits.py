@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import socket
+import statistics
 import threading
 import time
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ import pytest
 
 from tests.hold.conftest import Program, Start
 from tests.hold.raw import ask, eventually, open_stream, read_all, status_and_error
+from tests.server import once_within
 
 HOST = b"Host: localhost\r\n"
 STREAM = b"GET /stream HTTP/1.0\r\n" + HOST + b"\r\n"
@@ -39,12 +41,13 @@ def test_one_viewer_too_many_is_told_so_while_everything_else_answers(start: Sta
         assert status == 503
         assert "MAX_VIEWERS" in error
         for path, body in (("/healthz", None), ("/prompt", {"prompt": "x"})):
-            times = []
-            for _ in range(5):
+
+            def answer_s(path: str = path, body: object = body) -> float:
                 started = time.monotonic()
                 assert program.request(path, body)[0] == 200
-                times.append(time.monotonic() - started)
-            assert min(times) < 0.05, f"{path}: {times}"
+                return time.monotonic() - started
+
+            once_within(0.05, answer_s, attempts=50)
 
 
 def test_a_place_is_free_again_as_soon_as_a_viewer_leaves(start: Start) -> None:
@@ -52,7 +55,7 @@ def test_a_place_is_free_again_as_soon_as_a_viewer_leaves(start: Start) -> None:
     for _ in range(5):
         with open_stream(program.port) as viewer:
             assert b" 200 " in viewer.recv(100)
-        eventually(lambda: program.status()["viewers"] == 0, 2.0, 0.01)
+        eventually(lambda: program.status()["viewers"] == 0, 8.0, 0.01)
 
 
 GET, POST = b"GET / HTTP/1.1\r\n" + HOST, b"POST /prompt HTTP/1.1\r\n" + HOST
@@ -96,62 +99,72 @@ def test_what_cannot_be_read_gets_one_sentence(
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> object:
+    with Program("sound", tmp_path_factory.mktemp("state")) as running:
+        yield running.wait_until_healthy()
+
+
+@pytest.fixture(scope="module")
+def hasty(tmp_path_factory: pytest.TempPathFactory) -> object:
+    """A server that waits for nobody."""
     with Program("sound", tmp_path_factory.mktemp("state"), "--request-timeout-s", "1.5",
-                 "--idle-timeout-s", "1") as running:  # fmt: skip
-        running.wait_until_healthy()
-        yield running
+                 "--idle-timeout-s", "3") as running:  # fmt: skip
+        yield running.wait_until_healthy()
 
 
-def test_a_head_that_comes_drop_by_drop_is_refused_in_time(program: Program) -> None:
+def test_a_head_that_comes_drop_by_drop_is_refused_in_time(hasty: Program) -> None:
     """Slowloris: the whole request has a time, not each byte."""
-    with socket.create_connection(("127.0.0.1", program.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", hasty.port), timeout=10) as connection:
         started, found = time.monotonic(), b""
         connection.settimeout(0.2)
-        while not found and time.monotonic() - started < 8:
+        while not found and time.monotonic() - started < 30:
             try:
                 connection.sendall(b"GET / HTTP/1.1\r\n"[:1] if found else b"X")
                 found = connection.recv(1000)
             except TimeoutError:
                 continue
-        took = time.monotonic() - started
-        assert 1.0 < took < 4
+        assert time.monotonic() - started > 1.0
         assert status_and_error(found)[0] == 408
 
 
-def test_a_body_that_comes_drop_by_drop_is_refused_in_time(program: Program) -> None:
-    with socket.create_connection(("127.0.0.1", program.port), timeout=10) as connection:
+def test_a_body_that_comes_drop_by_drop_is_refused_in_time(hasty: Program) -> None:
+    started = time.monotonic()
+    with socket.create_connection(("127.0.0.1", hasty.port), timeout=9) as connection:
         connection.sendall(
             b"POST /prompt HTTP/1.1\r\n" + HOST
             + b"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
         )  # fmt: skip
-        started = time.monotonic()
         found = read_all(connection)
-        assert 1.0 < time.monotonic() - started < 4
+        assert time.monotonic() - started > 1.0
         assert status_and_error(found)[0] == 408
 
 
-def test_a_silent_connection_is_closed_without_a_word(program: Program) -> None:
-    with socket.create_connection(("127.0.0.1", program.port), timeout=10) as connection:
-        started = time.monotonic()
-        assert connection.recv(10) == b""
-        assert time.monotonic() - started < 4
+def test_a_silent_connection_is_closed_without_a_word(hasty: Program) -> None:
+    with socket.create_connection(("127.0.0.1", hasty.port), timeout=9) as connection:
+        assert connection.recv(10) == b""  # or a TimeoutError: by default it takes 10 s
 
 
-def test_a_connection_may_be_used_again_and_is_closed_when_it_idles(program: Program) -> None:
-    with socket.create_connection(("127.0.0.1", program.port), timeout=10) as connection:
+def ask_health(connection: socket.socket) -> bytes:
+    """The whole answer; the connection stays open."""
+    connection.sendall(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n")
+    whole = b""
+    while not whole.endswith(b"}\n"):
+        piece = connection.recv(4096)
+        assert piece, "closed before the answer was whole"
+        whole += piece
+    return whole
+
+
+def test_a_connection_may_be_used_again_and_is_closed_when_it_idles(hasty: Program) -> None:
+    with socket.create_connection(("127.0.0.1", hasty.port), timeout=30) as connection:
         for _ in range(3):
-            connection.sendall(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n")
-            whole = b""
-            while not whole.endswith(b"}\n"):
-                whole += connection.recv(4096)
-            assert b" 200 " in whole
-        started = time.monotonic()
+            started = time.monotonic()
+            assert b" 200 " in ask_health(connection)
         assert connection.recv(10) == b""
-        assert 0.5 < time.monotonic() - started < 4
+        assert time.monotonic() - started > 2.0
 
 
-def test_a_stream_outlives_the_time_of_a_request(program: Program) -> None:
-    with open_stream(program.port) as viewer:
+def test_a_stream_outlives_the_time_of_a_request(hasty: Program) -> None:
+    with open_stream(hasty.port) as viewer:
         until = time.monotonic() + 3
         while time.monotonic() < until:
             assert viewer.recv(65536)
@@ -161,14 +174,14 @@ def test_a_new_connection_takes_the_place_of_the_one_that_has_idled_longest(star
     program = start("sound", "--max-connections", "8").wait_until_healthy()
     with ExitStack() as stack:
         idle = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", program.port), timeout=5))
+            stack.enter_context(socket.create_connection(("127.0.0.1", program.port), timeout=30))
             for _ in range(8)
         ]
-        time.sleep(0.3)
+        for connection in idle:  # each is known to the server, and idles from here on
+            assert b" 200 " in ask_health(connection)
         assert program.request("/healthz")[0] == 200
         assert idle[0].recv(10) == b"", "the first one made room"
-        idle[-1].sendall(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n")
-        assert b" 200 " in idle[-1].recv(4096), "the last one is still there"
+        assert b" 200 " in ask_health(idle[-1]), "the last one is still there"
 
 
 def test_past_the_last_connection_a_sentence_says_what_to_do(start: Start) -> None:
@@ -192,7 +205,7 @@ def test_too_few_open_files_are_said_at_the_start_and_lived_with(start: Start) -
             viewer = stack.enter_context(open_stream(program.port))
         assert viewer.recv(100)
         time.sleep(0.3)
-    eventually(lambda: program.request("/healthz")[0] == 200, 5.0)
+    eventually(program.is_healthy)
     assert "Traceback" not in program.log
 
 
@@ -212,10 +225,10 @@ def test_descriptors_used_up_by_others_do_not_end_the_server(start: Start) -> No
     process.rlimit(psutil.RLIMIT_NOFILE, (process.num_fds() + 3, 4096))
     with ExitStack() as stack:
         for _ in range(20):
-            stack.enter_context(socket.create_connection(("127.0.0.1", program.port), timeout=5))
-        eventually(lambda: "no new connection can be taken" in program.log, 5.0)
+            stack.enter_context(socket.create_connection(("127.0.0.1", program.port), timeout=30))
+        program.wait_for_log("no new connection can be taken")
     process.rlimit(psutil.RLIMIT_NOFILE, (4096, 4096))
-    eventually(lambda: program.request("/healthz")[0] == 200, 5.0)
+    eventually(program.is_healthy)
     assert "Traceback" not in program.log
 
 
@@ -230,14 +243,14 @@ def test_a_storm_of_connections_leaves_nothing_behind(start: Start) -> None:
         with ExitStack() as stack:
             connections = [stack.enter_context(socket.socket()) for _ in range(1000)]
             for number, connection in enumerate(connections):
-                connection.settimeout(10)
+                connection.settimeout(60)
                 connection.connect(("127.0.0.1", program.port))
                 connection.sendall(asked[number % len(asked)])
             for connection in connections[: 4 * answers : 4]:
                 assert connection.recv(1)
 
     def resident() -> int:
-        eventually(lambda: program.status()["viewers"] == 0, 8.0)
+        eventually(lambda: program.status()["viewers"] == 0)
         time.sleep(0.3)
         return psutil.Process(program.process.pid).memory_info().rss
 
@@ -246,7 +259,7 @@ def test_a_storm_of_connections_leaves_nothing_behind(start: Start) -> None:
     rss, before = resident(), counts(program)
     for _ in range(3):
         storm(answers=0)
-        eventually(lambda: counts(program) <= before, 8.0)
+        eventually(lambda: counts(program) <= before)
     assert resident() < rss * 1.02
     assert program.request("/healthz")[0] == 200
     assert "Traceback" not in program.log
@@ -263,6 +276,9 @@ def test_a_viewer_that_takes_nothing_is_dropped_and_the_others_notice_nothing(
     watching = threading.Event()
     seen: list[int] = []
 
+    def was_dropped() -> bool:
+        return b"turbostream_dead_viewers_total 1.0" in program.request("/metrics")[1]
+
     def watch() -> None:
         with open_stream(program.port) as viewer:
             while not watching.is_set():
@@ -271,17 +287,17 @@ def test_a_viewer_that_takes_nothing_is_dropped_and_the_others_notice_nothing(
     reader = threading.Thread(target=watch, name="another viewer")
     reader.start()
     try:
-        eventually(lambda: sum(seen) > 30, 5.0)
-        rss, frames, started = process.memory_info().rss, sum(seen), time.monotonic()
+        eventually(lambda: sum(seen) > 30)
+        rss, frames, painted = process.memory_info().rss, sum(seen), program.status()["frame"]
         with open_stream(program.port, receive_bytes=4096) as lame:
-            eventually(lambda: program.status()["viewers"] == 2, 3.0)
-            while program.status()["viewers"] == 2:
-                assert time.monotonic() - started < 12
+            started = time.monotonic()
+            while not was_dropped():
+                assert time.monotonic() - started < 30
                 time.sleep(reads_s or 0.2)
                 if reads_s:
                     lame.recv(1)
-        rate = (sum(seen) - frames) / (time.monotonic() - started)
-        assert rate > 45, "the other one goes on at its rate"
+        got, made = sum(seen) - frames, program.status()["frame"] - painted
+        assert got > 0.6 * made, "the other one gets what is painted"
         assert process.memory_info().rss - rss < 2e6
     finally:
         watching.set()
@@ -291,10 +307,13 @@ def test_a_viewer_that_takes_nothing_is_dropped_and_the_others_notice_nothing(
 @pytest.mark.parametrize("fps", ["60", "0.1"], ids=["while frames flow", "while nothing is sent"])
 def test_a_viewer_who_leaves_is_seen_at_once(start: Start, fps: str) -> None:
     program = start("sound", "--target-fps", fps).wait_until_healthy()
-    with open_stream(program.port) as viewer:
-        viewer.recv(100)
-        eventually(lambda: program.status()["viewers"] == 1, 2.0)
-    assert eventually(lambda: program.status()["viewers"] == 0, 3.0, 0.005) < 0.2
+    times = []
+    for _ in range(5):
+        with open_stream(program.port) as viewer:
+            viewer.recv(100)
+            eventually(lambda: program.status()["viewers"] == 1)
+        times.append(eventually(lambda: program.status()["viewers"] == 0, step_s=0.005))
+    assert statistics.median(times) < 0.2, times
 
 
 def test_watching_never_blocks_the_owners_words(start: Start) -> None:

@@ -7,7 +7,6 @@ import json
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 from benchmarks.viewers import StreamReader
 from tests.hold.conftest import Program, Start
 from tests.hold.raw import eventually
-from tests.server import free_port
+from tests.ports import free_port
 
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 pytestmark = pytest.mark.skipif(not Path(NGINX).exists(), reason="needs nginx")
@@ -54,15 +53,15 @@ def nginx(folder: Path, to_port: int, settings: str = "") -> Iterator[int]:
             with socket.socket() as probe:
                 return probe.connect_ex(("127.0.0.1", port)) == 0
 
-        eventually(listens, 10.0)
+        eventually(listens)
         yield port
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(30)
 
 
 def get(port: int, path: str, **headers: str) -> http.client.HTTPResponse:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     try:
         connection.request("GET", path, headers=sent)
@@ -116,17 +115,17 @@ def test_the_stream_comes_through_whole_and_at_once(
     bearer = f"Bearer {tokens(program)['watch']}"
     with (
         nginx(tmp_path / "nginx", program.port, settings) as port,
-        socket.create_connection(("127.0.0.1", port), timeout=10) as viewer,
+        socket.create_connection(("127.0.0.1", port), timeout=30) as viewer,
     ):
         viewer.sendall(
             f"GET /stream HTTP/1.0\r\nHost: a.example\r\nAuthorization: {bearer}\r\n\r\n".encode()
         )
         reader, buffer = StreamReader(), bytearray(1 << 16)
-        until = time.monotonic() + 3
-        while time.monotonic() < until:
-            reader.take(memoryview(buffer)[: viewer.recv_into(buffer)])
+        while len(reader.frames) < 200:
+            count = viewer.recv_into(buffer)
+            assert count, "the stream goes on"
+            reader.take(memoryview(buffer)[:count])
     late = sorted(arrival - stamp for _, stamp, arrival in reader.frames)
-    assert len(late) > 100
     assert late[len(late) // 2] < 0.1
 
 
@@ -135,7 +134,7 @@ def test_behind_a_trusted_proxy_the_form_of_the_page_works(start: Start, tmp_pat
     program.wait_until_listening()
     with nginx(tmp_path / "nginx", program.port, FULL) as port:
         origin = f"http://127.0.0.1:{port}"
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         body = json.dumps({"token": tokens(program)["owner"]})
         kind = {"Content-Type": "application/json", "Origin": origin}
         connection.request("POST", "/login", body, kind)

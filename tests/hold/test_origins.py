@@ -145,7 +145,7 @@ def test_the_owner_never_sees_a_login_and_the_page_breaks_none_of_its_own_rules(
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
     page.goto(f"http://localhost:{program.port}/", wait_until="commit")
-    eventually(lambda: painted(page), 15.0)
+    eventually(lambda: painted(page))
     assert not [line for line in said if "Content Security Policy" in line or "rror" in line], said
 
 
@@ -163,7 +163,7 @@ def test_a_shared_link_watches_cannot_write_and_leaves_no_token_in_any_address(
     page.wait_for_selector("#token")
     page.goto("about:blank")
     page.goto(f"{address}/#{token}", wait_until="commit")
-    eventually(lambda: painted(page), 15.0)
+    eventually(lambda: painted(page))
     assert token not in page.url
     assert token not in page.content()
     assert not [one for one in asked if token in one.replace(f"#{token}", "")]
@@ -182,10 +182,10 @@ def test_the_owners_link_writes(page: Page, program: Program) -> None:
     page.wait_for_selector("#prompt")
     page.fill("#prompt", "from far away")
     page.keyboard.press("Enter")
-    eventually(lambda: program.status()["prompt"] == "from far away", 5.0)
+    eventually(lambda: program.status()["prompt"] == "from far away")
 
 
 def test_a_wrong_token_is_told_so_and_asked_for_again(page: Page, program: Program) -> None:
     page.goto(f"{outward(program)}/#{'x' * 43}", wait_until="commit")
-    eventually(lambda: "not, or no longer" in (page.text_content("#message") or ""), 10.0)
+    eventually(lambda: "not, or no longer" in (page.text_content("#message") or ""))
     assert page.url.endswith("/")
