@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+PATIENCE_S = 60  # who waits longer waits for ever
+
 
 class Stream:
     def __init__(self, delay_s: float) -> None:
@@ -51,7 +53,7 @@ class Device:
                 self.flag = threading.Event()
 
             def synchronize(self) -> None:
-                assert self.flag.wait(5)
+                assert self.flag.wait(PATIENCE_S)
 
         return Event()
 
@@ -99,9 +101,9 @@ class Device:
     def finish(self, stream: Stream) -> None:
         done = threading.Event()
         self._enqueue(stream, done.set)
-        assert done.wait(5)
+        assert done.wait(PATIENCE_S)
 
     def close(self) -> None:
         for stream in self.streams:
             stream.work.put(None)
-            stream.thread.join(5)
+            stream.thread.join(PATIENCE_S)

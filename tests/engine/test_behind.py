@@ -32,7 +32,7 @@ class Run:
 
     def compile(self, batch: int = 1) -> None:
         self.behind.want(batch)
-        assert self.behind.wait(batch, 20)
+        assert self.behind.wait(batch, 60)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def start(model: OneStepModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     yield start_one
     for run in runs:
-        run.behind.close(5)
+        run.behind.close(60)
 
 
 def test_compiled_code_that_paints_the_same_is_handed_over(start: Start) -> None:

@@ -33,7 +33,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     producer = Producer(channel, opens(ColourEngine()), meter, settings.target_fps)
     producer.start()
     yield Stage(settings, channel, producer, meter, model_id="demo", demo=True)
-    assert producer.stop()
+    assert producer.stop(timeout_s=30.0)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def offer(tmp_path: Path, listener: socket.socket) -> Iterator[handover.Offer]:
 
 
 def take(folder: Path, serve: Any) -> bool:
-    return bool(gevent.spawn(handover.take, folder, serve).get(timeout=5))
+    return bool(gevent.spawn(handover.take, folder, serve).get(timeout=30))
 
 
 def test_the_taker_gets_the_very_socket_and_the_words(
@@ -42,8 +42,9 @@ def test_the_taker_gets_the_very_socket_and_the_words(
     assert handover.somebody_serves(tmp_path)
     assert not offer.given  # asking is not taking
     assert take(tmp_path, serve)
-    gevent.sleep(0.05)
-    assert offer.given
+    with gevent.Timeout(30):
+        while not offer.given:
+            gevent.sleep(0.01)
     assert got == {"address": listener.getsockname(), "scene": {"prompt": "a red heart"}}
     assert (tmp_path / handover.NAME).stat().st_mode & 0o777 == 0o600
 
