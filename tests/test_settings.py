@@ -87,7 +87,7 @@ def test_an_unknown_option_is_answered_in_one_sentence(argv: list[str]) -> None:
 def run(*argv: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "realtime_stream.py", *argv],
-        cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
 
 

@@ -116,7 +116,7 @@ def serve(hub: Hub) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        timeout = 5
+        timeout = 60
 
         def do_GET(self) -> None:
             hub.answer(self)

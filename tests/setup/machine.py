@@ -102,7 +102,7 @@ class Machine:
     def setup(self, *options: str, status: int = 0) -> subprocess.CompletedProcess[str]:
         """Run it to its end and insist on its exit status."""
         process = self.start(*options)
-        stdout, stderr = process.communicate(timeout=90)
+        stdout, stderr = process.communicate(timeout=110)
         assert process.returncode == status, f"status {process.returncode}:\n{stdout}{stderr}"
         return subprocess.CompletedProcess(process.args, status, stdout, stderr)
 
@@ -171,7 +171,7 @@ def listening(handler: Callable[..., BaseHTTPRequestHandler], name: str) -> Iter
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join(30)
 
 
 @contextmanager

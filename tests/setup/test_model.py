@@ -44,7 +44,7 @@ def environment(hub: Hub, tmp_path: Path) -> Iterator[dict[str, str]]:
 def fetch(environment: dict[str, str], *before: str) -> tuple[int, str]:
     command = [*before, sys.executable, "-c", FETCH]
     done = subprocess.run(
-        command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60
+        command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=110
     )
     return done.returncode, done.stderr
 
@@ -55,8 +55,8 @@ def test_the_model_comes_with_a_bar_and_goes_on_after_a_dropped_line(
     hub.drop[UNET] = [15_000_000]
     terminal = Terminal([sys.executable, "-c", FETCH], environment | {"PYTHONPATH": str(ROOT)})
     try:
-        terminal.wait_said(r"\[init\] \[#+\.+\] Downloading somebody/model: \d+ of 23 MB", 60)
-        terminal.wait_said(r"\[init\] \[#{30}\] Downloading somebody/model: 23 of 23 MB", 30)
+        terminal.wait_said(r"\[init\] \[#+\.+\] Downloading somebody/model: \d+ of 23 MB", 90)
+        terminal.wait_said(r"\[init\] \[#{30}\] Downloading somebody/model: 23 of 23 MB", 60)
         assert terminal.process.wait(60) == 0
     finally:
         terminal.close()

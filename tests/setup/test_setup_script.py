@@ -14,6 +14,9 @@ from tests.setup.machine import ROOT, Machine, pins
 TORCH = pins((ROOT / "requirements.txt").read_text())["torch"]
 
 
+PATIENCE_S = 30.0  # a limit of what takes a moment, unless the machine is busy
+
+
 def painted(machine: Machine) -> int:
     return len((machine.home / "painted").read_text())
 
@@ -108,7 +111,9 @@ def test_plain_pip_takes_over_where_pytorchs_index_does_not_answer(program: Mach
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, never answers
         program.environment["TORCH_INDEX"] = f"http://127.0.0.1:{silent.getsockname()[1]}"
         program.environment["TORCH_INDEX_WAIT_S"] = "1"
+        began = time.monotonic()
         said = program.setup().stderr
+        took = time.monotonic() - began
     warning = said.index("more than 1 GB to fetch")
     assert said.index("did not answer within 1 s") < warning < said.index("installing")
     assert program.version_of("torch") == TORCH
@@ -117,7 +122,7 @@ def test_plain_pip_takes_over_where_pytorchs_index_does_not_answer(program: Mach
     began = time.monotonic()
     again = program.setup().stderr.splitlines()
     assert again == ["[setup] everything is in place (for the processor)."]
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < took / 2
     assert painted(program) == 1
 
     program.setup("--dev")
@@ -160,7 +165,7 @@ def test_a_run_that_is_ended_leaves_no_process_for_long(
     quick_machine: Machine, end: signal.Signals
 ) -> None:
     quick_machine.copy("requirements.txt")
-    quick_machine.environment["PIP_RETRIES"] = "0"
+    quick_machine.environment |= {"PIP_RETRIES": "0", "PIP_TIMEOUT": "600"}
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, never answers
         quick_machine.environment["PIP_INDEX_URL"] = (
             f"http://127.0.0.1:{silent.getsockname()[1]}/simple/"
@@ -172,13 +177,13 @@ def test_a_run_that_is_ended_leaves_no_process_for_long(
             children = psutil.Process(process.pid).children(recursive=True)
             process.send_signal(end)
             if end == signal.SIGKILL:  # which it cannot pass on: its pip is answered, and fails
-                process.wait(10)
+                process.wait(PATIENCE_S)
                 lock = (quick_machine.home / ".venv.lock/pids").read_text().split()
                 assert {child.pid for child in children} & set(map(int, lock))
                 silent.close()
                 connection.close()
-            process.communicate(timeout=10)
-    _, alive = psutil.wait_procs(children, timeout=10)
+            process.communicate(timeout=PATIENCE_S)
+    _, alive = psutil.wait_procs(children, PATIENCE_S)
     assert not alive
     if end != signal.SIGKILL:
         assert process.returncode == 128 + end
@@ -187,7 +192,7 @@ def test_a_run_that_is_ended_leaves_no_process_for_long(
 
 def test_a_second_run_waits_for_the_first(machine: Machine) -> None:
     machine.copy("requirements.txt")
-    first = subprocess.Popen(["sleep", "60"])
+    first = subprocess.Popen(["sleep", "infinity"])
     lock = machine.home / ".venv.lock"
     lock.mkdir()
     (lock / "pids").write_text(f"{first.pid}\n")
@@ -199,7 +204,7 @@ def test_a_second_run_waits_for_the_first(machine: Machine) -> None:
         assert second.poll() is None
     finally:
         second.terminate()
-        second.communicate(timeout=10)
+        second.communicate(timeout=PATIENCE_S)
         first.kill()
         first.wait()
     assert lock.exists()  # it was not the second one's

@@ -59,15 +59,17 @@ def test_each_colour_is_seen_as_itself_however_small_or_patterned_the_thing(
 ) -> None:
     for thing, size, pattern in (("sun", "tiny", None), ("mountain", "tiny", "checked"),
                                  ("eye", "small", None), ("rocket", "huge", "dotted")):  # fmt: skip
-        asked = recipe(thing=thing, colour="red", ground="space", size=size, pattern=pattern)
-        noise, every = draw(1, 18).expand(len(NAMES), -1, -1, -1), []
-        for name in NAMES:
-            every.append(
+        every = torch.tensor(
+            [
                 recipe(thing=thing, colour=name, ground="space", size=size, pattern=pattern)
-            )
-        pictures = teachers[256].paint(torch.tensor(every), noise).image
-        judge = Judge(torch.tensor([asked]).expand(len(NAMES), -1), noise, teachers)
-        assert judge.see(pictures)["colour"].tolist() == list(range(len(NAMES)))
+                for name in NAMES
+            ]
+        )
+        noise = draw(1, 18)
+        pictures = teachers[256].paint(every, noise.expand(len(NAMES), -1, -1, -1)).image
+        judge = Judge(every[:1], noise, teachers)  # one for all, who are asked for the first colour
+        seen = [int(judge.see(picture)["colour"]) for picture in pictures.split(1)]
+        assert seen == list(range(len(NAMES)))
 
 
 def test_a_thing_painted_too_dark_is_seen_in_the_darker_colour(teachers: Teachers) -> None:
@@ -93,12 +95,15 @@ def test_another_thing_in_its_place_is_seen_as_that_thing(teachers: Teachers) ->
 
 
 def test_too_few_and_too_many_copies_are_counted_as_they_are(teachers: Teachers) -> None:
-    for wanted in words.COUNTS:
-        for got in words.COUNTS:
-            asked, shown = (
-                recipe(thing="heart", colour="red", ground="white", count=c) for c in (wanted, got)
-            )
-            count = seen(teachers, asked, shown, 15)["count"]
+    noise = draw(1, 15)
+    every = torch.tensor(
+        [recipe(thing="heart", colour="red", ground="white", count=c) for c in words.COUNTS]
+    )
+    pictures = [teachers[256].paint(shown, noise).image for shown in every.split(1)]
+    for wanted, asked in zip(words.COUNTS, every.split(1), strict=True):
+        judge = Judge(asked, noise, teachers)
+        for got, picture in zip(words.COUNTS, pictures, strict=True):
+            count = int(judge.see(picture)["count"])
             assert (count == words.COPIES[wanted]) == (wanted == got)
 
 
