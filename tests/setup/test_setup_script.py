@@ -183,8 +183,8 @@ def test_a_run_that_is_ended_leaves_no_process_for_long(
                 silent.close()
                 connection.close()
             process.communicate(timeout=PATIENCE_S)
-    _, alive = psutil.wait_procs(children, PATIENCE_S)
-    assert not alive
+            _, alive = psutil.wait_procs(children, PATIENCE_S)
+            assert not alive  # while nothing but the signal has ended them
     if end != signal.SIGKILL:
         assert process.returncode == 128 + end
         assert not (quick_machine.home / ".venv.lock").exists()
