@@ -20,17 +20,16 @@ from tests.ports import free_port
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def once_within(limit_s: float, attempt: Callable[[], float], attempts: int = 3) -> None:
-    """Fails unless `attempt()` answers with less than `limit_s` seconds, at the latest when tried
-    again.
+def once_below(limit: float, attempt: Callable[[], float], attempts: int = 3) -> None:
+    """Fails unless `attempt()` answers with less than `limit`, at the latest when tried again.
 
     Where other work can hold the machine up for a second, one slow attempt says nothing of the
     program; what is wrong with the program makes all of them slow.
     """
-    took: list[float] = []
-    while not took or took[-1] >= limit_s:
-        assert len(took) < attempts, f"{took} s, not once less than {limit_s} s"
-        took.append(attempt())
+    found: list[float] = []
+    while not found or found[-1] >= limit:
+        assert len(found) < attempts, f"{found}, not once less than {limit}"
+        found.append(attempt())
 
 
 class Server:

@@ -9,7 +9,7 @@ import socket
 import statistics
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
@@ -17,7 +17,7 @@ import pytest
 
 from tests.hold.conftest import Program, Start
 from tests.hold.raw import ask, eventually, open_stream, read_all, status_and_error
-from tests.server import once_within
+from tests.server import once_below
 
 HOST = b"Host: localhost\r\n"
 STREAM = b"GET /stream HTTP/1.0\r\n" + HOST + b"\r\n"
@@ -47,7 +47,7 @@ def test_one_viewer_too_many_is_told_so_while_everything_else_answers(start: Sta
                 assert program.request(path, body)[0] == 200
                 return time.monotonic() - started
 
-            once_within(0.05, answer_s, attempts=50)
+            once_below(0.05, answer_s, attempts=50)
 
 
 def test_a_place_is_free_again_as_soon_as_a_viewer_leaves(start: Start) -> None:
@@ -256,11 +256,17 @@ def test_a_storm_of_connections_leaves_nothing_behind(start: Start) -> None:
 
     for _ in range(4):  # all thousand open at once: what a storm can take at most is taken now
         storm(answers=250)
-    rss, before = resident(), counts(program)
-    for _ in range(3):
-        storm(answers=0)
-        eventually(lambda: counts(program) <= before)
-    assert resident() < rss * 1.02
+    resident()  # all are gone
+    before = counts(program)
+
+    def growth() -> float:
+        rss = resident()
+        for _ in range(3):
+            storm(answers=0)
+            eventually(lambda: counts(program) <= before)
+        return resident() / rss
+
+    once_below(1.02, growth)
     assert program.request("/healthz")[0] == 200
     assert "Traceback" not in program.log
 
@@ -288,6 +294,7 @@ def test_a_viewer_that_takes_nothing_is_dropped_and_the_others_notice_nothing(
     reader.start()
     try:
         eventually(lambda: sum(seen) > 30)
+        assert not was_dropped()  # what this takes of memory at first is taken now
         rss, frames, painted = process.memory_info().rss, sum(seen), program.status()["frame"]
         with open_stream(program.port, receive_bytes=4096) as lame:
             started = time.monotonic()
@@ -310,8 +317,13 @@ def test_a_viewer_who_leaves_is_seen_at_once(start: Start, fps: str) -> None:
     times = []
     for _ in range(5):
         with open_stream(program.port) as viewer:
-            viewer.recv(100)
             eventually(lambda: program.status()["viewers"] == 1)
+            viewer.recv(65536)
+            if fps == "0.1":  # leave while nothing comes, for a picture is sent twice, then rarely
+                viewer.settimeout(0.3)
+                with suppress(TimeoutError):
+                    while viewer.recv(65536):
+                        pass
         times.append(eventually(lambda: program.status()["viewers"] == 0, step_s=0.005))
     assert statistics.median(times) < 0.2, times
 
