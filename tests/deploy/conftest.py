@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -64,18 +63,16 @@ def vast(stand_in: StandIn, host: Host, laptop: Laptop, client_environment: Path
         "VAST_API_KEY": ACCOUNT_KEY,
         "VAST_VENV": str(client_environment),
         "VAST_POLL_S": "0.1",
-        "VAST_START_LIMIT_S": "30",
-        "VAST_CALL_TIMEOUT_S": "30",
-        "VAST_REACH_LIMIT_S": "3",
+        "VAST_START_LIMIT_S": "100",
+        "VAST_CALL_TIMEOUT_S": "60",
+        "VAST_REACH_LIMIT_S": "30",
         "VAST_DESTROY_TRIES": "2",
         "SSH_HOST": None,
         "SSH_PORT": None,
     }
     run = Vast(laptop, environment)
     yield run
-    for process in host.processes():
-        if re.search(r"guard\.sh|loop\.sh|realtime_stream", " ".join(process.cmdline())):
-            process.kill()
+    host.end(r"guard\.sh|loop\.sh|realtime_stream")
     shutil.rmtree(host.base / "out", ignore_errors=True)
     for name in ("guard.json", "guard.state", "guard.pid"):
         (host.base / "state" / name).unlink(missing_ok=True)

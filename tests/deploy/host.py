@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -13,19 +15,17 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+USER = pwd.getpwuid(os.getuid()).pw_name  # the only one whom an sshd of this user lets in
+PATIENCE_S = 30.0  # a limit of what is there at once, unless the machine is busy
 
 
 def wait_for(true, timeout_s: float, what: str):
@@ -102,33 +102,49 @@ class Host:
             command = ["unshare", "--mount", "sh", "-ec", f'{mounts}\nexec "$@"', "sh", *command]
         with (self.folder / "sshd.log").open("ab") as log:
             self._process = subprocess.Popen(command, stderr=log, stdin=subprocess.DEVNULL)
-        wait_for(lambda: answers(self.port), 10, "sshd")
+        wait_for(lambda: answers(self.port), PATIENCE_S, "sshd")
 
     def kill(self) -> None:
         """The sshd and every session of it, as when the network goes."""
         if self._process is None:
             return
-        sessions = psutil.Process(self._process.pid).children(recursive=True)
-        sshds = [child for child in sessions if child.name().startswith("sshd")]
-        for process in (psutil.Process(self._process.pid), *sshds):
-            process.kill()
-        self._process.wait(5)
+        sshd = psutil.Process(self._process.pid)
+        sshd.suspend()  # no session begins between the look at them and their end
+        for child in sshd.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if child.name().startswith("sshd"):
+                    child.kill()
+        sshd.kill()
+        self._process.wait(PATIENCE_S)
         self._process = None
 
     def close(self) -> None:
         self.kill()
-        for process in self.processes():
-            process.kill()
-        psutil.wait_procs(self.processes(), 5)
+        self.end()
 
-    def processes(self) -> list[psutil.Process]:
-        """Everything that lives in this host's folder, or was started from it."""
+    def end(self, pattern: str = "") -> None:
+        """All processes whose words have the pattern, also those that they start meanwhile."""
+
+        def ended() -> bool:
+            left = self.processes(pattern)
+            for process in left:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            return not left
+
+        wait_for(ended, PATIENCE_S, "the end of the host's processes")
+
+    def processes(self, pattern: str = "") -> list[psutil.Process]:
+        """What lives in this host's folder, or was started from it, and has the pattern in its
+        words."""
         found = []
         for process in psutil.process_iter():
             try:
                 if process.pid == os.getpid():
                     continue
                 words = " ".join(process.cmdline())
+                if not re.search(pattern, words):
+                    continue
                 if str(self.folder) in words or process.cwd().startswith(str(self.folder)):
                     found.append(process)
             except (psutil.NoSuchProcess, psutil.AccessDenied):
@@ -155,14 +171,14 @@ def answers(port: int) -> bool:
 
 
 def get(port: int, path: str) -> dict:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=15) as response:
         return json.load(response)
 
 
 def healthy(port: int) -> bool:
     try:
         return get(port, "/healthz")["status"] == "ok"
-    except OSError:
+    except (OSError, http.client.HTTPException):  # also one that ends in the middle of its answer
         return False
 
 
@@ -184,19 +200,19 @@ class Laptop:
             "LANG": "C.UTF-8",
             "SSH_HOST": "127.0.0.1",
             "SSH_PORT": str(host.port),
-            "SSH_USER": os.environ.get("USER", "root"),
+            "SSH_USER": USER,
             "REMOTE_DIR": str(host.base),
             "SERVER_PORT": str(host.server_port),
             "MODEL_ID": "demo",
             "TARGET_FPS": "5",
-            "INSTANCE_PYTHON": sys.executable,
+            "INSTANCE_PYTHON": str(quick_python(folder / "python")),
         }
 
     def command(self, script: str, *arguments: str) -> list[str]:
         return ["bash", str(self.scripts / script), *arguments]
 
     def run(
-        self, script: str, *arguments: str, timeout_s: float = 60, **environment: str | None
+        self, script: str, *arguments: str, timeout_s: float = 100, **environment: str | None
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self.command(script, *arguments),
@@ -237,12 +253,18 @@ class Running:
 
     @property
     def said(self) -> str:
-        return self._file.read_text()
+        return self._file.read_text(errors="replace")
 
-    def wait_said(self, pattern: str, timeout_s: float = 30) -> str:
+    @property
+    def ended(self) -> bool:
+        """Nothing more will be said."""
+        return self.process.poll() is not None
+
+    def wait_said(self, pattern: str, timeout_s: float = 60) -> str:
         def found():
+            ended = self.ended  # asked first: its last words may come with its end
             match = re.search(pattern, self.said)
-            assert match or self.process.poll() is None, f"it ended: {self.said}"
+            assert match or not ended, f"it ended: {self.said}"
             return match
 
         try:
@@ -250,10 +272,25 @@ class Running:
         except AssertionError:
             raise AssertionError(f"{pattern!r} was not said: {self.said}") from None
 
-    def end(self, number: int = signal.SIGINT, timeout_s: float = 10) -> int:
+    def end(self, number: int = signal.SIGINT, timeout_s: float = PATIENCE_S) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.process.wait(timeout_s)
+
+
+def quick_python(folder: Path) -> Path:
+    """The tests' interpreter as an instance would have it, without the seconds that the check of
+    its packages takes before each start; test_show.py's first start takes the real one."""
+    binary = folder / "bin"
+    binary.mkdir(parents=True)
+    (binary / "python3").symlink_to(sys.executable)
+    for name in ("pyvenv.cfg", "lib", "lib64"):
+        if (Path(sys.prefix) / name).exists() and sys.prefix != sys.base_prefix:
+            (folder / name).symlink_to(Path(sys.prefix) / name)
+    quick = binary / "quick-python"
+    quick.write_text(f'#!/bin/sh\n[ "$1" = -c ] || exec {binary}/python3 "$@"\n')
+    quick.chmod(0o755)
+    return quick
 
 
 def copy_program(target: Path) -> None:

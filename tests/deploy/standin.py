@@ -51,15 +51,15 @@ class Instance:
 @dataclass
 class Fault:
     """On the next `times` requests of `method` whose path holds `path`: answer `status`, or work
-    and lose the reply (`lose`), or stay silent for `delay_s` first, or claim success and do
-    nothing (`ignore`)."""
+    and lose the reply (`lose`), or never answer (`silent`), or claim success and do nothing
+    (`ignore`)."""
 
     method: str
     path: str
     status: int = 0
     lose: bool = False
     ignore: bool = False
-    delay_s: float = 0.0
+    silent: bool = False
     times: int = 1
 
 
@@ -72,8 +72,9 @@ class StandIn:
         self.faults: list[Fault] = []
         self.requests: list[str] = []
         self.ended_by_hand = 0
-        self.proxy = ("ssh4.invalid", 1)
+        self.proxy = ("127.0.0.1", 1)  # where nothing listens
         self.lock = threading.Lock()
+        self._closing = threading.Event()
         stand_in = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -94,6 +95,7 @@ class StandIn:
         LEDGERS.append(self)
 
     def close(self) -> None:
+        self._closing.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(10)
@@ -171,8 +173,10 @@ class StandIn:
         with self.lock:
             self.requests.append(f"{method} {path}")
             fault = self._fault(method, path)
-        if fault is not None and fault.delay_s:
-            time.sleep(fault.delay_s)
+        if fault is not None and fault.silent:
+            self._closing.wait()
+            handler.close_connection = True
+            return
         if fault is not None and fault.status:
             reply: tuple[int, Any] = (
                 fault.status,

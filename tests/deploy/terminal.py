@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.deploy.host import Laptop, Running
+from tests.deploy.host import PATIENCE_S, Laptop, Running
 
 CTRL_C = "\x03"
 
@@ -44,6 +44,11 @@ class Terminal(Running):
     def said(self) -> str:
         return self._shown.decode(errors="replace")
 
+    @property
+    def ended(self) -> bool:
+        """Nothing more will be shown."""
+        return self.process.poll() is not None and not self._reader.is_alive()
+
     def press(self, keys: str) -> None:
         os.write(self._keyboard, keys.encode())
 
@@ -55,8 +60,8 @@ class Terminal(Running):
         """As when its window is closed."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGHUP)
-            self.process.wait(10)
-        self._reader.join(10)
+            self.process.wait(PATIENCE_S)
+        self._reader.join(PATIENCE_S)
         assert not self._reader.is_alive(), f"something still holds the terminal: {self.said}"
         os.close(self._keyboard)
 

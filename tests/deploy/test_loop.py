@@ -11,18 +11,23 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.deploy.host import PATH, ROOT, wait_for
+from tests.deploy.host import PATH, PATIENCE_S, ROOT, wait_for
 
 SERVER = """#!/bin/bash
-# In place of Python: ends as the next line of `ends` says; `serve` holds the port first.
+# In place of Python: ends as the next line of `ends` says; `serve` holds the port first, until
+# the loop has seen it.
 next=$(head -n 1 "$STATE_DIR/ends"); sed -i 1d "$STATE_DIR/ends"
 echo "life with HANDOVER=$HANDOVER: $next"
 case $next in
-  serve*) echo "$$ 8000 $PWD" >"$STATE_DIR/serving"; sleep 1.2; next=${next#serve } ;;
+  serve*)
+    echo "$$ 8000 $PWD" >"$STATE_DIR/serving"
+    for _ in {1..600}; do [[ -L ../../current ]] && break; sleep 0.1; done
+    next=${next#serve }
+    ;;
 esac
 case $next in
   kill) kill -KILL $$ ;;
-  stay) sleep 60 & trap 'kill $!; exit 0' TERM; wait ;;
+  stay) sleep 600 & trap 'kill $!; exit 0' TERM; echo "it stays"; wait ;;
   *) exit "$next" ;;
 esac
 """
@@ -60,7 +65,7 @@ class Loop:
 
     def ended(self) -> str:
         assert self.process
-        assert self.process.wait(20) == 0
+        assert self.process.wait(60) == 0
         return (self.base / "run/r1.ended").read_text().strip()
 
 
@@ -70,7 +75,7 @@ def loop(tmp_path: Path) -> Iterator[Loop]:
     yield loop
     if loop.process and loop.process.poll() is None:
         loop.process.terminate()
-        loop.process.wait(10)
+        loop.process.wait(PATIENCE_S)
 
 
 def test_it_starts_again_after_70_and_signals_and_not_after_0(loop: Loop) -> None:
@@ -112,19 +117,19 @@ def test_one_that_has_served_is_started_again_and_keeps_the_port_for_itself(loop
 def test_it_ends_its_server_when_it_is_ended(loop: Loop) -> None:
     loop.run("stay")
     assert loop.process
-    wait_for(lambda: "life with" in loop.log, 5, "the server")
+    wait_for(lambda: "it stays" in loop.log, PATIENCE_S, "the server")
     children = psutil.Process(loop.process.pid).children(recursive=True)
     loop.process.send_signal(signal.SIGTERM)
     assert loop.ended() == "the server was ended."
-    assert not psutil.wait_procs(children, 5)[1]
+    assert not psutil.wait_procs(children, PATIENCE_S)[1]
 
 
 def test_a_log_that_has_grown_is_set_aside_while_the_server_goes_on(loop: Loop) -> None:
     loop.run("stay", LOG_MOST_KB="1")
-    wait_for(lambda: "life with" in loop.log, 5, "the server")
+    wait_for(lambda: "it stays" in loop.log, PATIENCE_S, "the server")
     for letter in "ab":
         with (loop.folder / "server.log").open("a") as log:
             log.write(letter * 2000)
-        wait_for(lambda: (loop.folder / "server.log").stat().st_size < 1500, 5, "the cut")
+        wait_for(lambda: (loop.folder / "server.log").stat().st_size < 1500, PATIENCE_S, "the cut")
     assert "b" * 2000 in (loop.folder / "server.log.1").read_text()
     assert "a" * 2000 in (loop.folder / "server.log.2").read_text()

@@ -92,7 +92,7 @@ def test_direct_port_and_proxy_are_measured_and_the_faster_one_is_taken(
     assert f"reached at 127.0.0.1:{host.port} (proxy)." in done.stderr
     rental = json.loads((laptop.home / ".turbostream/rental.json").read_text())
     assert rental["port"] == host.port
-    assert vast("down").returncode == 0
+    stand_in.end_by_hand()
 
 
 def test_a_key_that_is_not_accepted_is_said(vast: Vast) -> None:
@@ -158,13 +158,14 @@ def test_a_host_that_never_starts_is_given_back_and_the_next_offer_taken(
     vast: Vast, stand_in: StandIn
 ) -> None:
     stand_in.scripts[1001] = ["loading"]
-    stand_in.scripts[1002] = ["loading", "exited"]
-    done = vast("up", "--yes", VAST_START_LIMIT_S="5")
+    stand_in.scripts[1002] = ["exited"]
+    stand_in.scripts[1003] = ["running"]  # at the first look: a busy machine has no time for two
+    done = vast("up", "--yes", VAST_START_LIMIT_S="2")
     assert done.returncode == 0, done.stderr
     assert "it did not start within" in done.stderr
     assert "a host that is exited will not start it" in done.stderr
     assert stand_in.left == [7002]
-    assert vast("down").returncode == 0
+    stand_in.end_by_hand()
 
 
 @pytest.mark.long
@@ -183,16 +184,25 @@ def test_too_many_requests_are_waited_out(vast: Vast, stand_in: StandIn) -> None
 
 
 def test_silence_is_not_taken_for_an_answer(vast: Vast, stand_in: StandIn) -> None:
-    stand_in.faults.append(Fault("POST", "/bundles/", delay_s=4, times=1))
-    done = vast("search", VAST_CALL_TIMEOUT_S="3")
+    stand_in.faults.append(Fault("POST", "/bundles/", silent=True, times=1))
+    done = vast("search", VAST_CALL_TIMEOUT_S="10")
     assert done.returncode == 0, done.stderr
-    assert "did not answer within 3 s. Trying again" in done.stderr
+    assert "did not answer within 10 s. Trying again" in done.stderr
+
+
+@pytest.fixture
+def rented(vast: Vast, stand_in: StandIn, laptop: Laptop) -> int:
+    """What an earlier `up` has left: an instance, and the laptop's record of it."""
+    instance = stand_in.rent(stand_in.offers[0], "mine")
+    record = laptop.home / ".turbostream/rental.json"
+    record.parent.mkdir(exist_ok=True)
+    record.write_text(json.dumps({"id": instance.id, "label": "mine"}))
+    return instance.id
 
 
 def test_a_destroy_that_claims_success_is_repeated_until_it_is_true(
-    vast: Vast, stand_in: StandIn
+    vast: Vast, stand_in: StandIn, rented: int
 ) -> None:
-    assert vast("up", "--yes").returncode == 0
     stand_in.faults.append(Fault("DELETE", "/instances/", ignore=True))
     done = vast("down")
     assert done.returncode == 0
@@ -200,13 +210,12 @@ def test_a_destroy_that_claims_success_is_repeated_until_it_is_true(
     assert "is gone" in done.stderr
 
 
-def test_a_destroy_that_never_works_is_shouted(vast: Vast, stand_in: StandIn) -> None:
-    assert vast("up", "--yes").returncode == 0
+def test_a_destroy_that_never_works_is_shouted(vast: Vast, stand_in: StandIn, rented: int) -> None:
     stand_in.faults.append(Fault("DELETE", "/instances/", ignore=True, times=99))
     done = vast("down")
     stand_in.faults.clear()
     assert done.returncode == 1
-    assert "INSTANCE 7000 IS NOT DESTROYED AND IS BILLED ON" in done.stderr
+    assert f"INSTANCE {rented} IS NOT DESTROYED AND IS BILLED ON" in done.stderr
     assert "https://cloud.vast.ai/instances/" in done.stderr
     assert vast("down").returncode == 0
 
@@ -255,7 +264,7 @@ def test_a_batch_that_is_interrupted_before_its_instance_runs_gives_it_back(
     with laptop.running(*command, **vast.environment) as batch:
         batch.wait_said("instance 7000, after")
         os.killpg(batch.process.pid, signal.SIGINT)
-        assert batch.process.wait(30) == 130
+        assert batch.process.wait(60) == 130
     assert "instance 7000 is gone" in batch.said
 
 
@@ -286,6 +295,6 @@ def test_a_batch_whose_results_do_not_come_home_is_kept_and_shouted(
 def test_a_rental_whose_laptop_is_closed_ends_by_itself(vast: Vast, stand_in: StandIn) -> None:
     done = vast("up", "--yes", "--hours", "0.005")
     assert done.returncode == 0, done.stderr
-    wait_for(lambda: stand_in.left == [], 40, "the end of the rental")
+    wait_for(lambda: stand_in.left == [], 90, "the end of the rental")
     print(f"billed: ${stand_in.billed:.4f}")
     assert "nothing is rented" in vast("list").stdout

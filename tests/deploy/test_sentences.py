@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.host import ROOT, Host, Laptop, free_port, keygen
+from tests.deploy.host import PATIENCE_S, ROOT, USER, Host, Laptop, keygen
 from tests.deploy.terminal import CTRL_C, at_terminal
+from tests.ports import free_port
 
 START = "start_stream_server.sh"
 
@@ -68,7 +69,7 @@ def test_no_key_at_all(laptop: Laptop, tmp_path: Path) -> None:
 
 def test_a_key_that_the_instance_does_not_know(laptop: Laptop, tmp_path: Path) -> None:
     stranger = keygen(tmp_path / "stranger")
-    refused(laptop, f"127.0.0.1 refuses the key {stranger} for root", SSH_KEY=str(stranger))
+    refused(laptop, f"127.0.0.1 refuses the key {stranger} for {USER}", SSH_KEY=str(stranger))
 
 
 def test_a_wrong_passphrase(laptop: Laptop, host: Host, tmp_path: Path) -> None:
@@ -121,17 +122,19 @@ def test_a_local_port_that_something_holds_is_named_with_the_next_free_one(lapto
 
 @pytest.mark.parametrize("answer", ["\n", "n\n"], ids=["yes", "no"])
 def test_at_a_terminal_the_next_free_port_is_offered(laptop: Laptop, answer: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as holder:
-        port = str(holder.getsockname()[1])
-        with at_terminal(laptop, "tunnel_to_stream.sh", "--port", port) as tunnel:
-            question = tunnel.wait_said(rf"Port {port} here is taken by .* Take \d+ instead\?")
-            tunnel.press(answer)
-            if answer == "\n":
-                following = question.split()[-2]
-                tunnel.wait_said(rf"localhost:{following} to port \d+ of 127.0.0.1")
-                tunnel.wait_said("no server answers behind the tunnel")
-                tunnel.press(CTRL_C)
-            assert tunnel.process.wait(10) == (130 if answer == "\n" else 1)
+    port = str(free_port())
+    with (
+        socket.create_server(("127.0.0.1", int(port))),
+        at_terminal(laptop, "tunnel_to_stream.sh", "--port", port) as tunnel,
+    ):
+        question = tunnel.wait_said(rf"Port {port} here is taken by .* Take \d+ instead\?")
+        tunnel.press(answer)
+        if answer == "\n":
+            following = question.split()[-2]
+            tunnel.wait_said(rf"localhost:{following} to port \d+ of 127.0.0.1")
+            tunnel.wait_said("no server answers behind the tunnel")
+            tunnel.press(CTRL_C)
+        assert tunnel.process.wait(PATIENCE_S) == (130 if answer == "\n" else 1)
 
 
 def test_a_folder_that_cannot_be_written(laptop: Laptop) -> None:
@@ -164,15 +167,14 @@ def test_a_start_guards_what_was_rented_on_the_website_until_it_says_no_guard(
 
 
 def test_a_pasted_line_is_understood(laptop: Laptop, host: Host) -> None:
-    line = f"ssh -p {host.port} root@127.0.0.1 -L 8080:localhost:8080"
+    line = f"ssh -p {host.port} {USER}@127.0.0.1 -L 8080:localhost:8080"
     done = laptop.run(START, "--status", SSH_HOST=line, SSH_PORT=None, SSH_USER=None)
     assert "release   none is serving" in done.stdout
 
 
 def test_ssh_config_json_is_read_and_the_environment_wins(laptop: Laptop, host: Host) -> None:
     file = laptop.scripts / "ssh_config.json"
-    user = os.environ.get("USER", "root")
-    values = {"host": "127.0.0.1", "port": host.port, "user": user, "key": "~/.ssh/id_ed25519"}
+    values = {"host": "127.0.0.1", "port": host.port, "user": USER, "key": "~/.ssh/id_ed25519"}
     for text in (json.dumps(values), json.dumps(values, indent=2)):
         file.write_text(text)
         done = laptop.run(START, "--status", SSH_HOST=None, SSH_PORT=None, SSH_USER=None)
@@ -216,10 +218,10 @@ def test_the_guides_way_of_copying_setup_sh_alone(laptop: Laptop, host: Host) ->
     user = laptop.environment["SSH_USER"]
     target = f"{user}@127.0.0.1:{host.base}/"
     copy = ["scp", "-q", "-P", str(host.port), *options, str(ROOT / "setup.sh"), target]
-    subprocess.run(copy, check=True, timeout=30)
+    subprocess.run(copy, check=True, timeout=100)
     command = f"bash {host.base}/setup.sh --no-system"
     ssh = ["ssh", "-p", str(host.port), *options, f"{user}@127.0.0.1", command]
-    done = subprocess.run(ssh, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(ssh, capture_output=True, text=True, timeout=100)
     (host.base / "setup.sh").unlink()
     assert done.returncode == 0, done.stderr
     assert "./start_stream_server.sh, which copies the program and does the rest" in done.stderr

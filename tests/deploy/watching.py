@@ -7,6 +7,8 @@ import http.client
 import threading
 import time
 
+SILENCE_S = 15.0  # after so long without a word a line counts as broken
+
 
 class Viewer:
     """Reads /stream on `port` in a thread: when each new frame came, and how often it came back."""
@@ -26,7 +28,7 @@ class Viewer:
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        self._thread.join(10)
+        self._thread.join(2 * SILENCE_S)
 
     def _watch(self) -> None:
         while not self._ended.is_set():
@@ -35,7 +37,7 @@ class Viewer:
             self._ended.wait(0.1)
 
     def _read(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SILENCE_S)
         try:
             try:
                 connection.request("GET", "/stream")
