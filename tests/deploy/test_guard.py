@@ -210,7 +210,7 @@ def test_the_guard_goes_on_until_the_rental_is_gone(rent: Callable[[], Instance]
     instances = [rent() for _ in faults]
     for instance, fault in zip(instances, faults, strict=True):
         instance.stand_in.faults.append(fault)
-        instance.arm(hours_s=2)
+        instance.arm(hours_s=3)
     wait_for(lambda: all(i.gone() for i in instances), LONG_S, "the end of the rentals")
     for instance in instances:
         assert sum("DELETE" in request for request in instance.stand_in.requests) >= 2
@@ -265,7 +265,7 @@ def test_a_key_that_does_not_open_is_said_when_it_is_armed(instance: Instance) -
 
 
 def test_the_key_is_in_no_argument_and_no_file(instance: Instance, tmp_path: Path) -> None:
-    instance.arm(hours_s=2)
+    instance.arm(hours_s=3)
     seen = set()
 
     def gone() -> bool:
