@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
 
     import realtime_stream as stream  # the guide's four settings stand there
     from turbostream import batch
-    from turbostream.engine import weights
+    from turbostream.engine import open_engine, weights
     from turbostream.settings import SettingError, load
     from turbostream.start_screen import StartScreen
     from turbostream.stream.seam import EngineUnusable
@@ -49,12 +49,10 @@ def main(argv: Sequence[str]) -> int:
         jobs = batch.read_jobs(options.prompts, settings.seed, settings.width, settings.height)
         found = weights.find(settings.model_id, settings.device)
         with batch.busy(settings.state_folder):
-            from turbostream.engine.local import open_local
-
             painter = batch.Batch(options.out, sys.stderr)
             return painter.paint(
                 jobs,
-                lambda: open_local(settings, found, StartScreen(sys.stderr, "[batch]")),
+                lambda: open_engine(settings, found, StartScreen(sys.stderr, "[batch]")),
                 options.price,
             )
     except (SettingError, EngineUnusable, batch.BatchError) as error:

@@ -17,16 +17,17 @@ import logging  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Mapping, Sequence  # noqa: E402
+from functools import partial  # noqa: E402
 
 from turbostream import release  # noqa: E402
-from turbostream.engine import weights  # noqa: E402
+from turbostream.engine import open_engine, weights  # noqa: E402
 from turbostream.settings import SettingError, Settings, load  # noqa: E402
 from turbostream.start_screen import check  # noqa: E402
 from turbostream.stream.channel import Channel  # noqa: E402
 from turbostream.stream.meter import Meter  # noqa: E402
 from turbostream.stream.producer import Producer  # noqa: E402
 from turbostream.stream.scene import Scene  # noqa: E402
-from turbostream.stream.seam import Engine, EngineUnusable, OpenEngine, Report  # noqa: E402
+from turbostream.stream.seam import EngineUnusable, OpenEngine  # noqa: E402
 from turbostream.stream.watchdog import Watchdog  # noqa: E402
 from turbostream.web import tokens  # noqa: E402
 
@@ -53,18 +54,14 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         log.error("%s", error)
         return 2
 
-    def open_engine(report: Report) -> Engine:
-        from turbostream.engine.local import open_local  # torch takes seconds to import
-
-        return open_local(settings, found, report)
-
+    opener = partial(open_engine, settings, found)
     if options.check:
-        return check(open_engine)
-    return serve(settings, found, open_engine, kept)
+        return check(opener)
+    return serve(settings, found, opener, kept)
 
 
 def serve(
-    settings: Settings, found: weights.Weights, open_engine: OpenEngine, kept: tokens.Tokens
+    settings: Settings, found: weights.Weights, opener: OpenEngine, kept: tokens.Tokens
 ) -> int:
     """Build the pieces, start the generation thread, serve until a signal."""
     from turbostream.web.app import Stage, create_app, load_words
@@ -77,7 +74,7 @@ def serve(
     )
     channel = Channel("main", scene)
     meter = Meter()
-    producer = Producer(channel, open_engine, meter, settings.target_fps)
+    producer = Producer(channel, opener, meter, settings.target_fps)
     words = load_words(found.folder)
     stage = Stage(settings, channel, producer, meter, found.model_id, found.demo, words, kept)
     bell = Bell()
