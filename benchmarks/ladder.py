@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks import measures, models
 from benchmarks.run import Run, add_options
@@ -29,6 +30,12 @@ from turbostream.engine.step import Decode, Denoise
 
 Paint = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 MEASURING_S = 40.0  # after the compilers
+ATTENTION = (
+    SDPBackend.CUDNN_ATTENTION,
+    SDPBackend.FLASH_ATTENTION,
+    SDPBackend.EFFICIENT_ATTENTION,
+    SDPBackend.MATH,
+)
 
 
 class Parts:
@@ -121,7 +128,27 @@ class Ladder(Run):
             search(True)
             self.measure("cuDNN's search (then off again)", parts)
             search(False)
+            matmul = torch.backends.cuda.matmul
+            matmul.allow_fp16_accumulation = True  # twice the rate on GeForce cards
+            self.measure("sums kept in fp16 (then off again)", parts)
+            matmul.allow_fp16_accumulation = False
+        for kernel in ATTENTION:
+            self.attention(kernel, parts)
         self.lanes("PyTorch's kernels", parts, parts.denoise)
+
+    def attention(self, kernel: SDPBackend, parts: Parts) -> None:
+        """One row: with one kernel for all attention, where the first row has PyTorch's choice."""
+
+        def denoise(noise: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+            with sdpa_kernel(kernel):
+                latents: torch.Tensor = parts.denoise(noise, words)
+                return latents
+
+        name = f"attention by {kernel.name.removesuffix('_ATTENTION').lower()} (then as before)"
+        try:
+            self.measure(name, parts, denoise)
+        except RuntimeError as error:
+            self.note(**{name: f"failed: {str(error).splitlines()[0]}"})
 
     def lanes(self, name: str, parts: Parts, denoise: Paint) -> None:
         """Frames/s without JPEG of so many graphs at once."""
