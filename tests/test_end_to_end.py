@@ -126,7 +126,7 @@ def test_ffmpeg_reads_a_hundred_frames(server: Server) -> None:
     done = subprocess.run(
         ["ffmpeg", "-nostdin", "-loglevel", "error", "-f", "mpjpeg", "-i",
          server.address + "/stream", "-frames:v", str(FRAMES), "-f", "framemd5", "-"],
-        capture_output=True, text=True, timeout=110, check=False,
+        capture_output=True, text=True, timeout=250, check=False,
     )  # fmt: skip
     frames = [line for line in done.stdout.splitlines() if not line.startswith("#")]
     assert len(frames) == FRAMES, done.stderr
@@ -136,7 +136,7 @@ def test_mpv_reads_a_hundred_frames(server: Server) -> None:
     done = subprocess.run(
         ["mpv", "--no-config", "--vo=null", "--ao=null", "--untimed", f"--frames={FRAMES}",
          server.address + "/stream"],
-        capture_output=True, text=True, timeout=110, check=False,
+        capture_output=True, text=True, timeout=250, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
 
