@@ -25,6 +25,20 @@ WATCH = """
     };
 """
 HOLD_POSTS = "() => { gate = new Promise((open) => { window.letPostsGo = open; }); }"
+HOLD_STATUS = """
+    () => {
+        window.answers = 0;
+        const gate = new Promise((open) => { window.letStatusGo = open; });
+        const real = window.fetch;
+        window.fetch = async (path, options) => {
+            if (path !== '/status') return real(path, options);
+            const text = await (await real(path)).text();
+            answers += 1;
+            await gate;
+            return new Response(text);
+        };
+    }
+"""
 
 
 @pytest.fixture
@@ -133,6 +147,25 @@ def test_words_of_others_are_shown_but_do_not_touch_the_field(page, server, even
     assert page.title().startswith("a brown house")
 
 
+def test_a_status_from_before_new_words_does_not_bring_the_old_ones_back(page, eventually):
+    page.evaluate(HOLD_STATUS)
+    eventually(lambda: page.evaluate("answers"), 1)
+    page.fill("#prompt", "a blue moon")
+    page.keyboard.press("Enter")
+    eventually(lambda: page.text_content("#showing"), "a blue moon")
+    page.evaluate(
+        """() => {
+            window.shown = [];
+            const look = () => shown.push(document.querySelector('#showing').textContent);
+            new MutationObserver(look).observe(document.querySelector('#showing'),
+                                               {childList: true});
+            letStatusGo();
+        }"""
+    )
+    eventually(lambda: page.evaluate("answers > 1"))  # so the first has been taken
+    assert page.evaluate("shown") == []
+
+
 def test_a_refusal_is_said_by_the_field_until_the_next_key(page, desk, eventually):
     refusal = {"status": "error", "error": "The prompt is not to my taste."}
     page.route("**/prompt", lambda it: it.fulfill(status=400, json=refusal))
@@ -214,3 +247,5 @@ def test_a_word_that_is_still_being_typed_is_not_called_unknown(still_page):
     still_page.locator("#prompt").press_sequentially("a butterf")
     still_page.clock.run_for(1199)
     assert still_page.text_content("#message") == ""
+    still_page.clock.run_for(1)
+    assert "“butterf”" in still_page.text_content("#message")

@@ -15,6 +15,7 @@ const scenes = new NewestOnly(patchScene);
 const speedOf = (step) => Math.round(TOP_SPEED * (step / 100) ** 3 * 1000) / 1000;
 const stepOf = (speed) => Math.round(Math.cbrt(speed / TOP_SPEED) * 100);
 
+export const motionTurns = () => scenes.turns;
 export const isHeld = () => motion.now === 'hold';
 
 function showMotion(kind, speed) {
@@ -39,13 +40,16 @@ export function toggleHold() {
 
 async function patchScene(change) {
   const answer = await send('PATCH', '/scene', change);
-  if (answer.ok) takeScene(answer.data);
-  else say(answer.sentence, true);
+  if (!answer.ok) say(answer.sentence, true);
+  else if (!scenes.waiting) showScene(answer.data);
 }
 
 /** What the server says about the motion, unless a change of ours is still on its way. */
 export function takeScene(scene) {
-  if (scenes.busy) return;
+  if (!scenes.busy) showScene(scene);
+}
+
+function showScene(scene) {
   showMotion(scene.motion, scene.speed);
   if (speedOf(Number(slider.value)) !== scene.speed) slider.value = stepOf(scene.speed);
 }

@@ -24,6 +24,8 @@ const prompts = new NewestOnly(postPrompt);
 /** Whether words of ours are still on their way. */
 export const isSending = () => prompts.busy;
 
+export const wordTurns = () => prompts.turns;
+
 /** From the last key to the first picture of the words, the last time; null before. */
 export const latencyMs = () => latency.last_ms;
 
@@ -48,7 +50,7 @@ function typed(event) {
     if (field.value.trim() && field.value !== sentText) sendPrompt(since);
     nameUnknown(true);
   }, TYPING_PAUSE_MS);
-  unknownTimer = setTimeout(nameUnknown, UNKNOWN_PAUSE_MS);
+  unknownTimer = setTimeout(() => nameUnknown(), UNKNOWN_PAUSE_MS);
 }
 
 /** Sends what the field holds, at once. */
@@ -113,9 +115,9 @@ const cut = (word) => (word.length > 20 ? `${word.slice(0, 19)}…` : word);
 
 /** Names the words that the demo model does not know and offers some that it does. */
 function nameUnknown(typing = false) {
-  clearTimeout(unknownTimer);
+  if (!typing) clearTimeout(unknownTimer);
   if (!known || $('message').dataset.kind === 'error') return;
-  const strange = unknown(field.value, known, typing === true);
+  const strange = unknown(field.value, known, typing);
   if (!strange.length) return say('');
   const names = strange.slice(0, 3).map((word) => `“${cut(word)}”`).join(', ') + (strange.length > 3 ? ' and more' : '');
   say(`The demo model does not know ${names}. Try `);

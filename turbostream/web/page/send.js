@@ -8,6 +8,7 @@ export class NewestOnly {
   #work;
   #next = null;
   #busy = false;
+  #turns = 0;
 
   constructor(work) {
     this.#work = work;
@@ -23,7 +24,13 @@ export class NewestOnly {
     return this.#busy;
   }
 
+  /** Rises whenever something is begun or all is done: what was read at another turn may be old. */
+  get turns() {
+    return this.#turns;
+  }
+
   async offer(item) {
+    this.#turns += 1;
     this.#next = { item };
     if (this.#busy) return;
     this.#busy = true;
@@ -34,6 +41,7 @@ export class NewestOnly {
         await this.#work(newest);
       }
     } finally {
+      this.#turns += 1;
       this.#busy = false;
     }
   }
