@@ -239,7 +239,7 @@ def test_a_killed_guard_is_not_called_armed_and_goes_on_where_it_was(instance: I
 
 
 def test_it_warns_twice_and_an_extension_gives_time(instance: Instance) -> None:
-    instance.environment |= {"GUARD_WARN_FIRST_S": "900", "GUARD_WARN_LAST_S": "595"}
+    instance.environment |= {"GUARD_WARN_FIRST_S": "900", "GUARD_WARN_LAST_S": "590"}
     instance.arm(hours_s=600)
     assert "given back in 10 minutes (its time is up), unless" in instance.shown["message"]
     wait_for(lambda: "extend it now" in instance.shown["message"], LONG_S, "the last warning")
