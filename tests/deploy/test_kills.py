@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -24,7 +25,8 @@ def kill_at(running: Running, pattern: str, everything: bool) -> None:
     """The script alone, as `kill -9 PID` does, or its whole process group, as a crash does."""
     running.wait_said(pattern, 90)
     if everything:
-        os.killpg(running.process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # after its last words it may have ended by itself
+            os.killpg(running.process.pid, signal.SIGKILL)
     else:
         running.process.kill()
     running.process.wait(10)
