@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+from types import ModuleType
 
 from turbostream.engine.weights import Weights
 from turbostream.settings import Settings
@@ -11,12 +13,22 @@ from turbostream.stream.seam import Engine, Report
 
 def open_engine(settings: Settings, weights: Weights, report: Report) -> Engine:
     """An engine after its first picture; raises EngineUnusable. On the thread that will call it."""
-    # Importing torch and diffusers makes some million objects that all stay. Walking through them
-    # again and again is a seventh of a start, and later would be a pause in the stream.
+    engine: Engine = _local().open_local(settings, weights, report)
+    return engine
+
+
+@functools.cache
+def _local() -> ModuleType:
+    """The module that opens, imported with all that it needs.
+
+    Torch and diffusers make some million objects that all stay. Walking through them again and
+    again is a seventh of a start, and later would be a pause in the stream. Once only: a later
+    freeze would keep what an engine that failed has left behind.
+    """
     gc.disable()
     try:
-        from turbostream.engine.local import open_local
+        from turbostream.engine import local
     finally:
         gc.freeze()
         gc.enable()
-    return open_local(settings, weights, report)
+    return local
