@@ -15,7 +15,8 @@ const scenes = new NewestOnly(patchScene);
 const speedOf = (step) => Math.round(TOP_SPEED * (step / 100) ** 3 * 1000) / 1000;
 const stepOf = (speed) => Math.round(Math.cbrt(speed / TOP_SPEED) * 100);
 
-export const motionTurns = () => scenes.turns;
+/** NaN while a change of ours is on its way, and another number afterwards than before. */
+export const motionTurn = () => scenes.turn;
 export const isHeld = () => motion.now === 'hold';
 
 function showMotion(kind, speed) {
@@ -41,15 +42,11 @@ export function toggleHold() {
 async function patchScene(change) {
   const answer = await send('PATCH', '/scene', change);
   if (!answer.ok) say(answer.sentence, true);
-  else if (!scenes.waiting) showScene(answer.data);
+  else if (!scenes.waiting) takeScene(answer.data);
 }
 
-/** What the server says about the motion, unless a change of ours is still on its way. */
+/** What the server says about the motion. */
 export function takeScene(scene) {
-  if (!scenes.busy) showScene(scene);
-}
-
-function showScene(scene) {
   showMotion(scene.motion, scene.speed);
   if (speedOf(Number(slider.value)) !== scene.speed) slider.value = stepOf(scene.speed);
 }

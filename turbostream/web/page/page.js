@@ -5,9 +5,9 @@
  * Without this script the page still shows the stream and sends the form.
  */
 import { Clock, amount, facts, time } from './figures.js';
-import { isHeld, motionTurns, startMotion, takeScene, toggleHold } from './motion.js';
+import { isHeld, motionTurn, startMotion, takeScene, toggleHold } from './motion.js';
 import { beginStream, framesPerSecond, shown, takePart, whenPainted } from './picture.js';
-import { field, forgetFrames, isSending, latencyMs, sendUnsent, settleLatency, showPrompt, startPrompt, wordTurns } from './prompt.js';
+import { field, forgetFrames, latencyMs, sendUnsent, settleLatency, showPrompt, startPrompt, wordsTurn } from './prompt.js';
 import { LiveStream } from './reader.js';
 import { isClean, keepAwake, setClean, startViews, toggleFullScreen } from './views.js';
 
@@ -105,21 +105,18 @@ let statusTimer = null;
 let statusRun = 0;
 const clock = new Clock();
 
-/** Grows with each: an answer that was asked for at another count may be from before the change. */
-const ownChanges = () => wordTurns() + motionTurns();
-
 /** Asks for the status now and then about once a second, while the page is seen. */
 async function readStatus() {
   const run = (statusRun += 1);
   clearTimeout(statusTimer);
   if (document.hidden) return;
   const sent = Date.now();
-  const asked = ownChanges();
+  const asked = { words: wordsTurn(), motion: motionTurn() };
   const answer = await fetch('/status', { cache: 'no-store', signal: AbortSignal.timeout(5000) })
     .then((response) => (response.ok ? response.json() : null))
     .catch(() => null);
   if (run !== statusRun) return;
-  if (answer) takeStatus(answer, sent, Date.now(), asked === ownChanges());
+  if (answer) takeStatus(answer, sent, Date.now(), asked);
   else if (plain && status) closeStream();
   status = answer;
   showState();
@@ -127,12 +124,13 @@ async function readStatus() {
   statusTimer = setTimeout(readStatus, STATUS_EVERY_MS);
 }
 
-function takeStatus(answer, sent, got, isNew) {
+/** `asked`: the turns of our own changes when it was asked for. */
+function takeStatus(answer, sent, got, asked) {
   if (plain && !status) openStream();
   clock.add(sent, got, answer.now);
   document.body.classList.toggle('watcher', answer.role === 'watcher');
-  if (isNew && !isSending()) showPrompt(answer.scene?.prompt ?? answer.prompt);
-  if (isNew && answer.scene) takeScene(answer.scene);
+  if (asked.words === wordsTurn()) showPrompt(answer.scene?.prompt ?? answer.prompt);
+  if (asked.motion === motionTurn() && answer.scene) takeScene(answer.scene);
   setText($('viewers'), String(answer.viewers));
   $('guard').hidden = !answer.guard;
   if (answer.guard) {

@@ -21,10 +21,8 @@ let unknownTimer = null;
 let unsent = null; // words that could not be sent while the server was away
 const prompts = new NewestOnly(postPrompt);
 
-/** Whether words of ours are still on their way. */
-export const isSending = () => prompts.busy;
-
-export const wordTurns = () => prompts.turns;
+/** NaN while words of ours are on their way, and another number afterwards than before. */
+export const wordsTurn = () => prompts.turn;
 
 /** From the last key to the first picture of the words, the last time; null before. */
 export const latencyMs = () => latency.last_ms;

@@ -19,18 +19,13 @@ export class NewestOnly {
     return this.#next !== null;
   }
 
-  /** Whether anything is being worked on. */
-  get busy() {
-    return this.#busy;
-  }
-
-  /** Rises whenever something is begun or all is done: what was read at another turn may be old. */
-  get turns() {
-    return this.#turns;
+  /** How often the line has been worked off; NaN, which equals nothing, while it is. What was asked
+      for at another number, or at none, may be from before the last change. */
+  get turn() {
+    return this.#busy ? NaN : this.#turns;
   }
 
   async offer(item) {
-    this.#turns += 1;
     this.#next = { item };
     if (this.#busy) return;
     this.#busy = true;
