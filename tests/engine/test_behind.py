@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -112,6 +113,19 @@ def test_the_compilers_process_that_fails_gives_its_last_words(
     with pytest.raises(behind.CompileFailed, match="the compiler failed: .*device"):
         behind.compile_apart(job, tmp_path / "x.pt2", threading.Event())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_compilers_process_that_crashes_is_one_sentence(
+    model: OneStepModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it did where the linker took libstdc++ statically: loading the code ended the process."""
+    crash = tmp_path / "python"
+    crash.write_text("#!/bin/sh\ncat >/dev/null; kill -s SEGV $$\n")
+    crash.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(crash))
+    job = aot.job_of(model.denoise, (1, 4, 8, 8), (1, 40, 128), "cpu")
+    with pytest.raises(behind.CompileFailed, match="ended by SIGSEGV"):
+        behind.compile_apart(job, tmp_path / "x.pt2", threading.Event())
 
 
 def test_a_stop_ends_the_compilers_process(model: OneStepModel, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import logging
 import os
 import queue
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -185,6 +186,9 @@ def compile_apart(job: aot.Job, path: Path, stopping: threading.Event) -> None:
                 process.wait()
                 raise CompileFailed("the compiler was stopped")
         reader.join(1.0)
+        if process.returncode < 0:
+            name = signal.Signals(-process.returncode).name
+            raise CompileFailed(f"the compiler, or the first run of its code, ended by {name}")
         said = [line.strip() for line in lines if line.strip()]
         last = said[-1][:300] if said else f"exit status {process.returncode}"
         if process.returncode != 0:
