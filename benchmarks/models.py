@@ -58,6 +58,11 @@ class HashTokenizer:
     """CLIP's vocabulary comes with the weights: without them, each word is a number by its hash."""
 
     model_max_length = 77
+    added_tokens_encoder: dict[str, int] = {}  # noqa: RUF012  (read by diffusers, as CLIP's is)
+
+    def tokenize(self, text: str) -> list[str]:
+        """What diffusers looks through for the names of textual inversions."""
+        return text.split()
 
     def __call__(self, text: str | list[str], **_: Any) -> Any:
         lines = [text] if isinstance(text, str) else text

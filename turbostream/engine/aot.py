@@ -36,6 +36,9 @@ OPTIONS: dict[str, Any] = {
     "always_keep_tensor_constants": True,
     # The wrapper runs once, under graph capture: optimising it would only cost time.
     "aot_inductor.compile_wrapper_opt_level": "O0",
+    # PyTorch's own libstdc++, by its file: a linker that takes the static one gives the code a
+    # second one, and loading it fails or crashes (docs/experiments.md).
+    "aot_inductor.custom_op_libs": [":libstdc++.so.6"] if sys.platform == "linux" else None,
     # A precompiled header pays from the third file on; a job has one.
     "aot_inductor.precompile_headers": False,
 }
