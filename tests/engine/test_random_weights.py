@@ -1,0 +1,34 @@
+"""The benchmarks' stand-in for SD-Turbo goes where the real one goes: through diffusers' own call,
+which the guide's recipe is, and through ours."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmarks import models
+from turbostream.engine.hardware import Hardware
+from turbostream.engine.model import OneStepModel
+
+
+def test_it_paints_by_the_recipe_and_by_our_own_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = {"block_out_channels": (32, 32, 64, 64)}
+    heads = {"attention_head_dim": (1, 1, 2, 2), "cross_attention_dim": 64}
+    monkeypatch.setattr(models, "UNET", {**models.UNET, **small, **heads, "sample_size": 8})
+    monkeypatch.setattr(models, "VAE", {**models.VAE, "block_out_channels": (32, 32, 32, 32)})
+    text = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2}
+    monkeypatch.setattr(models, "TEXT", {**models.TEXT, **text, "num_attention_heads": 2})
+    cpu = Hardware(torch.device("cpu"), torch.float32, "a test")
+
+    pipe = models.load(None, cpu, full_vae=True)
+    picture = pipe("a red star", num_inference_steps=1, guidance_scale=0.0).images[0]
+    assert picture.size == (64, 64)
+
+    model = OneStepModel(models.load(None, cpu), cpu)
+    words = [model.text(prompt).embedding for prompt in ("a red star", "a blue star")]
+    assert words[0].shape == (1, 77, 64)
+    assert not torch.equal(*words)
+    with torch.inference_mode():
+        pixels = model.paint(torch.randn(1, *model.latent_shape(None, None)), words[0])
+    assert pixels.shape == (1, 64, 64, 3)
+    assert pixels.float().std() > 1
