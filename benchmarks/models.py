@@ -68,7 +68,7 @@ class HashTokenizer:
         lines = [text] if isinstance(text, str) else text
         rows = []
         for line in lines:
-            words = [zlib.crc32(word.encode()) % 49000 for word in line.split()][:75]
+            words = [zlib.crc32(word.encode()) % 49000 for word in self.tokenize(line)][:75]
             rows.append([49406, *words, 49407] + [0] * (75 - len(words)))
 
         class Tokens:

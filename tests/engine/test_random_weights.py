@@ -7,24 +7,35 @@ import pytest
 import torch
 
 from benchmarks import models
-from turbostream.engine.hardware import Hardware
+from tests.engine.conftest import CPU
 from turbostream.engine.model import OneStepModel
+
+SMALL: dict[str, dict[str, object]] = {
+    "UNET": {
+        "sample_size": 8,
+        "block_out_channels": (32, 32, 64, 64),
+        "attention_head_dim": (1, 1, 2, 2),
+        "cross_attention_dim": 64,
+    },
+    "VAE": {"block_out_channels": (32, 32, 32, 32)},
+    "TEXT": {
+        "hidden_size": 64,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    },
+}
 
 
 def test_it_paints_by_the_recipe_and_by_our_own_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    small = {"block_out_channels": (32, 32, 64, 64)}
-    heads = {"attention_head_dim": (1, 1, 2, 2), "cross_attention_dim": 64}
-    monkeypatch.setattr(models, "UNET", {**models.UNET, **small, **heads, "sample_size": 8})
-    monkeypatch.setattr(models, "VAE", {**models.VAE, "block_out_channels": (32, 32, 32, 32)})
-    text = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2}
-    monkeypatch.setattr(models, "TEXT", {**models.TEXT, **text, "num_attention_heads": 2})
-    cpu = Hardware(torch.device("cpu"), torch.float32, "a test")
+    for part, sizes in SMALL.items():
+        monkeypatch.setattr(models, part, {**getattr(models, part), **sizes})
 
-    pipe = models.load(None, cpu, full_vae=True)
+    pipe = models.load(None, CPU, full_vae=True)
     picture = pipe("a red star", num_inference_steps=1, guidance_scale=0.0).images[0]
     assert picture.size == (64, 64)
 
-    model = OneStepModel(models.load(None, cpu), cpu)
+    model = OneStepModel(models.load(None, CPU), CPU)
     words = [model.text(prompt).embedding for prompt in ("a red star", "a blue star")]
     assert words[0].shape == (1, 77, 64)
     assert not torch.equal(*words)

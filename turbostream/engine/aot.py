@@ -128,7 +128,7 @@ def write(job: Job, path: Path) -> str:
             compiled = time.perf_counter()
             # Here first: code that a machine's compiler or linker got wrong may end the process
             # that loads it (seen: std::regex linked statically), and that must not be the stream's.
-            load(unfinished, module)(noise, words)
+            load(unfinished, module)(noise, words).cpu()  # waits, so that a bad kernel shows here
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
