@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,18 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks import measures, models
 from benchmarks.run import Run, add_options
-from turbostream.engine import aot, behind, cache, crosskv, folded, gate, packed, tiny
+from turbostream.engine import aot, behind, cache, folded, gate, packed, tiny, upsampled
 from turbostream.engine.model import KLDecoder, schedule_of
 from turbostream.engine.step import Decode, Denoise
 
 Paint = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 MEASURING_S = 40.0  # after the compilers
+COMPILED = (  # name, batch, whether norms.py is in it
+    ("Inductor", 1, False),
+    ("norms by rows", 1, True),
+    ("Inductor, batch 8", 8, False),
+    ("norms by rows, batch 8", 8, True),
+)
 ATTENTION = (
     SDPBackend.CUDNN_ATTENTION,
     SDPBackend.FLASH_ATTENTION,
@@ -64,12 +71,6 @@ def nhwc(parts: Parts) -> None:
         module.to(memory_format=torch.channels_last)
 
 
-def prompts_kv(parts: Parts) -> None:
-    project = crosskv.take(parts.unet)
-    if project is not None:
-        parts.words = project(parts.words)
-
-
 def search(on: bool) -> None:
     torch.backends.cudnn.benchmark = on
 
@@ -82,10 +83,13 @@ def rungs_of(device: str) -> list[tuple[str, Callable[[Parts], object]]]:
             "time embedding folded",
             lambda parts: folded.fold_time(parts.unet, parts.schedule.timestep),
         ),
+        ("transformers stay in NHWC", lambda parts: folded.stay_in_nhwc(parts.unet)),
         ("decoder's convolutions fused", lambda parts: tiny.fuse(parts.decoder, device)),
     ]
-    if device == "cpu" and packed.available():
-        rungs.append(("convolutions packed for oneDNN", lambda parts: packed.pack(parts.unet)))
+    if device == "cpu":
+        rungs.append(("enlargements folded", lambda parts: upsampled.fold(parts.unet)))
+        if packed.available():
+            rungs.append(("convolutions packed for oneDNN", lambda parts: packed.pack(parts.unet)))
     return rungs
 
 
@@ -157,28 +161,21 @@ class Ladder(Run):
         with torch.inference_mode():
             paint = parts.paint(denoise)
             ms = [measures.graphs_ms(paint, parts.noise, parts.words, n) for n in (1, 2, 3)]
-        self.note(**{f"{name}, frames/s of 1, 2, 3 lanes": [round(1000 / one, 1) for one in ms]})
+        rates = [round(1000 * len(parts.noise) / one, 1) for one in ms]
+        self.note(**{f"{name}, frames/s of 1, 2, 3 lanes": rates})
 
     def compiled(self) -> None:
-        """Inductor on top: as the program has it, with tuned kernels, and with crosskv.py."""
+        """Inductor on top, without norms.py and as the program has it."""
         parts = self.parts
         assert parts is not None
-        tuned = {"coordinate_descent_tuning": True}
         kept = cache.Cache(self.state / "compiled")
-        width = parts.words.shape[-1]
-        kv = sum(
-            layer.to_k.out_features + layer.to_v.out_features
-            for layer in parts.unet.modules()
-            if getattr(layer, "is_cross_attention", False)
-        )
-        wanted = [("Inductor", width, {}), ("Inductor, tuned", width, tuned)]
-        wanted.append(("Inductor, keys and values once per prompt", kv, {}))
         stopping = threading.Event()
         self.at_end.append(stopping.set)
 
-        def compile_one(width: int, options: dict[str, Any]) -> Path:
-            shapes = tuple(parts.noise.shape), (1, 77, width)
-            job = aot.job_of(parts.denoise, *shapes, self.kind, options)
+        def compile_one(batch: int, norms: bool) -> Path:
+            shapes = [(batch, *one.shape[1:]) for one in (parts.noise, parts.words)]
+            job = aot.job_of(parts.denoise, shapes[0], shapes[1], self.kind)
+            job = replace(job, norms=norms)
             key = cache.key(job.as_json(), self.device.name)
             path = kept.find(key)
             if path is None:
@@ -187,21 +184,22 @@ class Ladder(Run):
                 kept.seal(key)
             return path
 
-        with ThreadPoolExecutor(len(wanted)) as pool:
-            paths = [pool.submit(compile_one, *what) for _, *what in wanted]
+        with ThreadPoolExecutor(len(COMPILED)) as pool:
+            paths = [pool.submit(compile_one, *what) for _, *what in COMPILED]
             deadline = time.perf_counter() + self.left_s() - MEASURING_S
             while not all(path.done() for path in paths) and time.perf_counter() < deadline:
                 time.sleep(0.2)
             stopping.set()  # whoever is not done has had its time
-        for (name, _, _), path in zip(wanted, paths, strict=True):
+        for (name, batch, _), path in zip(COMPILED, paths, strict=True):
             if (error := path.exception()) is not None:
                 self.note(**{name: f"failed: {error}"})
                 continue
-            if "prompt" in name:
-                with torch.inference_mode():
-                    prompts_kv(parts)
-                self.measure("keys and values once per prompt", parts)
-                self.lanes("... of PyTorch's kernels", parts, parts.denoise)
+            if batch != len(parts.noise):
+                parts.noise, parts.words = (
+                    torch.cat([one[:1]] * batch) for one in (parts.noise, parts.words)
+                )
+                self.first = None
+                self.measure(f"PyTorch's kernels, batch {batch}", parts)
             call = aot.load(path.result(), parts.denoise)
             self.measure(name, parts, call)
             self.lanes(name, parts, call)

@@ -46,7 +46,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     own = Techniques()
     parser.add_argument("--lanes", type=int, default=own.lanes, help="graphs at once")
     parser.add_argument("--spare", type=int, default=own.spare, help="submissions beyond them")
-    parser.add_argument("--cross-kv", action="store_true", help="keys and values once per prompt")
     parser.add_argument("--cudnn-benchmark", action="store_true", help="search for convolutions")
     parser.add_argument("--inductor", type=json.loads, default={}, help="options, as JSON")
 
@@ -56,13 +55,13 @@ class Run:
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
         self.options = options
         self.device = hardware.choose(options.device)
+        hardware.warm(self.device)
         self.cuda = self.device.device.type == "cuda"
         self.folder = None if options.random_weights else Path(options.model or weights.DEMO_FOLDER)
         self.state = Path(options.cache or tempfile.mkdtemp(prefix="bench-"))
         self.techniques = Techniques(
             options.lanes,
             options.spare,
-            options.cross_kv,
             options.cudnn_benchmark,
             options.inductor,
         )

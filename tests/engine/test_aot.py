@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from turbostream.engine import aot, behind, crosskv, folded, gate
+from turbostream.engine import aot, behind, folded, gate
 from turbostream.engine.model import schedule_of
 from turbostream.engine.step import Denoise
 
@@ -29,13 +29,10 @@ def test_no_weight_to_compile_with_is_one_number_throughout(
         assert weight.numel() == 1 or float(weight.detach().std()) > 0, name
 
 
-@pytest.mark.parametrize("cross_kv", [False, True])
-def test_what_is_compiled_has_the_weights_of_what_is_played(pipe: object, cross_kv: bool) -> None:
+def test_what_is_compiled_has_the_weights_of_what_is_played(pipe: object) -> None:
     denoise = denoise_of(pipe)
-    project = crosskv.take(denoise.unet) if cross_kv else None
-    words = (1, 40, project.out_features if project else 128)
-    job = aot.Job.from_json(aot.job_of(denoise, (1, 4, 8, 8), words, "cpu").as_json())
-    assert job.cross_kv == cross_kv
+    job = aot.job_of(denoise, (1, 4, 8, 8), (1, 40, 128), "cpu")
+    job = aot.Job.from_json(job.as_json())
 
     def layout(module: Denoise) -> dict[str, tuple[int, ...]]:
         return {name: weight.stride() for name, weight in module.state_dict().items()}
@@ -45,17 +42,14 @@ def test_what_is_compiled_has_the_weights_of_what_is_played(pipe: object, cross_
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("cross_kv", [False, True])
 def test_the_compiled_step_is_the_plain_one_whatever_weights_it_gets(
-    pipe: object, cross_kv: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pipe: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
     denoise = denoise_of(pipe)
-    project = crosskv.take(denoise.unet) if cross_kv else None
-    width = project.out_features if project else 128
-    job = aot.job_of(denoise, (1, 4, 8, 8), (1, 40, width), "cpu")
+    job = aot.job_of(denoise, (1, 4, 8, 8), (1, 40, 128), "cpu")
     behind.compile_apart(job, tmp_path / "step.pt2", threading.Event())
     call = aot.load(tmp_path / "step.pt2", denoise)
-    noise, words = torch.randn(1, 4, 8, 8), torch.randn(1, 40, width)
+    noise, words = torch.randn(1, 4, 8, 8), torch.randn(1, 40, 128)
     with torch.inference_mode():
         assert gate.relative_error(call(noise, words), denoise(noise, words)) < 1e-4

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.engine.conftest import CPU, pipeline
-from turbostream.engine import folded, gate, packed, tiny
+from turbostream.engine import folded, gate, norms, packed, tiny, upsampled
 from turbostream.engine.model import OneStepModel, schedule_of
 from turbostream.engine.step import Decode, Denoise
 from turbostream.stream.seam import EngineUnusable
@@ -87,19 +87,57 @@ def test_folding_the_time_and_fusing_the_projections_changes_only_the_rounding(
     assert gate.relative_error(got, expected) < 1e-5
 
 
-def test_keys_and_values_of_the_prompt_change_only_the_rounding(noise_of_seed: Noise) -> None:
-    whole, ours = (OneStepModel(pipeline(), CPU, cross_kv=kv) for kv in (False, True))
-    noise = noise_of_seed(0, 2)
+@pytest.mark.parametrize(("high", "wide"), [(8, 8), (6, 10), (3, 5)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_an_enlargement_folded_into_its_convolution_changes_only_the_rounding(
+    high: int, wide: int, bias: bool
+) -> None:
+    conv = torch.nn.Conv2d(12, 8, 3, padding=1, bias=bias)
+    small = torch.randn(2, 12, high, wide).to(memory_format=torch.channels_last)
     with torch.inference_mode():
-        words = [
-            torch.cat([model.text(prompt).embedding for prompt in (PROMPT, "a blue house")])
-            for model in (whole, ours)
-        ]
-        expected, got = whole.denoise(noise, words[0]), ours.denoise(noise, words[1])
-        swapped = ours.denoise(noise, words[1].flip(0))
-    assert words[1].shape[-1] > words[0].shape[-1]
-    assert gate.relative_error(got, expected) < LATENT_TOLERANCE
-    assert gate.relative_error(swapped, expected) > 10 * LATENT_TOLERANCE
+        expected = conv(torch.nn.functional.interpolate(small, scale_factor=2.0))
+        got = upsampled.UpsampledConv(conv)(small)
+    assert got.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_unets_enlargements_are_the_same_at_every_size(noise_of_seed: Noise) -> None:
+    whole, ours = pipeline().unet, pipeline().unet
+    assert upsampled.fold(ours) == 1
+    words = torch.randn(1, 40, 128)
+    for high, wide in ((8, 8), (7, 9)):  # of odd sizes, half and twice again is not the same
+        noise = torch.randn(1, 4, high, wide)
+        with torch.inference_mode():
+            expected = whole(noise, 999, words, return_dict=False)[0]
+            got = ours(noise, 999, words, return_dict=False)[0]
+        assert gate.relative_error(got, expected) < 1e-5
+
+
+def test_an_enlargement_of_another_kind_is_left_alone() -> None:
+    decoder = pipeline().vae.decoder
+    smooth, conv = torch.nn.Upsample(scale_factor=2, mode="bilinear"), torch.nn.Conv2d(4, 4, 3)
+    assert not upsampled.foldable(smooth, conv)
+    assert not upsampled.foldable(torch.nn.Upsample(scale_factor=2), conv)  # has no padding
+    assert not upsampled.foldable(torch.nn.Upsample(scale_factor=3), decoder.layers[0])
+
+
+def test_norms_by_rows_change_only_the_rounding(noise_of_seed: Noise) -> None:
+    whole, ours = pipeline().unet, pipeline().unet
+    assert norms.rewrite(ours) == sum(type(m) is torch.nn.GroupNorm for m in whole.modules()) > 0
+    assert whole.state_dict().keys() == ours.state_dict().keys()
+    noise, words = noise_of_seed(0), torch.randn(1, 40, 128)
+    with torch.inference_mode():
+        expected = whole(noise, 999, words, return_dict=False)[0]
+        got = ours(noise, 999, words, return_dict=False)[0]
+    assert gate.relative_error(got, expected) < 1e-5
+
+
+def test_norms_by_rows_bear_a_mean_far_from_zero() -> None:
+    norm = torch.nn.GroupNorm(4, 32)
+    x = torch.randn(1, 32, 16, 16) * 3 + 50
+    with torch.inference_mode():
+        got, expected = norms.RowsGroupNorm(norm)(x), norm.double()(x.double())
+    assert float((got - expected).abs().max()) < 1e-3
 
 
 def test_the_cpus_packed_convolutions_paint_the_same_at_every_size() -> None:

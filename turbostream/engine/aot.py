@@ -20,10 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch._inductor
 from diffusers import UNet2DConditionModel
 
-from turbostream.engine import crosskv, folded
+from turbostream.engine import folded, norms
 from turbostream.engine.step import Denoise, Schedule
 
 Call = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -54,8 +53,8 @@ class Job:
     words: tuple[int, ...]  # [B, tokens, hidden]
     dtype: str
     device: str
-    cross_kv: bool = False  # words are keys and values (crosskv.py)
     options: dict[str, Any] = field(default_factory=dict)  # Inductor's, beside OPTIONS
+    norms: bool = True  # norms.py; without it in the ladder
 
     def as_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)
@@ -85,7 +84,6 @@ def job_of(
         words,
         dtype,
         device,
-        cross_kv=words[-1] != config["cross_attention_dim"],
         options=dict(options or {}),
     )
 
@@ -104,14 +102,16 @@ def architecture(job: Job) -> Denoise:
     for parameter in unet.parameters():
         parameter.normal_()
     folded.prepare(unet, job.schedule.timestep)
-    if job.cross_kv:
-        crosskv.take(unet)
+    if job.norms:
+        norms.rewrite(unet)
     return Denoise(unet, job.schedule, dtype).to(job.device)
 
 
 def write(job: Job, path: Path) -> str:
     """Compile `job` into a package at `path`, which appears complete and after it has run once, or
     not at all; returns what took how long."""
+    import torch._inductor  # here: the stream's process has no need of it
+
     module = architecture(job)
     dtype = getattr(torch, job.dtype)
     noise = torch.randn(job.noise, device=job.device)
@@ -138,22 +138,24 @@ def write(job: Job, path: Path) -> str:
 
 def load(path: Path, denoise: Denoise) -> Call:
     """The compiled step with the weights of `denoise`, which it shares; any thread."""
-    # Single-threaded: without it the runner records events that a graph capture cannot hold.
-    package: Any = torch._inductor.aoti_load_package(str(path), run_single_threaded=True)
+    # The loader itself, and not torch's aoti_load_package around it: that compiles and tries test
+    # programs for the processor's vector units first, for 40 s on an H100's host.
+    # Single-threaded, the third argument: without it the runner records events that a graph
+    # capture cannot hold. Then one runner, on the current device.
+    loader = torch._C._aoti.AOTIModelPackageLoader(str(path), "model", True, 1, -1)
     parameters = dict(denoise.named_parameters())
     weights = {**parameters, **dict(denoise.named_buffers())}
-    wanted = {name: weights[name] for name in package.get_constant_fqns()}
+    wanted = {name: weights[name] for name in loader.get_constant_fqns()}
     # The time embedding is folded into the blocks; whatever else is missing was folded wrongly.
     if lost := [n for n in parameters if n not in wanted and "time_embedding" not in n]:
         raise RuntimeError(f"the compiled code has its own numbers in place of {lost[0]}")
-    # Not a copy, which would double the weights; but torch (2.11, 2.13) never frees the handles it
-    # makes (MaybeOwningAtenTensorHandle in aoti_runtime/utils.h), so the weights stay until the
-    # process ends.
-    package.load_constants(wanted, check_full_update=True, user_managed=True)
+    # All of them into the active buffer, and not a copy, which would double the weights; but torch
+    # (2.11, 2.13) never frees the handles it makes (MaybeOwningAtenTensorHandle in
+    # aoti_runtime/utils.h), so the weights stay until the process ends.
+    loader.load_constants(wanted, False, True, True)
 
     def call(noise: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
-        latents: torch.Tensor = package(noise, words)
-        return latents
+        return loader.boxed_run([noise, words])[0]
 
     call.weights = wanted  # type: ignore[attr-defined]  # kept alive as long as the code is
     return call
@@ -161,14 +163,20 @@ def load(path: Path, denoise: Denoise) -> Call:
 
 def _main() -> None:
     """Standard input holds the path, the number of threads, and the job."""
+    import torch._inductor
+
     order = json.load(sys.stdin)
+    job = Job.from_json(order["job"])
     config: Any = torch._inductor.config
     config.compile_threads = order["threads"]
+    if job.device != "cpu":
+        # Or it compiles and tries programs for the processor's vector units, for 40 s.
+        config.cpp.vec_isa_ok = False
     if hasattr(config, "loop_reindexing_after_fusion"):
         # torch 2.13.0: upsample -> conv -> GroupNorm is up to 6 times slower with it (pytorch
         # #189488); this can go when the pinned torch has the fix.
         config.loop_reindexing_after_fusion = False
-    sys.stderr.write(write(Job.from_json(order["job"]), Path(order["path"])) + "\n")
+    sys.stderr.write(write(job, Path(order["path"])) + "\n")
 
 
 if __name__ == "__main__":

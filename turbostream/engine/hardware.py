@@ -7,12 +7,17 @@ the processor has its instructions (docs/experiments.md).
 
 from __future__ import annotations
 
+import logging
 import os
+import threading
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from turbostream.stream.seam import EngineUnusable
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,3 +50,24 @@ def choose(device: str) -> Hardware:
         return Hardware(torch.device("mps"), torch.float16, "an Apple GPU is there")
     reason = "asked for" if device == "cpu" else "no GPU is there"
     return Hardware(torch.device("cpu"), torch.float32, f"{reason}; {os.cpu_count()} cores")
+
+
+def warm(hardware: Hardware) -> None:
+    """Begin to load cuBLAS and cuDNN, a gigabyte of libraries, while the weights are read: on a
+    machine that has just started that takes two seconds each."""
+    if hardware.device.type == "cuda":
+        threading.Thread(target=_use, args=(hardware,), name="warm-up").start()
+
+
+@torch.inference_mode()
+def _use(hardware: Hardware) -> None:
+    """One small convolution, product and attention."""
+    place: Any = {"device": hardware.device, "dtype": hardware.dtype}
+    try:
+        picture = torch.zeros(1, 64, 64, 64, **place).to(memory_format=torch.channels_last)
+        torch.nn.functional.conv2d(picture, torch.zeros(64, 64, 3, 3, **place), padding=1)
+        tokens = torch.zeros(1, 4, 64, 64, **place)
+        torch.nn.functional.linear(tokens, torch.zeros(64, 64, **place), torch.zeros(64, **place))
+        torch.nn.functional.scaled_dot_product_attention(tokens, tokens, tokens)
+    except RuntimeError as error:  # the engine will meet it too, and say what to do
+        log.info("[init] warming up: %s", str(error).partition("\n")[0])

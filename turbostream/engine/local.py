@@ -35,7 +35,6 @@ class Techniques:
 
     lanes: int = 2  # graphs at once: a third costs a frame of latency
     spare: int = 1  # submissions under way beyond one per lane
-    cross_kv: bool = False  # crosskv.py
     # cuDNN's search for each shape: seconds on every thread that calls it, for no gain that was
     # measured (docs/experiments.md).
     cudnn_benchmark: bool = False
@@ -46,6 +45,7 @@ def open_local(settings: Settings, weights: Weights, report: Report) -> LocalEng
     """Fetch, load, make fast and warm up; on the thread that will call it."""
     started = time.perf_counter()
     device = hardware.choose(settings.device)
+    hardware.warm(device)
     folder = fetch(weights, report)
     report(Progress("loading", f"Loading {weights.model_id}."))
     pipe = load_pipeline(folder, device)
@@ -79,7 +79,7 @@ def warm_up(
     """The engine over a loaded pipeline, after its first picture. `vae` may be None: the
     pipeline's own decoder. The benchmark comes in here, with random weights."""
     torch.backends.cudnn.benchmark = techniques.cudnn_benchmark
-    model = OneStepModel(pipe, device, vae, techniques.cross_kv)
+    model = OneStepModel(pipe, device, vae)
     latent = model.latent_shape(settings.width, settings.height)  # refused now, not per frame
     kind, reason = acceleration(settings.acceleration, device)
     choices["acceleration"] = f"{kind}: {reason}"

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from turbostream.engine.graph import Graph
 
 log = logging.getLogger(__name__)
 
-CACHED_PROMPTS = 256  # of at most 77 x 1024 fp16 numbers: 40 MB (crosskv.py's: 25 times that)
+CACHED_PROMPTS = 256  # of at most 77 x 1024 fp16 numbers: 40 MB
 
 
 @dataclass(frozen=True)
@@ -34,13 +33,9 @@ class Words:
 class TextEncoder:
     """A bounded cache before the text encoder."""
 
-    def __init__(
-        self, tokenizer: CLIPTokenizer, encoder: CLIPTextModel, project: nn.Linear | None = None
-    ) -> None:
-        """project: what crosskv.py took out of the UNet; the words are its output then."""
+    def __init__(self, tokenizer: CLIPTokenizer, encoder: CLIPTextModel) -> None:
         self._tokenizer = tokenizer
         self._encoder = encoder
-        self._project = project
         self._cache: OrderedDict[str, Words] = OrderedDict()
         self._stream: Any = None
         self._graph: Graph | None = None
@@ -71,7 +66,7 @@ class TextEncoder:
 
     def _words(self, ids: torch.Tensor) -> torch.Tensor:
         embedding: torch.Tensor = self._encoder(ids)[0]
-        return embedding if self._project is None else self._project(embedding)
+        return embedding
 
     def _encode(self, ids: torch.Tensor) -> Words:
         if self._stream is None:

@@ -15,7 +15,8 @@ import torch
 from diffusers.models.autoencoders.vae import AutoencoderTinyBlock, DecoderTiny
 from torch import nn
 
-from turbostream.engine.packed import PackedConv
+from turbostream.engine.packed import PackedConv, pack
+from turbostream.engine.upsampled import UpsampledConv, foldable
 
 # conv(x, add) -> relu?(convolution(x) + bias + add)
 FusedConv = Callable[..., torch.Tensor]
@@ -67,11 +68,13 @@ def fuse(decoder: DecoderTiny, device: str) -> bool:
             layers.append(FusedBlock(layer, conv))
         elif isinstance(layer, nn.ReLU) and layers and isinstance(layers[-1], nn.Conv2d):
             layers[-1] = conv(layers[-1])
+        elif layers and isinstance(layers[-1], nn.Upsample) and foldable(layers[-1], layer):
+            layers[-1] = UpsampledConv(layer)
         else:
             layers.append(layer)
-    if device == "cpu":
-        layers = [PackedConv(layer) if type(layer) is nn.Conv2d else layer for layer in layers]
     decoder.layers = nn.Sequential(*layers)
+    if device == "cpu":
+        pack(decoder)
     return True
 
 
