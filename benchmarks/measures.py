@@ -144,9 +144,10 @@ class Watcher:
 
 def throughput(engine: Engine, batch: int, frames: int) -> tuple[float, int, str]:
     """(frames/s to the JPEG, distinct pictures, kind) of submissions of `batch` shots, as many
-    in flight as the engine says."""
+    in flight as the engine says; from the first one's landing to the last one's."""
     flights: list[Future[list[Picture]]] = []
     seen: set[int] = set()
+    landed: list[float] = []
     kind = ""
 
     def shots(first: int) -> Sequence[Shot]:
@@ -160,21 +161,22 @@ def throughput(engine: Engine, batch: int, frames: int) -> tuple[float, int, str
         for picture in flights.pop(0).result():
             seen.add(zlib.crc32(picture.jpeg))
             kind = picture.fingerprint.split()[-2]
+        landed.append(time.perf_counter())
 
-    done, started = -4 * batch, 0.0  # the first submissions warm up
+    done = -4 * batch  # the first submissions warm up
     while done < frames:
-        if done >= 0 and not started:
+        if done == 0:
             while flights:
                 land()
             seen.clear()
-            started = time.perf_counter()
+            landed.clear()
         flights.append(engine.submit(shots(max(0, done))))
         done += batch
         while len(flights) >= engine.depth:
             land()
     while flights:
         land()
-    return done / (time.perf_counter() - started), len(seen), kind
+    return (done - batch) / (landed[-1] - landed[0]), len(seen), kind
 
 
 def kernels(engine: Engine, cuda: bool, frames: int = 5, rows: int = 25) -> str:
