@@ -55,7 +55,6 @@ class Run:
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
         self.options = options
         self.device = hardware.choose(options.device)
-        hardware.warm(self.device)
         self.cuda = self.device.device.type == "cuda"
         self.folder = None if options.random_weights else Path(options.model or weights.DEMO_FOLDER)
         self.state = Path(options.cache or tempfile.mkdtemp(prefix="bench-"))

@@ -211,11 +211,13 @@ def table(report: dict[str, Any]) -> str:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="a file for the numbers, as JSON")
     parser.add_argument("--amount", type=int, default=1500)
     parser.add_argument("--walk-frames", type=int, default=WALK_FRAMES)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args(argv)
+    if args.out and (args.out.is_dir() or not args.out.parent.is_dir()):
+        parser.error(f"--out {args.out} must be a file in a folder that is there.")
     with torch.inference_mode():
         subject = Subject(args.folder, torch.device(args.device))
         recipes, seen = gather(subject, args.amount)

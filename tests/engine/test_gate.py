@@ -84,7 +84,9 @@ def test_one_wrong_shot_does_not_hide_behind_a_right_one(model: OneStepModel) ->
 
 
 def test_blue_for_red_is_caught(model: OneStepModel) -> None:
-    said = refusal(model, model.denoise, lambda latents, _: model.decode(latents).flip(-1))
+    said = refusal(
+        model, model.denoise, lambda latents, _: model.decode(latents)[..., [2, 1, 0, 3]]
+    )
     assert said is not None
     assert "dB" in said
 

@@ -54,8 +54,9 @@ def test_the_same_words_are_the_same_numbers_cached_or_not(model: OneStepModel) 
 
 
 def test_a_jpeg_is_rgb_with_halved_chroma() -> None:
-    pixels = np.zeros((32, 48, 3), np.uint8)
+    pixels = np.zeros((32, 48, 4), np.uint8)
     pixels[..., 0] = 250
+    pixels[..., 3] = 99  # means nothing
     image = Image.open(io.BytesIO(jpeg.encode(pixels, 90)))
     red, green, blue = image.getpixel((20, 20))  # type: ignore[misc]
     assert image.size == (48, 32)
@@ -65,8 +66,8 @@ def test_a_jpeg_is_rgb_with_halved_chroma() -> None:
 
 
 def test_a_smaller_jpeg_after_a_larger_one_carries_nothing_of_it() -> None:
-    rough = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
-    smooth = np.zeros((64, 64, 3), np.uint8)
+    rough = np.random.default_rng(0).integers(0, 255, (64, 64, 4), np.uint8)
+    smooth = np.zeros((64, 64, 4), np.uint8)
     alone: list[bytes] = []
     thread = threading.Thread(target=lambda: alone.append(jpeg.encode(smooth, 85)))
     thread.start()

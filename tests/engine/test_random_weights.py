@@ -41,5 +41,5 @@ def test_it_paints_by_the_recipe_and_by_our_own_step(monkeypatch: pytest.MonkeyP
     assert not torch.equal(*words)
     with torch.inference_mode():
         pixels = model.paint(torch.randn(1, *model.latent_shape(None, None)), words[0])
-    assert pixels.shape == (1, 64, 64, 3)
-    assert pixels.float().std() > 1
+    assert pixels.shape == (1, 64, 64, 4)
+    assert pixels[..., :3].float().std() > 1

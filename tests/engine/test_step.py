@@ -40,7 +40,8 @@ def test_latents_and_pixels_are_those_of_the_diffusers_pipeline(noise_of_seed: N
         expected = plain(theirs, noise, "latent")
     assert gate.relative_error(latents, expected) < LATENT_TOLERANCE
     image = np.asarray(plain(theirs, noise, "pil")[0]).astype(int)
-    assert np.abs(pixels.astype(int) - image).max() <= 1
+    assert np.abs(pixels[..., :3].astype(int) - image).max() <= 1
+    assert (pixels[..., 3] == 255).all()
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])

@@ -13,13 +13,13 @@ from turbostream.stream.seam import Engine, Report
 
 def open_engine(settings: Settings, weights: Weights, report: Report) -> Engine:
     """An engine after its first picture; raises EngineUnusable. On the thread that will call it."""
-    engine: Engine = _local().open_local(settings, weights, report)
+    engine: Engine = _local(settings.device).open_local(settings, weights, report)
     return engine
 
 
 @functools.cache
-def _local() -> ModuleType:
-    """The module that opens, imported with all that it needs.
+def _local(device: str) -> ModuleType:
+    """The module that opens, imported with all that it needs; `device` warms up meanwhile.
 
     Torch and diffusers make some million objects that all stay. Walking through them again and
     again is a seventh of a start, and later would be a pause in the stream. Once only: a later
@@ -27,6 +27,9 @@ def _local() -> ModuleType:
     """
     gc.disable()
     try:
+        from turbostream.engine import hardware  # torch, and nothing of diffusers yet
+
+        hardware.warm(device)
         from turbostream.engine import local
     finally:
         gc.freeze()

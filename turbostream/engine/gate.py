@@ -26,8 +26,9 @@ def relative_error(output: torch.Tensor, reference: torch.Tensor) -> float:
 
 
 def psnr(pixels: torch.Tensor, reference: torch.Tensor) -> float:
-    """Peak signal-to-noise ratio of uint8 pictures in dB; inf when they are equal."""
-    square = float((pixels.double() - reference.double()).square().mean())
+    """Peak signal-to-noise ratio of uint8 pictures, RGB or RGBX, in dB; inf when they are equal."""
+    pair = pixels[..., :3].double(), reference[..., :3].double()
+    square = float((pair[0] - pair[1]).square().mean())
     return math.inf if square == 0 else 10 * math.log10(255**2 / square)
 
 
@@ -49,7 +50,7 @@ def refusal(
 ) -> str | None:
     """Why the first of each pair may not take the second's place, in one clause; None if it may.
 
-    latents [B, C, H/8, W/8]; noise likewise; pixels uint8 [B, H, W, 3]. Judged shot by shot: one
+    latents [B, C, H/8, W/8]; noise likewise; pixels uint8 [B, H, W, 4]. Judged shot by shot: one
     wrong picture in a batch must not hide behind seven right ones.
     """
     for shot in range(noise.shape[0]):

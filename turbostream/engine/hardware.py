@@ -52,17 +52,17 @@ def choose(device: str) -> Hardware:
     return Hardware(torch.device("cpu"), torch.float32, f"{reason}; {os.cpu_count()} cores")
 
 
-def warm(hardware: Hardware) -> None:
-    """Begin to load cuBLAS and cuDNN, a gigabyte of libraries, while the weights are read: on a
-    machine that has just started that takes two seconds each."""
-    if hardware.device.type == "cuda":
-        threading.Thread(target=_use, args=(hardware,), name="warm-up").start()
+def warm(device: str) -> None:
+    """Begin to load cuBLAS and cuDNN, a gigabyte of libraries, while diffusers is imported and the
+    weights are read: on a machine that has just started they take two seconds each."""
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        threading.Thread(target=_use_the_gpu, name="warm-up").start()
 
 
 @torch.inference_mode()
-def _use(hardware: Hardware) -> None:
+def _use_the_gpu() -> None:
     """One small convolution, product and attention."""
-    place: Any = {"device": hardware.device, "dtype": hardware.dtype}
+    place: Any = {"device": "cuda", "dtype": torch.float16}
     try:
         picture = torch.zeros(1, 64, 64, 64, **place).to(memory_format=torch.channels_last)
         torch.nn.functional.conv2d(picture, torch.zeros(64, 64, 3, 3, **place), padding=1)

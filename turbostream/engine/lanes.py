@@ -53,7 +53,7 @@ class Work:
         self._slot, self._count, self._free = slot, count, free
 
     def pixels(self) -> NDArray[np.uint8]:
-        """Wait, then uint8 RGB [shots, H, W, 3]; valid until `release`."""
+        """Wait, then uint8 RGBX [shots, H, W, 4]; valid until `release`."""
         self._slot.landed.synchronize()
         return self._slot.view[: self._count]
 

@@ -45,7 +45,6 @@ def open_local(settings: Settings, weights: Weights, report: Report) -> LocalEng
     """Fetch, load, make fast and warm up; on the thread that will call it."""
     started = time.perf_counter()
     device = hardware.choose(settings.device)
-    hardware.warm(device)
     folder = fetch(weights, report)
     report(Progress("loading", f"Loading {weights.model_id}."))
     pipe = load_pipeline(folder, device)

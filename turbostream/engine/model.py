@@ -132,7 +132,7 @@ class OneStepModel:
         return self.latent_channels, high // self.vae_scale, wide // self.vae_scale
 
     def paint(self, noise: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
-        """uint8 RGB [B, H, W, 3] of unit noise [B, C, H/8, W/8] in fp32 and words
+        """uint8 RGBX [B, H, W, 4] of unit noise [B, C, H/8, W/8] in fp32 and words
         [B, tokens, hidden]."""
         pixels: torch.Tensor = self.decode(self.denoise(noise, words))
         return pixels

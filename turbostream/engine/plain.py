@@ -27,7 +27,7 @@ class Plain:
     def paint(
         self, noise: Sequence[torch.Tensor], words: Sequence[Words]
     ) -> tuple[list[NDArray[np.uint8]], dict[str, float]]:
-        """Pictures [H, W, 3], and milliseconds a shot of each stage."""
+        """Pictures [H, W, 4], and milliseconds a shot of each stage."""
         model, pictures = self._model, []
         denoise_s = decode_s = 0.0
         for one, word in zip(noise, words, strict=True):

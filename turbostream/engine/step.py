@@ -77,8 +77,11 @@ class Decode(nn.Module):
         self.register_buffer("middle", torch.full((1,), 127.5), persistent=False)
 
     def forward(self, latents: torch.Tensor) -> torch.Tensor:
-        """uint8 RGB [B, H, W, 3] of latents [B, C, H/8, W/8] in fp32."""
+        """uint8 RGBX [B, H, W, 4] of latents [B, C, H/8, W/8] in fp32: Pillow's own layout, which
+        it takes without a copy. X is 255."""
         decoded = self.decoder((latents / self.scaling).to(self.dtype))
         pixels = torch.add(self.middle, decoded, alpha=127.5)  # in fp32, in one pass
-        pixels = pixels.round_().clamp_(0, 255)
-        return pixels.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        pixels = pixels.round_().clamp_(0, 255).permute(0, 2, 3, 1)
+        whole = pixels.new_full((*pixels.shape[:3], 4), 255, dtype=torch.uint8)
+        whole[..., :3] = pixels
+        return whole
