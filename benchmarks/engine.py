@@ -32,7 +32,7 @@ from turbostream.stream.producer import Producer
 from turbostream.stream.scene import Scene
 
 BATCHES = (8, 4, 2)  # in the order of interest
-SUBMISSIONS = 200  # enough that filling and draining the lanes is under 2 % of them
+SUBMISSIONS = 200  # of each batch size
 NEW_WORDS_S = 0.15  # how often the words change: the page sends them this long after a key
 MEASURING_S = 60.0  # for what comes after the last compiler: batches, recipe, the yardstick
 

@@ -24,7 +24,7 @@ transformers_logging.disable_progress_bar()
 import torch  # noqa: E402
 from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline  # noqa: E402
 
-from turbostream.engine import folded, packed, tiny, upsampled  # noqa: E402
+from turbostream.engine import folded, packed, tiny  # noqa: E402
 from turbostream.engine.hardware import Hardware  # noqa: E402
 from turbostream.engine.step import PREDICTIONS, Decode, Denoise, Schedule  # noqa: E402
 from turbostream.engine.text import TextEncoder  # noqa: E402
@@ -105,13 +105,10 @@ class OneStepModel:
         vae.requires_grad_(False).to(memory_format=torch.channels_last)
         decoder = vae.decoder if type(vae).__name__ == "AutoencoderTiny" else KLDecoder(vae)
         folded.prepare(pipe.unet, self.schedule.timestep)
-        if not tiny.fuse(decoder, hardware.device.type):
-            upsampled.fold(decoder)
+        tiny.fuse(decoder, hardware.device.type)
         self.text = TextEncoder(pipe.tokenizer, pipe.text_encoder)
-        if hardware.device.type == "cpu":
-            upsampled.fold(pipe.unet)  # on an H100 it gained nothing in the UNet
-            if packed.available():
-                packed.pack(pipe.unet)
+        if hardware.device.type == "cpu" and packed.available():
+            packed.pack(pipe.unet)
         device, dtype = hardware.device, hardware.dtype
         self.denoise = Denoise(pipe.unet, self.schedule, dtype).to(device)
         self.decode = Decode(decoder, vae.config.scaling_factor, dtype).to(device)

@@ -10,7 +10,6 @@ layer?").
 from __future__ import annotations
 
 import torch
-from diffusers.models.upsampling import Upsample2D
 from torch import nn
 
 
@@ -42,45 +41,13 @@ class UpsampledConv(nn.Module):
     def _sixteen(self, x: torch.Tensor) -> bool:
         """Whether rows can be copied in numbers of 16 bytes: PyTorch copies what has gaps number
         by number."""
-        return self.channels * x.element_size() % 16 == 0 and not torch.compiler.is_compiling()
+        return self.channels * x.element_size() % 16 == 0
 
 
-class Enlarge(nn.Module):
-    """diffusers' Upsample2D as an UpsampledConv; the module itself is kept for odd sizes."""
-
-    def __init__(self, plain: Upsample2D) -> None:
-        super().__init__()
-        self.twice, self.odd_sizes = UpsampledConv(plain.conv), plain
-
-    def forward(self, x: torch.Tensor, output_size: tuple[int, int] | None = None) -> torch.Tensor:
-        if output_size is not None and tuple(output_size) != (2 * x.shape[2], 2 * x.shape[3]):
-            enlarged: torch.Tensor = self.odd_sizes(x, output_size)
-            return enlarged
-        twice: torch.Tensor = self.twice(x)
-        return twice
-
-
-def fold(module: nn.Module) -> int:
-    """Replace diffusers' enlargements below `module`; returns how many."""
-    count = 0
-    for name, child in list(module.named_children()):
-        if isinstance(child, Upsample2D):
-            if foldable(child, child.conv):
-                setattr(module, name, Enlarge(child))
-                count += 1
-        else:
-            count += fold(child)
-    return count
-
-
-def foldable(plain: Upsample2D | nn.Upsample, conv: object) -> bool:
-    """Nearest neighbours by two, a 3x3 convolution after them, and nothing else."""
-    if isinstance(plain, Upsample2D):
-        nearest = plain.interpolate and plain.norm is None
-    else:
-        nearest = (plain.mode, plain.scale_factor) == ("nearest", 2)
+def foldable(plain: nn.Upsample, conv: object) -> bool:
+    """Nearest neighbours by two, and a 3x3 convolution after them."""
     return (
-        nearest
+        (plain.mode, plain.scale_factor) == ("nearest", 2)
         and isinstance(conv, nn.Conv2d)
         and (conv.kernel_size, conv.stride, conv.padding) == ((3, 3), (1, 1), (1, 1))
         and (conv.dilation, conv.groups, conv.padding_mode) == ((1, 1), 1, "zeros")
