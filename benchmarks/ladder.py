@@ -25,7 +25,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks import measures, models
 from benchmarks.run import Run, add_options
-from turbostream.engine import aot, behind, cache, folded, gate, packed, tiny
+from turbostream.engine import aot, behind, cache, folded, gate, packed, tiny, upsampled
 from turbostream.engine.model import KLDecoder, schedule_of
 from turbostream.engine.step import Decode, Denoise
 
@@ -85,6 +85,7 @@ def rungs_of(device: str) -> list[tuple[str, Callable[[Parts], object]]]:
         ),
         ("transformers stay in NHWC", lambda parts: folded.stay_in_nhwc(parts.unet)),
         ("decoder's convolutions fused", lambda parts: tiny.fuse(parts.decoder, device)),
+        ("enlargements folded", lambda parts: upsampled.fold(parts.unet)),
     ]
     if device == "cpu" and packed.available():
         rungs.append(("convolutions packed for oneDNN", lambda parts: packed.pack(parts.unet)))

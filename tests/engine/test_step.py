@@ -97,9 +97,21 @@ def test_an_enlargement_folded_into_its_convolution_changes_only_the_rounding(
     small = torch.randn(2, 12, high, wide).to(memory_format=torch.channels_last)
     with torch.inference_mode():
         expected = conv(torch.nn.functional.interpolate(small, scale_factor=2.0))
-        got = upsampled.UpsampledConv(conv)(small)
+        got = upsampled.transposed(conv)(small)
     assert got.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_unets_enlargements_are_the_same_at_every_size() -> None:
+    whole, ours = pipeline().unet, pipeline().unet
+    assert upsampled.fold(ours) == 1
+    words = torch.randn(1, 40, 128)
+    for high, wide in ((8, 8), (7, 9)):  # of odd sizes, half and twice again is not the same
+        noise = torch.randn(1, 4, high, wide)
+        with torch.inference_mode():
+            expected = whole(noise, 999, words, return_dict=False)[0]
+            got = ours(noise, 999, words, return_dict=False)[0]
+        assert gate.relative_error(got, expected) < 1e-5
 
 
 def test_an_enlargement_of_another_kind_is_left_alone() -> None:
@@ -118,7 +130,20 @@ def test_norms_by_rows_change_only_the_rounding(noise_of_seed: Noise) -> None:
     with torch.inference_mode():
         expected = whole(noise, 999, words, return_dict=False)[0]
         got = ours(noise, 999, words, return_dict=False)[0]
+        with norms.RowsCat():
+            joined = ours(noise, 999, words, return_dict=False)[0]
     assert gate.relative_error(got, expected) < 1e-5
+    assert gate.relative_error(joined, got) < 1e-6
+
+
+def test_channels_are_joined_along_the_rows_in_whatever_is_compiled() -> None:
+    unet = pipeline().unet
+    inputs = torch.randn(1, 4, 8, 8), torch.tensor(999.0), torch.randn(1, 40, 128)
+    with torch.no_grad(), norms.RowsCat():
+        program = torch.export.export(unet, inputs, strict=False)
+    joined = [n for n in program.graph.nodes if n.target is torch.ops.aten.cat.default]
+    dims = [n.args[1] for n in joined if n.meta["val"].ndim == 4]
+    assert dims == [3, 3, 3, 3]
 
 
 def test_norms_by_rows_bear_a_mean_far_from_zero() -> None:

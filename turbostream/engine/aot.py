@@ -15,6 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,8 @@ def write(job: Job, path: Path) -> str:
     try:
         with torch.no_grad():
             started = time.perf_counter()
-            program = torch.export.export(module, (noise, words), strict=False)
+            with norms.RowsCat() if job.norms else nullcontext():
+                program = torch.export.export(module, (noise, words), strict=False)
             exported = time.perf_counter()
             torch._inductor.aoti_compile_and_package(
                 program, package_path=str(unfinished), inductor_configs={**OPTIONS, **job.options}
@@ -146,8 +148,10 @@ def load(path: Path, denoise: Denoise) -> Call:
     parameters = dict(denoise.named_parameters())
     weights = {**parameters, **dict(denoise.named_buffers())}
     wanted = {name: weights[name] for name in loader.get_constant_fqns()}
-    # The time embedding is folded into the blocks; whatever else is missing was folded wrongly.
-    if lost := [n for n in parameters if n not in wanted and "time_embedding" not in n]:
+    # The time embedding is folded into the blocks, and an enlargement has weights for one kind of
+    # size; whatever else is missing was folded wrongly.
+    spare = ("time_embedding", "upsamplers")
+    if lost := [n for n in parameters if n not in wanted and not any(s in n for s in spare)]:
         raise RuntimeError(f"the compiled code has its own numbers in place of {lost[0]}")
     # All of them into the active buffer, and not a copy, which would double the weights; but torch
     # (2.11, 2.13) never frees the handles it makes (MaybeOwningAtenTensorHandle in

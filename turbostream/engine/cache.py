@@ -16,7 +16,8 @@ import torch
 
 log = logging.getLogger(__name__)
 
-SOURCES = ("aot.py", "folded.py", "norms.py", "step.py")  # of this package, in the key
+# Of this package, in the key.
+SOURCES = ("aot.py", "folded.py", "norms.py", "step.py", "upsampled.py")
 KEPT = 8  # files; each is some 5 to 30 MB
 
 

@@ -24,7 +24,7 @@ transformers_logging.disable_progress_bar()
 import torch  # noqa: E402
 from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline  # noqa: E402
 
-from turbostream.engine import folded, packed, tiny  # noqa: E402
+from turbostream.engine import folded, packed, tiny, upsampled  # noqa: E402
 from turbostream.engine.hardware import Hardware  # noqa: E402
 from turbostream.engine.step import PREDICTIONS, Decode, Denoise, Schedule  # noqa: E402
 from turbostream.engine.text import TextEncoder  # noqa: E402
@@ -105,7 +105,8 @@ class OneStepModel:
         vae.requires_grad_(False).to(memory_format=torch.channels_last)
         decoder = vae.decoder if type(vae).__name__ == "AutoencoderTiny" else KLDecoder(vae)
         folded.prepare(pipe.unet, self.schedule.timestep)
-        tiny.fuse(decoder, hardware.device.type)
+        if not tiny.fuse(decoder, hardware.device.type):
+            upsampled.fold(decoder)
         self.text = TextEncoder(pipe.tokenizer, pipe.text_encoder)
         if hardware.device.type == "cpu" and packed.available():
             packed.pack(pipe.unet)

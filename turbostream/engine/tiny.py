@@ -16,7 +16,7 @@ from diffusers.models.autoencoders.vae import AutoencoderTinyBlock, DecoderTiny
 from torch import nn
 
 from turbostream.engine.packed import PackedConv, pack
-from turbostream.engine.upsampled import UpsampledConv, foldable
+from turbostream.engine.upsampled import foldable, transposed
 
 # conv(x, add) -> relu?(convolution(x) + bias + add)
 FusedConv = Callable[..., torch.Tensor]
@@ -69,7 +69,7 @@ def fuse(decoder: DecoderTiny, device: str) -> bool:
         elif isinstance(layer, nn.ReLU) and layers and isinstance(layers[-1], nn.Conv2d):
             layers[-1] = conv(layers[-1])
         elif layers and isinstance(layers[-1], nn.Upsample) and foldable(layers[-1], layer):
-            layers[-1] = UpsampledConv(layer)
+            layers[-1] = transposed(layer)
         else:
             layers.append(layer)
     decoder.layers = nn.Sequential(*layers)

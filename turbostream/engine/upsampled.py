@@ -1,75 +1,76 @@
-"""Enlarging and convolving as convolutions of the small picture.
+"""Enlarging and convolving as one transposed convolution.
 
-Nearest-neighbour enlargement by two shows a 3x3 convolution each pixel several times. Its output
-is four pictures, one for each parity of row and column, and each is a 2x2 convolution of the small
-picture with sums of the weights: 4/9 of the arithmetic, and no enlarged copy to write and read.
-Exact but for rounding (Shi et al. 2016, "Is the deconvolution layer the same as a convolutional
-layer?").
+Nearest-neighbour enlargement by two shows a 3x3 convolution each pixel several times. Both
+together are a transposed convolution of the small picture, of stride two and with 4x4 sums of the
+weights: 4/9 of the arithmetic, and no enlarged copy to write and read. Exact but for rounding
+(Shi et al. 2016, "Is the deconvolution layer the same as a convolutional layer?").
 """
 
 from __future__ import annotations
 
 import torch
+from diffusers.models.upsampling import Upsample2D
 from torch import nn
 
 
-class UpsampledConv(nn.Module):
-    """conv(nearest(x, 2)) for a 3x3 convolution with padding 1.
+@torch.no_grad()
+def transposed(conv: nn.Conv2d) -> nn.ConvTranspose2d:
+    """conv(nearest(x, 2)) for a `conv` that is `foldable`: [B, O, 2H, 2W] of [B, C, H, W].
 
-    One convolution for the even rows and one for the odd ones. Each makes for every pixel of the
-    small picture, and one beyond the edge, an odd column's pixel and then an even one's: but for
-    the first and the last number a row of the small picture is a row of the large one as it lies.
+    Along an axis, a pixel of the small picture and the four of the large one around it: the two
+    outer ones meet it once, with the last and the first of the three weights; the two inner ones
+    meet it twice, with two neighbouring weights.
     """
+    weight = conv.weight.float()
+    for axis in (2, 3):
+        first, middle, last = weight.split(1, axis)
+        weight = torch.cat((last, middle + last, first + middle, first), axis)
+    large = nn.ConvTranspose2d(
+        conv.in_channels, conv.out_channels, 4, stride=2, padding=1, device="meta"
+    )
+    weight = weight.transpose(0, 1).to(conv.weight)
+    weight = weight.contiguous(memory_format=torch.channels_last)
+    large.weight, large.bias = nn.Parameter(weight, requires_grad=False), conv.bias
+    return large
 
-    @torch.no_grad()
-    def __init__(self, conv: nn.Conv2d) -> None:
+
+class Enlarge(nn.Module):
+    """diffusers' Upsample2D as a transposed convolution; itself for sizes that are not twice."""
+
+    def __init__(self, plain: Upsample2D) -> None:
         super().__init__()
-        self.even, self.odd = _rows(conv, 0), _rows(conv, 1)
-        self.channels = conv.out_channels
+        self.twice, self.odd_sizes = transposed(plain.conv), plain
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[B, O, 2H, 2W] of [B, C, H, W]."""
-        batch, _, high, wide = x.shape
-        rows = []
-        for parity, conv in enumerate((self.even, self.odd)):
-            row = conv(x).permute(0, 2, 3, 1).flatten(2)  # channels_last: nothing is moved
-            row = row[:, parity : parity + high, self.channels : -self.channels]
-            rows.append(row.view(torch.complex128) if self._sixteen(x) else row)
-        pixels = torch.stack(rows, 2).view(x.dtype)
-        return pixels.view(batch, 2 * high, 2 * wide, self.channels).permute(0, 3, 1, 2)
-
-    def _sixteen(self, x: torch.Tensor) -> bool:
-        """Whether rows can be copied in numbers of 16 bytes: PyTorch copies what has gaps number
-        by number."""
-        return self.channels * x.element_size() % 16 == 0
+    def forward(self, x: torch.Tensor, output_size: tuple[int, int] | None = None) -> torch.Tensor:
+        if output_size is not None and tuple(output_size) != (2 * x.shape[2], 2 * x.shape[3]):
+            enlarged: torch.Tensor = self.odd_sizes(x, output_size)
+            return enlarged
+        twice: torch.Tensor = self.twice(x)
+        return twice
 
 
-def foldable(plain: nn.Upsample, conv: object) -> bool:
-    """Nearest neighbours by two, and a 3x3 convolution after them."""
+def fold(module: nn.Module) -> int:
+    """Replace diffusers' enlargements below `module`; returns how many."""
+    count = 0
+    for name, child in list(module.named_children()):
+        if isinstance(child, Upsample2D):
+            if foldable(child, child.conv):
+                setattr(module, name, Enlarge(child))
+                count += 1
+        else:
+            count += fold(child)
+    return count
+
+
+def foldable(plain: Upsample2D | nn.Upsample, conv: object) -> bool:
+    """Nearest neighbours by two, a 3x3 convolution after them, and nothing else."""
+    if isinstance(plain, Upsample2D):
+        nearest = plain.interpolate and plain.norm is None
+    else:
+        nearest = (plain.mode, plain.scale_factor) == ("nearest", 2)
     return (
-        (plain.mode, plain.scale_factor) == ("nearest", 2)
+        nearest
         and isinstance(conv, nn.Conv2d)
         and (conv.kernel_size, conv.stride, conv.padding) == ((3, 3), (1, 1), (1, 1))
         and (conv.dilation, conv.groups, conv.padding_mode) == ((1, 1), 1, "zeros")
     )
-
-
-def _rows(conv: nn.Conv2d, parity: int) -> nn.Conv2d:
-    """The 2x2 convolution for the even or the odd rows of the large picture."""
-    kernel = _pairs(conv.weight.float(), 2)[parity]
-    even, odd = _pairs(kernel, 3)
-    weight = torch.cat((odd, even)).to(conv.weight).contiguous(memory_format=torch.channels_last)
-    rows = nn.Conv2d(conv.in_channels, 2 * conv.out_channels, 2, padding=1, device="meta")
-    rows.weight = nn.Parameter(weight, requires_grad=False)
-    rows.bias = None
-    if conv.bias is not None:
-        rows.bias = nn.Parameter(conv.bias.repeat(2), requires_grad=False)
-    return rows
-
-
-def _pairs(weight: torch.Tensor, axis: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """For the even and the odd pixels of the large picture along `axis`. An even one and the next
-    show the same pixel of the small picture: an even one sees it with the last two of the three
-    weights, an odd one with the first two."""
-    first, middle, last = weight.split(1, axis)
-    return torch.cat((first, middle + last), axis), torch.cat((first + middle, last), axis)
