@@ -145,7 +145,8 @@ def load(path: Path, denoise: Denoise) -> Call:
     # Single-threaded, the third argument: without it the runner records events that a graph
     # capture cannot hold. Then one runner, on the current device.
     loader = torch._C._aoti.AOTIModelPackageLoader(str(path), "model", True, 1, -1)
-    parameters = dict(denoise.named_parameters())
+    # All names: both halves of an enlargement have the one bias.
+    parameters = dict(denoise.named_parameters(remove_duplicate=False))
     weights = {**parameters, **dict(denoise.named_buffers())}
     wanted = {name: weights[name] for name in loader.get_constant_fqns()}
     # The time embedding is folded into the blocks, and an enlargement has weights for one kind of
