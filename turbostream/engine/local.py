@@ -6,6 +6,7 @@ import importlib.util
 import logging
 import os
 import shutil
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,9 @@ from turbostream.stream.seam import Progress, Report
 log = logging.getLogger(__name__)
 
 MAX_BATCH = BATCHES[-1]
+# A thread that waits for the GIL asks for it after so long. Python's own 5 ms are longer than a
+# frame: a picture that is ready waited for them to be made a JPEG (docs/experiments.md).
+GIL_PATIENCE_S = 0.0005
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,8 @@ def warm_up(
     )
     plan = Plan(techniques.lanes, MAX_BATCH, techniques.spare)
     plan = Plan(0, 1) if kind == "off" else plan
+    if plan.lanes:
+        sys.setswitchinterval(GIL_PATIENCE_S)
     size = (settings.width, settings.height)
     engine = LocalEngine(model, settings.jpeg_quality, fingerprint, plan, size, choices)
     shot = Shot(settings.initial_prompt, settings.seed, settings.seed + 1, 0.0, *size)
