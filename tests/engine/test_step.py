@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.engine.conftest import CPU, pipeline
-from turbostream.engine import folded, gate, norms, packed, tiny, upsampled
+from turbostream.engine import folded, gate, joined, norms, packed, tiny, upsampled
 from turbostream.engine.model import OneStepModel, schedule_of
 from turbostream.engine.step import Decode, Denoise
 from turbostream.stream.seam import EngineUnusable
@@ -99,6 +99,20 @@ def test_an_enlargement_folded_into_its_convolution_changes_only_the_rounding(
         expected = conv(torch.nn.functional.interpolate(small, scale_factor=2.0))
         got = upsampled.transposed(conv)(small)
     assert got.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("high", "wide"), [(8, 8), (3, 5), (1, 1)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_two_convolutions_joined_change_only_the_rounding_edges_and_corners_too(
+    high: int, wide: int, bias: bool
+) -> None:
+    first = torch.nn.Conv2d(6, 8, 3, padding=1, bias=False)
+    second = torch.nn.Conv2d(8, 3, 3, padding=1, bias=bias)
+    small = torch.randn(2, 6, high, wide).to(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        expected = second(first(torch.nn.functional.interpolate(small, scale_factor=2.0)))
+        got = joined.JoinedConvs(first, second)(small)
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
 
 

@@ -15,8 +15,9 @@ import torch
 from diffusers.models.autoencoders.vae import AutoencoderTinyBlock, DecoderTiny
 from torch import nn
 
+from turbostream.engine.joined import JoinedConvs
 from turbostream.engine.packed import PackedConv, pack
-from turbostream.engine.upsampled import foldable, transposed
+from turbostream.engine.upsampled import foldable, three_by_three, transposed
 
 # conv(x, add) -> relu?(convolution(x) + bias + add)
 FusedConv = Callable[..., torch.Tensor]
@@ -61,7 +62,9 @@ def fuse(decoder: DecoderTiny, device: str) -> bool:
         return False
     conv: Any = CudnnConv if device == "cuda" else _relu_packed
     layers: list[nn.Module] = []
+    enlarging: nn.Conv2d | None = None  # that the last of `layers` was made of
     for layer in decoder.layers:
+        before, enlarging = enlarging, None
         if isinstance(layer, AutoencoderTinyBlock):
             if not isinstance(layer.conv[1], nn.ReLU):
                 return False
@@ -69,7 +72,9 @@ def fuse(decoder: DecoderTiny, device: str) -> bool:
         elif isinstance(layer, nn.ReLU) and layers and isinstance(layers[-1], nn.Conv2d):
             layers[-1] = conv(layers[-1])
         elif layers and isinstance(layers[-1], nn.Upsample) and foldable(layers[-1], layer):
-            layers[-1] = transposed(layer)
+            layers[-1], enlarging = transposed(layer), layer
+        elif before is not None and before.bias is None and three_by_three(layer):
+            layers[-1] = JoinedConvs(before, layer)
         else:
             layers.append(layer)
     decoder.layers = nn.Sequential(*layers)

@@ -8,27 +8,28 @@ weights: 4/9 of the arithmetic, and no enlarged copy to write and read. Exact bu
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 import torch
 from diffusers.models.upsampling import Upsample2D
 from torch import nn
 
 
+def stretched(weight: torch.Tensor, axis: int) -> torch.Tensor:
+    """Three weights along `axis` as the four with which a pixel of the small picture meets the
+    four of the large one around it: the two outer ones see it once, with the last and the first
+    weight; the two inner ones twice, with two neighbouring weights."""
+    first, middle, last = weight.split(1, axis)
+    return torch.cat((last, middle + last, first + middle, first), axis)
+
+
 @torch.no_grad()
 def transposed(conv: nn.Conv2d) -> nn.ConvTranspose2d:
-    """conv(nearest(x, 2)) for a `conv` that is `foldable`: [B, O, 2H, 2W] of [B, C, H, W].
-
-    Along an axis, a pixel of the small picture and the four of the large one around it: the two
-    outer ones meet it once, with the last and the first of the three weights; the two inner ones
-    meet it twice, with two neighbouring weights.
-    """
-    weight = conv.weight.float()
-    for axis in (2, 3):
-        first, middle, last = weight.split(1, axis)
-        weight = torch.cat((last, middle + last, first + middle, first), axis)
+    """conv(nearest(x, 2)) for a `conv` that is `foldable`: [B, O, 2H, 2W] of [B, C, H, W]."""
     large = nn.ConvTranspose2d(
         conv.in_channels, conv.out_channels, 4, stride=2, padding=1, device="meta"
     )
-    weight = weight.transpose(0, 1).to(conv.weight)
+    weight = stretched(stretched(conv.weight.float(), 2), 3).transpose(0, 1).to(conv.weight)
     weight = weight.contiguous(memory_format=torch.channels_last)
     large.weight, large.bias = nn.Parameter(weight, requires_grad=False), conv.bias
     return large
@@ -68,9 +69,13 @@ def foldable(plain: Upsample2D | nn.Upsample, conv: object) -> bool:
         nearest = plain.interpolate and plain.norm is None
     else:
         nearest = (plain.mode, plain.scale_factor) == ("nearest", 2)
+    return nearest and three_by_three(conv)
+
+
+def three_by_three(conv: object) -> TypeGuard[nn.Conv2d]:
+    """An ordinary 3x3 convolution that keeps the size."""
     return (
-        nearest
-        and isinstance(conv, nn.Conv2d)
+        isinstance(conv, nn.Conv2d)
         and (conv.kernel_size, conv.stride, conv.padding) == ((3, 3), (1, 1), (1, 1))
         and (conv.dilation, conv.groups, conv.padding_mode) == ((1, 1), 1, "zeros")
     )
