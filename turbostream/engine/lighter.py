@@ -1,0 +1,77 @@
+"""Loading diffusers, transformers and weights without what this process never uses.
+
+They import torch's compiler for its decorators and its distributed tensors for isinstance: some
+400 modules, a seventh of a start. Meanwhile stand-ins are in the compiler's place, and torch says
+that it was built without distributed tensors, which both packages allow for. Afterwards, or when
+a stand-in is asked for more than it has, the real ones come as ever.
+`aot.py` compiles in another process, without this.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import torch
+
+COMPILER = "torch._dynamo"
+MASKS = "torch._dynamo._trace_wrapped_higher_order_op"
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Around the first import of both packages, and around reading weights."""
+    if COMPILER in sys.modules:  # nothing left to save
+        yield
+        return
+    available = torch.distributed.is_available
+    torch.distributed.is_available = lambda: False
+    sys.modules.update(_stand_ins())
+    try:
+        yield
+    finally:
+        _go()
+        torch.distributed.is_available = available
+
+
+def _stand_ins() -> dict[str, ModuleType]:
+    has: dict[str, dict[str, Any]] = {
+        COMPILER: {
+            "__path__": [],
+            "allow_in_graph": _as_it_is,
+            "assume_constant_result": _as_it_is,
+            "disable": _as_it_is,
+            "eval_frame": SimpleNamespace(OptimizedModule=type("OptimizedModule", (), {})),
+        },
+        MASKS: {"TransformGetItemToIndex": lambda: _more(MASKS, "TransformGetItemToIndex")()},
+    }
+    stand_ins = {}
+    for name, what in has.items():
+        stand_ins[name] = module = ModuleType(name)
+        vars(module).update(what, __getattr__=partial(_more, name), stands_in=True)
+    return stand_ins
+
+
+def _as_it_is(function: Callable[..., Any] | None = None, *_: Any, **__: Any) -> Any:
+    """In place of decorators that tell the compiler what to leave alone."""
+    return function if function is not None else _as_it_is
+
+
+def _more(module: str, name: str) -> Any:
+    """What a stand-in does not have: from the real module, which takes its place."""
+    if name.startswith("__"):  # Python's own questions
+        raise AttributeError(name)
+    _go()
+    return getattr(importlib.import_module(module), name)
+
+
+def _go() -> None:
+    """Take the stand-ins away, those that are still there."""
+    for name in (COMPILER, MASKS):
+        if "stands_in" in vars(sys.modules.get(name, sys)):
+            del sys.modules[name]
