@@ -168,6 +168,18 @@ def test_norms_by_rows_bear_a_mean_far_from_zero() -> None:
     assert float((got - expected).abs().max()) < 1e-3
 
 
+@pytest.mark.parametrize("relu", [True, False])
+def test_a_packed_convolution_adds_and_cuts_off_as_it_is_told(relu: bool) -> None:
+    if not packed.available():
+        pytest.skip("this PyTorch has no oneDNN")
+    conv, x = torch.nn.Conv2d(4, 6, 3, padding=1), torch.randn(1, 4, 8, 8)
+    add = torch.randn(1, 6, 8, 8)
+    with torch.inference_mode():
+        ours = packed.PackedConv(conv, relu)
+        for got, expected in ((ours(x), conv(x)), (ours(x, add), conv(x) + add)):
+            torch.testing.assert_close(got, expected.relu() if relu else expected)
+
+
 def test_the_cpus_packed_convolutions_paint_the_same_at_every_size() -> None:
     if not packed.available():
         pytest.skip("this PyTorch has no oneDNN")

@@ -25,7 +25,7 @@ class PackedConv(nn.Module):
         super().__init__()
         padding, stride = list(conv.padding), list(conv.stride)  # type: ignore[arg-type]
         self._geometry = (padding, stride, list(conv.dilation), conv.groups)
-        self._attr = "relu" if relu else "none"
+        self._relu = "relu" if relu else None
         self._bias = None if conv.bias is None else conv.bias.detach()
         self._plain = conv.weight.detach()
         self._packed: dict[tuple[int, ...], torch.Tensor] = {}
@@ -45,10 +45,10 @@ class PackedConv(nn.Module):
         weight = self._weight(tuple(x.shape))
         if add is None:
             return torch.ops.mkldnn._convolution_pointwise(
-                x, weight, self._bias, *self._geometry, self._attr, [], ""
+                x, weight, self._bias, *self._geometry, self._relu or "none", [], ""
             )
         return torch.ops.mkldnn._convolution_pointwise.binary(
-            x, add, weight, self._bias, *self._geometry, "add", None, self._attr, [], None
+            x, add, weight, self._bias, *self._geometry, "add", None, self._relu, [], None
         )
 
 
