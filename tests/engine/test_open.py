@@ -40,6 +40,18 @@ assert torch.distributed.is_available()
 assert torch.compile(lambda x: x + 1, backend="eager")(torch.ones(1)).item() == 2
 """
 
+MORE = """
+from turbostream.engine import lighter
+
+with lighter.loading():
+    import torch._dynamo
+    print(torch._dynamo.disable(len) is len)
+    import torch._dynamo.config
+    print(torch._dynamo.optimize.__module__)
+import torch._dynamo
+print(torch._dynamo.disable(len) is len)
+"""
+
 
 def test_only_what_was_imported_is_kept_from_the_collector() -> None:
     """A new engine follows one that failed, whose memory has to come back."""
@@ -52,6 +64,10 @@ def test_what_a_start_leaves_out_changes_no_picture_and_can_be_had_afterwards() 
     (light, left_out), (whole, _) = (_ran(LIGHTLY.format(first=first)) for first in ("", "local, "))
     assert light == whole
     assert left_out == "[]"
+
+
+def test_who_asks_a_stand_in_for_more_gets_the_real_module() -> None:
+    assert _ran(MORE) == ["True", "torch._dynamo.eval_frame", "False"]
 
 
 def _ran(program: str) -> list[str]:

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -42,7 +43,7 @@ def loading() -> Iterator[None]:
 def _stand_ins() -> dict[str, ModuleType]:
     has: dict[str, dict[str, Any]] = {
         COMPILER: {
-            "__path__": [],
+            "__path__": [str(Path(torch.__file__).with_name("_dynamo"))],
             "allow_in_graph": _as_it_is,
             "assume_constant_result": _as_it_is,
             "disable": _as_it_is,
