@@ -145,9 +145,9 @@ def test_norms_by_rows_change_only_the_rounding(noise_of_seed: Noise) -> None:
         expected = whole(noise, 999, words, return_dict=False)[0]
         got = ours(noise, 999, words, return_dict=False)[0]
         with norms.RowsCat():
-            joined = ours(noise, 999, words, return_dict=False)[0]
+            beside = ours(noise, 999, words, return_dict=False)[0]
     assert gate.relative_error(got, expected) < 1e-5
-    assert gate.relative_error(joined, got) < 1e-6
+    assert gate.relative_error(beside, got) < 1e-6
 
 
 def test_channels_are_joined_along_the_rows_in_whatever_is_compiled() -> None:
@@ -155,8 +155,8 @@ def test_channels_are_joined_along_the_rows_in_whatever_is_compiled() -> None:
     inputs = torch.randn(1, 4, 8, 8), torch.tensor(999.0), torch.randn(1, 40, 128)
     with torch.no_grad(), norms.RowsCat():
         program = torch.export.export(unet, inputs, strict=False)
-    joined = [n for n in program.graph.nodes if n.target is torch.ops.aten.cat.default]
-    dims = [n.args[1] for n in joined if n.meta["val"].ndim == 4]
+    found = [n for n in program.graph.nodes if n.target is torch.ops.aten.cat.default]
+    dims = [n.args[1] for n in found if n.meta["val"].ndim == 4]
     assert dims == [3, 3, 3, 3]
 
 

@@ -17,7 +17,7 @@ import torch
 log = logging.getLogger(__name__)
 
 # Of this package, in the key.
-SOURCES = ("aot.py", "folded.py", "norms.py", "step.py", "upsampled.py")
+SOURCES = ("aot.py", "folded.py", "norms.py", "step.py", "swap.py", "upsampled.py")
 KEPT = 8  # files; each is some 5 to 30 MB
 
 

@@ -9,7 +9,7 @@ a constant: it becomes part of the bias of the block's first convolution (exact 
 from __future__ import annotations
 
 from types import MethodType
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from diffusers.models.attention_processor import (
@@ -22,6 +22,7 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import nn
 
 from turbostream.engine import upsampled
+from turbostream.engine.swap import swap
 
 
 class FoldedBlock(nn.Module):
@@ -43,7 +44,7 @@ class FoldedBlock(nn.Module):
         return hidden if self.scale == 1.0 else hidden / self.scale
 
 
-def _foldable(block: nn.Module) -> bool:
+def _foldable(block: nn.Module) -> TypeGuard[ResnetBlock2D]:
     return (
         isinstance(block, ResnetBlock2D)
         and block.time_emb_proj is not None
@@ -64,15 +65,11 @@ def fold_time(unet: Any, timestep: float) -> int:
     time = torch.full((1,), timestep, device=weight.device)
     sample = torch.empty(1, 1, device=weight.device, dtype=weight.dtype)
     embedding = unet.time_embedding(unet.get_time_embed(sample=sample, timestep=time))
-    count = 0
-    for parent in unet.modules():
-        if not isinstance(parent, nn.ModuleList):
-            continue
-        for index, block in enumerate(parent):
-            if _foldable(block):
-                parent[index] = FoldedBlock(block, embedding)
-                count += 1
-    return count
+
+    def folded(block: nn.Module) -> nn.Module | None:
+        return FoldedBlock(block, embedding) if _foldable(block) else None
+
+    return swap(unet, folded)
 
 
 @torch.no_grad()

@@ -44,15 +44,14 @@ class JoinedConvs(nn.Module):
             weight.new_zeros(len(weight)) if second.bias is None else second.bias.repeat(4),
             requires_grad=False,
         )
-        edges = {  # of each pair, the top or left edge's and then the other one's
-            "rows": stretched(torch.cat((one[:, :, 2], one[:, :, 0]), 1), 2),
-            "columns": stretched(torch.cat((one[..., 2], one[..., 0]), 1), 2),
-            "rows_after": torch.cat((two[:, :, 0], two[:, :, 2])),
-            "columns_after": torch.cat((two[..., 0], two[..., 2])),
-        }
-        for name, weights in edges.items():
-            turned = weights if name.endswith("after") else weights.transpose(0, 1)
-            self.register_buffer(name, turned.to(second.weight).contiguous(), persistent=False)
+        for name, axis in (("rows", 2), ("columns", 3)):  # the top or left edge, the other one
+            edges = torch.cat((one.select(axis, 2), one.select(axis, 0)), 1)
+            after = torch.cat((two.select(axis, 0), two.select(axis, 2)))
+            self._keep(name, stretched(edges, 2).transpose(0, 1).to(second.weight))
+            self._keep(f"{name}_after", after.to(second.weight))
+
+    def _keep(self, name: str, weight: torch.Tensor) -> None:
+        self.register_buffer(name, weight.contiguous(), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         batch, _, high, wide = x.shape

@@ -13,7 +13,6 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -40,22 +39,26 @@ def loading() -> Iterator[None]:
         torch.distributed.is_available = available
 
 
+class _StandIn(ModuleType):
+    """What it has not comes from the real module, which takes its place."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # Python's own questions
+            raise AttributeError(name)
+        return getattr(_real(self.__name__), name)
+
+
 def _stand_ins() -> dict[str, ModuleType]:
-    has: dict[str, dict[str, Any]] = {
-        COMPILER: {
-            "__path__": [str(Path(torch.__file__).with_name("_dynamo"))],
-            "allow_in_graph": _as_it_is,
-            "assume_constant_result": _as_it_is,
-            "disable": _as_it_is,
-            "eval_frame": SimpleNamespace(OptimizedModule=type("OptimizedModule", (), {})),
-        },
-        MASKS: {"TransformGetItemToIndex": lambda: _more(MASKS, "TransformGetItemToIndex")()},
-    }
-    stand_ins = {}
-    for name, what in has.items():
-        stand_ins[name] = module = ModuleType(name)
-        vars(module).update(what, __getattr__=partial(_more, name), stands_in=True)
-    return stand_ins
+    compiler, masks = _StandIn(COMPILER), _StandIn(MASKS)
+    vars(compiler).update(
+        __path__=[str(Path(torch.__file__).with_name("_dynamo"))],
+        allow_in_graph=_as_it_is,
+        assume_constant_result=_as_it_is,
+        disable=_as_it_is,
+        eval_frame=SimpleNamespace(OptimizedModule=type("OptimizedModule", (), {})),
+    )
+    vars(masks).update(TransformGetItemToIndex=lambda: _real(MASKS).TransformGetItemToIndex())
+    return {COMPILER: compiler, MASKS: masks}
 
 
 def _as_it_is(function: Callable[..., Any] | None = None, *_: Any, **__: Any) -> Any:
@@ -63,16 +66,13 @@ def _as_it_is(function: Callable[..., Any] | None = None, *_: Any, **__: Any) ->
     return function if function is not None else _as_it_is
 
 
-def _more(module: str, name: str) -> Any:
-    """What a stand-in does not have: from the real module, which takes its place."""
-    if name.startswith("__"):  # Python's own questions
-        raise AttributeError(name)
+def _real(name: str) -> Any:
     _go()
-    return getattr(importlib.import_module(module), name)
+    return importlib.import_module(name)
 
 
 def _go() -> None:
     """Take the stand-ins away, those that are still there."""
     for name in (COMPILER, MASKS):
-        if "stands_in" in vars(sys.modules.get(name, sys)):
+        if isinstance(sys.modules.get(name), _StandIn):
             del sys.modules[name]

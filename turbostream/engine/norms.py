@@ -17,6 +17,8 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from turbostream.engine.swap import swap
+
 
 class RowsGroupNorm(nn.Module):
     """`nn.GroupNorm` with the same weights, for channels_last, in fp32 inside."""
@@ -61,11 +63,8 @@ class RowsCat(TorchFunctionMode):
 
 def rewrite(module: nn.Module) -> int:
     """Replace every GroupNorm below `module`; returns how many."""
-    count = 0
-    for name, child in list(module.named_children()):
-        if type(child) is nn.GroupNorm and child.affine:
-            setattr(module, name, RowsGroupNorm(child))
-            count += 1
-        else:
-            count += rewrite(child)
-    return count
+
+    def by_rows(child: nn.Module) -> nn.Module | None:
+        return RowsGroupNorm(child) if type(child) is nn.GroupNorm and child.affine else None
+
+    return swap(module, by_rows)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from turbostream.engine.swap import swap
+
 
 def available() -> bool:
     """False on builds of PyTorch without oneDNN (some Macs), where nothing is changed."""
@@ -54,11 +56,9 @@ class PackedConv(nn.Module):
 
 def pack(module: nn.Module) -> int:
     """Replace every plain Conv2d below `module` by a packed one; returns how many."""
-    count = 0
-    for name, child in list(module.named_children()):
-        if type(child) is nn.Conv2d and child.padding_mode == "zeros":
-            setattr(module, name, PackedConv(child))
-            count += 1
-        else:
-            count += pack(child)
-    return count
+
+    def packed(child: nn.Module) -> nn.Module | None:
+        plain = type(child) is nn.Conv2d and child.padding_mode == "zeros"
+        return PackedConv(child) if plain else None
+
+    return swap(module, packed)

@@ -14,6 +14,8 @@ import torch
 from diffusers.models.upsampling import Upsample2D
 from torch import nn
 
+from turbostream.engine.swap import swap
+
 
 def stretched(weight: torch.Tensor, axis: int) -> torch.Tensor:
     """Three weights along `axis` as the four with which a pixel of the small picture meets the
@@ -52,15 +54,12 @@ class Enlarge(nn.Module):
 
 def fold(module: nn.Module) -> int:
     """Replace diffusers' enlargements below `module`; returns how many."""
-    count = 0
-    for name, child in list(module.named_children()):
-        if isinstance(child, Upsample2D):
-            if foldable(child, child.conv):
-                setattr(module, name, Enlarge(child))
-                count += 1
-        else:
-            count += fold(child)
-    return count
+
+    def folded(child: nn.Module) -> nn.Module | None:
+        doubles = isinstance(child, Upsample2D) and foldable(child, child.conv)
+        return Enlarge(child) if doubles else None
+
+    return swap(module, folded)
 
 
 def foldable(plain: Upsample2D | nn.Upsample, conv: object) -> bool:
