@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from turbostream.engine.model import OneStepModel
+from turbostream.engine.tape import Tape
 from turbostream.engine.text import Words
 
 
@@ -22,6 +23,8 @@ class Plain:
 
     def __init__(self, model: OneStepModel) -> None:
         self._model = model
+        cpu = model.hardware.device.type == "cpu"
+        self._denoise = Tape(model.denoise) if cpu else model.denoise
 
     @torch.inference_mode()
     def paint(
@@ -34,7 +37,7 @@ class Plain:
             started = time.perf_counter()
             if word.ready is not None:
                 word.ready.wait()
-            latents = model.denoise(one[None].to(model.hardware.device), word.embedding)
+            latents = self._denoise(one[None].to(model.hardware.device), word.embedding)
             model.synchronize()
             denoised = time.perf_counter()
             pictures.append(model.decode(latents)[0].cpu().numpy())

@@ -1,0 +1,99 @@
+"""The UNet written down gives what the UNet gives, and what cannot be written down stays."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from tests.engine.conftest import CPU, pipeline
+from turbostream.engine import tape
+from turbostream.engine.model import OneStepModel
+
+Noise = Callable[..., torch.Tensor]
+
+
+class Counted(torch.nn.Module):
+    """Counts how often it runs."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__()
+        self.module, self.runs = module, 0
+
+    def forward(self, noise: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        self.runs += 1
+        latents: torch.Tensor = self.module(noise, words)
+        return latents
+
+
+@pytest.fixture(scope="module")
+def ours() -> OneStepModel:
+    return OneStepModel(pipeline(), CPU)
+
+
+@torch.inference_mode()
+def test_other_noise_and_words_give_the_modules_latents_to_the_bit(
+    ours: OneStepModel, noise_of_seed: Noise
+) -> None:
+    counted = Counted(ours.denoise)
+    taped = tape.Tape(counted)
+    for seed, prompt in enumerate(("a red star", "a blue moon", "two cats", "a boat at sea")):
+        noise, words = noise_of_seed(seed), ours.text(prompt).embedding
+        assert torch.equal(taped(noise, words), ours.denoise(noise, words))
+    assert counted.runs == 3  # the first call, the writing, and the verification
+
+
+@torch.inference_mode()
+def test_another_size_is_written_down_anew(ours: OneStepModel) -> None:
+    taped = tape.Tape(ours.denoise)
+    words = ours.text("a red star").embedding
+    for high, wide in ((8, 8), (8, 8), (16, 8), (16, 8), (8, 8), (8, 8)):
+        noise = torch.randn(1, ours.latent_channels, high, wide)
+        assert torch.equal(taped(noise, words), ours.denoise(noise, words))
+
+
+class Writes(torch.nn.Module):
+    def forward(self, noise: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        return (noise * 2).add_(words.sum())
+
+
+class Reads(torch.nn.Module):
+    def forward(self, noise: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        return noise * float(words.sum())
+
+
+class Forgets(torch.nn.Module):
+    """Another result on every call: a tape of it would be wrong."""
+
+    def forward(self, noise: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        return noise + torch.randn(()) + 0 * words.sum()
+
+
+@pytest.mark.parametrize("module", [Writes(), Reads(), Forgets()])
+@torch.inference_mode()
+def test_what_cannot_be_written_down_goes_on_as_it_is(module: torch.nn.Module) -> None:
+    counted = Counted(module)
+    taped = tape.Tape(counted)
+    noise, words = torch.randn(1, 4, 8, 8), torch.randn(1, 3, 4)
+    for _ in range(3):
+        taped(noise, words)
+    runs = counted.runs
+    taped(noise, words)
+    assert counted.runs == runs + 1
+    torch.manual_seed(1)
+    got = taped(noise, words)
+    torch.manual_seed(1)
+    assert torch.equal(got, module(noise, words))
+
+
+def test_writing_down_leaves_the_compiler_unloaded() -> None:
+    code = (
+        "import sys, torch; from turbostream.engine import tape\n"
+        "module = torch.nn.Bilinear(3, 3, 3); x = torch.randn(2, 3)\n"
+        "with torch.inference_mode(): tape.write(module, x, x)(x, x)\n"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
