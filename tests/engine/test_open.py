@@ -29,7 +29,7 @@ settings, _ = load(defaults, [], {{"DEVICE": "cpu"}})
 engine = open_engine(settings, weights.find("demo", "cpu"), lambda progress: None)
 picture = engine.submit([Shot("three yellow stars", 1, 2, 0.5)]).result()[0]
 print(hashlib.sha256(picture.jpeg).hexdigest())
-heavy = "torch._dynamo", "torch.distributed.tensor"
+heavy = "torch._dynamo", "torch.distributed.tensor", "sympy"
 print([name for name in heavy if name in sys.modules])
 engine.close()
 

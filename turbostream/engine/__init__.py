@@ -27,10 +27,12 @@ def _local(device: str) -> ModuleType:
     """
     gc.disable()
     try:
-        from turbostream.engine import hardware, lighter  # torch, and nothing of diffusers yet
+        from turbostream.engine import lighter
 
-        hardware.warm(device)
         with lighter.loading():
+            from turbostream.engine import hardware  # torch, and nothing of diffusers yet
+
+            hardware.warm(device)
             from turbostream.engine import local
     finally:
         gc.freeze()

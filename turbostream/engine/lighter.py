@@ -1,10 +1,12 @@
-"""Loading diffusers, transformers and weights without what this process never uses.
+"""Loading torch, diffusers, transformers and weights without what this process never uses.
 
-They import torch's compiler for its decorators and its distributed tensors for isinstance: some
-400 modules, a seventh of a start. Meanwhile stand-ins are in the compiler's place, and torch says
-that it was built without distributed tensors, which both packages allow for. Afterwards, or when
-a stand-in is asked for more than it has, the real ones come as ever.
-`aot.py` compiles in another process, without this.
+diffusers and transformers import torch's compiler for its decorators and its distributed tensors
+for isinstance: some 400 modules, a seventh of a start. Torch itself imports Python's version of
+its operators for tensors without data, and these import sympy at the first weight that is made
+without data: another seventh, for what its own C++ does as well. Meanwhile stand-ins are in their
+place, and torch says that it was built without distributed tensors, which both packages allow
+for. Afterwards, or when a stand-in is asked for more than it has, the real ones come as ever.
+`aot.py` compiles in another process, without this. Importing this module imports no torch.
 """
 
 from __future__ import annotations
@@ -13,22 +15,28 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import torch
-
 COMPILER = "torch._dynamo"
 MASKS = "torch._dynamo._trace_wrapped_higher_order_op"
+METAS = "torch._meta_registrations"
 
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Around the first import of both packages, and around reading weights."""
+    """Around the first import of the three packages, around reading weights, and around whatever
+    asks for the compiler only to be left alone by it."""
     if COMPILER in sys.modules:  # nothing left to save
         yield
         return
+    if "torch" not in sys.modules:
+        sys.modules[METAS] = _StandIn(METAS)
+    import torch
+
+    importlib.import_module("torch._prims.rng_prims")  # torch.Generator counts on it
     available = torch.distributed.is_available
     torch.distributed.is_available = lambda: False
     sys.modules.update(_stand_ins())
@@ -49,6 +57,8 @@ class _StandIn(ModuleType):
 
 
 def _stand_ins() -> dict[str, ModuleType]:
+    import torch
+
     compiler, masks = _StandIn(COMPILER), _StandIn(MASKS)
     vars(compiler).update(
         __path__=[str(Path(torch.__file__).with_name("_dynamo"))],
@@ -73,6 +83,17 @@ def _real(name: str) -> Any:
 
 def _go() -> None:
     """Take the stand-ins away, those that are still there."""
-    for name in (COMPILER, MASKS):
+    for name in (COMPILER, MASKS, METAS):
         if isinstance(sys.modules.get(name), _StandIn):
             del sys.modules[name]
+            if name == METAS:
+                sys.meta_path.insert(0, _BeforeCompiler())
+
+
+class _BeforeCompiler(MetaPathFinder):
+    """Torch's compiler needs what it usually finds imported, and in torch's own order."""
+
+    def find_spec(self, name: str, *_: Any) -> None:
+        if name == COMPILER:
+            sys.meta_path.remove(self)
+            importlib.import_module(METAS)
