@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 PYTHON := .venv/bin/python
-SHELL_SCRIPTS = $(wildcard *.sh deploy/*.sh deploy/*/*.sh) .ci/run
+SHELL_SCRIPTS = $(wildcard *.sh deploy/*.sh deploy/*/*.sh training/*.sh) .ci/run
 ARGS ?=
 
 .PHONY: help run test test-long bench bench-stream bench-tunnel fuzz soak lint format clean

@@ -9,7 +9,7 @@ from pathlib import Path
 
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 720, 360, 56, 24, 92, 40
 LINES = {"pixels": "#2a6fdb", "heads": "#d9822b", "words": "#2e9e5b", "colour": "#b04ec4"}
-STEP_TICKS, DECADES = 1000, (0.001, 0.01, 0.1, 1.0, 10.0)
+STEP_TICKS, DECADES = 5000, (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0)
 
 
 def smooth(values: list[float], keep: float = 0.7) -> list[float]:

@@ -22,7 +22,7 @@ class Heads(nn.Module):
 
     def __init__(self, unet: nn.Module) -> None:
         super().__init__()
-        narrow, half, wide, last = model.BLOCKS
+        _, half, wide, last = model.BLOCKS
         classes = sum(CLASSES.values())
         self.words = nn.Linear(model.TEXT_WIDTH, classes)
         self.seen = nn.Linear(last, classes)
@@ -31,13 +31,15 @@ class Heads(nn.Module):
         self.fine = nn.Conv2d(half, 4, 1)  # 32x32
         self.preview = nn.Conv2d(model.LATENT_CHANNELS, 16, 3, padding=1)  # 64x64 RGB and mask
         self.maps: dict[str, Tensor] = {}
-        hooked = {"mid": unet.mid_block, "coarse": unet.up_blocks[1], "fine": unet.up_blocks[2]}
+        hooked = {
+            "small": unet.down_blocks[-1], "coarse": unet.up_blocks[1], "fine": unet.up_blocks[2]
+        }  # fmt: skip
         for name, module in hooked.items():
             module.register_forward_hook(self.keeper(name))
 
     def keeper(self, name: str):  # noqa: ANN201
-        def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            self.maps[name] = output
+        def keep(_module: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, ...]) -> None:
+            self.maps[name] = output if isinstance(output, Tensor) else output[0]
 
         return keep
 
@@ -64,9 +66,9 @@ def head_loss(
 ) -> tuple[Tensor, Tensor]:
     """Losses of all heads but the words', and of the words alone, from pictures 64 pixels wide."""
     words = word_loss(heads.words(text[:, -1]).float(), recipes)
-    mid = heads.maps["mid"]
-    seen = word_loss(heads.seen(mid.mean((2, 3))).float(), recipes)
-    layout = heads.layout(mid.flatten(1)).float()
+    small = heads.maps["small"]
+    seen = word_loss(heads.seen(small.mean((2, 3))).float(), recipes)
+    layout = heads.layout(small.flatten(1)).float()
     places = F.mse_loss(layout, layout_target(painted.layout))
     dense = text.new_zeros((), dtype=torch.float32)
     for head, name, side in ((heads.coarse, "coarse", 16), (heads.fine, "fine", 32)):

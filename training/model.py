@@ -27,7 +27,7 @@ LATENT_CHANNELS = 16
 LATENT_SIZE = 32
 IMAGE_SIZE = 256
 TEXT_WIDTH = 128
-BLOCKS = (48, 96, 160, 192)
+BLOCKS = (32, 64, 128, 192)
 CARRIED = 8  # noise channels whose local means are handed down the UNet from the first step on
 LAST_TIMESTEP = 999
 
@@ -60,6 +60,7 @@ def build(seed: int) -> Parts:
         sample_size=LATENT_SIZE, in_channels=LATENT_CHANNELS, out_channels=LATENT_CHANNELS,
         block_out_channels=BLOCKS, layers_per_block=1,
         down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        mid_block_type=None,
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
         cross_attention_dim=TEXT_WIDTH, attention_head_dim=4, norm_num_groups=8,
     )  # fmt: skip

@@ -62,11 +62,9 @@ class Optimizer:
     `rate` is a tensor and so is all other state: a CUDA graph of `step` stays right.
     """
 
-    def __init__(
-        self, module: nn.Module, peak: float, decay: float, muon: bool, dtype: torch.dtype
-    ) -> None:
+    def __init__(self, module: nn.Module, peak: float, decay: float, dtype: torch.dtype) -> None:
         named = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
-        hidden = [(n, p) for n, p in named if muon and is_hidden_matrix(n, p)]
+        hidden = [(n, p) for n, p in named if is_hidden_matrix(n, p)]
         hidden.sort(key=lambda item: (item[1].shape[0], item[1][0].numel()))
         chosen = {n for n, _ in hidden}
         ordered = hidden + [(n, p) for n, p in named if n not in chosen]

@@ -1,4 +1,4 @@
-"""Makes the demo model's weights: `python -m training.train --out DIR`.
+"""Makes the demo model's weights: `python -m training.train --out DIR`, or torchrun on more GPUs.
 
 Direct regression in one step: prompt and noise in, the renderer's picture out; no teacher
 network, no distillation. All data is made on the device. On a GPU one training step is one CUDA
@@ -11,18 +11,20 @@ import argparse
 import json
 import logging
 import math
-import re
+import os
 import time
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from training import dataset, losses, model, optimise, render
 from training.render import Painted
 from training.scene import COLUMNS
 
 log = logging.getLogger("training")
+AVERAGE = "average.pt"  # the averaged weights, heads and all, in half precision
+CLOCKED = 10  # steps between two looks at the clock
 LOSSES = ("pixels", "heads", "words", "colour")
 
 
@@ -32,24 +34,35 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=12_000)
     parser.add_argument("--minutes", type=float, default=1e9, help="end by then, rate and all")
-    parser.add_argument("--batch", type=int, default=192, help="prompts a step")
+    parser.add_argument("--batch", type=int, default=192, help="prompts a step, a process")
     parser.add_argument("--decoded", type=int, default=64, help="of them, painted in full")
     parser.add_argument("--prompts", type=int, default=800_000)
     parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--adam", action="store_true", help="AdamW alone, no Muon")
-    parser.add_argument("--init", type=Path, help="a folder of weights to go on from")
-    parser.add_argument("--learn", default="", help="of the net: only weights whose names match")
-    parser.add_argument("--no-heads", action="store_true", help="pictures alone are the losses")
-    parser.add_argument("--colour", type=float, default=0.0, help="weight of the things' colours")
-    parser.add_argument("--aim", type=int, default=0, help="hard colours so much more often")
+    parser.add_argument("--init", type=Path, help="the --out of a training to go on from")
+    parser.add_argument("--colour", type=float, default=2.0, help="weight of the things' colours")
+    parser.add_argument("--aim", type=int, default=1, help="hard colours so much more often")
     parser.add_argument("--warm-steps", type=int, default=200)
     parser.add_argument("--keep", type=float, default=0.998, help="of the average, each step")
-    parser.add_argument("--mix", type=float, default=1.0, help="way from the first to the learnt")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--save-every", type=int, default=1000, help="steps between checkpoints")
     parser.add_argument("--no-graph", action="store_true")
     return parser.parse_args(argv)
+
+
+def join(device: torch.device) -> int:
+    """How many processes train together: those that torchrun started, a GPU each, or this one."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes > 1:
+        if device.type == "cuda":
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return processes
+
+
+def leads() -> bool:
+    """Whether this is the process that writes."""
+    return not distributed.is_initialized() or distributed.get_rank() == 0
 
 
 class Trainer:
@@ -61,19 +74,21 @@ class Trainer:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args, self.device = args, torch.device(args.device)
         self.prompts = dataset.make(args.seed, args.prompts, workers=args.workers)
+        self.processes = join(self.device)
         torch.manual_seed(args.seed)
-        self.parts = model.load(args.init) if args.init else model.build(args.seed)
+        self.parts = model.build(args.seed)
         self.net = model.OneStep(model.copy_of(self.parts)).train()
-        self.heads = None if args.no_heads else losses.Heads(self.net.unet)
-        both = nn.ModuleDict({"net": self.net})
-        if self.heads is not None:
-            both["heads"] = self.heads
-        both.to(self.device)
+        self.heads = losses.Heads(self.net.unet)
+        both = nn.ModuleDict({"net": self.net, "heads": self.heads})
         self.net.vae.encoder.requires_grad_(False)
-        for name, p in self.net.named_parameters():
-            p.requires_grad_(p.requires_grad and re.search(args.learn, name) is not None)
+        if args.init:
+            learnt = torch.load(args.init / AVERAGE, weights_only=True)
+            for name, p in both.named_parameters():
+                if p.requires_grad:
+                    p.data.copy_(learnt[name])
+        both.to(self.device)
         self.dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
-        self.optimizer = optimise.Optimizer(both, args.rate, 0.01, not args.adam, self.dtype)
+        self.optimizer = optimise.Optimizer(both, args.rate, 0.01, self.dtype)
         self.large = render.Renderer(self.device, model.IMAGE_SIZE)
         self.small = render.Renderer(self.device, 64)
         manner = self.prompts.recipes[:, COLUMNS.index("manner")] > 0
@@ -84,6 +99,9 @@ class Trainer:
         self.token_ids = self.prompts.token_ids.to(self.device)
         self.recipes = self.prompts.recipes.to(self.device)
         self.losses = torch.zeros(len(LOSSES), device=self.device)
+        self.progress = torch.zeros((), device=self.device)
+        if self.processes > 1:  # the same weights everywhere, other prompts and noise
+            torch.manual_seed(args.seed + 1000 * distributed.get_rank())
 
     def draw(self) -> Tensor:
         """Rows of prompts for one step: in both parts one in eight, the first ones, in a manner."""
@@ -118,13 +136,13 @@ class Trainer:
         latent = self.net.denoise(noise.to(self.dtype), text)
         image = self.net.decode(latent[: args.decoded])
         pixels = losses.pixel_loss(image, large)
-        heads = words = colour = torch.zeros_like(pixels)
-        if self.heads is not None:
-            heads, words = losses.head_loss(self.heads, latent, text, recipes, all_small)
-            self.heads.maps.clear()
-        if args.colour:
-            colour = args.colour * losses.colour_loss(image, large)
+        heads, words = losses.head_loss(self.heads, latent, text, recipes, all_small)
+        self.heads.maps.clear()
+        colour = args.colour * losses.colour_loss(image, large)
         (pixels + heads + words + colour).backward()
+        if self.processes > 1:
+            distributed.all_reduce(self.optimizer.gradient)
+            self.optimizer.gradient /= self.processes
         self.optimizer.step()
         self.losses.copy_(torch.stack([pixels, heads, words, colour]).detach())
 
@@ -140,9 +158,18 @@ class Trainer:
         torch.cuda.current_stream().wait_stream(stream)
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=stream):
+        # NCCL's own thread asks after its events meanwhile.
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
             self.step()
         return graph.replay
+
+    def agreed(self, progress: float) -> float:
+        """The first process's progress: all must set the same rate and end at the same step."""
+        if self.processes == 1:
+            return progress
+        self.progress.fill_(progress)
+        distributed.broadcast(self.progress, 0)
+        return float(self.progress)
 
     def save_checkpoint(self, file: Path) -> None:
         """The averaged weights in half precision, by name; the file is never half written."""
@@ -151,17 +178,13 @@ class Trainer:
         file.with_suffix(".part").replace(file)
 
     def finished(self) -> model.Parts:
-        """Parts with the averaged weights, on the CPU, in float32.
-
-        With `--mix` below 1 they are so far on the way from `--init` to there: a short training
-        moves what it aims at first, and what it does not aim at as far (arXiv 2109.01903).
-        """
+        """Parts with the averaged weights, on the CPU, in float32."""
         parts = model.copy_of(self.parts)
         averaged = self.optimizer.averaged()
         with torch.no_grad():
             for name, p in model.OneStep(parts).named_parameters():
                 if f"net.{name}" in averaged:
-                    p.lerp_(averaged[f"net.{name}"], self.args.mix)
+                    p.copy_(averaged[f"net.{name}"])
         return parts
 
 
@@ -184,10 +207,13 @@ def train(args: argparse.Namespace) -> Path:
     step_once = trainer.captured()
     log.info("first step after %.0f s", time.monotonic() - begun)
     start, every = time.monotonic(), max(1, min(100, args.steps // 20))
-    with (args.out / "log.jsonl").open("w", encoding="utf-8") as lines:
+    log_file = args.out / "log.jsonl" if leads() else Path(os.devnull)
+    with log_file.open("w", encoding="utf-8") as lines:
         for step in range(args.steps):
             elapsed = time.monotonic() - start
-            progress = max(step / args.steps, (time.monotonic() - begun) / 60 / args.minutes)
+            if step % CLOCKED == 0:
+                spent = (time.monotonic() - begun) / 60 / args.minutes
+                progress = trainer.agreed(max(step / args.steps, spent))
             if progress >= 1:
                 break
             keep = min(args.keep, (1 + step) / (10 + step))
@@ -201,17 +227,20 @@ def train(args: argparse.Namespace) -> Path:
                     "rate": round(float(trainer.optimizer.rate), 7),
                 }  # fmt: skip
                 lines.write(json.dumps(row) + "\n")
-                if (step + 1) % (5 * every) == 0:
+                if (step + 1) % (5 * every) == 0 and leads():
                     lines.flush()
                     log.info("%s", row)
                 if not math.isfinite(found["pixels"]):
                     raise FloatingPointError(f"the loss left the numbers at step {step + 1}")
-            if (step + 1) % args.save_every == 0:
-                trainer.save_checkpoint(args.out / "average.pt")
-    trainer.save_checkpoint(args.out / "average.pt")
+            if (step + 1) % args.save_every == 0 and leads():
+                trainer.save_checkpoint(args.out / AVERAGE)
     folder = args.out / "model"
-    model.save(trainer.finished(), folder)
-    log.info("done after %.0f s: %s", time.monotonic() - begun, folder)
+    if leads():
+        trainer.save_checkpoint(args.out / AVERAGE)
+        model.save(trainer.finished(), folder)
+        log.info("done after %.0f s: %s", time.monotonic() - begun, folder)
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
     return folder
 
 
