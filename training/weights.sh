@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the demo model's weights as those that ship were made: three trainings, each going on from
 # the one before. `training/weights.sh DIR [GPUS]` leaves the folder in DIR/third/model.
-set -euo pipefail
+set -Eeuo pipefail
 
 if [[ $# -lt 1 || $# -gt 2 ]]; then
   echo "usage: training/weights.sh DIR [GPUS]   (GPUS: 1, 2 or 4; without it, all of this machine)" >&2

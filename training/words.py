@@ -34,8 +34,6 @@ SIZES = ("tiny", "small", "big", "huge")
 COUNTS = ("one", "two", "three", "many")
 PATTERNS = ("striped", "dotted", "checked")
 MANNERS = ("neon", "pastel", "sketch")
-# Taught, but hardly to be seen in what the shipped weights paint: not offered by the page.
-FAINT = ("dotted", "checked", "sketch")
 
 # How many copies a count word paints.
 COPIES = {"one": 1, "two": 2, "three": 3, "many": 5}
@@ -149,10 +147,10 @@ def as_json() -> dict[str, Any]:
         "grounds": list(SCENES),
         "sizes": list(SIZES),
         "counts": list(COUNTS),
-        "patterns": [name for name in PATTERNS if name not in FAINT],
-        "manners": [name for name in MANNERS if name not in FAINT],
+        "patterns": list(PATTERNS),
+        "manners": list(MANNERS),
         "glue": list(GLUE),
-        "synonyms": {name: list(forms(name)[1:]) for name in SYNONYMS if name not in FAINT},
+        "synonyms": {name: list(forms(name)[1:]) for name in SYNONYMS},
         "plurals": {form: plural(form) for name in THINGS for form in forms(name)},
         "examples": list(EXAMPLES),
     }

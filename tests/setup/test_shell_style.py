@@ -11,7 +11,8 @@ import pytest
 
 from tests.setup.machine import ROOT
 
-SCRIPTS = [ROOT / ".ci/run", *sorted(ROOT.glob("*.sh")), *sorted(ROOT.glob("deploy/**/*.sh"))]
+SCRIPTS = [ROOT / ".ci/run", *sorted(ROOT.glob("*.sh")), *sorted(ROOT.glob("deploy/**/*.sh")),
+           *sorted(ROOT.glob("training/*.sh"))]  # fmt: skip
 
 # What macOS's Bash 3.2 does not know, or breaks on.
 NOT_IN_BASH_3_2 = {

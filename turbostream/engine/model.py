@@ -27,6 +27,7 @@ from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline  # noqa: E
 from turbostream.engine import folded, packed, tiny, upsampled  # noqa: E402
 from turbostream.engine.hardware import Hardware  # noqa: E402
 from turbostream.engine.step import PREDICTIONS, Decode, Denoise, Schedule  # noqa: E402
+from turbostream.engine.tape import Tape  # noqa: E402
 from turbostream.engine.text import TextEncoder  # noqa: E402
 from turbostream.stream.seam import EngineUnusable  # noqa: E402
 
@@ -112,6 +113,8 @@ class OneStepModel:
             packed.pack(pipe.unet)
         device, dtype = hardware.device, hardware.dtype
         self.denoise = Denoise(pipe.unet, self.schedule, dtype).to(device)
+        # A single one, on the engine's thread alone.
+        self.denoise_one = Tape(self.denoise) if device.type == "cpu" else self.denoise
         self.decode = Decode(decoder, vae.config.scaling_factor, dtype).to(device)
         self.latent_channels: int = pipe.unet.config.in_channels
         self.vae_scale: int = pipe.vae_scale_factor
@@ -144,7 +147,7 @@ class OneStepModel:
 
     def release(self) -> None:
         """Drop the weights and give the device's memory back."""
-        del self.denoise, self.decode, self.text
+        del self.denoise, self.denoise_one, self.decode, self.text
         give_back(self.hardware.device.type)
 
 

@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 
 from turbostream.engine.model import OneStepModel
-from turbostream.engine.tape import Tape
 from turbostream.engine.text import Words
 
 
@@ -23,8 +22,6 @@ class Plain:
 
     def __init__(self, model: OneStepModel) -> None:
         self._model = model
-        cpu = model.hardware.device.type == "cpu"
-        self._denoise = Tape(model.denoise) if cpu else model.denoise
 
     @torch.inference_mode()
     def paint(
@@ -37,7 +34,7 @@ class Plain:
             started = time.perf_counter()
             if word.ready is not None:
                 word.ready.wait()
-            latents = self._denoise(one[None].to(model.hardware.device), word.embedding)
+            latents = model.denoise_one(one[None].to(model.hardware.device), word.embedding)
             model.synchronize()
             denoised = time.perf_counter()
             pictures.append(model.decode(latents)[0].cpu().numpy())
