@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from tests.engine.conftest import CPU, pipeline
 from turbostream.engine import tape
@@ -72,7 +73,16 @@ class Forgets(torch.nn.Module):
         return noise + torch.randn(()) + 0 * words.sum()
 
 
-@pytest.mark.parametrize("module", [Writes(), Reads(), Forgets()])
+class Shy(torch.nn.Module):
+    """Fails while it is watched."""
+
+    def forward(self, noise: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        if _get_current_dispatch_mode() is not None:
+            raise RuntimeError("somebody is watching")
+        return noise + words.sum()
+
+
+@pytest.mark.parametrize("module", [Writes(), Reads(), Forgets(), Shy()])
 @torch.inference_mode()
 def test_what_cannot_be_written_down_goes_on_as_it_is(module: torch.nn.Module) -> None:
     counted = Counted(module)

@@ -50,13 +50,16 @@ class Tape:
     def _verified(self, noise: torch.Tensor, words: torch.Tensor) -> nn.Module:
         """What to call from now on, held against the module on other inputs than it was written
         from."""
+        other = noise.flip(-1), words.flip(-1)
         try:
             written = write(self._module, noise, words)
+            error = relative_error(written(*other), self._module(*other))
         except Unwritable as reason:
             log.info("[init] the UNet stays as it is: %s.", reason)
             return self._module
-        other = noise.flip(-1), words.flip(-1)
-        error = relative_error(written(*other), self._module(*other))
+        except Exception:  # whatever it is, the module itself still paints
+            log.warning("[init] the UNet stays as it is: not written down.", exc_info=True)
+            return self._module
         if error > UNET_LIMIT:
             log.warning("[init] the UNet stays as it is: written down it differs by %.2g.", error)
             return self._module
