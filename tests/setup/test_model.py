@@ -15,7 +15,11 @@ from tests.deploy.terminal import Terminal
 from tests.setup.hub import REPOSITORY, Hub, serve
 from tests.setup.machine import ROOT
 
+DEMO = ROOT / "turbostream/demo_model"
 UNET = "unet/diffusion_pytorch_model.safetensors"
+UNET_MB = round((DEMO / UNET).stat().st_size / 1e6)
+MODEL_MB = round(sum(file.stat().st_size for file in DEMO.rglob("*") if file.is_file()) / 1e6)
+PIECE = 10 * 1024 * 1024  # huggingface_hub writes pieces of that size
 FETCH = f"""
 import logging
 import sys
@@ -28,7 +32,7 @@ weights.fetch(weights.find({REPOSITORY!r}, "cpu"), StartScreen(sys.stderr, "[ini
 
 @pytest.fixture
 def hub() -> Hub:
-    return Hub(ROOT / "turbostream/demo_model")
+    return Hub(DEMO)
 
 
 @pytest.fixture
@@ -52,26 +56,27 @@ def fetch(environment: dict[str, str], *before: str) -> tuple[int, str]:
 def test_the_model_comes_with_a_bar_and_goes_on_after_a_dropped_line(
     hub: Hub, environment: dict[str, str]
 ) -> None:
-    hub.drop[UNET] = [15_000_000]
+    hub.drop[UNET] = [PIECE + 500_000]
     terminal = Terminal([sys.executable, "-c", FETCH], environment | {"PYTHONPATH": str(ROOT)})
     try:
-        terminal.wait_said(r"\[init\] \[#+\.+\] Downloading somebody/model: \d+ of 23 MB", 90)
-        terminal.wait_said(r"\[init\] \[#{30}\] Downloading somebody/model: 23 of 23 MB", 60)
+        said = f"Downloading somebody/model: %s of {MODEL_MB} MB"
+        terminal.wait_said(r"\[init\] \[#+\.+\] " + said % r"\d+", 90)
+        terminal.wait_said(r"\[init\] \[#{30}\] " + said % MODEL_MB, 60)
         assert terminal.process.wait(60) == 0
     finally:
         terminal.close()
     first, second = [begin for name, begin in hub.fetched if name == UNET]
     assert "HTTP Request" not in terminal.said
-    shown = [int(text) for text in re.findall(r"(\d+) of 23 MB", terminal.said)]
-    assert shown.count(23) <= 2  # it counts what is there, and is full at the end only
+    shown = [int(text) for text in re.findall(rf"(\d+) of {MODEL_MB} MB", terminal.said)]
+    assert shown.count(MODEL_MB) <= 2  # it counts what is there, and is full at the end only
     assert first == 0
-    assert second == 10 * 1024 * 1024  # huggingface_hub writes pieces of that size
+    assert second == PIECE
 
 
 def test_a_line_that_stays_away_ends_it_and_the_next_run_fetches_only_what_is_missing(
     hub: Hub, environment: dict[str, str]
 ) -> None:
-    hub.drop[UNET] = [15_000_000] + [0] * 6
+    hub.drop[UNET] = [PIECE + 500_000] + [0] * 6
     status, said = fetch(environment)
     assert status == 1
     assert "somebody/model cannot be fetched (" in said
@@ -81,7 +86,7 @@ def test_a_line_that_stays_away_ends_it_and_the_next_run_fetches_only_what_is_mi
     status, said = fetch(environment)
     assert status == 0, said
     assert hub.fetched == [(UNET, 0)]
-    assert "[init] Downloading somebody/model: 21 of 21 MB." in said
+    assert f"[init] Downloading somebody/model: {UNET_MB} of {UNET_MB} MB." in said
 
 
 @pytest.mark.parametrize(
