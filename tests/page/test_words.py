@@ -10,7 +10,7 @@ from tests.page.conftest import FIRST_PICTURE
 
 pytestmark = pytest.mark.browser
 
-KNOWN = ("two yelow stars", "A Crimson ROCKET, in space!", "5 butterflies")
+KNOWN = ("two yelow stars", "A Crimson ROCKET, in space!", "5 butterflies", "a hgue rokcet")
 WATCH = """
     window.keys = []; window.posts = []; window.gate = null;
     addEventListener('input', () => keys.push(performance.now()), true);
@@ -241,6 +241,15 @@ def test_known_and_slightly_misspelt_words_are_not_complained_about(page, known)
     page.keyboard.press("Enter")
     page.wait_for_timeout(300)
     assert page.text_content("#message") == ""
+
+
+def test_a_prompt_without_any_word_is_not_known_and_a_click_replaces_it(page, eventually):
+    page.fill("#prompt", "🐱🚀 ???")
+    page.keyboard.press("Enter")
+    eventually(lambda: "does not know “🐱🚀 ???”" in page.text_content("#message"))
+    offered = page.locator("#message button").first.inner_text()
+    page.locator("#message button").first.click()
+    assert page.input_value("#prompt") == offered
 
 
 def test_a_word_that_is_still_being_typed_is_not_called_unknown(still_page):

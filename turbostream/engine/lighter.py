@@ -34,17 +34,19 @@ def loading() -> Iterator[None]:
         return
     if "torch" not in sys.modules:
         sys.modules[METAS] = _StandIn(METAS)
-    import torch
-
-    importlib.import_module("torch._prims.rng_prims")  # torch.Generator counts on it
-    available = torch.distributed.is_available
-    torch.distributed.is_available = lambda: False
-    sys.modules.update(_stand_ins())
     try:
-        yield
+        import torch
+
+        importlib.import_module("torch._prims.rng_prims")  # torch.Generator counts on it
+        sys.modules.update(_stand_ins())
+        available = torch.distributed.is_available
+        torch.distributed.is_available = lambda: False
+        try:
+            yield
+        finally:
+            torch.distributed.is_available = available
     finally:
         _go()
-        torch.distributed.is_available = available
 
 
 class _StandIn(ModuleType):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import operator
+import time
 from typing import Any
 
 import torch
@@ -18,9 +19,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from turbostream.engine import lighter
-from turbostream.engine.gate import UNET_LIMIT, relative_error
 
 log = logging.getLogger(__name__)
+
+# Writing costs three runs, and keeps all results of one of them until it ends. So a size must have
+# come some times in a row, the first picture does not wait for it, and of a UNet that takes long it
+# would cost memory and patience for a gain that is Python's share, some milliseconds.
+CALLS = 8
+WORTH_S = 0.2
 
 
 class Unwritable(Exception):
@@ -28,42 +34,44 @@ class Unwritable(Exception):
 
 
 class Tape:
-    """A module of noise and words, written down on its second call of each shape: the first
-    picture does not wait for it. Where that cannot be, or differs, the module itself goes on."""
+    """A module of noise and words, written down once a shape has come CALLS times in a row.
+    Where that cannot be, differs or is not worth it, the module itself goes on."""
 
     def __init__(self, module: nn.Module) -> None:
         self._module = module
-        self._shape: tuple[torch.Size, ...] | None = None  # of the calls since the last change
-        self._written: nn.Module | None = None  # None until the second call
+        self._shape: tuple[torch.Size, ...] | None = None  # of the last call
+        self._calls = 0  # of that shape, in a row, until it is written down
+        self._written: nn.Module | None = None
 
     def __call__(self, noise: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
         shape = (noise.shape, words.shape)
         if shape != self._shape:
-            self._shape, self._written = shape, None
-            plain: torch.Tensor = self._module(noise, words)
-            return plain
-        if self._written is None:
+            self._shape, self._calls, self._written = shape, 0, None
+        if self._written is not None:
+            latents: torch.Tensor = self._written.forward(noise, words)
+            return latents
+        started = time.perf_counter()
+        plain: torch.Tensor = self._module(noise, words)
+        self._calls += 1
+        if self._calls == CALLS and time.perf_counter() - started < WORTH_S:
             self._written = self._verified(noise, words)
-        latents: torch.Tensor = self._written.forward(noise, words)
-        return latents
+        return plain
 
-    def _verified(self, noise: torch.Tensor, words: torch.Tensor) -> nn.Module:
-        """What to call from now on, held against the module on other inputs than it was written
-        from."""
+    def _verified(self, noise: torch.Tensor, words: torch.Tensor) -> nn.Module | None:
+        """The module written down, held against it on other inputs than it was written from."""
         other = noise.flip(-1), words.flip(-1)
         try:
             written = write(self._module, noise, words)
-            error = relative_error(written(*other), self._module(*other))
+            same = torch.equal(written(*other), self._module(*other))
         except Unwritable as reason:
             log.info("[init] the UNet stays as it is: %s.", reason)
-            return self._module
+            return None
         except Exception:  # whatever it is, the module itself still paints
             log.warning("[init] the UNet stays as it is: not written down.", exc_info=True)
-            return self._module
-        if error > UNET_LIMIT:
-            log.warning("[init] the UNet stays as it is: written down it differs by %.2g.", error)
-            return self._module
-        return written
+            return None
+        if not same:
+            log.warning("[init] the UNet stays as it is: written down it gives something else.")
+        return written if same else None
 
 
 def write(module: nn.Module, *inputs: torch.Tensor) -> fx.GraphModule:

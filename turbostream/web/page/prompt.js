@@ -129,8 +129,9 @@ function wordButton(word, instead) {
   return button;
 }
 
-/** The text with every `old` (a word in lower case) put as `word`. */
+/** The text with every `old` (a word in lower case) put as `word`; `word` where there is no word. */
 function replaceWord(text, old, word) {
+  if (!split(text).length) return word;
   return text.replace(/[\p{L}\p{N}]+/gu, (found) => (found.toLowerCase() === old ? word : found));
 }
 

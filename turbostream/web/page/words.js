@@ -21,17 +21,23 @@ export function vocabulary(list) {
   return new Set(Object.values(kinds).flatMap(gather));
 }
 
-/** Whether a and b differ by at most one letter: one more, one less or another one. */
+/** Whether a and b differ by at most one letter: one more, one less, another one, or two swapped. */
 export function withinOne(a, b) {
   let i = 0;
   while (i < a.length && a[i] === b[i]) i += 1;
   const [restA, restB] = [a.slice(i), b.slice(i)];
-  return restA.slice(1) === restB.slice(1) || restA.slice(1) === restB || restA === restB.slice(1);
+  const swapped = restA.length > 1 && restA[0] === restB[1] && restA[1] === restB[0];
+  return restA.slice(1) === restB.slice(1) || restA.slice(1) === restB || restA === restB.slice(1)
+    || (swapped && restA.slice(2) === restB.slice(2));
 }
 
-/** The words of the text that are not known, each once; while typing, the last may still become one. */
+/**
+ * The words of the text that are not known, each once; while typing, the last may still become one.
+ * A text without any word is one that is not known.
+ */
 export function unknown(text, known, typing = false) {
   const words = split(text);
+  if (!words.length && text.trim()) return [text.trim()];
   const growing = typing && /[\p{L}\p{N}]$/u.test(text) ? words.length - 1 : -1;
   const strange = words.filter((word, i) => !isKnown(word, known) && !(i === growing && begins(word, known)));
   return [...new Set(strange)];
