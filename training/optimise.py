@@ -114,14 +114,13 @@ class Optimizer:
         gradient *= (CLIP / (gradient.norm() + 1e-6)).clamp(max=1)
         update = torch.empty_like(gradient)
         edge = self.border
-        if edge:
-            momentum = self.first[:edge].lerp_(gradient[:edge], 1 - MOMENTUM)
-            ahead = gradient[:edge].lerp(momentum, MOMENTUM)
-            for begin, count, rows, columns in self.groups:
-                part = slice(begin, begin + count * rows * columns)
-                stack = orthogonal(ahead[part].view(count, rows, columns))
-                scale = 0.2 * max(rows, columns) ** 0.5
-                torch.mul(stack, scale, out=update[part].view(count, rows, columns))
+        momentum = self.first[:edge].lerp_(gradient[:edge], 1 - MOMENTUM)
+        ahead = gradient[:edge].lerp(momentum, MOMENTUM)
+        for begin, count, rows, columns in self.groups:
+            part = slice(begin, begin + count * rows * columns)
+            stack = orthogonal(ahead[part].view(count, rows, columns))
+            scale = 0.2 * max(rows, columns) ** 0.5
+            torch.mul(stack, scale, out=update[part].view(count, rows, columns))
         rest = gradient[edge:]
         first = self.first[edge:].lerp_(rest, 1 - ADAM_BETAS[0])
         self.second.mul_(ADAM_BETAS[1]).addcmul_(rest, rest, value=1 - ADAM_BETAS[1])

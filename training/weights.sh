@@ -7,16 +7,17 @@ if [[ $# -lt 1 || $# -gt 2 ]]; then
   echo "usage: training/weights.sh DIR [GPUS]   (GPUS: 1, 2 or 4; without it, all of this machine)" >&2
   exit 2
 fi
-mkdir -p "$1"
-out=$(cd "$1" && pwd)
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-python=.venv/bin/python
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+python=$root/.venv/bin/python
 [[ -x $python ]] || python=python3 # a machine whose own Python has torch and diffusers
 gpus=${2:-$("$python" -c 'import torch; print(torch.cuda.device_count())')}
 if [[ ! $gpus =~ ^[124]$ ]]; then
   echo "weights.sh shares 192 prompts a step among 1, 2 or 4 GPUs; $gpus were given or found." >&2
   exit 2
 fi
+mkdir -p "$1"
+out=$(cd "$1" && pwd)
+cd "$root"
 
 train() { # name decoded arguments...
   local name=$1 decoded=$2
