@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import stat
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,7 +40,7 @@ def test_a_file_that_others_could_read_is_closed_again(
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "[]", "{}", '{"owner": "short", "watch": "short"}', '{"owner": 1, "watch": 2}',
+    ["", "{", "[]", "{}", "[" * 60_000, "9" * 400, "NaN", '{"owner": "short", "watch": "short"}', '{"owner": 1, "watch": 2}',
      json.dumps({"owner": "a" * 43, "watch": "a" * 43})],
 )  # fmt: skip
 def test_a_broken_file_is_named_and_left_alone(tmp_path: Path, content: str) -> None:
@@ -89,3 +91,50 @@ def test_nothing_that_prints_tokens_shows_them(caplog: pytest.LogCaptureFixture)
         logging.getLogger("t").info("%s %r", tokens, tokens)
     for token in (tokens.owner, tokens.watch):
         assert token not in caplog.text
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving a file away needs root")
+def test_tokens_planted_by_another_user_are_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    file = tmp_path / NAME
+    file.write_text(json.dumps({"owner": "a" * 43, "watch": "b" * 43}))
+    for mode in (0o600, 0o644):
+        file.chmod(mode)
+        os.chown(file, 65534, 65534)
+        with pytest.raises(TokensUnusable, match="another user"):
+            load_tokens(tmp_path)
+        assert stat.S_IMODE(file.stat().st_mode) == mode
+
+
+def test_tokens_that_others_may_write_are_refused(tmp_path: Path) -> None:
+    load_tokens(tmp_path)
+    (tmp_path / NAME).chmod(0o622)
+    with pytest.raises(TokensUnusable, match="other users"):
+        load_tokens(tmp_path)
+
+
+@pytest.mark.parametrize("dangling", [False, True])
+def test_a_link_in_the_place_of_the_tokens_is_refused_and_its_target_left_alone(
+    tmp_path: Path, dangling: bool
+) -> None:
+    target = tmp_path / "target"
+    if not dangling:
+        target.write_text(json.dumps({"owner": "a" * 43, "watch": "b" * 43}))
+        target.chmod(0o644)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / NAME).symlink_to(target)
+    with pytest.raises(TokensUnusable, match="symbolic link"):
+        load_tokens(tmp_path / "state")
+    assert target.exists() is not dangling
+    if not dangling:
+        assert stat.S_IMODE(target.stat().st_mode) == 0o644
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("plant", [os.mkfifo, Path.mkdir], ids=["fifo", "folder"])
+def test_what_is_no_file_in_the_place_of_the_tokens_is_one_sentence(
+    tmp_path: Path, plant: Callable[[Path], object]
+) -> None:
+    plant(tmp_path / NAME)
+    with pytest.raises(TokensUnusable, match="not a regular file; delete it"):
+        load_tokens(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,26 @@ def test_without_a_guard_status_shows_none(tmp_path: Path) -> None:
     assert guard.read(tmp_path, 100.0) is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", "null", "{", '{"ends_at": "soon", "written_at": 1}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "null", "{", '{"ends_at": "soon", "written_at": 1}', "[" * 60_000,
+     '{"written_at": 1, "ends_at": 1' + "0" * 400 + "}", '{"written_at": 1, "ends_at": NaN}',
+     '{"written_at": 1e999, "ends_at": 1}'],
+    ids=range(9),
+)  # fmt: skip
 def test_a_file_that_is_no_guard_shows_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "guard.json").write_text(text)
+    assert guard.read(tmp_path, 100.0) is None
+
+
+@pytest.mark.timeout(20)
+def test_a_fifo_or_a_link_in_its_place_shows_none_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "guard.json")
+    assert guard.read(tmp_path, 100.0) is None
+    (tmp_path / "guard.json").rename(tmp_path / "fifo")
+    written(tmp_path, ends_at=500, written_at=95, message="", armed=True)
+    (tmp_path / "guard.json").rename(tmp_path / "real")
+    (tmp_path / "guard.json").symlink_to("real")
     assert guard.read(tmp_path, 100.0) is None
 
 

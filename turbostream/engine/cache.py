@@ -14,6 +14,8 @@ from pathlib import Path
 
 import torch
 
+from turbostream.stream.state_folder import UntrustedFile, own_folder
+
 log = logging.getLogger(__name__)
 
 # Of this package, in the key.
@@ -41,9 +43,17 @@ class Cache:
         self.folder = folder
 
     def path(self, key: str) -> Path:
-        """Where the code of `key` is or will be; the folder exists afterwards."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return self.folder / f"{key}.pt2"
+        """Where the code of `key` is or will be; the folder exists afterwards.
+
+        Raises OSError where it cannot be made, and ValueError where others can write to it.
+        """
+        try:
+            return own_folder(self.folder) / f"{key}.pt2"
+        except UntrustedFile as error:
+            raise ValueError(
+                f"the folder of compiled code {self.folder} {error}; delete it, or give another "
+                "STATE_DIR"
+            ) from None
 
     def find(self, key: str) -> Path | None:
         """The file of `key` if it is there and whole; what is not whole goes."""

@@ -58,7 +58,7 @@ class Door:
     def open(self) -> bool:
         """Be reachable, publicly or standing by; False, with `problem` set, if that fails."""
         if self._hands_over:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             takes = self._settings.handover == "take"
             if takes and handover.somebody_serves(self._folder):
                 self._server = self._make_server("127.0.0.1", 0)

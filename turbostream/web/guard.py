@@ -6,7 +6,6 @@ The guard is a process of its own (deploy/guard.sh) that outlives this server. I
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import Any
 from flask import Flask, Response, jsonify
 from werkzeug.exceptions import Conflict
 
+from turbostream.stream import state_folder
+
 SILENT_S = 180.0  # a guard that has not written for so long is not there
 EXTENSION_MINUTES = 60
 
@@ -22,9 +23,9 @@ EXTENSION_MINUTES = 60
 def read(folder: Path, now: float) -> dict[str, Any] | None:
     """What /status shows: at least `ends_at` (unix s) and `message`; None without a guard."""
     try:
-        guard = json.loads((folder / "guard.json").read_text(encoding="utf-8"))
+        guard = state_folder.read_json(folder / "guard.json")
         written, ends_at = float(guard["written_at"]), float(guard["ends_at"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):  # UntrustedFile is a ValueError
         return None
     if now - written > SILENT_S:
         guard["armed"] = False

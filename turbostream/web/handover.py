@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import socket
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ NAME = "handover.sock"
 ANSWER_S = 10.0
 MOST_BYTES = 64 * 1024
 TAKEN = b"taken"
+_UCRED = struct.Struct("iII")  # pid, uid, gid: unix(7)
 
 
 @contextmanager
@@ -48,10 +50,21 @@ def _connect(folder: Path) -> Any:
     try:
         with _short_path(folder) as short:
             connection.connect(f"{short}/{NAME}")
+        if not _is_trusted(connection):
+            raise PermissionError(f"{NAME} in {folder} belongs to another user")
     except OSError:
         connection.close()
         raise
     return connection
+
+
+def _is_trusted(connection: Any) -> bool:
+    """True if the process at the other end runs as this user or as root: whoever gives the
+    listening socket gives the viewers, and whoever takes it gets them."""
+    if not hasattr(socket, "SO_PEERCRED"):  # macOS, where nothing is deployed
+        return True
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    return _UCRED.unpack(credentials)[1] in (os.geteuid(), 0)
 
 
 def somebody_serves(folder: Path) -> bool:
@@ -112,7 +125,7 @@ class Offer:
     def _answer(self, connection: Any, _address: object) -> None:
         connection.settimeout(ANSWER_S)
         try:
-            if connection.recv(16) != b"take":
+            if connection.recv(16) != b"take" or not _is_trusted(connection):
                 return  # somebody only asked whether we serve
             scene = json.dumps(dict(self._scene())).encode()[:MOST_BYTES]
             socket.send_fds(connection, [scene], [self._listener()])

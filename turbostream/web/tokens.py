@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from turbostream.settings import SettingError, Settings
+from turbostream.stream import state_folder
+from turbostream.stream.state_folder import UntrustedFile
 
 log = logging.getLogger(__name__)
 
 NAME = "tokens.json"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{22,256}")
+REMEDY = "delete it to make new ones (shared links stop working then)."
 
 
 class TokensUnusable(SettingError):
@@ -88,7 +91,7 @@ def _outward_address() -> str:
 
 def _make(file: Path) -> None:
     """Write new tokens unless the file is there, whole or not at all, whoever starts beside us."""
-    if file.exists():
+    if os.path.lexists(file):
         return
     made = {"owner": secrets.token_urlsafe(32), "watch": secrets.token_urlsafe(32)}
     temporary = file.with_name(f".{NAME}.{secrets.token_hex(8)}")
@@ -103,18 +106,17 @@ def _make(file: Path) -> None:
 
 
 def _read(file: Path) -> Tokens:
-    if file.stat().st_mode & 0o077:
-        file.chmod(0o600)
-        log.warning("[access] %s could be read by others; it is 0600 again.", file)
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = state_folder.read_json(file)
         tokens = Tokens(found["owner"], found["watch"], kept=True)
         sound = _TOKEN.fullmatch(tokens.owner) and _TOKEN.fullmatch(tokens.watch)
-    except (ValueError, KeyError, TypeError):
+    except UntrustedFile as error:
+        raise TokensUnusable(f"{file} {error}; {REMEDY}") from None
+    except (KeyError, TypeError):
         sound = None
     if not sound or tokens.owner == tokens.watch:
-        raise TokensUnusable(
-            f"{file} is not the file of tokens that this program wrote; delete it to make new "
-            "ones (shared links stop working then)."
-        )
+        raise TokensUnusable(f"{file} is not the file of tokens that this program wrote; {REMEDY}")
+    # Only now that it is known to hold our tokens: a link's target must keep its mode.
+    if state_folder.close_to_others(file):
+        log.warning("[access] %s could be read by others; it is 0600 again.", file)
     return tokens
