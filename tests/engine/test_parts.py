@@ -104,3 +104,13 @@ def test_the_cache_forgets_the_oldest(tmp_path: Path) -> None:
         cache.seal(str(number))
     assert len(list(tmp_path.glob("*.pt2"))) == KEPT
     assert len(list(tmp_path.glob("*.sha256"))) == KEPT
+
+
+def test_compiled_code_from_a_folder_that_others_can_write_is_not_loaded(tmp_path: Path) -> None:
+    folder = tmp_path / "compiled"
+    cache = Cache(folder)
+    cache.path("a").write_bytes(b"code")
+    cache.seal("a")
+    folder.chmod(0o777)
+    with pytest.raises(ValueError, match="other users; delete it"):
+        cache.find("a")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,3 +78,27 @@ def test_the_file_of_a_dead_process_is_no_offer_and_is_replaced(
     again = handover.Offer(tmp_path, listener.fileno, dict)
     assert handover.somebody_serves(tmp_path)
     again.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+def test_a_socket_of_another_user_is_not_taken_for_the_process_before(tmp_path: Path) -> None:
+    planted = """
+import os, socket, sys
+os.setuid(65534)
+server = socket.socket(socket.AF_UNIX)
+server.bind("handover.sock")
+server.listen()
+print("listening", flush=True)
+connection, _ = server.accept()
+connection.settimeout(20)
+print(repr(connection.recv(16)), flush=True)
+"""
+    tmp_path.chmod(0o777)
+    process = subprocess.Popen(
+        [sys.executable, "-c", planted], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "listening\n"
+        assert not take(tmp_path, lambda *_: None)
+        assert process.stdout.readline() == "b''\n", "and it is asked for nothing"
