@@ -46,7 +46,9 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         settings, options = load(defaults, argv, environ)
         if options.share:
-            print(tokens.link(settings, options.share))
+            from turbostream.web.share import link
+
+            print(link(settings, options.share))
             return 0
         found = weights.find(settings.model_id, settings.device)
         kept = tokens.load_tokens(settings.state_folder)

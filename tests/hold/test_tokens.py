@@ -8,13 +8,11 @@ import os
 import stat
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from turbostream.settings import Settings
-from turbostream.web.tokens import NAME, Tokens, TokensUnusable, link, load_tokens
+from turbostream.web.tokens import NAME, Tokens, TokensUnusable, load_tokens
 
 
 def test_tokens_are_made_once_and_only_the_owner_can_read_them(tmp_path: Path) -> None:
@@ -40,7 +38,8 @@ def test_a_file_that_others_could_read_is_closed_again(
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "[]", "{}", "[" * 60_000, "9" * 400, "NaN", '{"owner": "short", "watch": "short"}', '{"owner": 1, "watch": 2}',
+    ["", "{", "[]", "{}", "[" * 60_000, "9" * 400, "NaN",
+     '{"owner": "short", "watch": "short"}', '{"owner": 1, "watch": 2}',
      json.dumps({"owner": "a" * 43, "watch": "a" * 43})],
 )  # fmt: skip
 def test_a_broken_file_is_named_and_left_alone(tmp_path: Path, content: str) -> None:
@@ -71,18 +70,6 @@ def test_two_programs_that_start_at_once_agree_on_the_tokens(tmp_path: Path) -> 
     for thread in threads:
         thread.join()
     assert len({token.owner for token in found}) == 1
-
-
-def test_a_link_carries_its_token_in_the_fragment(tmp_path: Path) -> None:
-    settings = Settings(
-        target_fps=1, initial_prompt="x", model_id="demo", server_port=8000, state_dir=tmp_path,
-        public_address="stream.example:80",
-    )  # fmt: skip
-    tokens = load_tokens(tmp_path)
-    assert link(settings, "watch") == f"http://stream.example:80/#{tokens.watch}"
-    assert link(settings, "own") == f"http://stream.example:80/#{tokens.owner}"
-    elsewhere = link(replace(settings, public_address="auto"), "watch")
-    assert elsewhere.endswith(f":8000/#{tokens.watch}")
 
 
 def test_nothing_that_prints_tokens_shows_them(caplog: pytest.LogCaptureFixture) -> None:

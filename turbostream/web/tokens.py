@@ -10,12 +10,11 @@ import logging
 import os
 import re
 import secrets
-import socket
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from turbostream.settings import SettingError, Settings
+from turbostream.settings import SettingError
 from turbostream.stream import state_folder
 from turbostream.stream.state_folder import UntrustedFile
 
@@ -63,30 +62,6 @@ def load_tokens(folder: Path) -> Tokens:
             error.strerror,
         )
         return Tokens.for_this_run()
-
-
-def link(settings: Settings, what: str) -> str:
-    """The address that opens the stream to others: what is `watch`, or `own` for everything.
-
-    The token stands in the fragment, which no browser sends to anybody.
-    """
-    tokens = load_tokens(settings.state_folder)
-    if not tokens.kept:
-        raise TokensUnusable("A link needs tokens that are kept; give a STATE_DIR for them.")
-    address = settings.public_address
-    if address == "auto":
-        address = f"{_outward_address()}:{settings.server_port}"
-    return f"http://{address}/#{tokens.watch if what == 'watch' else tokens.owner}"
-
-
-def _outward_address() -> str:
-    """The address of this machine that others may know; nothing is sent to find it."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # an address that belongs to nobody
-            return str(probe.getsockname()[0])
-        except OSError:
-            return socket.gethostname()
 
 
 def _make(file: Path) -> None:
