@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 
-from tests.hold.conftest import Program
+from tests.hold.conftest import Program, Start
 from tests.hold.raw import eventually
 
 pytestmark = pytest.mark.browser
@@ -110,6 +110,32 @@ def test_a_page_of_another_origin_can_neither_show_nor_steer_the_stream(
 
 
 @OTHERS
+def test_a_page_of_a_named_origin_steers_and_reads_with_its_cookie(
+    page: Page, start: Start, other_port: int, host: str
+) -> None:
+    named = f"http://{host}:{other_port}"
+    program = start("sound", "--server-host", "0.0.0.0", "--cors-origins", named)
+    program.wait_until_healthy()
+    page.goto(named + "/")
+    got = page.evaluate(
+        """async (address) => {
+            const ask = (path, more) => fetch(address + path, {credentials: 'include', ...more});
+            const body = JSON.stringify({prompt: 'from the studio'});
+            const headers = {'Content-Type': 'application/json'};
+            await ask('/prompt', {method: 'POST', headers, body});
+            const loaded = new Promise((done) => {
+                const image = new Image(); image.crossOrigin = 'use-credentials';
+                image.onload = () => done(true); image.onerror = () => done(false);
+                image.src = address + '/snapshot.jpg'; document.body.append(image);
+            });
+            return [(await (await ask('/scene')).json()).prompt, await loaded];
+        }""",
+        f"http://localhost:{program.port}",
+    )
+    assert got == ["from the studio", True]
+
+
+@OTHERS
 def test_a_link_on_another_page_opens_ours(
     page: Page, program: Program, other_port: int, host: str
 ) -> None:
@@ -131,9 +157,9 @@ def painted(page: Page) -> bool:
 
 def outward(program: Program) -> str:
     """An address of this machine that is not loopback, as another machine would use it."""
-    from turbostream.web.tokens import _outward_address
+    from turbostream.web.share import outward_address
 
-    address = _outward_address()
+    address = outward_address()
     if address.startswith("127.") or not address[0].isdigit():
         pytest.skip("this machine has no address but loopback")
     return f"http://{address}:{program.port}"

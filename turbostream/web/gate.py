@@ -70,6 +70,7 @@ class Gate:
                 app,
                 origins=sorted(allowed),
                 methods=["GET", "POST", "PATCH"],
+                supports_credentials=True,  # the origin is named, never "*"
                 allow_headers=["Authorization", "Content-Type"],
                 expose_headers=["X-Stream-Id", "X-Boundary", "X-Frame-Id", "Retry-After"],
                 max_age=600,
