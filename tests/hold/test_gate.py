@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import gevent
 import pytest
 from flask.testing import FlaskClient
+from gevent.event import Event
 
 from tests.web.conftest import stage as stage
 from turbostream.web import gate
@@ -258,6 +261,74 @@ def test_this_machines_address_never_has_to_wait(make: Any, stage: Stage) -> Non
     for n in range(20):
         assert proxied.log_in(f"guess {n}").status_code == 401
     assert proxied.log_in(stage.tokens.owner).status_code == 200
+
+
+def test_guesses_that_complete_together_are_counted_before_they_are_checked(
+    make: Any, stage: Stage, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All are past their heads before the first body is whole, as a real client can arrange."""
+    client = make()
+    complete = Event()
+    read = gate.body.field_of
+    checked: list[str] = []
+
+    def once_all_are_here(request: Any, name: str) -> Any:
+        complete.wait()
+        return read(request, name)
+
+    def count(self: Access, token: str) -> str | None:
+        checked.append(token)
+        return role_of(self, token)
+
+    role_of = Access.role_of
+    monkeypatch.setattr(gate.body, "field_of", once_all_are_here)
+    monkeypatch.setattr(Access, "role_of", count)
+    guesses = [gevent.spawn(Visitor(client).log_in, f"guess {n}") for n in range(300)]
+    gevent.sleep(0)
+    complete.set()
+    gevent.joinall(guesses, timeout=60, raise_error=True)
+    codes = [guess.value.status_code for guess in guesses]
+    assert len(checked) == 5
+    assert sorted(codes) == [401] * 5 + [429] * 295
+
+
+def basic(name: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
+
+
+def test_a_player_may_show_the_watching_token_as_a_password(make: Any, stage: Stage) -> None:
+    visitor = Visitor(make())
+    for name in ("", "watch", "käse"):
+        shown = basic(name, stage.tokens.watch)
+        assert visitor.ask("GET", "/status", Authorization=shown).json["role"] == "watcher"
+        refused = visitor.ask("POST", "/prompt", {"prompt": "b"}, Authorization=shown)
+        assert refused.status_code == 403
+
+
+def test_the_owners_token_is_no_password(make: Any, stage: Stage) -> None:
+    refused = Visitor(make()).ask("GET", "/status", Authorization=basic("x", stage.tokens.owner))
+    assert refused.status_code == 401
+    assert "the one that may watch" in refused.json["error"]
+
+
+def test_wrong_passwords_are_counted_like_wrong_tokens(
+    make: Any, stage: Stage, clock: list[float]
+) -> None:
+    guesser = Visitor(make())
+    shown = [basic("x", "wrong"), basic("x", ""), "Basic", "Basic !", "Basic /w==", basic("x", "é")]
+    codes = [guesser.ask("GET", "/status", Authorization=one).status_code for one in shown]
+    assert codes == [401] * 5 + [429]
+
+
+def test_only_programs_are_asked_for_a_password(make: Any) -> None:
+    """A browser would put up a window of its own over the page that asks for the token."""
+    player = Visitor(make()).ask("GET", "/stream", User_Agent="Lavf/61.7.100")
+    assert player.headers.getlist("WWW-Authenticate")[0] == "Bearer"
+    assert player.headers.getlist("WWW-Authenticate")[1].startswith('Basic realm="')
+    chromium = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/150.0 Safari/537.36"
+    for marks in ({"User_Agent": chromium}, {"Sec_Fetch_Mode": "no-cors"}):
+        browser = Visitor(make()).ask("GET", "/stream", **marks)
+        assert browser.headers.getlist("WWW-Authenticate") == ["Bearer"]
 
 
 def test_a_wrong_token_is_answered_late(

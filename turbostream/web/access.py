@@ -2,12 +2,14 @@
 
 A loopback peer with a loopback `Host` and no forwarding header is the owner: that is the tunnel,
 or the person at the keyboard. Everybody else needs a token, the owner's or the one that may only
-watch, as a bearer header or as the cookie that /login makes of it. What a browser marks about
-where a request comes from is believed, so that no other site can drive the stream.
+watch, as a bearer header or as the cookie that /login makes of it; the second also as a password,
+for players that know nothing else. What a browser marks about where a request comes from is
+believed, so that no other site can drive the stream.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import ipaddress
@@ -47,6 +49,10 @@ class Visitor:
 
 class WrongToken(Exception):
     """A token or cookie was shown that is not (or no longer) one of ours."""
+
+
+class OwnersPassword(Exception):
+    """The owner's token came as a password, which browsers keep and send by themselves."""
 
 
 def is_loopback(address: str) -> bool:
@@ -123,7 +129,7 @@ class Access:
     def visitor(
         self, method: str, peer: str, headers: Headers, cookies: Mapping[str, str]
     ) -> Visitor | None:
-        """Who asks, or None for a stranger without a token; raises WrongToken."""
+        """Who asks, or None for a stranger without a token; raises WrongToken, OwnersPassword."""
         if self._loopback_owner and is_local(peer, headers):
             return Visitor(OWNER)
         kind, _, token = headers.get("Authorization", "").partition(" ")
@@ -131,6 +137,13 @@ class Access:
             role = self.role_of(token.strip())
             if role is None:
                 raise WrongToken
+            return Visitor(role, key=role)
+        if kind.lower() == "basic":
+            role = self.role_of(_password(token))
+            if role is None:
+                raise WrongToken
+            if role == OWNER:
+                raise OwnersPassword
             return Visitor(role, key=role)
         cookie = cookies.get(cookie_name(headers.get("Host", "")))
         if cookie is None:
@@ -167,6 +180,14 @@ class Access:
     def _signature(self, role: str, nonce: str) -> str:
         message = f"{role}.{nonce}".encode("utf-8", "surrogatepass")
         return hmac.new(self._secrets[role], message, hashlib.sha256).hexdigest()
+
+
+def _password(credentials: str) -> str:
+    """The password of Basic credentials (RFC 7617); empty if they cannot be read."""
+    try:
+        return base64.b64decode(credentials.strip(), validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
 
 
 def _same(given: bytes, right: bytes) -> bool:

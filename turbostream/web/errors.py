@@ -34,7 +34,7 @@ def add_handlers(app: Flask, stranger_page: Callable[[], Response | None]) -> No
         response.status_code = code
         for name, value in error.get_headers():
             if name not in ("Content-Type", "Content-Length"):
-                response.headers[name] = value
+                response.headers.add(name, value)  # WWW-Authenticate may come twice
         return response
 
     @app.errorhandler(SceneError)

@@ -45,7 +45,11 @@ HEADERS = {
 WATCHERS_POST = ("shown", "login")
 STRANGER = "A link is needed: open the one you were given, or on the machine itself localhost."
 BEARER = WWWAuthenticate("bearer")
+# Cameras' software and players know no other way (http://any:TOKEN@host/stream), and most of them
+# show their password only when they are asked for it.
+BASIC = WWWAuthenticate("basic", {"realm": "turbostream: the token that may watch, as password"})
 WRONG = "This token is not, or no longer, right; ask for a new link."
+NO_OWNER_PASSWORD = "The owner's token is not taken as a password; use the one that may watch."
 
 
 class Gate:
@@ -114,7 +118,7 @@ class Gate:
             return  # a preflight, which carries no token
         visitor = self._visitor()
         if visitor is None:
-            raise Unauthorized(STRANGER, www_authenticate=BEARER)
+            raise Unauthorized(STRANGER, www_authenticate=_challenges())
         if not visitor.may_write and (
             request.method not in access.READING and request.endpoint not in WATCHERS_POST
         ):
@@ -132,14 +136,18 @@ class Gate:
         except access.WrongToken:
             g.forget_cookie = self._cookie_name in request.cookies
             self._note_mistake(peer)
-            raise Unauthorized(WRONG) from None
+            raise Unauthorized(WRONG, www_authenticate=_challenges()) from None
+        except access.OwnersPassword:
+            raise Unauthorized(NO_OWNER_PASSWORD) from None
 
     def _login(self) -> BaseResponse:
         peer = request.remote_addr or ""
-        self._refuse_guessing(peer)
         token, from_form = body.field_of(request, "token")
         if not isinstance(token, str):
             raise BadRequest('Send {"token": "..."} with the token as text.')
+        # After the body, which may have been waited for: nothing switches between this look at
+        # the count and the note of a mistake, so requests that complete together are all counted.
+        self._refuse_guessing(peer)
         role = self._access.role_of(token.strip())
         if role is None:
             self._note_mistake(peer)
@@ -174,6 +182,13 @@ class Gate:
         if count == FREE_MISTAKES:
             log.warning("[access] wrong tokens from %s: it has to wait now.", peer)
         gevent.sleep(WRONG_TOKEN_S)
+
+
+def _challenges() -> list[WWWAuthenticate]:
+    """What a stranger may show. A browser gets no question for a password: it would put up a
+    window of its own, over the page that asks for the token."""
+    browser = "Sec-Fetch-Mode" in request.headers or "Mozilla/" in request.user_agent.string
+    return [BEARER] if browser else [BEARER, BASIC]
 
 
 def _protect(response: Response) -> Response:
