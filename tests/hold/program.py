@@ -75,6 +75,7 @@ def _move_the_clock(number: int) -> None:
 
 MODES: dict[str, Callable[[int], object]] = {
     "sound": lambda number: None,
+    "takes-22-ms": lambda number: time.sleep(0.022),
     "once": raises(lambda number: number == 20, RuntimeError("one bad frame")),
     "ten": raises(lambda number: 20 <= number < 30, RuntimeError("ten bad frames")),
     "for-ever": raises(lambda number: number > 20, RuntimeError("nothing but bad frames")),

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from turbostream.stream.channel import Channel
-from turbostream.stream.frame import Frame
+from turbostream.stream.channel import MOST_UNSHOWN, Channel
 from turbostream.stream.scene import Scene, SceneError
 
 
 @pytest.fixture
 def channel() -> Channel:
     return Channel("main", Scene("old words"))
-
-
-def publish(channel: Channel) -> Frame:
-    number, shot = channel.take_shot()
-    frame = Frame(number, b"", shot, 0.0, {}, "test")
-    channel.buffer.publish(frame)
-    return frame
 
 
 def test_every_frame_after_a_change_shows_it_and_none_before(channel: Channel) -> None:
@@ -39,12 +31,41 @@ def test_a_refused_change_leaves_the_scene(channel: Channel) -> None:
     assert channel.scene.prompt == "old words"
 
 
-def test_a_frame_of_an_older_scene_is_not_current(channel: Channel) -> None:
-    frame = publish(channel)
-    assert channel.current() == frame
-    channel.change({"prompt": "new words"})
-    assert channel.current() is None
-    assert publish(channel) == channel.current()
+def test_changes_within_one_frame_share_the_next_and_the_first_waited_longest() -> None:
+    times = iter([0.0, 1.0, 1.2, 1.4, 2.0, 3.0])
+    channel = Channel("main", Scene("words"), lambda: next(times))
+    first = channel.change({"prompt": "one"})
+    channel.change({"prompt": "two"})
+    last = channel.change({"prompt": "three"})
+    number, shot = channel.take_shot()
+    assert shot.prompt == "three"
+    assert (first.at, first.after, last.after) == (1.0, 0, 0)
+    assert channel.first_shown_by(number) is first
+    assert channel.first_shown_by(number) is None, "each counts once"
+
+
+def test_a_change_is_not_shown_by_a_frame_that_was_under_way(channel: Channel) -> None:
+    under_way, _ = channel.take_shot()
+    change = channel.change({"prompt": "new words"})
+    number, _ = channel.take_shot()
+    later = channel.change({"prompt": "newer words"})
+    assert channel.first_shown_by(under_way) is None
+    assert channel.first_shown_by(number) is change
+    assert channel.first_shown_by(channel.take_shot()[0]) is later
+
+
+def test_a_change_whose_frame_failed_waits_for_the_next(channel: Channel) -> None:
+    change = channel.change({"prompt": "new words"})
+    channel.take_shot()  # fails, and never lands
+    channel.change({"prompt": "newer words"})
+    assert channel.first_shown_by(channel.take_shot()[0]) is change
+
+
+def test_changes_that_no_frame_ever_shows_are_not_kept_without_end(channel: Channel) -> None:
+    for count in range(10 * MOST_UNSHOWN):
+        channel.change({"prompt": f"words {count}"})
+        channel.take_shot()
+    assert len(channel._unshown) == MOST_UNSHOWN
 
 
 def test_frames_are_wanted_exactly_while_somebody_watches(channel: Channel) -> None:
@@ -57,7 +78,7 @@ def test_frames_are_wanted_exactly_while_somebody_watches(channel: Channel) -> N
     assert not channel.wait_wanted(0)
 
 
-def test_the_same_words_again_throw_no_frame_away() -> None:
+def test_the_same_words_again_are_no_change() -> None:
     channel = Channel("main", Scene("words"))
     channel.take_shot()
     assert channel.change({"prompt": "words"}) is channel.last_change

@@ -2,20 +2,24 @@
 
 The scene and the numbering of its shots stand under one lock: whoever changes the scene learns
 the number of the last shot that was taken from the old one, so "every frame after n shows the
-new words" is exact, not a guess.
+new words" is exact, not a guess. A change costs no frame: those under way are finished and shown,
+and the next shot is taken from whatever scene is in force by then, however many changes came.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from turbostream.stream.frame import Frame, FrameBuffer
+from turbostream.stream.frame import FrameBuffer
 from turbostream.stream.scene import Scene, Shot
+
+MOST_UNSHOWN = 64  # changes that wait for their first frame; more only while frames fail
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Channel:
         self._clock = clock
         self._lock = threading.Lock()
         self._change = Change(scene, after=0, at=clock())
+        self._unshown: deque[Change] = deque(maxlen=MOST_UNSHOWN)  # `after` rises
+        self._listeners: tuple[Callable[[], object], ...] = ()
         self._number = 0
         self._watchers = 0
         self._wanted = threading.Event()
@@ -66,9 +72,34 @@ class Channel:
             now = self._clock()
             scene = self._change.scene.changed(now, changes)
             if "seed" not in changes and scene.as_dict() == self._change.scene.as_dict():
-                return self._change  # nothing new: a frame under way need not be thrown away
-            self._change = Change(scene, after=self._number, at=now)
+                return self._change  # nothing new: the frames under way show it already
+            change = self._change = Change(scene, after=self._number, at=now)
+            # The same frame will be the first to show all changes that came since the last shot;
+            # the first of them has waited longest for it.
+            if not self._unshown or self._unshown[-1].after < change.after:
+                self._unshown.append(change)
+            listeners = self._listeners
+        for listener in listeners:
+            listener()
+        return change
+
+    def resume(self, scene_at: Callable[[float], Scene]) -> Change:
+        """Put the scene of an earlier process in force; `scene_at` is told the time now."""
+        with self._lock:
+            now = self._clock()
+            self._unshown.clear()
+            self._change = Change(scene_at(now), after=self._number, at=now)
             return self._change
+
+    def snapshot(self) -> tuple[Change, float]:
+        """The scene in force, and the time on the clock that it is anchored on."""
+        with self._lock:
+            return self._change, self._clock()
+
+    def listen(self, listener: Callable[[], object]) -> None:
+        """Call `listener` on the changing thread after each change; it must return at once."""
+        with self._lock:
+            self._listeners += (listener,)
 
     def take_shot(self) -> tuple[int, Shot]:
         """The next frame's number and recipe, at this moment; the producer's thread only."""
@@ -76,10 +107,18 @@ class Channel:
             self._number += 1
             return self._number, self._change.scene.shot_at(self._clock(), self._number)
 
-    def current(self) -> Frame | None:
-        """The newest frame, unless it shows an older scene."""
-        frame = self.buffer.newest()
-        return frame if frame is not None and frame.number > self.last_change.after else None
+    def first_shown_by(self, number: int) -> Change | None:
+        """The change that waited longest of those that frame `number` is the first to show, once.
+
+        None if it shows none that was not shown before. For the measurement of how long changes
+        take; the producer's thread only.
+        """
+        with self._lock:
+            longest: Change | None = None
+            while self._unshown and self._unshown[0].after < number:
+                change = self._unshown.popleft()
+                longest = longest or change
+            return longest
 
     @contextmanager
     def watched(self) -> Iterator[None]:

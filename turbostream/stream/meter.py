@@ -51,7 +51,10 @@ class Meter:
             self._failures += 1
 
     def prompt_to_picture(self, seconds: float) -> None:
-        """From a scene's change to the first picture of it in the buffer."""
+        """From a scene's change to the first picture of it in the buffer.
+
+        Of changes that share their first picture, the one that waited longest counts.
+        """
         with self._lock:
             self._latencies.append(seconds * 1000)
 

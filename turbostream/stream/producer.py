@@ -17,7 +17,7 @@ from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from turbostream.stream.channel import Change, Channel
+from turbostream.stream.channel import Channel
 from turbostream.stream.frame import Frame
 from turbostream.stream.meter import Meter
 from turbostream.stream.scene import Shot
@@ -68,7 +68,6 @@ class Producer:
         self._last_frame_at = 0.0
         self._failures_in_row = 0
         self._kinds_logged: set[str] = set()
-        self._measured: Change | None = channel.last_change
         self._flights: deque[_Flight] = deque()
         self._call: tuple[str, float] | None = None  # into the engine: what for, since when
         self._stopping = threading.Event()
@@ -272,9 +271,8 @@ class Producer:
             since = self._wanted_since
             if self._state.name != "streaming":
                 self._state = State("streaming", "Pictures are being painted.")
-        change = self.channel.last_change
-        if change is not self._measured and frame.number > change.after:
-            self._measured = change
+        change = self.channel.first_shown_by(frame.number)
+        if change is not None:
             self.meter.prompt_to_picture(now - max(change.at, since or change.at))
 
     def _note_failure(self, what: str, error: Exception) -> None:

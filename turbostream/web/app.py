@@ -164,7 +164,7 @@ def create_app(stage: Stage, bell: Bell) -> Flask:
         with channel.watched():
             after = channel.last_number
             deadline = time.monotonic() + SNAPSHOT_WAIT_S
-            while (frame := channel.current()) is None or frame.number <= after:
+            while (frame := channel.buffer.newest()) is None or frame.number <= after:
                 left_s = deadline - time.monotonic()
                 if left_s <= 0 or producer.state.name == "failed" or stage.stopping:
                     raise ServiceUnavailable(

@@ -71,7 +71,7 @@ class Source(Protocol):
         ...
 
     def newest(self) -> Frame | None:
-        """The newest frame that shows the scene in force."""
+        """The newest finished frame, whichever scene it shows."""
         ...
 
     def placeholder(self) -> bytes | None:
@@ -96,7 +96,8 @@ class Source(Protocol):
 class Feed:
     """Which part one viewer gets next, in rising order; asked whenever something may have changed.
 
-    `due` is when to ask again if no new frame comes before.
+    `due` is when to ask again if no new frame comes before. Frames up to number `newer_than` are
+    not sent: they show a scene from before this viewer came.
     """
 
     __slots__ = (
@@ -117,13 +118,14 @@ class Feed:
         cache: PartCache,
         min_interval_s: float = 0.0,
         repeat_after_s: float = REPEAT_AFTER_S,
+        newer_than: int = 0,
     ) -> None:
         self.due = 0.0
         self._source, self._cache = source, cache
         self._interval_s = min_interval_s
         self._repeat_s = repeat_after_s
         self._part = b""
-        self._number = 0
+        self._number = newer_than
         self._again_at = 0.0
         self._beat = -1e9  # when the newest frame was due; ?fps= counts from it
 
@@ -166,10 +168,12 @@ class Feed:
         return None
 
 
-def parts(source: Source, cache: PartCache, min_interval_s: float = 0.0) -> Iterator[bytes]:
+def parts(
+    source: Source, cache: PartCache, min_interval_s: float = 0.0, newer_than: int = 0
+) -> Iterator[bytes]:
     """The bytes of one viewer's stream, newest frame only, in rising order."""
     yield OPENING
-    feed = Feed(source, cache, min_interval_s)
+    feed = Feed(source, cache, min_interval_s, newer_than=newer_than)
     while source.open():
         now = source.now()
         part = feed.next(now, source.newest())

@@ -172,7 +172,7 @@ class Sender:
             elif delivery.stuck_since is None:
                 channel = viewer.channel
                 if channel not in newest:
-                    newest[channel] = channel.current()
+                    newest[channel] = channel.buffer.newest()
                 delivery.step(now, newest[channel])
                 due = min(due, delivery.feed.due)
             elif now - delivery.stuck_since > self._dead_after_s:
@@ -209,10 +209,12 @@ class LiveStream:
 
     def _parts(self) -> Generator[bytes, None, None]:
         with self._watching():
-            yield from parts(self._viewer, self._sender.cache, self._interval_s)
+            viewer = self._viewer
+            yield from parts(viewer, self._sender.cache, self._interval_s, viewer.newer_than)
 
     def deliver(self, connection: Any) -> None:
         """Send to a gevent socket until the viewer leaves or the program stops."""
-        feed = Feed(self._viewer, self._sender.cache, self._interval_s, self._repeat_after_s)
+        viewer, cache = self._viewer, self._sender.cache
+        feed = Feed(viewer, cache, self._interval_s, self._repeat_after_s, viewer.newer_than)
         with self._watching():
-            self._sender.deliver(self._viewer, feed, connection)
+            self._sender.deliver(viewer, feed, connection)

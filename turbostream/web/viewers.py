@@ -123,6 +123,8 @@ class Viewer:
         self.id = secrets.token_urlsafe(12)
         self.channel = channel
         self.open_at = time.monotonic()
+        # A newcomer begins with the scene in force; a frame from before a rest may show another.
+        self.newer_than = channel.last_change.after
         self._state = state
         self._bell = bell
         self._stopping = stopping
@@ -133,7 +135,7 @@ class Viewer:
         return time.monotonic()
 
     def newest(self) -> Frame | None:
-        return self.channel.current()
+        return self.channel.buffer.newest()
 
     def placeholder(self) -> bytes | None:
         state = self._state()

@@ -1,0 +1,206 @@
+"""Continuous control, as a slider or a sequencer sends it: what viewers get meanwhile.
+
+`python -m benchmarks.control [--engine demo|simulated] [--rates 0 20 60 200] [--seconds 8]`
+
+Starts the real server with a state folder of its own: with the demo model, or with an engine that
+takes 22 ms a frame and leaves the processor free, as a GPU does. For each rate one connection
+sends that many `PATCH /scene` a second while two viewers, in a process of their own, count distinct
+frames. Prints a table and one JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from benchmarks.peers import jpeg_of
+from benchmarks.stream import free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+VIEWERS = 2
+WARM_S = 1.0
+FRAME_S = 0.022
+PICTURE_BYTES = 30_000
+
+
+class Simulated:
+    """An engine that takes FRAME_S a frame and leaves the processor free."""
+
+    max_batch = 1
+    depth = 1
+    fingerprint = "simulated"
+    choices: Mapping[str, str] = {}
+
+    def __init__(self) -> None:
+        self._jpeg = jpeg_of(PICTURE_BYTES)
+
+    def submit(self, shots: Sequence[object]) -> Future[list[Any]]:
+        from turbostream.stream.seam import Picture
+
+        done: Future[list[Any]] = Future()
+        time.sleep(FRAME_S)
+        done.set_result([Picture(self._jpeg, {"denoise": FRAME_S * 1000})])
+        return done
+
+    def close(self) -> None:
+        pass
+
+
+def serve_simulated(port: int, target_fps: float) -> int:
+    """The real program around `Simulated`."""
+    import realtime_stream
+    from turbostream.engine.weights import Weights
+    from turbostream.settings import Settings
+    from turbostream.web.tokens import Tokens
+
+    settings = Settings(
+        target_fps=target_fps,
+        initial_prompt="a red circle",
+        model_id="demo",
+        server_port=port,
+        state_dir=Path(os.environ["STATE_DIR"]),
+    )
+    found = Weights(model_id="demo", folder=None, demo=True)
+    kept = Tokens.for_this_run()
+    return realtime_stream.serve(settings, found, lambda report: Simulated(), kept)
+
+
+class Server:
+    """The server as a process; its address is on loopback, so that nothing limits the changes."""
+
+    def __init__(self, engine: str, target_fps: float, state_dir: str) -> None:
+        self.port = free_port()
+        own = [sys.executable, "-m", "benchmarks.control", "--serve", str(self.port)]
+        demo = [sys.executable, "realtime_stream.py", "--server-port", str(self.port)]
+        self._process = subprocess.Popen(
+            [*(demo if engine == "demo" else own), "--target-fps", str(target_fps)],
+            cwd=ROOT,
+            env={**os.environ, "STATE_DIR": state_dir, "MODEL_ID": "demo"},
+            stderr=subprocess.DEVNULL,
+        )
+
+    def __enter__(self) -> Server:
+        while True:
+            try:
+                if self.ask("GET", "/healthz")[0] == 200:
+                    return self
+            except OSError:
+                if self._process.poll() is not None:
+                    raise SystemExit("The server ended; start it by hand to read why.") from None
+            time.sleep(0.05)
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+
+    def ask(self, method: str, path: str) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request(method, path)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+
+class Control:
+    """Changes the speed `rate` times a second over one connection until it is stopped."""
+
+    def __init__(self, port: int, rate: float) -> None:
+        self.sent = 0
+        self._port, self._rate = port, rate
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="control", daemon=True)
+
+    def __enter__(self) -> Control:
+        if self._rate:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        if self._rate:
+            self._thread.join(10)
+
+    def _run(self) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        due = time.monotonic()
+        while not self._stopping.wait(max(0.0, due - time.monotonic())):
+            due = max(due + 1 / self._rate, time.monotonic() - 0.1)
+            speed = 0.1 + self.sent % 100 / 100
+            connection.request(
+                "PATCH",
+                "/scene",
+                json.dumps({"speed": speed}),
+                {"Content-Type": "application/json"},
+            )
+            connection.getresponse().read()
+            self.sent += 1
+        connection.close()
+
+
+def measure(server: Server, rate: float, seconds: float) -> dict[str, Any]:
+    arguments = [str(server.port), str(VIEWERS), str(WARM_S), str(seconds)]
+    with Control(server.port, rate) as control:
+        began = time.monotonic()
+        watched = subprocess.run(
+            [sys.executable, "-m", "benchmarks.viewers", *arguments],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        lasted_s = time.monotonic() - began
+    found = json.loads(watched.stdout)
+    status = json.loads(server.ask("GET", "/status")[1])
+    return {
+        "changes_asked": rate,
+        "changes_per_second": round(control.sent / lasted_s, 1),
+        "frames_per_second": round(min(found["rates"]), 2),
+        "painted_per_second": status["fps"],
+        "change_to_picture_ms": status["prompt_to_picture_ms"],
+        "faults": found["faults"],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--engine", choices=("demo", "simulated"), default="demo")
+    parser.add_argument("--rates", type=float, nargs="+", default=[0, 20, 60, 200])
+    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--target-fps", type=float, default=30.0)
+    parser.add_argument("--serve", type=int, metavar="PORT", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        raise SystemExit(serve_simulated(options.serve, options.target_fps))
+    rows = []
+    print("changes/s (asked)  changes/s  frames/s at viewers  painted/s  p50 ms  p95 ms")
+    with (
+        tempfile.TemporaryDirectory(prefix="control-") as state_dir,
+        Server(options.engine, options.target_fps, state_dir) as server,
+    ):
+        for rate in options.rates:
+            row = measure(server, rate, options.seconds)
+            rows.append(row)
+            times = row["change_to_picture_ms"]
+            print(
+                f"{rate:17g}  {row['changes_per_second']:9.1f}  {row['frames_per_second']:19.2f}"
+                f"  {row['painted_per_second']:9.1f}  {times['p50'] or 0:6.1f}"
+                f"  {times['p95'] or 0:6.1f}",
+                flush=True,
+            )
+    row = {"benchmark": "control", "engine": options.engine, "target_fps": options.target_fps}
+    row |= {"seconds": options.seconds, "cpus": os.cpu_count(), "rows": rows}
+    print(json.dumps(row | {"load": round(os.getloadavg()[0], 2)}))
+
+
+if __name__ == "__main__":
+    main()
