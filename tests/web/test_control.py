@@ -18,11 +18,12 @@ from tests.hold.raw import eventually
 from tests.web.reader import read_parts
 from turbostream.settings import Settings
 from turbostream.stream.channel import Channel
+from turbostream.stream.frame import Frame
 from turbostream.stream.meter import Meter
 from turbostream.stream.producer import Producer
 from turbostream.stream.scene import Scene, Shot
 from turbostream.web.app import Stage, create_app
-from turbostream.web.multipart import BOUNDARY
+from turbostream.web.multipart import BOUNDARY, PartCache
 from turbostream.web.viewers import Bell
 
 FRAMES = 30
@@ -130,3 +131,13 @@ def test_a_newcomer_never_sees_words_that_were_replaced_while_nobody_watched(
         )  # 0: a placeholder
         response.close()
     assert first.number > after
+
+
+def test_two_channels_with_frames_of_one_number_each_send_their_own() -> None:
+    cache, shot = PartCache(), Shot("words", 0, 1, 0.0)
+    one = Frame(7, b"one", shot, 1.0, {}, "test")
+    other = Frame(7, b"other", shot, 1.0, {}, "test")
+    for _ in range(2):
+        assert b"one" in cache(one)
+        assert b"other" in cache(other)
+    assert cache(other) is cache(other)

@@ -53,13 +53,13 @@ class PartCache:
     """The newest frame's part, built once and shared by all viewers."""
 
     def __init__(self) -> None:
-        self._number = -1
+        self._frame: Frame | None = None
         self._part = b""
 
     def __call__(self, frame: Frame) -> bytes:
-        if frame.number != self._number:
+        if frame != self._frame:  # not by its number: each channel counts its own frames
             self._part = part(Image(frame.number, frame.jpeg, frame.published))
-            self._number = frame.number
+            self._frame = frame
         return self._part
 
 
