@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from turbostream.stream.frame import FrameBuffer
@@ -39,7 +39,8 @@ class Channel:
         self.buffer = FrameBuffer()
         self._clock = clock
         self._lock = threading.Lock()
-        self._change = Change(scene, after=0, at=clock())
+        now = clock()
+        self._change = Change(replace(scene, anchored_at=now), after=0, at=now)
         self._unshown: deque[Change] = deque(maxlen=MOST_UNSHOWN)  # `after` rises
         self._listeners: tuple[Callable[[], object], ...] = ()
         self._number = 0
