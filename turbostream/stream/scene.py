@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,6 +16,9 @@ MAX_PROMPT_CHARACTERS = 1000
 MOTIONS = ("walk", "hold", "fresh")
 MAX_SPEED = 4.0
 MAX_SEED = 2**63 - 1
+MAX_PHASE = 1e12  # quarter turns; beyond it a float no longer tells two frames apart
+MAX_SIDE = 16_384  # pixels
+JSON_VERSION = 1
 
 
 class SceneError(ValueError):
@@ -112,8 +116,48 @@ class Scene:
         """What the web shows and may patch."""
         return {name: getattr(self, name) for name in PATCHABLE}
 
+    def as_json(self, time: float) -> dict[str, Any]:
+        """The whole scene as it is at `time`, for another process; `from_json` reads it.
+
+        It holds no value of this process's clock: the phase says how far the walk has come.
+        """
+        size = {name: getattr(self, name) for name in SIZE if getattr(self, name) is not None}
+        phase = min(self.phase_at(time), MAX_PHASE)
+        return {"version": JSON_VERSION, **self.as_dict(), "phase": phase, **size}
+
+    @classmethod
+    def from_json(cls, data: object, time: float) -> Scene:
+        """The scene of `as_json`, which goes on from its phase at `time` in seconds.
+
+        What is missing has its default, save for the prompt. Raises SceneError with one sentence
+        for anything else that no version up to this one writes.
+        """
+        if not isinstance(data, Mapping):
+            raise SceneError("The scene is not a JSON object.")
+        fields = dict(data)
+        version = fields.pop("version", JSON_VERSION)
+        if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+            raise SceneError("The version of the scene must be a whole number from 1.")
+        if version > JSON_VERSION:
+            raise SceneError(
+                f"The scene was written by a newer version of this program (format {version}; "
+                f"this one reads up to {JSON_VERSION})."
+            )
+        if "prompt" not in fields:
+            raise SceneError("The scene has no prompt.")
+        checks: dict[str, Callable[[str, object], Any]] = {
+            "phase": _check_phase,
+            "width": _check_side,
+            "height": _check_side,
+        }
+        checked: dict[str, Any] = {
+            name: checks.get(name, _check)(name, value) for name, value in fields.items()
+        }
+        return cls(**checked, anchored_at=time)
+
 
 PATCHABLE = ("prompt", "motion", "speed", "seed")
+SIZE = ("width", "height")
 
 
 def _check(name: str, value: object) -> Any:
@@ -133,4 +177,16 @@ def _check(name: str, value: object) -> Any:
         return float(value)
     if not isinstance(value, int) or not 0 <= value <= MAX_SEED:
         raise SceneError(f"The seed must be a whole number from 0 to {MAX_SEED}.")
+    return value
+
+
+def _check_phase(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_PHASE:
+        raise SceneError(f"The {name} must be a number from 0 to {MAX_PHASE:g}.")
+    return float(value)
+
+
+def _check_side(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= MAX_SIDE:
+        raise SceneError(f"The {name} must be a whole number from 1 to {MAX_SIDE}.")
     return value
