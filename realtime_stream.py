@@ -27,6 +27,7 @@ from turbostream.stream.channel import Channel  # noqa: E402
 from turbostream.stream.meter import Meter  # noqa: E402
 from turbostream.stream.producer import Producer  # noqa: E402
 from turbostream.stream.scene import Scene  # noqa: E402
+from turbostream.stream.scene_file import SceneFile, file_for  # noqa: E402
 from turbostream.stream.seam import EngineUnusable, OpenEngine  # noqa: E402
 from turbostream.stream.watchdog import Watchdog  # noqa: E402
 from turbostream.web import tokens  # noqa: E402
@@ -82,7 +83,9 @@ def serve(
     bell = Bell()
     channel.buffer.listen(bell.ring)
     app = create_app(stage, bell)
-    door = Door(app, settings, channel, producer.unhealthy, stage.connections)
+    kept_in = file_for(settings.state_folder, settings.server_port)
+    scene_file = SceneFile(kept_in if settings.keep_scene == "yes" else None, channel, scene)
+    door = Door(app, settings, scene_file, producer.unhealthy, stage.connections)
     limits = settings.engine_timeout_s, settings.loading_timeout_s
     watchdog = Watchdog(lambda now: producer.overdue(now, *limits), max(limits))
     if door.open():
@@ -93,6 +96,7 @@ def serve(
     stage.stopping = True
     bell.ring_here()
     door.close(timeout_s=1.0)
+    scene_file.stop(timeout_s=1.0)
     status = 2 if (problem := producer.unusable or door.problem) else 0
     if status:
         log.error("%s", problem)

@@ -27,7 +27,8 @@ def main(seconds: float = 15.0) -> None:
     port = free_port()
     started = time.monotonic()
     command = [sys.executable, "realtime_stream.py", "--server-port", str(port)]
-    server = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    environ = {**os.environ, "KEEP_SCENE": "no"}
+    server = subprocess.Popen(command, cwd=ROOT, env=environ, stderr=subprocess.DEVNULL)
     try:
         viewer = _connected(port, server)
         row: dict[str, object] = {"listening_s": round(time.monotonic() - started, 2)}

@@ -137,6 +137,7 @@ def serve_ours(port: int, fps: float, viewers: int, engine: Callable[[], Metrono
 
     defaults = {"TARGET_FPS": fps, "INITIAL_PROMPT": "x", "MODEL_ID": "demo", "SERVER_PORT": port}
     options = ["--max-viewers", str(viewers), "--max-connections", str(viewers + 64)]
+    options += ["--keep-scene", "no"]
     settings, _ = load(defaults, options, {})
     found = Weights(model_id="demo", folder=None, demo=True)
     logging.basicConfig(level=logging.WARNING)

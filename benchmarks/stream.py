@@ -176,7 +176,7 @@ def of_engine(counts: list[int], seconds: float) -> Iterator[Row]:
     port = free_port()
     command = [sys.executable, "realtime_stream.py", "--server-port", str(port)]
     command += ["--target-fps", "1000", "--model-id", "demo", "--device", "cpu"]
-    command += ["--max-viewers", str(max(counts) + 1)]
+    command += ["--max-viewers", str(max(counts) + 1), "--keep-scene", "no"]
     with serving(command, port, subprocess.DEVNULL) as server:  # its log has two lines a viewer
         wait_until_healthy(port)
         before = watch(server, port, Row("engine", 1), seconds)

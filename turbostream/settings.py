@@ -203,6 +203,12 @@ class Settings:
         "where others reach this server, for the link of --share; auto: this machine's address",
         "auto",
     )
+    keep_scene: str = row(
+        one_of("yes", "no"),
+        "go on with the last words, motion and noise of this SERVER_PORT after a restart; another "
+        "INITIAL_PROMPT or SEED than before replaces them",
+        "yes",
+    )
     state_dir: Path = row(
         folder, "where this program keeps what must survive a restart", Path("~/.turbostream")
     )

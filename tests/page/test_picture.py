@@ -118,6 +118,28 @@ def test_the_stream_comes_back_by_itself_and_words_typed_meanwhile_are_sent(own_
     own_desk.forgive_network()
 
 
+def test_after_a_kill_the_field_and_the_picture_show_the_words_that_were_in_force(
+    own_desk, pixels, colour_of, eventually
+):
+    page, server = own_desk.open(), own_desk.server
+    words = "a circle on a green background"
+    page.fill("#prompt", words)
+    page.keyboard.press("Enter")
+    kept = server.state_dir / f"scene-{server.port}.json"
+    eventually(lambda: kept.exists() and words in kept.read_text())
+    server.end(signal.SIGKILL)
+    page.wait_for_selector("#notice:visible")
+    server.start()
+    page.wait_for_selector("#notice", state="hidden")
+    shown = frame(page)
+    eventually(lambda: frame(page) not in (0, shown))
+    assert server.ask("GET", "/status")["prompt"] == words
+    assert page.input_value("#prompt") == words
+    assert page.text_content("#showing") == words
+    eventually(lambda: colour_of(pixels(page.locator("#picture"))), "green")
+    own_desk.forgive_network()
+
+
 def test_a_hidden_tab_takes_no_pictures_and_is_back_at_once(desk, server, eventually):
     page = desk.open()
     eventually(lambda: server.ask("GET", "/status")["viewers"], 1)

@@ -85,11 +85,14 @@ class Channel:
         return change
 
     def resume(self, scene_at: Callable[[float], Scene]) -> Change:
-        """Put the scene of an earlier process in force; `scene_at` is told the time now."""
+        """Put the scene of an earlier process in force; `scene_at` is told the time now.
+
+        What `scene_at` raises leaves everything as it was.
+        """
         with self._lock:
             now = self._clock()
-            self._unshown.clear()
             self._change = Change(scene_at(now), after=self._number, at=now)
+            self._unshown.clear()
             return self._change
 
     def snapshot(self) -> tuple[Change, float]:

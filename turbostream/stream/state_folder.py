@@ -57,9 +57,10 @@ def close_to_others(file: Path) -> bool:
         return True
 
 
-def write(file: Path, text: str) -> None:
+def write(file: Path, text: str, sync: bool = True) -> None:
     """Put `text` in place of `file`, whole or not at all, readable by its owner only.
 
+    Without `sync` a loss of power may take it, while the end of this process cannot.
     Raises OSError and leaves neither a torn file nor a temporary one.
     """
     temporary = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
@@ -68,7 +69,8 @@ def write(file: Path, text: str) -> None:
         with open(descriptor, "w", encoding="utf-8") as out:
             out.write(text)
             out.flush()
-            os.fsync(descriptor)
+            if sync:
+                os.fsync(descriptor)
         temporary.replace(file)
     except BaseException:
         temporary.unlink(missing_ok=True)

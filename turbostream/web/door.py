@@ -19,8 +19,8 @@ import gevent
 from flask import Flask
 
 from turbostream.settings import Settings
-from turbostream.stream.channel import Channel
-from turbostream.stream.scene import PATCHABLE, SceneError
+from turbostream.stream.scene import SceneError
+from turbostream.stream.scene_file import SceneFile
 from turbostream.web import handover
 from turbostream.web.connection import Connections, Limits
 from turbostream.web.server import Server, connections_possible
@@ -35,12 +35,12 @@ class Door:
         self,
         app: Flask,
         settings: Settings,
-        channel: Channel,
+        scene_file: SceneFile,
         unhealthy: Callable[[], str | None],
         connections: Connections,
     ) -> None:
         self.problem: str | None = None  # why the port cannot be had, in one sentence
-        self._app, self._settings, self._channel = app, settings, channel
+        self._app, self._settings, self._scene_file = app, settings, scene_file
         self._unhealthy = unhealthy
         self._folder = settings.state_folder
         self._connections = connections
@@ -96,6 +96,7 @@ class Door:
         if self._server is not None:
             self._server.stop(0)
         self._server = server
+        self._scene_file.restore()
         self._announce()
         return True
 
@@ -111,7 +112,7 @@ class Door:
 
     def _serve_taken(self, listener: Any, scene: Mapping[str, Any]) -> None:
         try:
-            self._channel.change({name: scene[name] for name in PATCHABLE if name in scene})
+            self._scene_file.hand_on(scene)
         except SceneError as error:
             log.info("[flask] the words of the process before were not taken over: %s", error)
         assert self._server is not None
@@ -124,14 +125,13 @@ class Door:
         log.info("[flask] running on %s:%d", host, port)
         log.info("Open http://localhost:%d/ and type. Ctrl-C ends it.", port)
         if self._hands_over:
-            self._offer = handover.Offer(self._folder, self._server.fileno, self._words)
+            self._offer = handover.Offer(self._folder, self._server.fileno, self._scene_file.left)
             self._tell("serving", port)
+        self._scene_file.start(self._serves)
 
-    def _words(self) -> Mapping[str, Any]:
-        scene = self._channel.scene.as_dict()
-        if scene["prompt"] == self._settings.initial_prompt:
-            del scene["prompt"]  # nobody typed it: the new process starts with its own
-        return scene
+    def _serves(self) -> bool:
+        """False from when the scene is on its way to the next process, which keeps it from then."""
+        return self._offer is None or not (self._offer.giving or self._offer.given)
 
     def _tell(self, name: str, port: int) -> None:
         temporary = self._folder / f".{name}.{os.getpid()}"

@@ -2,7 +2,7 @@
 
 The listening socket itself travels (SCM_RIGHTS over a unix socket in STATE_DIR), so nobody who
 connects meanwhile is refused. The giver goes on serving until the taker has said that it accepts;
-a taker that dies half-way changes nothing. The words of the scene travel along.
+a taker that dies half-way changes nothing. The scene travels along.
 
 The gevent thread only. Knows nothing of scenes beyond "a JSON object", nor of who may watch.
 """
@@ -110,6 +110,7 @@ class Offer:
         self, folder: Path, listener: Callable[[], int], scene: Callable[[], Mapping[str, Any]]
     ) -> None:
         self.given = False
+        self.giving = False  # while the scene and the port are under way to a taker
         self._listener = listener
         self._scene = scene
         offered = gsocket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -127,12 +128,14 @@ class Offer:
         try:
             if connection.recv(16) != b"take" or not _is_trusted(connection):
                 return  # somebody only asked whether we serve
+            self.giving = True
             scene = json.dumps(dict(self._scene())).encode()[:MOST_BYTES]
             socket.send_fds(connection, [scene], [self._listener()])
             self.given = connection.recv(16) == TAKEN
         except OSError as error:
             log.info("[flask] a handover was broken off (%s); serving on.", error)
         finally:
+            self.giving = False
             connection.close()
         if self.given:
             log.info("[flask] the port was handed over; this process ends.")

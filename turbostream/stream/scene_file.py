@@ -1,0 +1,124 @@
+"""The scene in force, kept in STATE_DIR, so that a program that was killed goes on where it was.
+
+One file for each SERVER_PORT: servers that share a STATE_DIR each have their own scene. A thread of
+its own writes it, at most once a second, when the scene has changed or its walk was seen to move;
+the generation thread and the web only set an event.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from turbostream.stream import resume, state_folder
+from turbostream.stream.channel import Channel
+from turbostream.stream.scene import Scene, SceneError
+from turbostream.stream.state_folder import UntrustedFile
+
+log = logging.getLogger(__name__)
+
+WRITE_EVERY_S = 1.0
+
+
+class SceneFile:
+    """Keeps `channel`'s scene in `file`; without a file it keeps nothing.
+
+    `initial` is the scene that this process's settings give.
+    """
+
+    def __init__(self, file: Path | None, channel: Channel, initial: Scene) -> None:
+        self._file = file
+        self._channel = channel
+        self._initial = initial
+        self._owns: Callable[[], bool] = lambda: True
+        self._written: dict[str, Any] | None = None
+        self._failing = False
+        self._stopping = threading.Event()
+        self._wanted = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="scene file", daemon=True)
+
+    def left(self) -> dict[str, Any]:
+        """What this process would leave to the next one now."""
+        change, now = self._channel.snapshot()
+        return resume.left(change.scene, self._initial, now)
+
+    def hand_on(self, found: object) -> None:
+        """Go on with the scene that another process handed over; raises SceneError."""
+        self._channel.resume(lambda now: resume.resumed(found, self._initial, now, restart=False))
+
+    def restore(self) -> None:
+        """Go on with the kept scene, if there is one; one log line if it cannot be used."""
+        if self._file is None:
+            return
+        try:
+            found = state_folder.read_json(self._file)
+            change = self._channel.resume(
+                lambda now: resume.resumed(found, self._initial, now, restart=True)
+            )
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except SceneError as error:
+            log.warning("[scene] %s is not used: %s", self._file, error)
+        except UntrustedFile as error:
+            log.warning("[scene] %s is not used: it %s.", self._file, error)
+        except OSError as error:
+            log.warning("[scene] %s is not used (%s).", self._file, error.strerror)
+        else:
+            if change.scene.prompt != self._initial.prompt:
+                log.info(
+                    "[scene] going on with %r, as before; another INITIAL_PROMPT replaces it.",
+                    change.scene.prompt,
+                )
+
+    def start(self, owns: Callable[[], bool]) -> None:
+        """Keep the scene from now on, while `owns` (any thread) says that this process serves."""
+        if self._file is None:
+            return
+        self._owns = owns
+        self._channel.listen(self._wanted.set)
+        self._channel.buffer.listen(self._wanted.set)
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Write what is not written yet; a disk that does not answer is not waited for."""
+        self._stopping.set()
+        self._wanted.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._wanted.wait()
+            self._wanted.clear()
+            self._write()
+            self._stopping.wait(WRITE_EVERY_S)
+        self._write()
+
+    def _write(self) -> None:
+        found = self.left()
+        if found == self._written or not self._owns():
+            return
+        assert self._file is not None
+        same = self._written is not None and found == {**self._written, "phase": found["phase"]}
+        try:
+            state_folder.write(self._file, json.dumps(found) + "\n", sync=not same)
+        except OSError as error:
+            if not self._failing:
+                log.warning(
+                    "[scene] %s cannot be written (%s): a restart would begin with older words.",
+                    self._file,
+                    error.strerror,
+                )
+            self._failing = True
+        else:
+            self._failing = False
+            self._written = found
+
+
+def file_for(folder: Path, port: int) -> Path | None:
+    """The file of the server on `port`; None for port 0, which is another one at each start."""
+    return folder / f"scene-{port}.json" if port else None
