@@ -23,6 +23,7 @@ from turbostream import release  # noqa: E402
 from turbostream.engine import open_engine, weights  # noqa: E402
 from turbostream.settings import SettingError, Settings, load  # noqa: E402
 from turbostream.start_screen import check  # noqa: E402
+from turbostream.stream.awake import AwakeClock  # noqa: E402
 from turbostream.stream.channel import Channel  # noqa: E402
 from turbostream.stream.meter import Meter  # noqa: E402
 from turbostream.stream.producer import Producer  # noqa: E402
@@ -76,10 +77,12 @@ def serve(
         settings.initial_prompt, seed=settings.seed, width=settings.width, height=settings.height
     )
     channel = Channel("main", scene)
-    meter = Meter()
-    producer = Producer(channel, opener, meter, settings.target_fps)
+    meter, awake = Meter(), AwakeClock()
+    producer = Producer(channel, opener, meter, settings.target_fps, awake.now)
     words = load_words(found.folder)
-    stage = Stage(settings, channel, producer, meter, found.model_id, found.demo, words, kept)
+    stage = Stage(
+        settings, channel, producer, meter, found.model_id, found.demo, words, kept, awake=awake.now
+    )
     bell = Bell()
     channel.buffer.listen(bell.ring)
     app = create_app(stage, bell)
@@ -87,7 +90,7 @@ def serve(
     scene_file = SceneFile(kept_in if settings.keep_scene == "yes" else None, channel, scene)
     door = Door(app, settings, scene_file, producer.unhealthy, stage.connections)
     limits = settings.engine_timeout_s, settings.loading_timeout_s
-    watchdog = Watchdog(lambda now: producer.overdue(now, *limits), max(limits))
+    watchdog = Watchdog(lambda now: producer.overdue(now, *limits), max(limits), awake)
     if door.open():
         producer.start()
         watchdog.start()

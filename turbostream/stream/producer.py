@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,20 +52,28 @@ class _Flight:
 
 
 class Producer:
+    """`awake` is the clock by which the engine is late; `overdue` is asked by the same."""
+
     def __init__(
-        self, channel: Channel, open_engine: OpenEngine, meter: Meter, target_fps: float
+        self,
+        channel: Channel,
+        open_engine: OpenEngine,
+        meter: Meter,
+        target_fps: float,
+        awake: Callable[[], float] | None = None,
     ) -> None:
         self.channel = channel
         self.meter = meter
         self.unusable: str | None = None  # why no engine can work, once that is known
         self._open_engine = open_engine
+        self._awake = awake or time.monotonic
         self._period_s = 1.0 / target_fps
         self._lock = threading.Lock()
         self._state = State()
         self._engine: Engine | None = None  # asked for its facts, which change while it runs
         self._rendered = False
         self._wanted_since: float | None = None
-        self._last_frame_at = 0.0
+        self._due_since: float | None = None  # awake s: the last frame, or since frames are wanted
         self._failures_in_row = 0
         self._kinds_logged: set[str] = set()
         self._flights: deque[_Flight] = deque()
@@ -92,8 +100,8 @@ class Producer:
         """One sentence on why frames do not come, or None when all is well."""
         with self._lock:
             state, rendered = self._state, self._rendered
-            since = self._wanted_since
-            waited = 0.0 if since is None else time.monotonic() - max(since, self._last_frame_at)
+            since = self._due_since
+            waited = 0.0 if since is None else self._awake() - since
         if state.name == "failed" or not rendered:
             return state.message
         if waited > OVERDUE_S + 10 * self._period_s:
@@ -101,7 +109,7 @@ class Producer:
         return None
 
     def overdue(self, now: float, frame_s: float, loading_s: float) -> str | None:
-        """One sentence if a call into the engine is out longer than it may be (0: for ever)."""
+        """One sentence if a call into the engine is out longer than it may be (0: no limit)."""
         if self._thread.ident is not None and not self._thread.is_alive():
             ended = self._stopping.is_set() or self.unusable is not None
             return None if ended else "The generation thread is gone."
@@ -138,14 +146,14 @@ class Producer:
     @contextmanager
     def _calling(self, what: str) -> Iterator[None]:
         """Around every call into the engine, for `overdue`."""
-        self._call = what, time.monotonic()
+        self._call = what, self._awake()
         try:
             yield
         finally:
             self._call = None
 
     def _report(self, progress: Progress) -> None:
-        self._call = LOADING, time.monotonic()
+        self._call = LOADING, self._awake()
         self._set_state(
             State(progress.state, progress.message, progress.done_bytes, progress.total_bytes)
         )
@@ -216,12 +224,12 @@ class Producer:
 
     def _rest(self) -> None:
         with self._lock:
-            self._wanted_since = None
+            self._wanted_since = self._due_since = None
         self._set_state(State("resting", "Nobody watches; the next viewer wakes the stream."))
         while not self.channel.wait_wanted(60.0):
             pass
         with self._lock:
-            self._wanted_since = time.monotonic()
+            self._wanted_since, self._due_since = time.monotonic(), self._awake()
         if not self._stopping.is_set():
             self._set_state(State("streaming", "Pictures are being painted."))
 
@@ -267,8 +275,8 @@ class Producer:
         self._failures_in_row = 0
         self.meter.frame(now, frame.stage_ms)
         with self._lock:
-            self._last_frame_at = now
             since = self._wanted_since
+            self._due_since = None if since is None else self._awake()
             if self._state.name != "streaming":
                 self._state = State("streaming", "Pictures are being painted.")
         change = self.channel.first_shown_by(frame.number)

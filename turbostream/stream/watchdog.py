@@ -2,8 +2,9 @@
 
 Nothing inside a process can end such a call. So the stacks of all threads go to the log, and the
 process ends with STATUS; whoever started it (systemd, the start script's loop) starts it again.
-A thread of its own, and behind it faulthandler's, which needs no GIL: a call that never gives the
-GIL back stops Python's threads too. That one can only end with status 1.
+A thread of its own, and behind it the fuse (fuse.py), which needs no GIL: a call that never gives
+the GIL back stops Python's threads too. Time goes by the awake clock, which this thread ticks: a
+process that was stopped and goes on has not waited.
 """
 
 from __future__ import annotations
@@ -13,26 +14,33 @@ import logging
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable
 from typing import NoReturn, TextIO
+
+from turbostream.stream.awake import TICK_S, AwakeClock
+from turbostream.stream.fuse import Fuse
 
 log = logging.getLogger(__name__)
 
 STATUS = 70  # EX_SOFTWARE of sysexits.h
-LOOK_EVERY_S = 0.25
-GRACE_S = 5.0  # how much later the second thread ends the process, if the first one cannot
 
 
 class Watchdog:
-    """Ends the process once `overdue` answers with a sentence. Stopped by `stop`."""
+    """Ends the process once `overdue`, told the time of `awake`, answers with a sentence.
 
-    def __init__(self, overdue: Callable[[float], str | None], longest_s: float) -> None:
+    `longest_s`: the longest time that `overdue` allows; 0 for no end. Stopped by `stop`.
+    """
+
+    def __init__(
+        self, overdue: Callable[[float], str | None], longest_s: float, awake: AwakeClock
+    ) -> None:
         self._overdue = overdue
         self._longest_s = longest_s
+        self._awake = awake
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
         self._stacks: TextIO | None = None
+        self._fuse: Fuse | None = None
 
     def start(self) -> None:
         try:
@@ -40,23 +48,24 @@ class Watchdog:
             self._stacks = sys.stderr
         except (OSError, AttributeError, ValueError):  # no real stderr: stacks have nowhere to go
             self._stacks = None
+        if self._longest_s and self._stacks is not None:
+            self._fuse = Fuse(self._stacks)
         self._thread.start()
 
     def stop(self) -> None:
         self._stopping.set()
         if self._thread.ident is not None:
             self._thread.join(1.0)
-        faulthandler.cancel_dump_traceback_later()
+        if self._fuse is not None:
+            self._fuse.remove()
 
     def _run(self) -> None:
-        armed_until = 0.0
-        while not self._stopping.wait(LOOK_EVERY_S):
-            now = time.monotonic()
-            if now >= armed_until and self._longest_s and self._stacks is not None:
-                armed_until = now + max(1.0, self._longest_s / 4)
-                after_s = armed_until - now + self._longest_s + GRACE_S
-                faulthandler.dump_traceback_later(after_s, exit=True, file=self._stacks)
-            reason = self._overdue(now)
+        self._awake.tick()
+        while not self._stopping.wait(TICK_S):
+            if self._fuse is not None:
+                self._fuse.put_off(self._longest_s + TICK_S)
+            self._awake.tick()
+            reason = self._overdue(self._awake.now())
             if reason is not None and not self._stopping.is_set():
                 self._end(reason)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +58,7 @@ class Stage:
     words: Mapping[str, Any] | None = None  # what a small model knows; None: everything
     tokens: Tokens = field(default_factory=Tokens.for_this_run)
     connections: Connections = field(default_factory=Connections)
+    awake: Callable[[], float] = time.monotonic  # stands still while the process is stopped
     stopping: bool = False
 
     def is_stopping(self) -> bool:
@@ -80,7 +81,7 @@ def create_app(stage: Stage, bell: Bell) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     channel, producer = stage.channel, stage.producer
     viewers = Viewers(stage.settings.max_viewers)
-    sender = Sender(bell, stage.settings.dead_viewer_s)
+    sender = Sender(bell, stage.settings.dead_viewer_s, stage.awake)
     gate = Gate(app, stage.settings, stage.tokens)
     errors.add_handlers(app, gate.stranger_page)
     guard.add_route(app, stage.settings.state_folder)

@@ -46,12 +46,20 @@ class Counts:
 class Delivery:
     """One viewer's socket, its feed, and what of a part is still to be sent."""
 
-    def __init__(self, viewer: Viewer, feed: Feed, connection: Any, counts: Counts) -> None:
+    def __init__(
+        self,
+        viewer: Viewer,
+        feed: Feed,
+        connection: Any,
+        counts: Counts,
+        clock: Callable[[], float],
+    ) -> None:
         self.viewer = viewer
         self.feed = feed
         self.ended = Event()
-        self.stuck_since: float | None = None  # monotonic s, while a part is half sent
+        self.stuck_since: float | None = None  # s on the clock, while a part is half sent
         self._counts = counts
+        self._clock = clock
         self._connection = connection
         self._send: Callable[[Any], int] = connection._sock.send  # does not block, nor switch
         self._rest = memoryview(b"")
@@ -80,7 +88,7 @@ class Delivery:
             return
         if taken < len(part):
             self._rest = memoryview(part)[taken:]
-            self.stuck_since = time.monotonic()
+            self.stuck_since = self._clock()
             self._writable.start(self._go_on)
 
     def _go_on(self) -> None:
@@ -91,7 +99,7 @@ class Delivery:
         except OSError:
             self.ended.set()
             return
-        now = time.monotonic()
+        now = self._clock()
         self.stuck_since = now
         if not self._rest:
             self._writable.stop()
@@ -125,25 +133,31 @@ class Delivery:
 
 
 class Sender:
-    """The loop over all deliveries; it sleeps while there are none."""
+    """The loop over all deliveries; it sleeps while there are none.
 
-    def __init__(self, bell: Bell, dead_after_s: float) -> None:
+    `clock` should stand still while this process does: a viewer was not dead when we were stopped.
+    """
+
+    def __init__(
+        self, bell: Bell, dead_after_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.counts = Counts()
         self.cache = PartCache()
         self._bell = bell
         self._dead_after_s = dead_after_s
+        self._clock = clock
         self._deliveries: dict[Delivery, None] = {}
         self._loop: Any = None
 
     def deliver(self, viewer: Viewer, feed: Feed, connection: Any) -> None:
         """Send until the stream or the viewer ends; blocks the calling greenlet."""
-        delivery = Delivery(viewer, feed, connection, self.counts)
+        delivery = Delivery(viewer, feed, connection, self.counts, self._clock)
         self._deliveries[delivery] = None
         if self._loop is None:
             self._loop = gevent.spawn(self._run)
         try:
             delivery.put(OPENING)
-            delivery.step(time.monotonic(), viewer.newest())
+            delivery.step(self._clock(), viewer.newest())
             self._bell.ring_here()  # the loop may sleep longer than this viewer would
             delivery.ended.wait()
         finally:
@@ -155,7 +169,7 @@ class Sender:
         heard = self._bell.count
         while self._deliveries:
             if heard == self._bell.count:  # else it rang while the last round took a breath
-                self._bell.wait(max(SHORTEST_S, due - time.monotonic()))
+                self._bell.wait(max(SHORTEST_S, due - self._clock()))
             heard = self._bell.count
             due = self._round()
         self._loop = None
@@ -163,7 +177,7 @@ class Sender:
     def _round(self) -> float:
         """Let each delivery send what is due; when to look again if nothing new comes."""
         newest: dict[Channel, Frame | None] = {}
-        now = time.monotonic()
+        now = self._clock()
         due = now + IDLE_S
         for count, delivery in enumerate(list(self._deliveries), 1):
             viewer = delivery.viewer
@@ -179,7 +193,7 @@ class Sender:
                 delivery.drop()
             if count % BREATH == 0:
                 gevent.sleep(0)
-                now = time.monotonic()
+                now = self._clock()
                 newest.clear()
         return due
 
