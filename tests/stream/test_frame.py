@@ -40,26 +40,58 @@ def test_listeners_hear_of_each_frame_once_it_is_there() -> None:
     assert heard == [1, 3]
 
 
-def test_many_readers_see_numbers_that_only_rise() -> None:
+class Noticing:
+    """A lock that tells when somebody has to wait for it."""
+
+    def __init__(self, waited_for: threading.Event) -> None:
+        self._lock = threading.Lock()
+        self._waited_for = waited_for
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            self._waited_for.set()
+            self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_a_newer_frame_that_comes_while_an_older_is_compared_stays_the_newest() -> None:
     buffer = FrameBuffer()
-    done = threading.Event()
-    faults: list[tuple[int, int]] = []
+    buffer.publish(frame(1))
+    goes_on = threading.Event()  # the newer one was published, or has to wait for the lock
+    buffer._lock = Noticing(goes_on)  # type: ignore[assignment]
 
-    def read() -> None:
-        last = 0
-        while not done.is_set():
-            newest = buffer.newest()
-            if newest is not None:
-                if newest.number < last:
-                    faults.append((last, newest.number))
-                last = newest.number
+    def publish_newer() -> None:
+        buffer.publish(frame(7))
+        goes_on.set()
 
-    readers = [threading.Thread(target=read) for _ in range(4)]
-    for reader in readers:
+    newer = threading.Thread(target=publish_newer)
+
+    class Compared(int):
+        """The older frame's number: while it is compared, the newer one comes."""
+
+        def __le__(self, other: int) -> bool:
+            newer.start()
+            assert goes_on.wait(30)
+            return int(self) <= other
+
+    assert buffer.publish(frame(Compared(5)))
+    newer.join()
+    newest = buffer.newest()
+    assert newest is not None
+    assert newest.number == 7
+
+
+def test_each_frame_wakes_the_listeners_with_the_buffer_free_for_readers() -> None:
+    buffer = FrameBuffer()
+    read: list[int] = []
+
+    def listen() -> None:
+        reader = threading.Thread(target=lambda: read.append(buffer.newest().number))  # type: ignore[union-attr]
         reader.start()
-    for number in range(1, 5000):
-        buffer.publish(frame(number))
-    done.set()
-    for reader in readers:
-        reader.join()
-    assert not faults
+        reader.join(30)
+
+    buffer.listen(listen)
+    buffer.publish(frame(1))
+    assert read == [1], "a reader never waits for a listener"
