@@ -50,6 +50,13 @@ def test_changes_within_one_frame_share_the_next_and_the_first_waited_longest() 
     assert channel.first_shown_by(number) is None, "each counts once"
 
 
+def test_however_many_changes_share_a_frame_the_first_is_not_forgotten(channel: Channel) -> None:
+    first = channel.change({"prompt": "first"})
+    for count in range(10 * MOST_UNSHOWN):  # while nobody watches, say
+        channel.change({"prompt": f"words {count}"})
+    assert channel.first_shown_by(channel.take_shot()[0]) is first
+
+
 def test_a_change_is_not_shown_by_a_frame_that_was_under_way(channel: Channel) -> None:
     under_way, _ = channel.take_shot()
     change = channel.change({"prompt": "new words"})
