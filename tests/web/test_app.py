@@ -88,9 +88,18 @@ def test_one_viewer_too_many_is_told_when_to_come_back(client: FlaskClient) -> N
         response.close()
 
 
-@pytest.mark.parametrize("fps", ["0", "-1", "fast", "nan", "1e9", ""])
+@pytest.mark.parametrize("fps", ["0", "-1", "fast", "nan", "1e9"])
 def test_a_wrong_rate_is_refused(client: FlaskClient, fps: str) -> None:
     assert "fps" in error_of(client.get(f"/stream?fps={fps}"), 400)
+
+
+@pytest.mark.parametrize("query", ["?fps=", "?fps", "?fps=%20", "?fps=&width=640"])
+def test_a_rate_without_a_value_is_no_limit(client: FlaskClient, query: str) -> None:
+    response = client.get(f"/stream{query}", buffered=False)
+    assert response.status_code == 200
+    stream = read_parts(response.response, BOUNDARY)
+    assert [next(stream).number for _ in range(20)][-1] >= 10
+    response.close()
 
 
 def test_a_prompt_sets_the_words_of_every_later_frame(client: FlaskClient, stage: Stage) -> None:

@@ -236,8 +236,8 @@ def create_app(stage: Stage, bell: Bell) -> Flask:
 
 
 def _interval_s(fps: str | None) -> float:
-    """Seconds between frames for `?fps=`; 0 without it."""
-    if fps is None:
+    """Seconds between frames for `?fps=`; 0, no limit, without it or without a value."""
+    if fps is None or not fps.strip():
         return 0.0
     try:
         value = float(fps)
