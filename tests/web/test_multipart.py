@@ -142,3 +142,21 @@ def test_the_framing_survives_any_content_and_any_cutting(
 
 def test_the_boundary_is_long_and_new_for_each_process() -> None:
     assert len(BOUNDARY) > 40
+
+
+@pytest.mark.parametrize(
+    ("agent", "dest", "script", "twice"),
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64) Chrome/150.0", "image", False, True),
+        ("Mozilla/5.0 (X11; Linux x86_64) Firefox/153.0", None, False, True),
+        ("Mozilla/5.0 (X11; Linux x86_64) Chrome/150.0", "empty", True, False),
+        ("curl/8.5.0", None, False, False),
+        ("Lavf/61.7.100", None, False, False),
+        ("", None, False, False),
+    ],
+)
+def test_only_a_browser_that_shows_the_stream_itself_gets_a_frame_twice(
+    agent: str, dest: str | None, script: bool, twice: bool
+) -> None:
+    again_s = multipart.repeat_after_s(agent, dest, script)
+    assert again_s == (multipart.REPEAT_AFTER_S if twice else KEEPALIVE_S)

@@ -129,8 +129,9 @@ def create_app(stage: Stage, bell: Bell) -> Flask:
             finally:
                 log.info("[stream] Client disconnected.")
 
-        # Only browsers hold a picture back until the next one begins.
-        repeat_after_s = multipart.KEEPALIVE_S if script else multipart.REPEAT_AFTER_S
+        repeat_after_s = multipart.repeat_after_s(
+            request.user_agent.string, request.headers.get("Sec-Fetch-Dest"), script
+        )
         body_of = LiveStream(viewer, sender, watching, interval_s, repeat_after_s)
         response = Response(
             body_of,

@@ -4,8 +4,10 @@
     headers CRLF CRLF <jpeg> CRLF --b CRLF          a part; the next boundary goes with the picture
 
 Chrome paints a frame only when the complete headers of the next part have arrived, Firefox at
-the trailing boundary. So a frame is sent twice whenever the next one is more than REPEAT_AFTER_S
-away, and again every KEEPALIVE_S while nothing new comes, which also finds dead sockets.
+the trailing boundary. So a browser gets a frame twice whenever the next one is more than
+REPEAT_AFTER_S away. Everyone else (curl, OpenCV, ffmpeg, mpv) counts what comes: there each frame
+is sent once. Everyone gets the newest again every KEEPALIVE_S while nothing new comes, which keeps
+proxies open and finds dead sockets.
 
 Never put a prompt into part headers: browsers find the boundary anywhere in the bytes, and the
 boundary is a long random token for the same reason.
@@ -27,6 +29,17 @@ _CLOSING = f"\r\n--{BOUNDARY}\r\n".encode()
 
 REPEAT_AFTER_S = 0.05
 KEEPALIVE_S = 1.0
+
+
+def repeat_after_s(user_agent: str, fetch_dest: str | None, script: bool) -> float:
+    """Seconds until a frame is sent for the second time, by the headers of the request.
+
+    Only a browser that shows the stream itself needs that: one that marks what it fetches
+    (Sec-Fetch-Dest, on https and localhost), or calls itself Mozilla, as all do. A script reads the
+    parts' bytes, and paints each when it is whole.
+    """
+    browser = fetch_dest is not None or user_agent.startswith("Mozilla/")
+    return REPEAT_AFTER_S if browser and not script else KEEPALIVE_S
 
 
 @dataclass(frozen=True)
@@ -135,7 +148,8 @@ class Feed:
             planned = self._beat + self._interval_s
             if now < planned:
                 self.due = planned
-                return self._again(now)
+                # Something new comes, so only a browser needs the same part again.
+                return self._again(now) if self._repeat_s < KEEPALIVE_S else None
             if not self._source.has_room():
                 self.due = now + KEEPALIVE_S  # its report will ring
                 return None
@@ -146,7 +160,7 @@ class Feed:
             return self._send(self._cache(frame), now, self._repeat_s)
         placeholder = self._source.placeholder()
         if placeholder is not None and placeholder != self._part:
-            return self._send(placeholder, now, REPEAT_AFTER_S)
+            return self._send(placeholder, now, self._repeat_s)
         self.due = now + KEEPALIVE_S
         return self._again(now)
 
@@ -169,11 +183,15 @@ class Feed:
 
 
 def parts(
-    source: Source, cache: PartCache, min_interval_s: float = 0.0, newer_than: int = 0
+    source: Source,
+    cache: PartCache,
+    min_interval_s: float = 0.0,
+    repeat_after_s: float = REPEAT_AFTER_S,
+    newer_than: int = 0,
 ) -> Iterator[bytes]:
     """The bytes of one viewer's stream, newest frame only, in rising order."""
     yield OPENING
-    feed = Feed(source, cache, min_interval_s, newer_than=newer_than)
+    feed = Feed(source, cache, min_interval_s, repeat_after_s, newer_than)
     while source.open():
         now = source.now()
         part = feed.next(now, source.newest())

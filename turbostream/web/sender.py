@@ -223,8 +223,13 @@ class LiveStream:
 
     def _parts(self) -> Generator[bytes, None, None]:
         with self._watching():
-            viewer = self._viewer
-            yield from parts(viewer, self._sender.cache, self._interval_s, viewer.newer_than)
+            yield from parts(
+                self._viewer,
+                self._sender.cache,
+                self._interval_s,
+                self._repeat_after_s,
+                self._viewer.newer_than,
+            )
 
     def deliver(self, connection: Any) -> None:
         """Send to a gevent socket until the viewer leaves or the program stops."""
