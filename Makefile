@@ -8,7 +8,7 @@ PYTHON := .venv/bin/python
 SHELL_SCRIPTS = $(wildcard *.sh deploy/*.sh deploy/*/*.sh training/*.sh) .ci/run
 ARGS ?=
 
-.PHONY: help run test test-long bench bench-stream bench-tunnel fuzz soak lint format clean
+.PHONY: help run test test-long bench bench-stream bench-tunnel bench-plain fuzz soak lint format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ bench-stream: ## what a viewer costs, beside Flask's own server, gunicorn, waitr
 bench-tunnel: ## how old the picture is through a real ssh over a narrow line
 	@./setup.sh --dev
 	$(PYTHON) -m benchmarks.tunnel $(ARGS)
+
+bench-plain: ## how old the picture is at curl, OpenCV and the like, directly and through a real ssh
+	@./setup.sh --dev
+	$(PYTHON) -m benchmarks.plain $(ARGS)
 
 fuzz: ## ten minutes or so of anything at all, sent to the running server
 	@./setup.sh --dev

@@ -144,6 +144,10 @@ def test_the_boundary_is_long_and_new_for_each_process() -> None:
     assert len(BOUNDARY) > 40
 
 
+def test_the_probing_bytes_are_how_every_part_begins() -> None:
+    assert part(Image(7, JPEG % b"x", 1.0)).startswith(multipart.PREFIX)
+
+
 @pytest.mark.parametrize(
     ("agent", "dest", "script", "twice"),
     [

@@ -26,6 +26,7 @@ BOUNDARY = "frame-" + secrets.token_hex(24)
 CONTENT_TYPE = f"multipart/x-mixed-replace;boundary={BOUNDARY}"
 OPENING = f"--{BOUNDARY}\r\n".encode()
 _CLOSING = f"\r\n--{BOUNDARY}\r\n".encode()
+PREFIX = b"Content-Type: image/jpeg\r\nContent-Length: "  # how every part begins
 
 REPEAT_AFTER_S = 0.05
 KEEPALIVE_S = 1.0
@@ -54,12 +55,11 @@ class Image:
 def part(image: Image) -> bytes:
     """One part with the boundary that ends it."""
     head = (
-        f"Content-Type: image/jpeg\r\n"
-        f"Content-Length: {len(image.jpeg)}\r\n"
+        f"{len(image.jpeg)}\r\n"
         f"X-Timestamp: {image.timestamp:.6f}\r\n"
         f"X-Frame-Id: {image.number}\r\n\r\n"
     )
-    return head.encode() + image.jpeg + _CLOSING
+    return PREFIX + head.encode() + image.jpeg + _CLOSING
 
 
 class PartCache:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import socket
 import struct
-import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -24,6 +23,8 @@ from gevent.hub import get_hub
 from turbostream.stream.channel import Channel
 from turbostream.stream.frame import Frame
 from turbostream.web.multipart import OPENING, Feed, PartCache, parts
+from turbostream.web.pace import Pace
+from turbostream.web.tcp import tcp_of, unacknowledged
 from turbostream.web.viewers import Bell, Viewer
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class Delivery:
         self._counts = counts
         self._clock = clock
         self._connection = connection
+        self._pace = self._new_pace()
         self._send: Callable[[Any], int] = connection._sock.send  # does not block, nor switch
         self._rest = memoryview(b"")
         loop = get_hub().loop
@@ -68,37 +70,93 @@ class Delivery:
         self._writable = loop.io(connection.fileno(), 2)
         self._readable.start(self._read)
 
+    def _new_pace(self) -> Pace | None:
+        """What bounds how far this viewer is behind, where the kernel tells and it does not."""
+        sock = self._connection._sock
+        tcp = tcp_of(sock)
+        if tcp is None:
+            return None
+        # The pace says when a viewer is dead. The kernel's own limit would end a connection whose
+        # window has been closed for so long, which a slow reader's, and a full tunnel's, may be.
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
+        pace = Pace(self._clock(), tcp.acked + unacknowledged(sock))
+        self.viewer.pace = pace
+        return pace
+
     def step(self, now: float, frame: Frame | None) -> None:
         """Send what is due, unless the last part is still on its way."""
-        if self.stuck_since is None and not self.ended.is_set():
+        if self.ended.is_set():
+            return
+        if self._pace is not None and self._pace.wants_look(now):
+            self._look(self._pace, now)
+        if self.stuck_since is None:
             part = self.feed.next(now, frame)
             if part is not None:
                 self._counts.parts += 1
                 self._counts.bytes += len(part)
-                self.put(part)
+                self.put(part, now)
 
-    def put(self, part: bytes) -> None:
+    def _look(self, pace: Pace, now: float) -> None:
+        tcp = tcp_of(self._connection._sock)
+        if tcp is None:
+            return
+        pace.look(now, tcp)
+        probe = pace.probe()
+        if probe and self.stuck_since is None:
+            try:
+                pace.went_ahead(self._send(probe))
+            except BlockingIOError:
+                pass
+            except OSError:
+                self.ended.set()
+
+    @property
+    def due(self) -> float:
+        """When to step again, if nothing new comes before."""
+        return self.feed.due if self._pace is None else min(self.feed.due, self._pace.due)
+
+    def open(self) -> None:
+        """Send what comes before the first part."""
+        taken = self._put(OPENING, self._clock())
+        if self._pace is not None:
+            self._pace.sent(taken)
+
+    def put(self, part: bytes, now: float) -> None:
         """Send `part`, and what the socket does not take once it does."""
+        pace = self._pace
+        if pace is None:
+            self._put(part, now)
+            return
+        data = memoryview(part)[pace.ahead :] if pace.ahead else part
+        pace.part(now, len(data), self._put(data, now))
+
+    def _put(self, data: bytes | memoryview, now: float) -> int:
+        """How many bytes the socket took at once."""
         try:
-            taken = self._send(part)
+            taken = self._send(data)
         except BlockingIOError:
             taken = 0
         except OSError:
             self.ended.set()
-            return
-        if taken < len(part):
-            self._rest = memoryview(part)[taken:]
-            self.stuck_since = self._clock()
+            return 0
+        if taken < len(data):
+            self._rest = memoryview(data)[taken:]
+            self.stuck_since = now
             self._writable.start(self._go_on)
+        return taken
 
     def _go_on(self) -> None:
         try:
-            self._rest = self._rest[self._send(self._rest) :]
+            taken = self._send(self._rest)
         except BlockingIOError:
             return
         except OSError:
             self.ended.set()
             return
+        self._rest = self._rest[taken:]
+        if self._pace is not None:
+            self._pace.sent(taken)
         now = self._clock()
         self.stuck_since = now
         if not self._rest:
@@ -116,6 +174,12 @@ class Delivery:
         except OSError:
             pass
         self.ended.set()
+
+    def dead(self, now: float, after_s: float) -> bool:
+        """Whether it has taken nothing for so long."""
+        if self._pace is not None:
+            return self._pace.dead(now, after_s)
+        return self.stuck_since is not None and now - self.stuck_since > after_s
 
     def drop(self) -> None:
         """End a stream whose viewer takes nothing any more."""
@@ -156,7 +220,7 @@ class Sender:
         if self._loop is None:
             self._loop = gevent.spawn(self._run)
         try:
-            delivery.put(OPENING)
+            delivery.open()
             delivery.step(self._clock(), viewer.newest())
             self._bell.ring_here()  # the loop may sleep longer than this viewer would
             delivery.ended.wait()
@@ -183,14 +247,14 @@ class Sender:
             viewer = delivery.viewer
             if not viewer.open():
                 delivery.ended.set()
-            elif delivery.stuck_since is None:
+            else:
                 channel = viewer.channel
                 if channel not in newest:
                     newest[channel] = channel.buffer.newest()
                 delivery.step(now, newest[channel])
-                due = min(due, delivery.feed.due)
-            elif now - delivery.stuck_since > self._dead_after_s:
-                delivery.drop()
+                due = min(due, delivery.due)
+                if delivery.dead(now, self._dead_after_s):
+                    delivery.drop()
             if count % BREATH == 0:
                 gevent.sleep(0)
                 now = self._clock()

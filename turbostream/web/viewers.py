@@ -19,6 +19,7 @@ from turbostream.stream.channel import Channel
 from turbostream.stream.frame import Frame
 from turbostream.stream.producer import State
 from turbostream.web.multipart import Image, part
+from turbostream.web.pace import Pace
 from turbostream.web.placeholder import placeholder_jpeg
 
 FIRST_FRAME_S = 0.3  # how long a new viewer waits for a frame before a placeholder shows
@@ -130,6 +131,7 @@ class Viewer:
         self._stopping = stopping
         self._got_frame = False
         self._window = Window() if reports else None
+        self.pace: Pace | None = None  # set by who sends, where the kernel tells what it needs
 
     def now(self) -> float:
         return time.monotonic()
@@ -152,7 +154,9 @@ class Viewer:
         return not self._stopping()
 
     def has_room(self) -> bool:
-        return self._window is None or self._window.has_room(self.now())
+        if self._window is not None:
+            return self._window.has_room(self.now())
+        return self.pace is None or self.pace.freely or self.pace.room(self.now())
 
     def sent(self, number: int) -> None:
         self._got_frame = True
