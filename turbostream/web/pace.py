@@ -19,6 +19,7 @@ from collections import deque
 from dataclasses import dataclass
 from math import inf
 
+from turbostream.web.hidden import STALL_S, Hidden
 from turbostream.web.multipart import PREFIX
 
 QUICK = 10
@@ -60,6 +61,7 @@ class Pace:
         self._position, self._acked = position, position
         self._part, self._sent_at = 0, now  # the last part: its bytes, and when
         self._pending = False  # not known to be read
+        self._hidden, self._not_before = Hidden(), 0.0
         self._quick = 0  # parts in a row that were read at once
         self._next_look = now
         self._probe_s = FIRST_PROBE_S
@@ -84,8 +86,11 @@ class Pace:
         if not self.freely:
             self._probe_s = FIRST_PROBE_S
             self._next_look = now + FIRST_PROBE_S
-        if taken < size:
-            self.one_by_one()
+        if taken < size and self.freely:
+            self._one_by_one(now)
+        if self._hidden.rate:
+            wait_s = self._hidden.wait_s(now, size)
+            self._not_before = max(self._not_before, now - wait_s) + wait_s  # keep the beat
 
     def sent(self, taken: int) -> None:
         """The kernel took so many bytes of what it had left."""
@@ -125,26 +130,31 @@ class Pace:
             self._next_look = now + LOOK_S
             self._behind.append(0 if read else unread + waiting)
             if len(self._behind) == LOOKS and min(self._behind) > 1.5 * self._part + 8192:
-                self.one_by_one()
+                self._one_by_one(now)
         else:
             self._next_look = now + self._probe_s
             self._probe_s = min(LONGEST_PROBE_S, self._probe_s * PROBE_GROWTH)
             if read and self._pending:
-                self._count(now - self._sent_at < tcp.rtt_s + QUICK_S)
+                waited_s = now - self._sent_at
+                if waited_s > STALL_S:
+                    self._hidden.resumed(now, self._position, self._part)
+                self._count(now, waited_s < tcp.rtt_s + QUICK_S)
         if read:
             if self._pending and not self.freely:
                 self._windows.append(window)
             self._pending, self._unheard_s = False, UNHEARD_S
             self._edge_then = tcp.acked + window
 
-    def _count(self, quick: bool) -> None:
+    def _count(self, now: float, quick: bool) -> None:
         self._quick = self._quick + 1 if quick else 0
         if self._quick >= QUICK:
             self.freely = True
             self._behind.clear()
+            self._hidden.freed(now, self._position)
 
-    def one_by_one(self) -> None:
+    def _one_by_one(self, now: float) -> None:
         """It is behind: nothing more until it has read what it has."""
+        self._hidden.filled(now, self._position)
         self.freely, self._quick, self._probe_s = False, 0, FIRST_PROBE_S
 
     def wants_look(self, now: float) -> bool:
@@ -161,6 +171,8 @@ class Pace:
     def room(self, now: float) -> bool:
         """Whether a part may be sent. One is sent now and then to a viewer of whom nothing is
         heard: its window might have been misread, and then this shows that it reads."""
+        if now < self._not_before:
+            return False
         return self.freely or not self._pending or now - self._sent_at >= self._unheard_s
 
     @property

@@ -156,7 +156,7 @@ class Viewer:
     def has_room(self) -> bool:
         if self._window is not None:
             return self._window.has_room(self.now())
-        return self.pace is None or self.pace.freely or self.pace.room(self.now())
+        return self.pace is None or self.pace.room(self.now())
 
     def sent(self, number: int) -> None:
         self._got_frame = True
