@@ -27,7 +27,7 @@ QUICK_S = 0.06  # more than an acknowledgement may be delayed, beyond the path's
 LOOK_S = 0.2
 LOOKS = 3  # all of so many looks in a row have to say that too much is unread
 QUEUE_S = 0.1  # what may wait for a narrow line, in the time that the line needs for it
-FIRST_PROBE_S, PROBE_GROWTH = 0.01, 1.15
+FIRST_PROBE_S, PROBE_GROWTH = 0.02, 1.15
 ASK_AFTER_S = 0.25  # a part sent freely that is not known to be read is asked about
 ROUNDING = 512  # bytes: an advertised window is that inexact, a byte ahead counted in
 WINDOW_KEPT_S = 15.0
@@ -61,6 +61,8 @@ class Pace:
         self._position, self._acked = position, position
         self._part, self._sent_at = 0, now  # the last part: its bytes, and when
         self._pending = False  # not known to be read
+        self._out = 0  # parts since all were known to be read
+        self._took_s = 1.0  # until it was, on average
         self._hidden, self._not_before = Hidden(), 0.0
         self._quick = 0  # parts in a row that were read at once
         self._next_look = now
@@ -83,6 +85,7 @@ class Pace:
         else:
             self._moved_at = self._watched_at = now  # until now there was nothing to read
         self._pending, self._part, self._sent_at, self.ahead = True, size, now, 0
+        self._out += 1
         if not self.freely:
             self._probe_s = FIRST_PROBE_S
             self._next_look = now + FIRST_PROBE_S
@@ -136,13 +139,14 @@ class Pace:
             self._probe_s = min(LONGEST_PROBE_S, self._probe_s * PROBE_GROWTH)
             if read and self._pending:
                 waited_s = now - self._sent_at
+                self._took_s += 0.3 * (waited_s - self._took_s)
                 if waited_s > STALL_S:
                     self._hidden.resumed(now, self._position, self._part)
                 self._count(now, waited_s < tcp.rtt_s + QUICK_S)
         if read:
             if self._pending and not self.freely:
                 self._windows.append(window)
-            self._pending, self._unheard_s = False, UNHEARD_S
+            self._pending, self._unheard_s, self._out = False, UNHEARD_S, 0
             self._edge_then = tcp.acked + window
 
     def _count(self, now: float, quick: bool) -> None:
@@ -173,7 +177,9 @@ class Pace:
         heard: its window might have been misread, and then this shows that it reads."""
         if now < self._not_before:
             return False
-        return self.freely or not self._pending or now - self._sent_at >= self._unheard_s
+        if self.freely or not self._pending or now - self._sent_at >= self._unheard_s:
+            return True
+        return (self._out + 1) * self._took_s <= QUEUE_S  # as many as it reads in that time
 
     @property
     def due(self) -> float:
