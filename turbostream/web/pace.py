@@ -27,7 +27,7 @@ QUICK_S = 0.06  # more than an acknowledgement may be delayed, beyond the path's
 LOOK_S = 0.2
 LOOKS = 3  # all of so many looks in a row have to say that too much is unread
 QUEUE_S = 0.1  # what may wait for a narrow line, in the time that the line needs for it
-FIRST_PROBE_S, PROBE_GROWTH = 0.02, 1.15
+FIRST_PROBE_S, PROBE_GROWTH = 0.01, 1.15
 ASK_AFTER_S = 0.25  # a part sent freely that is not known to be read is asked about
 ROUNDING = 512  # bytes: an advertised window is that inexact, a byte ahead counted in
 WINDOW_KEPT_S = 15.0
@@ -159,6 +159,7 @@ class Pace:
     def _one_by_one(self, now: float) -> None:
         """It is behind: nothing more until it has read what it has."""
         self._hidden.filled(now, self._position)
+        self._took_s = 1.0
         self.freely, self._quick, self._probe_s = False, 0, FIRST_PROBE_S
 
     def wants_look(self, now: float) -> bool:
