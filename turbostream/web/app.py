@@ -118,7 +118,9 @@ def create_app(stage: Stage, bell: Bell) -> Flask:
         # A script reads the same bytes under a type that every browser's fetch() lets through, and
         # says what it has shown.
         script = request.accept_mimetypes.best == "application/octet-stream"
-        viewer = Viewer(channel, lambda: producer.state, bell, stage.is_stopping, reports=script)
+        viewer = Viewer(
+            channel, lambda: producer.state, bell, stage.is_stopping, script, stage.awake
+        )
 
         @contextmanager
         def watching() -> Iterator[None]:

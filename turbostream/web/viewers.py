@@ -120,10 +120,13 @@ class Viewer:
         bell: Bell,
         stopping: Callable[[], bool],
         reports: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """clock: the sender's, since both compare times with the same viewer's."""
         self.id = secrets.token_urlsafe(12)
         self.channel = channel
-        self.open_at = time.monotonic()
+        self.now = clock
+        self.open_at = clock()
         # A newcomer begins with the scene in force; a frame from before a rest may show another.
         self.newer_than = channel.last_change.after
         self._state = state
@@ -132,9 +135,6 @@ class Viewer:
         self._got_frame = False
         self._window = Window() if reports else None
         self.pace: Pace | None = None  # set by who sends, where the kernel tells what it needs
-
-    def now(self) -> float:
-        return time.monotonic()
 
     def newest(self) -> Frame | None:
         return self.channel.buffer.newest()
