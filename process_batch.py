@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Paint a file of prompts: numbered pictures and a manifest, at the engine's full batch.
 
-    python process_batch.py prompts.txt out/ [--price 0.45] [the settings of realtime_stream.py]
+    python process_batch.py [prompts.txt [pictures/]] [--price 0.45] [realtime_stream.py's settings]
 
-A prompt a line, or JSON lines such as {"prompt": "a red heart", "seed": 7, "width": 512}; empty
+Without names it reads prompts.txt in the current folder and paints into pictures/ beside it. A
+prompt a line, or JSON lines such as {"prompt": "a red heart", "seed": 7, "width": 512}; empty
 lines and lines that begin with # are left out. Run again, it goes on where it was interrupted.
-Wiring only; turbostream/batch.py does the work.
+Wiring only; turbostream/batch/ does the work.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,8 +22,22 @@ from pathlib import Path
 from turbostream import release
 
 
-def main(argv: Sequence[str]) -> int:
-    """0: all painted; 1: some failed; 2: the user has to change something; 130: interrupted."""
+class Ended(SystemExit):
+    """A signal asked for the end."""
+
+
+def heed_signals() -> None:
+    """SIGTERM and SIGHUP end this as Ctrl-C does; one that is ignored (nohup) stays ignored."""
+
+    def end(number: int, _: object) -> None:
+        raise Ended(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, end)
+
+
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="process_batch.py",
         description="Paint a file of prompts: numbered pictures and a manifest.",
@@ -29,15 +45,33 @@ def main(argv: Sequence[str]) -> int:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "prompts", type=Path, help="a prompt a line, or JSON lines with seed and size"
+        "prompts",
+        type=Path,
+        nargs="?",
+        default=Path("prompts.txt"),
+        help="a prompt a line, or JSON lines with seed and size (default: %(default)s)",
     )
-    parser.add_argument("out", type=Path, help="the folder for the pictures and manifest.jsonl")
+    parser.add_argument(
+        "out",
+        type=Path,
+        nargs="?",
+        default=Path("pictures"),
+        help="the folder for the pictures and manifest.jsonl (default: %(default)s)",
+    )
     parser.add_argument("--price", type=float, help="dollars an hour, for the summary's cost")
-    options, rest = parser.parse_known_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """0: all painted; 1: some failed; 2: the user has to change something; 130, 143 or 129:
+    interrupted by that signal."""
+    options, rest = parser().parse_known_args(argv)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+    heed_signals()
 
     import realtime_stream as stream  # the guide's four settings stand there
     from turbostream import batch
+    from turbostream.batch.recipe import pipeline_of
     from turbostream.engine import open_engine, weights
     from turbostream.settings import SettingError, load
     from turbostream.start_screen import StartScreen
@@ -48,8 +82,12 @@ def main(argv: Sequence[str]) -> int:
         settings, _ = load({name: getattr(stream, name) for name in names}, rest, os.environ)
         jobs = batch.read_jobs(options.prompts, settings.seed, settings.width, settings.height)
         found = weights.find(settings.model_id, settings.device)
+        pipeline = pipeline_of(
+            *(found.model_id, found.revision, found.folder),
+            *(settings.decoder, settings.jpeg_quality),
+        )
         with batch.busy(settings.state_folder):
-            painter = batch.Batch(options.out, sys.stderr)
+            painter = batch.Batch(options.out, sys.stderr, pipeline)
             return painter.paint(
                 jobs,
                 lambda: open_engine(settings, found, StartScreen(sys.stderr, "[batch]")),
@@ -58,9 +96,9 @@ def main(argv: Sequence[str]) -> int:
     except (SettingError, EngineUnusable, batch.BatchError) as error:
         logging.error("%s", error)
         return 2
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Ended) as error:
         logging.error("Interrupted; the same command goes on from here.")
-        return 130
+        return error.code if isinstance(error, Ended) and isinstance(error.code, int) else 130
 
 
 if __name__ == "__main__":

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.engines import ColourEngine
-from turbostream.batch import Batch, BatchError, batches, read_jobs
+from turbostream.batch import Batch, BatchError, Pipeline, batches, read_jobs
+
+PIPELINE = Pipeline("colour", "colour", "", 95)
 
 
 class BatchEngine(ColourEngine):
@@ -26,7 +28,9 @@ def jobs_of(folder: Path, text: str):
 
 def paint(folder: Path, jobs, engine=None) -> tuple[int, str]:
     screen = io.StringIO()
-    status = Batch(folder / "out", screen).paint(jobs, lambda: engine or BatchEngine(), 0.36)
+    status = Batch(folder / "out", screen, PIPELINE).paint(
+        jobs, lambda: engine or BatchEngine(), 0.36
+    )
     return status, screen.getvalue()
 
 
@@ -131,7 +135,7 @@ def test_one_bad_picture_does_not_end_the_others(tmp_path: Path) -> None:
     jobs = jobs_of(tmp_path, "a\nb\nc\n")
     status, said = paint(tmp_path, jobs, BatchEngine(refuse))
     assert status == 1
-    assert "000002.jpg failed (RuntimeError: no)" in said
+    assert "000002.jpg (line 2 of the prompts) failed (RuntimeError: no)" in said
     assert [entry["number"] for entry in manifest(tmp_path)] == [1, 3]
 
 

@@ -1,0 +1,156 @@
+"""Paint what is missing, at the engine's full batch, with progress on a screen."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TextIO
+
+from turbostream.batch.folder import Folder
+from turbostream.batch.lock import explained, locked
+from turbostream.batch.prompts import Job
+from turbostream.batch.recipe import Pipeline
+from turbostream.start_screen import bar
+from turbostream.stream.seam import Engine, EngineClosed, Picture
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def busy(state_folder: Path) -> Iterator[None]:
+    """A guard on a rented instance does not call it idle while this is entered."""
+    mark = state_folder / "busy" / str(os.getpid())
+    try:
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+    except OSError as error:
+        log.warning(
+            "[batch] %s cannot be written (%s): a guard may take this instance for idle.",
+            mark,
+            error.strerror,
+        )
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            mark.unlink()
+
+
+class Batch:
+    """The pictures in `out` as `pipeline` paints them, with progress on `screen`."""
+
+    def __init__(self, out: Path, screen: TextIO, pipeline: Pipeline) -> None:
+        self._out, self._screen = out, screen
+        self._folder = Folder(out, pipeline, self.note)
+        self._painted = self._failed = 0
+        self._all = 0
+        self._screen_gone = False
+
+    def note(self, text: str) -> None:
+        self._write(("\r\x1b[K" if self._at_terminal() else "") + f"[batch] {text}\n")
+
+    def paint(
+        self, jobs: Sequence[Job], open_engine: Callable[[], Engine], price: float | None
+    ) -> int:
+        """Paint what is missing; 0, or 1 where pictures failed. The last line sums it up.
+
+        Raises BatchError where the folder cannot be used or the disk is full.
+        """
+        with locked(self._out):
+            with explained(self._out):
+                plan = self._folder.take_up(jobs)
+            if plan.kept:
+                self.note(f"{len(plan.kept)} of {len(jobs)} pictures are here already.")
+            self._all = len(plan.missing)
+            began = time.monotonic()
+            if plan.missing:
+                engine = open_engine()
+                began = time.monotonic()
+                try:
+                    self._run(engine, plan.missing)
+                finally:
+                    engine.close()
+            took = time.monotonic() - began
+        rate = self._painted / took if took > 0 else 0.0
+        cost = "" if price is None else f", ${price * took / 3600:.4f} at ${price:g} an hour"
+        failed = f", {self._failed} FAILED (run again to try them)" if self._failed else ""
+        self.note(f"{self._painted} painted in {took:.1f} s, {rate:.1f} frames/s{cost}{failed}.")
+        return 1 if self._failed else 0
+
+    def _run(self, engine: Engine, jobs: Sequence[Job]) -> None:
+        flights: deque[tuple[list[Job], Future[list[Picture]]]] = deque()
+        for some in batches(jobs, engine.max_batch):
+            flights.append((some, _submit(engine, some)))
+            while len(flights) >= engine.depth:
+                self._land(engine, *flights.popleft())
+        while flights:
+            self._land(engine, *flights.popleft())
+
+    def _land(self, engine: Engine, jobs: list[Job], pictures: Future[list[Picture]]) -> None:
+        try:
+            done = pictures.result()
+        except EngineClosed:
+            raise
+        except Exception as error:  # whatever an engine raises: one bad picture may not end all
+            if len(jobs) > 1:
+                for job in jobs:
+                    self._land(engine, [job], _submit(engine, [job]))
+                return
+            self._failed += 1
+            where = f" (line {jobs[0].line} of the prompts)" if jobs[0].line else ""
+            self.note(f"{jobs[0].file}{where} failed ({type(error).__name__}: {error}).")
+            return
+        with explained(self._out):
+            self._folder.keep(jobs, done, engine.fingerprint)
+        self._painted += len(done)
+        self._show(len(done))
+
+    def _show(self, more: int) -> None:
+        done = self._painted + self._failed
+        if self._at_terminal():
+            end = "\n" if done == self._all else ""
+            self._write(f"\r[batch] {bar(done, self._all)} {done} of {self._all}{end}")
+        elif done * 10 // self._all != (done - more) * 10 // self._all:
+            self.note(f"{done} of {self._all}")
+
+    def _at_terminal(self) -> bool:
+        return not self._screen.closed and self._screen.isatty()
+
+    def _write(self, text: str) -> None:
+        """Painting goes on without a reader (`| head`, a line that broke): it is paid for."""
+        if self._screen_gone:
+            return
+        try:
+            self._screen.write(text)
+            self._screen.flush()
+        except (OSError, ValueError):  # ValueError: the file is closed
+            self._screen_gone = True
+
+
+def _submit(engine: Engine, jobs: Sequence[Job]) -> Future[list[Picture]]:
+    """The engine's future; an error that it raises at once is in it as well."""
+    try:
+        return engine.submit([job.shot for job in jobs])
+    except Exception as error:  # handed on to _land, which looks at it
+        failed: Future[list[Picture]] = Future()
+        failed.set_exception(error)
+        return failed
+
+
+def batches(jobs: Sequence[Job], most: int) -> Iterator[list[Job]]:
+    """Runs of jobs of one size, in order, at most `most` long."""
+    some: list[Job] = []
+    for job in jobs:
+        size = (job.shot.width, job.shot.height)
+        if some and (len(some) >= most or (some[0].shot.width, some[0].shot.height) != size):
+            yield some
+            some = []
+        some.append(job)
+    if some:
+        yield some
