@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -89,6 +90,15 @@ def up(client: Client, options: argparse.Namespace) -> int:
             f"Instance {there['id']} is rented already ({there.get('actual_status')}): use it, or "
             "give it back with deploy/vast.sh down. There are never two."
         )
+    with record.renting() as alone:
+        if not alone:
+            raise life.Failed(
+                "Another deploy/vast.sh is renting at this moment: wait until it has ended."
+            )
+        return rent(client, options)
+
+
+def rent(client: Client, options: argparse.Namespace) -> int:
     wish = wish_of(options)
     offers = fitting(
         life.patiently(lambda: client.search(wish.query, wish.disk_gb), "search"), wish
@@ -107,12 +117,17 @@ def up(client: Client, options: argparse.Namespace) -> int:
     if not options.yes and not errands.agreed("Rent it?"):
         return 1
     instance = life.rent(client, wish, offers, options.image)
-    return errands.furnish(instance, hours, options.idle_minutes)
+    return errands.furnish(client, instance, hours, options.idle_minutes)
 
 
 def down(client: Client, options: argparse.Namespace) -> int:
     there = life.present(client)
+    for _ in range(2):  # what was asked for a moment ago may not be listed yet
+        if there is None and record.read().get("label"):
+            time.sleep(life.POLL_S)
+            there = life.present(client)
     if there is None:
+        record.forget()
         say("nothing is rented from here. deploy/vast.sh list shows the whole account.")
         return 0
     life.give_back(client, int(there["id"]))
@@ -162,18 +177,21 @@ def play(client: Client, options: argparse.Namespace) -> int:
         code = errands.script("start_stream_server.sh")
         return code or errands.script("tunnel_to_stream.sh", "--open")
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         if record.read():
             if errands.agreed("Give the instance back now?", unasked=True):
                 down(client, options)
             else:
-                say("it is kept, and billed; deploy/vast.sh down gives it back.")
+                life.announce()
 
 
 def batch(client: Client, options: argparse.Namespace) -> int:
     """Gives the instance back whatever happens, but never before the results are home."""
     if not options.prompts.is_file():
         raise life.Failed(f"There is no file {options.prompts}.")
+    if options.out.exists() and not options.out.is_dir():
+        raise life.Failed(f"{options.out} is a file; give a folder for the pictures.")
     earlier = record.read().get("label")
     try:
         if (code := up(client, options)) not in (0, 3) or options.dry_run:
@@ -182,17 +200,23 @@ def batch(client: Client, options: argparse.Namespace) -> int:
         if record.read().get("label") not in (None, earlier):  # nothing is painted there yet
             down(client, options)
         raise
+    number = record.read().get("id")
     try:
         code, home = errands.batch(options.prompts, options.out)
-    except (KeyboardInterrupt, SystemExit):
-        home = False
+    except BaseException as error:  # whatever it is: the instance may not be left in silence
+        say(f"interrupted ({type(error).__name__}: {error}).")
+        code, home = 4, False
     if not home:
-        say(
-            f"THE RESULTS ARE NOT HOME, so instance {record.read().get('id')} IS KEPT AND BILLED: "
-            "deploy/remote.sh fetch brings them, deploy/vast.sh down gives it back."
+        life.announce(
+            "THE RESULTS ARE NOT HOME",
+            "deploy/remote.sh fetch brings them, deploy/vast.sh down gives it back.",
         )
         return 4
     down(client, options)
+    painted = len(list(options.out.glob("[0-9]*.jpg"))) if options.out.is_dir() else 0
+    say(
+        f"fetched and destroyed: instance {number} is gone, {options.out} holds {painted} pictures."
+    )
     return code
 
 
@@ -211,16 +235,27 @@ COMMANDS: dict[str, Callable[[Client, argparse.Namespace], int]] = {
 
 
 def main(argv: Sequence[str]) -> int:
+    """Every end says what is rented and goes on costing."""
     options = parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
+    code = 1
     try:
-        return COMMANDS[options.command](Client(find_key()), options)
+        code = COMMANDS[options.command](Client(find_key()), options)
     except (ApiError, life.Failed) as error:
         say(str(error))
-        return 1
+    except OSError as error:
+        say(f"{error.filename or 'A file'} cannot be used ({error.strerror}).")
     except KeyboardInterrupt:
-        say("interrupted. deploy/vast.sh status says what is rented.")
-        return 130
+        say("interrupted.")
+        code = 130
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    finally:  # also where this program itself is at fault
+        if options.command in ("up", "play", "batch", "down") and code not in (0, 3):
+            life.announce()
+    return code
 
 
 if __name__ == "__main__":

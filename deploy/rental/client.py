@@ -4,7 +4,9 @@ It exits 0 on HTTP 401, 404, 429 and on a create that failed. So each call here 
 the field that was asked for, or raises. The API key is in the environment of the client alone.
 
 ApiError          one sentence for the user
-├── KeyRefused    the key is missing or not accepted: no call will work
+├── KeyRefused    the key is missing, not accepted or without the permission
+├── Refused       the request itself is refused: the same one will be, whatever the offer
+├── QuotaUsed     no more searches today
 ├── Gone          there is no such thing (any more)
 └── NoAnswer      nobody knows whether it was done: read the state again
 """
@@ -15,6 +17,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,14 @@ class KeyRefused(ApiError):
     pass
 
 
+class Refused(ApiError):
+    pass
+
+
+class QuotaUsed(ApiError):
+    pass
+
+
 class Gone(ApiError):
     pass
 
@@ -39,7 +50,8 @@ class NoAnswer(ApiError):
 
 
 def say(text: str) -> None:
-    print(f"[vast] {text}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # nobody reads any more: what is rented must be given back all the same
+        print(f"[vast] {text}", file=sys.stderr, flush=True)
 
 
 def find_key() -> str:
@@ -89,7 +101,7 @@ class Client:
         for text in (done.stderr, done.stdout):
             error = _json(text)
             if isinstance(error, dict) and error.get("error"):
-                raise _explain(error)
+                raise _explain(error, " ".join(arguments[:2]))
         reply = _json(done.stdout)
         if reply is None and (done.stderr.strip() or done.returncode):
             lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
@@ -140,6 +152,10 @@ class Client:
             raise NoAnswer("Vast.ai's answer lists no instances.")
         return reply
 
+    def attach_key(self, instance_id: int, public_key: str) -> None:
+        """Let the owner of that ssh key in, besides the account's."""
+        self._call("attach", "ssh", str(instance_id), public_key)
+
     def destroy(self, instance_id: int) -> None:
         """Ask for the end; `show` says whether it came."""
         self._call("destroy", "instance", str(instance_id), "-y")
@@ -157,17 +173,30 @@ def _json(text: str) -> Any:
     return None
 
 
-def _explain(error: dict[str, Any]) -> ApiError:
+def _explain(error: dict[str, Any], asked: str) -> ApiError:
     code, said = error.get("status_code"), str(error.get("msg") or "no reason given").rstrip(".")
-    if code in (401, 403):
+    if code == 403:
+        return KeyRefused(
+            f"The API key has no permission to {asked} (HTTP 403: {said}): make one that may read "
+            "and write instances, under Account, and set VAST_API_KEY."
+        )
+    if code == 401:
         return KeyRefused(
             f"Vast.ai does not accept the API key (HTTP {code}): make a new one under Account, "
             "and set VAST_API_KEY."
+        )
+    if code == 429 and "quota" in said.lower():
+        return QuotaUsed(
+            f"Vast.ai allows no more searches today (HTTP 429: {said}): the quota begins again at "
+            "midnight UTC; until then rent on the website and set SSH_HOST and SSH_PORT."
         )
     if code == 404:
         return Gone(f"Vast.ai does not know it (HTTP 404: {said}).")
     if code == 429:
         return NoAnswer("Vast.ai asks to slow down (HTTP 429): wait a minute and try again.")
     if isinstance(code, int) and 400 <= code < 500:
-        return ApiError(f"Vast.ai refuses (HTTP {code}: {said}).")
+        if any(word in said.lower() for word in ("no_such_ask", "not available", "unavailable")):
+            return ApiError(f"The offer is no longer there (HTTP {code}: {said}).")
+        hint = ": check the account's credit, --image and --disk" if "create" in asked else ""
+        return Refused(f"Vast.ai refuses to {asked} (HTTP {code}: {said}){hint}.")
     return NoAnswer(f"Vast.ai failed (HTTP {code}: {said}).")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -15,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from rental import life, reach, record
-from rental.client import say
+from rental.client import ApiError, Client, say
 
 ROOT = Path(__file__).resolve().parents[2]
 REACH_LIMIT_S = float(os.environ.get("VAST_REACH_LIMIT_S", "180"))
+GUARD_TRIES = 3
+NOTHING = 7  # what the question answers that asks whether anything was painted
 _passphrase = os.environ.pop("PASSPHRASE", "")
 
 
@@ -28,8 +32,11 @@ def agreed(question: str, unasked: bool = False) -> bool:
         if not unasked:
             say(f"{question} There is no terminal to ask at: give --yes if you mean it.")
         return unasked
-    print(f"[vast] {question} [Y/n] ", end="", file=sys.stderr, flush=True)
-    return not sys.stdin.readline().strip().lower().startswith("n")
+    try:
+        print(f"[vast] {question} [Y/n] ", end="", file=sys.stderr, flush=True)
+        return not sys.stdin.readline().strip().lower().startswith("n")
+    except OSError:  # the terminal was closed
+        return unasked
 
 
 def script(name: str, *arguments: str, **options: Any) -> int:
@@ -70,11 +77,14 @@ def remote(*arguments: str, **options: Any) -> int:
     return script("deploy/remote.sh", *arguments, **options)
 
 
-def furnish(instance: dict[str, Any], hours: float, idle_minutes: float) -> int:
-    """Write the address down, arm the guard there and read it back. 0, or 3 without a guard."""
+def furnish(client: Client, instance: dict[str, Any], hours: float, idle_minutes: float) -> int:
+    """Write the address down, arm the guard there and read it back. 0, or 3 without a guard.
+
+    One that cannot be reached is given back: Failed.
+    """
     price = float(instance.get("dph_total") or record.read().get("price") or 0.0)
     values = {"id": int(instance["id"]), "user": "root", "dph": price, "started_at": time.time()}
-    reached = False
+    reached = attached = False
     begun = time.monotonic()
     while not reached and time.monotonic() - begun < REACH_LIMIT_S:
         ways = reach.fastest_first(life.ways(instance))
@@ -87,20 +97,28 @@ def furnish(instance: dict[str, Any], hours: float, idle_minutes: float) -> int:
                 reached = True
                 break
         else:
+            if not attached:  # the account's keys do not reach every instance made by the API
+                attached = True
+                _attach_key(client, int(instance["id"]))
             time.sleep(min(5.0, life.POLL_S))
     if not reached:
-        say(
-            f"INSTANCE {instance['id']} RUNS, IS BILLED AND CANNOT BE REACHED BY SSH, so it is not "
-            "guarded either: is your public key in your account? deploy/vast.sh down gives it back."
+        say(f"instance {instance['id']} cannot be reached by ssh, nor guarded: giving it back.")
+        life.give_back(client, int(instance["id"]))
+        record.forget()
+        raise life.Failed(
+            f"Instance {instance['id']} did not let ssh in within {REACH_LIMIT_S:.0f} s: add your "
+            "public key to the account (Account, SSH Keys), or name another key as SSH_KEY."
         )
-        return 3
     remote("run", "sh", "-c", "touch ~/.no_auto_tmux", stdin=subprocess.DEVNULL)
-    armed = remote(
-        *("guard", "arm", "--hours", f"{hours:.4f}", "--idle-minutes", f"{idle_minutes:.4f}"),
-        stdin=subprocess.DEVNULL,
-    )
-    if armed == 0:
-        armed = remote("guard", "status", stdin=subprocess.DEVNULL, stdout=sys.stderr)
+    for _ in range(GUARD_TRIES):
+        armed = remote(
+            *("guard", "arm", "--hours", f"{hours:.4f}", "--idle-minutes", f"{idle_minutes:.4f}"),
+            stdin=subprocess.DEVNULL,
+        )
+        if armed == 0:
+            armed = remote("guard", "status", stdin=subprocess.DEVNULL, stdout=sys.stderr)
+        if armed == 0:
+            break
     if armed != 0:
         say(f"INSTANCE {instance['id']} IS NOT GUARDED: nothing but deploy/vast.sh down ends it.")
         return 3
@@ -109,6 +127,38 @@ def furnish(instance: dict[str, Any], hours: float, idle_minutes: float) -> int:
         say(f"others reach it at {page} with a token, once it streams.")
     say("next: ./start_stream_server.sh, then ./tunnel_to_stream.sh")
     return 0
+
+
+def _attach_key(client: Client, instance_id: int) -> None:
+    """Attach the public key that ssh will offer; what the account has may not have come along."""
+    key = public_key()
+    if key is None:
+        say("there is no public key to attach: make one with ssh-keygen -t ed25519.")
+        return
+    try:
+        client.attach_key(instance_id, key)
+    except ApiError as error:
+        say(f"your ssh key could not be attached to instance {instance_id}: {error}")
+        return
+    say(f"instance {instance_id} does not let ssh in yet: your key ({key[-30:]}) was attached.")
+
+
+def public_key() -> str | None:
+    """The line of SSH_KEY's or the first default key's .pub file, else of the agent's first."""
+    named = os.environ.get("SSH_KEY")
+    names = [named] if named else [f"~/.ssh/{n}" for n in ("id_ed25519", "id_ecdsa", "id_rsa")]
+    for name in names:
+        file = Path(f"{name.removesuffix('.pub')}.pub").expanduser()
+        if file.is_file():
+            return file.read_text(encoding="utf-8").strip()
+    try:
+        listed = subprocess.run(
+            ["ssh-add", "-L"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return None
+    lines = listed.stdout.splitlines() if listed.returncode == 0 else []
+    return lines[0] if lines else None
 
 
 def print_status(instance: dict[str, Any]) -> None:
@@ -140,11 +190,15 @@ def batch(prompts: Path, out: Path) -> tuple[int, bool]:
     folder = os.environ.get("REMOTE_DIR") or "/workspace"
     there = f"{folder}/out"
     price = f"{float(record.read().get('dph') or 0.0):.4f}"
-    paint = 'cd "$1" && exec python3 process_batch.py out/prompts.txt out/pictures --price "$2"'
+    paint = (
+        'cd "$1" && echo "$$" >out/painter && '
+        'exec python3 process_batch.py out/prompts.txt out/pictures --price "$2"'
+    )
     steps: tuple[Callable[[], int], ...] = (
         lambda: script("start_stream_server.sh", **quiet),
         lambda: remote("host", "stop", **quiet),  # the batch gets the whole memory
-        lambda: remote("run", "mkdir", "-p", there, **quiet),
+        lambda: remote("run", "mkdir", "-p", f"{there}/pictures", **quiet),
+        lambda: send_earlier(out, f"{there}/pictures"),
         lambda: remote("push", str(prompts), f"{there}/prompts.txt"),
         lambda: remote("run", "bash", "-c", paint, "batch", folder, price, **quiet),
     )
@@ -155,8 +209,11 @@ def batch(prompts: Path, out: Path) -> tuple[int, bool]:
     except KeyboardInterrupt:
         say("interrupted; what is painted is brought home first.")
         code = 130
-    painted = remote("run", "test", "-e", f"{there}/pictures/manifest.jsonl", **quiet)
-    if painted == 1:
+    if code:  # the painting may go on there, and would change what is fetched
+        remote("run", "sh", "-c", STOP, "stop", there, **quiet)
+    question = f'test -e "$1" || exit {NOTHING}'
+    manifest = f"{there}/pictures/manifest.jsonl"
+    if remote("run", "sh", "-c", question, "ask", manifest, **quiet) == NOTHING:
         return code or 1, True  # there is nothing to bring home
     for attempt in range(3):
         if remote("fetch", f"{there}/pictures", str(out), **quiet) == 0 and whole(out):
@@ -166,16 +223,48 @@ def batch(prompts: Path, out: Path) -> tuple[int, bool]:
     return code or 1, False
 
 
+# The process that painted last, and no other that has its number now.
+STOP = """
+pid=$(cat "$1/painter" 2>/dev/null) || exit 0
+painting() { tr '\\0' ' ' <"/proc/$pid/cmdline" | grep -q process_batch; } 2>/dev/null
+painting || exit 0
+kill -TERM "$pid"
+n=0
+while painting && [ "$n" -lt 100 ]; do sleep 0.1; n=$((n + 1)); done
+! painting || kill -KILL "$pid"
+"""
+
+
+def send_earlier(out: Path, there: str) -> int:
+    """What an earlier batch has left in `out`: it is not painted again, nor overwritten."""
+    if not out.is_dir():
+        return 0
+    names = sorted(p.name for p in out.iterdir() if re.fullmatch(r"[0-9]{6,}\.jpg", p.name))
+    names += [name for name in ("manifest.jsonl", "earlier") if (out / name).exists()]
+    if not names:
+        return 0
+    say(f"{out} holds pictures of an earlier batch: taking them along.")
+    with tempfile.TemporaryFile() as listed:
+        listed.write("".join(f"{name}\0" for name in names).encode())
+        listed.seek(0)
+        tar = ["tar", "-C", str(out), "--null", "-T", "-", "-cf", "-"]
+        with subprocess.Popen(tar, stdin=listed, stdout=subprocess.PIPE) as packing:
+            code = remote("run", "tar", "-C", there, "-xf", "-", stdin=packing.stdout)
+            assert packing.stdout is not None
+            packing.stdout.close()
+        return code or packing.returncode
+
+
 def whole(out: Path) -> bool:
-    """Every picture that the manifest names is here with the hash that it was painted with."""
-    manifest = out / "manifest.jsonl"
-    if not manifest.is_file():
+    """Every picture that the manifest names is here with the hash that it was painted with; a
+    manifest that is torn or names something else is not whole."""
+    try:
+        lines = (out / "manifest.jsonl").read_bytes().splitlines()
+        entries = [json.loads(line) for line in lines if line.strip()]
+        return bool(entries) and all(
+            hashlib.sha256((out / entry["file"]).read_bytes()).hexdigest() == entry["sha256"]
+            for entry in entries
+        )
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        say(f"{out / 'manifest.jsonl'} and its pictures cannot be checked ({error!r:.200}).")
         return False
-    for line in manifest.read_text(encoding="utf-8").splitlines():
-        entry = json.loads(line)
-        picture = out / entry["file"]
-        if not picture.is_file():
-            return False
-        if hashlib.sha256(picture.read_bytes()).hexdigest() != entry["sha256"]:
-            return False
-    return True

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rental import record
-from rental.client import ApiError, Client, KeyRefused, NoAnswer, say
+from rental.client import ApiError, Client, KeyRefused, NoAnswer, Refused, say
 from rental.offers import Offer, Wish, fitting
 from rental.reach import Way
 
@@ -102,8 +102,11 @@ def rent(client: Client, wish: Wish, offers: list[Offer], image: str) -> dict[st
                     return instance
                 give_back(client, instance_id)
         except BaseException:
-            say(f"what may be rented is known here as {label}: deploy/vast.sh down gives it back.")
+            if record.read():
+                say(f"what may be rented has the label {label}: deploy/vast.sh down gives it back.")
             raise
+        if record.read().get("label") != label:
+            raise Failed("The rental was given back from elsewhere meanwhile; nothing is rented.")
         avoided.add(offer.machine_id)
         if not offers:
             offers = fitting(
@@ -123,8 +126,10 @@ def _create(client: Client, offer: Offer, image: str, wish: Wish, label: str) ->
     try:
         return client.create(offer.id, image, wish.disk_gb, label, 8000)
     except KeyRefused:
+        record.forget()  # it is certain that nothing was rented
         raise
     except ApiError as error:
+        refused = error if isinstance(error, Refused) else None
         looks = 3 if isinstance(error, NoAnswer) else 1
         say(f"{error} Looking whether it was rented all the same.")
     for _ in range(looks):
@@ -133,6 +138,9 @@ def _create(client: Client, offer: Offer, image: str, wish: Wish, label: str) ->
         if found is not None:
             say(f"it was: instance {found['id']}.")
             return int(found["id"])
+    if refused is not None:  # and would be with the next offer
+        record.forget()
+        raise Failed(f"{refused} Nothing is rented.")
     say("it was not; taking the next offer.")
     return None
 
@@ -167,7 +175,7 @@ def give_back(client: Client, instance_id: int) -> None:
         try:
             client.destroy(instance_id)
         except KeyRefused:
-            raise Failed(_shout(instance_id, "the API key is not accepted")) from None
+            raise Failed(_shout(instance_id, "the API key may not do it")) from None
         except ApiError as error:
             why = str(error)
         for _ in range(2):
@@ -175,7 +183,10 @@ def give_back(client: Client, instance_id: int) -> None:
                 if client.show(instance_id) is None:
                     say(f"instance {instance_id} is gone; nothing is billed for it any more.")
                     if record.read().get("id") in (instance_id, None):
-                        record.write(id=None, host=None)
+                        try:
+                            record.write(id=None, host=None)
+                        except OSError:  # the disk is full; no record says the same
+                            record.forget()
                     return
             except ApiError as error:
                 why = str(error)
@@ -185,7 +196,24 @@ def give_back(client: Client, instance_id: int) -> None:
     raise Failed(_shout(instance_id, why))
 
 
+_announced = False
+
+
+def announce(why: str = "", command: str = "deploy/vast.sh down gives it back.") -> None:
+    """Say what is rented and goes on costing; once, and nothing where nothing is rented."""
+    global _announced
+    rental = record.read()
+    if _announced or not (rental.get("id") or rental.get("label")):
+        return
+    _announced = True
+    name = rental.get("id") or f"with the label {rental['label']}"
+    why = f"{why}, so instance" if why else "INSTANCE"
+    say(f"{why} {name} IS KEPT AND BILLED: {command}")
+
+
 def _shout(instance_id: int, why: str) -> str:
+    global _announced
+    _announced = True
     return (
         f"INSTANCE {instance_id} IS NOT DESTROYED AND IS BILLED ON ({why}): "
         f"destroy it by hand at {CONSOLE}"

@@ -6,8 +6,11 @@ the address from it (deploy/connection.sh).
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +32,29 @@ def write(**values: Any) -> dict[str, Any]:
     HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
     merged = {**read(), **values}
     temporary = FILE.with_suffix(f".{os.getpid()}")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(merged, file, indent=1)
-    temporary.replace(FILE)
+    try:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(merged, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(FILE)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     return merged
+
+
+@contextmanager
+def renting() -> Iterator[bool]:
+    """False where another process rents at this moment: two would forget one of the rentals."""
+    HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with FILE.with_suffix(".lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
 
 
 def forget() -> None:

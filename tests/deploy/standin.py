@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -61,6 +61,8 @@ class Fault:
     ignore: bool = False
     silent: bool = False
     times: int = 1
+    error: str = ""  # the body's "error" and "msg", where a status is answered
+    msg: str = ""
 
 
 class StandIn:
@@ -71,6 +73,8 @@ class StandIn:
         self.instances: dict[int, Instance] = {}
         self.faults: list[Fault] = []
         self.requests: list[str] = []
+        self.attached: list[tuple[int, str]] = []  # (instance, public key)
+        self.on_attach: Callable[[str], object] = lambda key: None
         self.ended_by_hand = 0
         self.proxy = ("127.0.0.1", 1)  # where nothing listens
         self.lock = threading.Lock()
@@ -180,7 +184,11 @@ class StandIn:
         if fault is not None and fault.status:
             reply: tuple[int, Any] = (
                 fault.status,
-                {"success": False, "msg": f"fault {fault.status}"},
+                {
+                    "success": False,
+                    "error": fault.error or "fault",
+                    "msg": fault.msg or f"fault {fault.status}",
+                },
             )
         elif fault is not None and fault.ignore:
             reply = 200, {"success": True}
@@ -224,6 +232,10 @@ class StandIn:
         if words == ["instances"] and method == "GET":
             rows = [self.row(self.instances[number]) for number in self.left]
             return 200, {"instances": rows, "total_instances": len(rows), "next_token": None}
+        if method == "POST" and words[:1] == ["instances"] and words[2:] == ["ssh"]:
+            self.attached.append((int(words[1]), str(body.get("ssh_key"))))
+            self.on_attach(str(body.get("ssh_key")))
+            return 200, {"success": True}
         if words[:1] == ["instances"] and len(words) == 2:
             found = self.instances.get(int(words[1]))
             if found is None or found.ended is not None:

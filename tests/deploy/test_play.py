@@ -111,7 +111,7 @@ def test_play_rents_starts_and_tunnels_and_ctrl_c_asks_whether_to_give_it_back(
         wait_for(play.echoes, PATIENCE_S, "a terminal that shows what is typed")
         play.press("n\n")
         assert play.process.wait(PATIENCE_S) == 130
-    assert "it is kept, and billed" in play.said
+    assert "INSTANCE 7000 IS KEPT AND BILLED: deploy/vast.sh down gives it back." in play.said
     assert stand_in.left == [7000]
     assert not tunnels(port)
 
@@ -120,4 +120,5 @@ def test_play_rents_starts_and_tunnels_and_ctrl_c_asks_whether_to_give_it_back(
     assert again.returncode == 1
     assert "INSTANCE_PYTHON names /nowhere, which is not there." in again.stderr
     assert "instance 7000 is gone" in again.stderr
+    assert "what is rented" not in again.stderr
     assert len(stand_in.instances) == 1

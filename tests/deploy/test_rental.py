@@ -283,7 +283,8 @@ def test_a_batch_that_fails_is_given_back_all_the_same(
 def test_a_batch_whose_results_do_not_come_home_is_kept_and_shouted(
     vast: Vast, stand_in: StandIn, host: Host, prompts: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "out").write_text("a file where the folder should be")
+    (tmp_path / "out").symlink_to(tmp_path / "nowhere/out")  # what no folder can be made at
+    (tmp_path / "nowhere").write_text("")
     done = vast("batch", "--yes", str(prompts), str(tmp_path / "out"))
     assert done.returncode == 4, done.stderr
     assert "THE RESULTS ARE NOT HOME, so instance 7000 IS KEPT AND BILLED" in done.stderr
