@@ -7,23 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
-from turbostream.engine import hardware
-
-hardware.warm("auto")  # as the program does, before diffusers is imported
-
-from diffusers import (  # noqa: E402
+from diffusers import (
     AutoencoderKL,
     AutoencoderTiny,
     EulerDiscreteScheduler,
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
-from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
-from transformers import CLIPTextConfig, CLIPTextModel  # noqa: E402
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import CLIPTextConfig, CLIPTextModel
 
-from turbostream.engine.hardware import Hardware  # noqa: E402
-from turbostream.engine.model import load_pipeline  # noqa: E402
+from turbostream.engine import hardware
+from turbostream.engine.hardware import Hardware
+from turbostream.engine.model import load_pipeline
+
+hardware.warm("auto")  # as the program does, after diffusers is imported
 
 # stabilityai/sd-turbo at b261bac6fd2cf515557d5d0707481eafa0485ec2: its configuration files.
 UNET = {

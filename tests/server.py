@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
+FAILED = r"\[gen\] The model could not be (loaded|closed) \("
 
 
 def once_below(limit: float, attempt: Callable[[], float], attempts: int = 3) -> None:
@@ -32,10 +34,24 @@ def once_below(limit: float, attempt: Callable[[], float], attempts: int = 3) ->
         found.append(attempt())
 
 
-class Server:
-    """`python realtime_stream.py` on a free port; its log is read as it comes."""
+def lines_of_failure(log: str) -> list[str]:
+    """What a log says of a state `failed`: the producer logs each kind of error once."""
+    return [line for line in log.splitlines() if re.match(FAILED, line)]
 
-    def __init__(self, *options: str, port: int | None = None, **environ: str) -> None:
+
+class Server:
+    """`python realtime_stream.py` on a free port; its log is read as it comes.
+
+    Left by `with`, it fails the test where its state was `failed` on the way, even if a later
+    attempt worked; `may_fail` for tests that want it to fail.
+    """
+
+    may_fail = False
+
+    def __init__(
+        self, *options: str, port: int | None = None, may_fail: bool = False, **environ: str
+    ) -> None:
+        self.may_fail = may_fail
         self.port = port or free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self.lines: list[tuple[float, str]] = []  # (seconds since the start, line)
@@ -91,6 +107,13 @@ class Server:
             assert time.monotonic() < deadline, self.log
             time.sleep(0.1)
 
+    def wait_for_log(self, text: str, timeout_s: float = 90.0) -> None:
+        deadline = time.monotonic() + timeout_s
+        while text not in self.log:
+            assert self.process.poll() is None, self.log
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.05)
+
     def ending_s(self, number: int = signal.SIGTERM) -> float:
         """Seconds from the signal to its end, which has status 0."""
         started = time.monotonic()
@@ -112,7 +135,9 @@ class Server:
     def __enter__(self) -> Server:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         if self.process.poll() is None:
             self.process.kill()
         self.wait()
+        if kind is None and not self.may_fail:
+            assert not lines_of_failure(self.log), self.log

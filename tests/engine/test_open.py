@@ -5,6 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+
+from tests.server import ROOT, Server, lines_of_failure
 
 OPENED_TWICE = """
 import gc
@@ -18,40 +23,6 @@ for _ in range(2):
     print(gc.isenabled(), gc.get_freeze_count())
 """
 
-LIGHTLY = """
-import hashlib, sys
-from turbostream.engine import {first}open_engine, weights
-from turbostream.settings import load
-from turbostream.stream.scene import Shot
-
-defaults = {{"TARGET_FPS": 30, "INITIAL_PROMPT": "red", "MODEL_ID": "demo", "SERVER_PORT": 8000}}
-settings, _ = load(defaults, [], {{"DEVICE": "cpu"}})
-engine = open_engine(settings, weights.find("demo", "cpu"), lambda progress: None)
-picture = engine.submit([Shot("three yellow stars", 1, 2, 0.5)]).result()[0]
-print(hashlib.sha256(picture.jpeg).hexdigest())
-heavy = "torch._dynamo", "torch.distributed.tensor", "sympy"
-print([name for name in heavy if name in sys.modules])
-engine.close()
-
-import torch._dynamo
-import torch.distributed.tensor
-torch._dynamo.optimize, torch._dynamo.config, torch.distributed.tensor.DTensor
-assert torch.distributed.is_available()
-assert torch.compile(lambda x: x + 1, backend="eager")(torch.ones(1)).item() == 2
-"""
-
-MORE = """
-from turbostream.engine import lighter
-
-with lighter.loading():
-    import torch._dynamo
-    print(torch._dynamo.disable(len) is len)
-    import torch._dynamo.config
-    print(torch._dynamo.optimize.__module__)
-import torch._dynamo
-print(torch._dynamo.disable(len) is len)
-"""
-
 
 def test_only_what_was_imported_is_kept_from_the_collector() -> None:
     """A new engine follows one that failed, whose memory has to come back."""
@@ -60,14 +31,36 @@ def test_only_what_was_imported_is_kept_from_the_collector() -> None:
     assert first.startswith("True ")
 
 
-def test_what_a_start_leaves_out_changes_no_picture_and_can_be_had_afterwards() -> None:
-    (light, left_out), (whole, _) = (_ran(LIGHTLY.format(first=first)) for first in ("", "local, "))
-    assert light == whole
-    assert left_out == "[]"
+def test_the_gpus_warm_up_imports_nothing_while_diffusers_is_imported() -> None:
+    """Torch's packages import each other in circles: two threads in one circle break both."""
+    opened = subprocess.run(
+        [sys.executable, "-m", "tests.engine.meeting"],
+        cwd=ROOT, capture_output=True, text=True, timeout=250, check=False,
+    )  # fmt: skip
+    assert opened.returncode == 0, opened.stderr
 
 
-def test_who_asks_a_stand_in_for_more_gets_the_real_module() -> None:
-    assert _ran(MORE) == ["True", "torch._dynamo.eval_frame", "False"]
+@pytest.mark.parametrize("imported", ["torch", "torch._dynamo", "torch, diffusers"])
+def test_who_imports_torch_before_the_program_meets_no_failed_start(
+    imported: str, tmp_path: Path
+) -> None:
+    """A profiler or a sitecustomize may."""
+    (tmp_path / "sitecustomize.py").write_text(f"import {imported}\n")
+    with Server(PYTHONPATH=str(tmp_path)) as server:
+        server.wait_until_healthy()
+        server.ending_s()
+    assert "[init] model loaded and compiled" in server.log
+
+
+def test_a_server_of_the_tests_whose_model_fails_to_load_fails_its_test(tmp_path: Path) -> None:
+    broken = "import sys\nsys.modules['diffusers'] = None\n"
+    (tmp_path / "sitecustomize.py").write_text(broken)
+    with pytest.raises(AssertionError, match="The model could not be loaded"):  # noqa: SIM117
+        with Server(PYTHONPATH=str(tmp_path)) as server:
+            server.wait_for_log("trying again")
+    with Server(PYTHONPATH=str(tmp_path), may_fail=True) as server:
+        server.wait_for_log("trying again")
+    assert lines_of_failure(server.log)
 
 
 def _ran(program: str) -> list[str]:

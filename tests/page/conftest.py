@@ -26,6 +26,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from tests.ports import free_port
+from tests.server import lines_of_failure
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 90
@@ -101,6 +102,7 @@ class LiveServer:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"the server did not start:\n{self._log.read_text()[-2000:]}")
             time.sleep(0.1)
+        assert not lines_of_failure(self._log.read_text()), self._log.read_text()
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> None:
         if self._process is not None:

@@ -19,7 +19,11 @@ def open_engine(settings: Settings, weights: Weights, report: Report) -> Engine:
 
 @functools.cache
 def _local(device: str) -> ModuleType:
-    """The module that opens, imported with all that it needs; `device` warms up meanwhile.
+    """The module that opens, imported with all that it needs; then `device` warms up.
+
+    Not before: torch's packages import each other in circles, and two threads that enter such a
+    circle at different points each find the other's half-imported modules. What the GPU's first
+    operators import would meet what diffusers imports (torch._dynamo, torch._inductor).
 
     Torch and diffusers make some million objects that all stay. Walking through them again and
     again is a seventh of a start, and later would be a pause in the stream. Once only: a later
@@ -27,14 +31,9 @@ def _local(device: str) -> ModuleType:
     """
     gc.disable()
     try:
-        from turbostream.engine import lighter
-
-        with lighter.loading():
-            from turbostream.engine import hardware  # torch, and nothing of diffusers yet
-
-            hardware.warm(device)
-            from turbostream.engine import local
+        from turbostream.engine import hardware, local
     finally:
         gc.freeze()
         gc.enable()
+    hardware.warm(device)
     return local

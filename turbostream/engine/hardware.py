@@ -53,8 +53,8 @@ def choose(device: str) -> Hardware:
 
 
 def warm(device: str) -> None:
-    """Begin to load cuBLAS and cuDNN, a gigabyte of libraries, while diffusers is imported and the
-    weights are read: on a machine that has just started they take two seconds each."""
+    """Begin to load cuBLAS and cuDNN, a gigabyte of libraries, while the weights are read: on a
+    machine that has just started they take two seconds each. Only once diffusers is imported."""
     if device in ("auto", "cuda") and torch.cuda.is_available():
         threading.Thread(target=_use_the_gpu, name="warm-up").start()
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from turbostream.engine import attention, decoder, hardware, lighter
+from turbostream.engine import attention, decoder, hardware
 from turbostream.engine.flight import LocalEngine
 from turbostream.engine.memory import BATCHES, Plan
 from turbostream.engine.model import OneStepModel, load_pipeline
@@ -51,8 +51,7 @@ def open_local(settings: Settings, weights: Weights, report: Report) -> LocalEng
     device = hardware.choose(settings.device)
     folder = fetch(weights, report)
     report(Progress("loading", f"Loading {weights.model_id}."))
-    with lighter.loading():
-        pipe = load_pipeline(folder, device)
+    pipe = load_pipeline(folder, device)
     choices = {
         "device": f"{device.name}, {str(device.dtype).removeprefix('torch.')}: {device.reason}",
         "attention": attention.choose(pipe, settings.xformers, device),

@@ -18,8 +18,6 @@ from torch import fx, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from turbostream.engine import lighter
-
 log = logging.getLogger(__name__)
 
 # Writing costs three runs, and keeps all results of one of them until it ends. So a size must have
@@ -77,7 +75,7 @@ class Tape:
 def write(module: nn.Module, *inputs: torch.Tensor) -> fx.GraphModule:
     """One run as a flat function, for inputs of the same shapes; raises Unwritable."""
     recorder = _Recorder(inputs)
-    with lighter.loading(), recorder:  # a mode asks for the compiler, to be left alone by it
+    with recorder:
         result = module(*inputs)
     return recorder.written(result)
 
