@@ -75,7 +75,7 @@ def main(argv: Sequence[str]) -> int:
     from turbostream.engine import open_engine, weights
     from turbostream.settings import SettingError, load
     from turbostream.start_screen import StartScreen
-    from turbostream.stream.seam import EngineUnusable
+    from turbostream.stream.seam import EngineUnavailable, EngineUnusable
 
     names = ("TARGET_FPS", "INITIAL_PROMPT", "MODEL_ID", "SERVER_PORT")
     try:
@@ -96,6 +96,9 @@ def main(argv: Sequence[str]) -> int:
     except (SettingError, EngineUnusable, batch.BatchError) as error:
         logging.error("%s", error)
         return 2
+    except EngineUnavailable as error:
+        logging.error("%s", error)
+        return 1
     except (KeyboardInterrupt, Ended) as error:
         logging.error("Interrupted; the same command goes on from here.")
         return error.code if isinstance(error, Ended) and isinstance(error.code, int) else 130

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence  # noqa: E402
 from functools import partial  # noqa: E402
 
 from turbostream import release  # noqa: E402
-from turbostream.engine import open_engine, weights  # noqa: E402
+from turbostream.engine import check_device, hub, open_engine, weights  # noqa: E402
 from turbostream.settings import SettingError, Settings, load  # noqa: E402
 from turbostream.start_screen import check  # noqa: E402
 from turbostream.stream.awake import AwakeClock  # noqa: E402
@@ -53,6 +53,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             print(link(settings, options.share))
             return 0
         found = weights.find(settings.model_id, settings.device)
+        hub.inspect(found)
+        check_device(settings.device)
         kept = tokens.load_tokens(settings.state_folder)
     except (SettingError, EngineUnusable) as error:
         log.error("%s", error)

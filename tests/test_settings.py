@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -119,7 +120,8 @@ def test_a_wrong_setting_ends_the_program_with_2_before_torch_is_imported() -> N
 
 
 def test_a_half_copied_model_folder_is_named_with_what_is_missing(tmp_path: Path) -> None:
-    (tmp_path / "model_index.json").write_text('{"unet": ["diffusers", "UNet2DConditionModel"]}')
+    index = {"_class_name": "StableDiffusionPipeline", "text_encoder": ["t", "CLIPTextModel"]}
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
     ended = run("--model-id", str(tmp_path))
     assert ended.returncode == 2
     assert "unet/config.json is missing" in ended.stderr

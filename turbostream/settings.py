@@ -26,6 +26,10 @@ class SettingError(ValueError):
     """One sentence about a setting that cannot be used; the entry point prints it and exits 2."""
 
 
+class Refusal(ValueError):
+    """Why a value that has the right form cannot be used; SettingError's sentence names it."""
+
+
 def number(low: float, high: float) -> Check:
     def check(text: str) -> float:
         value = float(text)
@@ -82,9 +86,12 @@ def folder(value: str) -> Path:
     """a folder"""
     try:
         path = Path(value).expanduser()
-    except RuntimeError:  # nobody's home
-        raise ValueError from None
-    if path.exists() and not path.is_dir():
+        wrong = path.exists() and not path.is_dir()
+    except RuntimeError:
+        raise Refusal("no user has the home that its ~ asks for") from None
+    except OSError as error:
+        raise Refusal(error.strerror) from None
+    if wrong:
         raise ValueError
     return path
 
@@ -292,9 +299,10 @@ def load(
         check = field.metadata["check"]
         try:
             values[name.lower()] = check(given)
-        except ValueError:
+        except ValueError as error:
             shown = given if len(given) <= 60 else given[:57] + "..."
+            why = f": {error}" if isinstance(error, Refusal) else ""
             raise SettingError(
-                f"{name} must be {check.__doc__}, not {shown!r} (given by {source})."
+                f"{name} must be {check.__doc__}, not {shown!r} (given by {source}){why}."
             ) from None
     return Settings(**values), options

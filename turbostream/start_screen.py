@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import TextIO
 
-from turbostream.stream.seam import EngineUnusable, OpenEngine, Progress
+from turbostream.stream.seam import EngineUnavailable, EngineUnusable, OpenEngine, Progress
 
 log = logging.getLogger("turbostream")
 
@@ -47,12 +47,16 @@ class StartScreen:
 
 
 def check(open_engine: OpenEngine) -> int:
-    """Paint one frame, say so; what setup.sh runs at its end. The exit status: 0 or 2."""
+    """Paint one frame, say so; what setup.sh runs at its end. The exit status: 0, 2 when the user
+    has to change something, or 1 when a later attempt may work."""
     try:
         engine = open_engine(StartScreen(sys.stderr, "[init]"))
     except EngineUnusable as error:
         log.error("%s", error)
         return 2
+    except EngineUnavailable as error:
+        log.error("%s", error)
+        return 1
     log.info("[check] painted one frame: %s", engine.fingerprint)
     engine.close()
     return 0

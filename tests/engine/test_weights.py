@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from turbostream.engine import decoder, weights
-from turbostream.stream.seam import EngineUnusable
+from turbostream.engine import decoder, hub, model_files, weights
+from turbostream.stream.seam import EngineError, EngineUnusable
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_what_is_neither_a_folder_nor_a_hub_id_is_refused() -> None:
 
 
 def test_of_a_repository_only_what_is_needed_is_wanted_and_no_weights_twice() -> None:
-    wanted = weights.wanted_files(
+    wanted = model_files.wanted_files(
         [
             "model_index.json",
             "README.md",
@@ -84,8 +84,8 @@ def test_a_hub_that_cannot_be_reached_is_one_sentence_with_two_ways_out(
 
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", unreachable)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
-    with pytest.raises(EngineUnusable) as caught:
-        weights.fetch(weights.find("some/model", "cpu"), lambda progress: None)
+    with pytest.raises(EngineError) as caught:
+        hub.fetch(weights.find("some/model", "cpu"), lambda progress: None)
     said = str(caught.value)
     assert said.count("\n") == 0
     assert "Connection refused" in said
@@ -95,7 +95,7 @@ def test_a_hub_that_cannot_be_reached_is_one_sentence_with_two_ways_out(
 
 def test_the_tiny_decoder_is_taken_from_the_models_folder(copy: Path) -> None:
     shutil.copytree(copy / "vae", copy / "taesd")
-    assert weights.fetch_tiny_decoder(copy, lambda progress: None) == copy / "taesd"
+    assert hub.fetch_tiny_decoder(copy, lambda progress: None) == copy / "taesd"
 
 
 def test_without_the_tiny_decoder_the_full_one_is_taken_with_the_reason(
@@ -107,7 +107,7 @@ def test_without_the_tiny_decoder_the_full_one_is_taken_with_the_reason(
         raise OSError("Connection refused")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
-    where = weights.fetch_tiny_decoder(copy, lambda progress: None)
+    where = hub.fetch_tiny_decoder(copy, lambda progress: None)
 
     class Pipe:
         class vae:

@@ -27,6 +27,7 @@ class Hub:
             if file.is_file()
         }
         self.status = 200  # what the repository answers: 401 where its terms are not accepted
+        self.token: str | None = None  # the one that is valid; None: none is looked at
         self.drop: dict[str, list[int]] = {}  # file -> bytes until the line drops, one a try
         self.fetched: list[tuple[str, int]] = []  # file, from which byte
 
@@ -41,12 +42,17 @@ class Hub:
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         path = handler.path.partition("?")[0]
-        if path.startswith("/cdn/"):
+        given = handler.headers.get("Authorization")
+        if given and self.token and given != f"Bearer {self.token}":
+            headers = {"X-Error-Message": "Invalid credentials in Authorization header"}
+            body = b'{"error": "Invalid username or password."}'
+            send(handler, 401, headers, body)
+        elif path.startswith("/cdn/"):
             self.send_file(handler, path.removeprefix("/cdn/"))
         elif REPOSITORY not in path or self.status != 200:
             status = 404 if REPOSITORY not in path else self.status
-            code = {404: "RepoNotFound", 401: "GatedRepo"}[status]
-            send(handler, status, {"X-Error-Code": code}, b'{"error": "no"}')
+            code = {404: "RepoNotFound", 401: "GatedRepo"}.get(status)
+            send(handler, status, {"X-Error-Code": code} if code else {}, b'{"error": "no"}')
         elif path.startswith(f"/api/models/{REPOSITORY}/tree/"):
             rows = [{"type": "file", "path": name, **self.entry(name)} for name in self.files]
             send(handler, 200, {"Content-Type": "application/json"}, json.dumps(rows).encode())

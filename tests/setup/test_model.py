@@ -24,9 +24,9 @@ FETCH = f"""
 import logging
 import sys
 logging.basicConfig(level=logging.INFO)
-from turbostream.engine import weights
+from turbostream.engine import hub, weights
 from turbostream.start_screen import StartScreen
-weights.fetch(weights.find({REPOSITORY!r}, "cpu"), StartScreen(sys.stderr, "[init]"))
+hub.fetch(weights.find({REPOSITORY!r}, "cpu"), StartScreen(sys.stderr, "[init]"))
 """
 
 

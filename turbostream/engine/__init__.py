@@ -17,6 +17,15 @@ def open_engine(settings: Settings, weights: Weights, report: Report) -> Engine:
     return engine
 
 
+def check_device(device: str) -> None:
+    """Refuse a DEVICE that this machine has not, before anything is served; EngineUnusable.
+    Only torch knows, which takes a second to import: not for `auto` and `cpu`, which are there."""
+    if device in ("cuda", "mps"):
+        from turbostream.engine import hardware
+
+        hardware.choose(device)
+
+
 @functools.cache
 def _local(device: str) -> ModuleType:
     """The module that opens, imported with all that it needs; then `device` warms up.

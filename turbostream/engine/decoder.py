@@ -12,6 +12,7 @@ from typing import Any
 from diffusers import AutoencoderTiny
 
 from turbostream.engine.hardware import Hardware
+from turbostream.engine.model import UNREADABLE
 
 TAESD_SCALING = 0.18215  # the latents that TAESD was made for: Stable Diffusion 1 and 2
 
@@ -33,6 +34,6 @@ def choose(
         return None, f"full: {folder}"
     try:
         tiny = AutoencoderTiny.from_pretrained(folder, dtype=hardware.dtype, local_files_only=True)
-    except (OSError, ValueError) as error:
+    except UNREADABLE as error:
         return None, f"full: the tiny decoder in {folder} cannot be loaded ({error})"
     return tiny.to(hardware.device), "tiny: TAESD, a twentieth of the full decoder's work"

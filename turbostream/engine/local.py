@@ -18,9 +18,10 @@ import torch
 
 from turbostream.engine import attention, decoder, hardware
 from turbostream.engine.flight import LocalEngine
+from turbostream.engine.hub import fetch, fetch_tiny_decoder
 from turbostream.engine.memory import BATCHES, Plan
 from turbostream.engine.model import OneStepModel, load_pipeline
-from turbostream.engine.weights import Weights, fetch, fetch_tiny_decoder
+from turbostream.engine.weights import Weights
 from turbostream.settings import Settings
 from turbostream.stream.scene import Shot
 from turbostream.stream.seam import Progress, Report
@@ -51,7 +52,7 @@ def open_local(settings: Settings, weights: Weights, report: Report) -> LocalEng
     device = hardware.choose(settings.device)
     folder = fetch(weights, report)
     report(Progress("loading", f"Loading {weights.model_id}."))
-    pipe = load_pipeline(folder, device)
+    pipe = load_pipeline(folder, device, weights.model_id)
     choices = {
         "device": f"{device.name}, {str(device.dtype).removeprefix('torch.')}: {device.reason}",
         "attention": attention.choose(pipe, settings.xformers, device),
@@ -109,9 +110,7 @@ def warm_up(
     engine.submit([shot]).result()
     engine.verify([replace(shot, seed_from=settings.seed + turn) for turn in range(engine.depth)])
     if kind == "compile" and engine.plan.lanes:
-        compile_behind(
-            engine, latent, settings.state_dir.expanduser() / "compiled", techniques.inductor
-        )
+        compile_behind(engine, latent, settings.state_folder / "compiled", techniques.inductor)
     if settings.acceleration == "compile" and engine.behind is not None:
         report(Progress("compiling", "Compiling the UNet; the first time takes a minute or two."))
         engine.behind.wait(1)

@@ -6,8 +6,8 @@ Knows no graph, no stream and no thread; `step.py` holds the mathematics.
 from __future__ import annotations
 
 import gc
-import json
 import logging
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,18 @@ diffusers_logging.disable_progress_bar()
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 
+import diffusers  # noqa: E402
 import torch  # noqa: E402
-from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline  # noqa: E402
+from diffusers import (  # noqa: E402
+    AutoencoderKL,
+    EulerDiscreteScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from safetensors import SafetensorError  # noqa: E402
+from transformers import CLIPTextModel, CLIPTokenizer  # noqa: E402
 
-from turbostream.engine import folded, packed, tiny, upsampled  # noqa: E402
+from turbostream.engine import folded, model_files, packed, tiny, upsampled  # noqa: E402
 from turbostream.engine.hardware import Hardware  # noqa: E402
 from turbostream.engine.step import PREDICTIONS, Decode, Denoise, Schedule  # noqa: E402
 from turbostream.engine.tape import Tape  # noqa: E402
@@ -33,32 +41,81 @@ from turbostream.stream.seam import EngineUnusable  # noqa: E402
 
 log = logging.getLogger(__name__)
 
+# What the loaders raise about files that are not what they should be.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ImportError,
+    RuntimeError,
+    EOFError,
+    pickle.UnpicklingError,
+    SafetensorError,
+)
 
-def load_pipeline(folder: Path, hardware: Hardware) -> StableDiffusionPipeline:
-    """The pipeline in `folder` on the hardware; raises EngineUnusable if it is of another kind.
 
-    The index says which pipeline it is, so the one class is imported: AutoPipeline's module
-    imports all of them, for half a second and more.
+def load_pipeline(folder: Path, hardware: Hardware, name: str = "") -> StableDiffusionPipeline:
+    """The pipeline in `folder` on the hardware; raises EngineUnusable, about the model `name`,
+    if a part cannot be loaded.
+
+    Part by part, each with the weights that `model_files` chose when it was fetched: a pipeline's
+    own loader takes one variant for all and names no part.
     """
-    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
-    kind = index.get("_class_name")
-    if kind != StableDiffusionPipeline.__name__:
-        raise EngineUnusable(
-            f"The model in {folder} is a {kind}; this program plays one-step "
-            "models of Stable Diffusion's kind, such as stabilityai/sd-turbo."
-        )
-    variant = "fp16" if any(folder.glob("unet/*.fp16.safetensors")) else None
-    try:
-        pipe = StableDiffusionPipeline.from_pretrained(
-            folder, dtype=hardware.dtype, variant=variant, local_files_only=True
-        )
-    except (OSError, ValueError, KeyError) as error:
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise EngineUnusable(f"The model in {folder} cannot be loaded: {first_line}") from error
+    name = name or str(folder)
+    index = model_files.read_object(folder / model_files.INDEX)
+    classes = {
+        part: getattr(diffusers, index[part][1], default)
+        for part, default in (("vae", AutoencoderKL), ("scheduler", EulerDiscreteScheduler))
+    }
+    pipe = StableDiffusionPipeline(
+        unet=_loaded(UNet2DConditionModel, folder, "unet", hardware, name),
+        vae=_loaded(classes["vae"], folder, "vae", hardware, name),
+        text_encoder=_loaded(CLIPTextModel, folder, "text_encoder", hardware, name),
+        tokenizer=_loaded(CLIPTokenizer, folder, "tokenizer", hardware, name),
+        scheduler=_loaded(classes["scheduler"], folder, "scheduler", hardware, name),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
     pipe.set_progress_bar_config(disable=True)
     for part in (pipe.unet, pipe.vae, pipe.text_encoder):
         part.requires_grad_(False)
     return pipe.to(hardware.device)
+
+
+def _loaded(kind: Any, folder: Path, part: str, hardware: Hardware, name: str) -> Any:
+    """One part of the pipeline, from its folder."""
+    place = folder / part
+    options: dict[str, Any] = {"local_files_only": True}
+    choice = None
+    if part in model_files.STEMS:
+        choice = model_files.weights_of(part, [entry.name for entry in place.iterdir()])
+        if choice is None:
+            raise EngineUnusable(f"The model {name} is incomplete: {part} has no weights.")
+        options |= {"dtype": hardware.dtype, "variant": choice.variant}
+        options |= {"use_safetensors": choice.safetensors, "output_loading_info": True}
+    try:
+        if choice is None:
+            return kind.from_pretrained(place, **options)
+        loaded, report = kind.from_pretrained(place, **options)
+    except (torch.OutOfMemoryError, MemoryError):  # a RuntimeError, and no fault of the file
+        raise
+    except UNREADABLE as error:
+        first_line = (str(error).strip() or repr(error)).splitlines()[0]
+        raise EngineUnusable(
+            f"The model {name} cannot be used: its {part} cannot be loaded ({first_line}); fetch "
+            "or copy it again, or give another MODEL_ID."
+        ) from error
+    # transformers 5 keeps no position ids in files, and older versions did
+    missing = [key for key in report["missing_keys"] if not key.endswith("position_ids")]
+    if missing:
+        raise EngineUnusable(
+            f"The model {name} cannot be used: its {part} lacks {len(missing)} weights, such as "
+            f"{missing[0]}; fetch or copy it again, or give another MODEL_ID."
+        )
+    return loaded
 
 
 def schedule_of(scheduler: Any) -> Schedule:

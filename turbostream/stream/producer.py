@@ -21,7 +21,14 @@ from turbostream.stream.channel import Channel
 from turbostream.stream.frame import Frame
 from turbostream.stream.meter import Meter
 from turbostream.stream.scene import Shot
-from turbostream.stream.seam import Engine, EngineUnusable, OpenEngine, Picture, Progress
+from turbostream.stream.seam import (
+    Engine,
+    EngineUnavailable,
+    EngineUnusable,
+    OpenEngine,
+    Picture,
+    Progress,
+)
 
 log = logging.getLogger(__name__)
 
@@ -168,6 +175,8 @@ class Producer:
                 self.unusable = str(error)
                 self._set_state(State("failed", str(error)))
                 return
+            except EngineUnavailable as error:
+                self._note_unavailable(str(error), pause_s)
             except Exception as error:  # the producer's guard: whatever an engine raises
                 self._note_failure("The model could not be loaded", error)
             else:
@@ -282,6 +291,13 @@ class Producer:
         change = self.channel.first_shown_by(frame.number)
         if change is not None:
             self.meter.prompt_to_picture(now - max(change.at, since or change.at))
+
+    def _note_unavailable(self, message: str, pause_s: float) -> None:
+        self.meter.failure()
+        if message not in self._kinds_logged:
+            self._kinds_logged.add(message)
+            log.warning("[init] %s Trying again after %.0f s.", message, pause_s)
+        self._set_state(State("failed", f"{message} Trying again."))
 
     def _note_failure(self, what: str, error: Exception) -> None:
         self.meter.failure()

@@ -2,6 +2,7 @@
 
 EngineError
 ├── EngineUnusable    cannot work until the user changes something; the program exits 2
+├── EngineUnavailable cannot work yet; the program tries again
 └── EngineClosed      the engine was closed while a shot was under way
 """
 
@@ -21,6 +22,10 @@ class EngineError(Exception):
 
 class EngineUnusable(EngineError):
     """No attempt will help: the message says what the user can change."""
+
+
+class EngineUnavailable(EngineError):
+    """A later attempt may work (a network that is away): the message says what is waited for."""
 
 
 class EngineClosed(EngineError):

@@ -9,8 +9,10 @@ The gevent thread only.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,29 @@ from turbostream.web.connection import Connections, Limits
 from turbostream.web.server import Server, connections_possible
 
 log = logging.getLogger(__name__)
+
+
+def why_not(error: Exception, host: str, port: int) -> str:
+    """Why the server cannot listen on `host`:`port` and what to change, in one sentence."""
+    number = error.errno if isinstance(error, OSError) else None
+    if (
+        isinstance(error, (UnicodeError, TypeError, socket.gaierror))
+        or number == errno.EADDRNOTAVAIL
+    ):
+        return (
+            f"SERVER_HOST {host[:60]} is no address of this machine; 127.0.0.1 serves this machine "
+            "alone, 0.0.0.0 everybody who reaches it."
+        )
+    if number in (errno.EACCES, errno.EPERM):
+        return (
+            f"This user may not listen on {host}:{port}; give a SERVER_PORT above 1023, or run as "
+            "a user who may."
+        )
+    reason = os.strerror(number) if number else str(error)
+    return (
+        f"The server cannot listen on {host}:{port} ({reason}); stop what does, or give another "
+        "SERVER_PORT."
+    )
 
 
 class Door:
@@ -58,7 +83,9 @@ class Door:
     def open(self) -> bool:
         """Be reachable, publicly or standing by; False, with `problem` set, if that fails."""
         if self._hands_over:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if problem := self._unwritable():
+                self.problem = problem
+                return False
             takes = self._settings.handover == "take"
             if takes and handover.somebody_serves(self._folder):
                 self._server = self._make_server("127.0.0.1", 0)
@@ -87,11 +114,8 @@ class Door:
         server = self._make_server(settings.server_host, settings.server_port)
         try:
             server.start()
-        except OSError as error:
-            self.problem = (
-                f"The server cannot listen on {settings.server_host}:{settings.server_port} "
-                f"({os.strerror(error.errno or 0)}); stop what does, or give another SERVER_PORT."
-            )
+        except (OSError, UnicodeError, TypeError) as error:  # of a host name, too
+            self.problem = why_not(error, settings.server_host, settings.server_port)
             return False
         if self._server is not None:
             self._server.stop(0)
@@ -99,6 +123,20 @@ class Door:
         self._scene_file.restore()
         self._announce()
         return True
+
+    def _unwritable(self) -> str | None:
+        """One sentence if STATE_DIR cannot hold what a handover needs."""
+        trial = self._folder / f".trial.{os.getpid()}"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            trial.touch()
+            trial.unlink()
+        except OSError as error:
+            return (
+                f"STATE_DIR {self._folder} cannot be written ({error.strerror}), which "
+                f"HANDOVER={self._settings.handover} needs; give another STATE_DIR."
+            )
+        return None
 
     def _take_when_healthy(self) -> None:
         while self._unhealthy() is not None:

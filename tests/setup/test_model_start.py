@@ -1,0 +1,204 @@
+"""The program with a model of the hub: from the cache, damaged, of the wrong kind, refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.server import Server
+from tests.setup.hub import REPOSITORY, Hub, serve
+from tests.setup.machine import ROOT
+from tests.test_start_errors import assert_one_sentence
+
+DEMO = ROOT / "turbostream/demo_model"
+UNET = "unet/diffusion_pytorch_model.safetensors"
+ENCODER = "text_encoder/model.safetensors"
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n"
+NOWHERE = "http://127.0.0.1:9"  # discard: nobody listens
+
+
+@pytest.fixture
+def hub() -> Hub:
+    hub = Hub(DEMO)
+    hub.files |= {  # what repositories hold beside the pipeline, and the program leaves there
+        "sd_turbo.safetensors": b"another format of the same",
+        "unet/model.onnx": b"another format",
+        "safety_checker/model.safetensors": b"not used",
+    }
+    return hub
+
+
+@pytest.fixture
+def environment(hub: Hub, tmp_path: Path) -> Iterator[dict[str, str]]:
+    with serve(hub) as address:
+        yield {
+            **{name: value for name, value in os.environ.items() if not name.startswith("HF_")},
+            "HF_ENDPOINT": address,
+            "HF_HOME": str(tmp_path / "cache"),
+            "MODEL_ID": REPOSITORY,
+            "DEVICE": "cpu",
+        }
+
+
+def check(environment: dict[str, str], **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "realtime_stream.py", "--check"],
+        cwd=ROOT, env=environment | more, capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+
+
+def start(environment: dict[str, str], **more: str) -> subprocess.CompletedProcess[str]:
+    """The server itself, which is to end at once."""
+    return subprocess.run(
+        [sys.executable, "realtime_stream.py", "--server-port", "0"],
+        cwd=ROOT, env=environment | more, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def test_a_model_that_was_fetched_starts_without_the_hub(
+    hub: Hub, environment: dict[str, str]
+) -> None:
+    assert check(environment).returncode == 0
+    assert {name for name, _ in hub.fetched} & {"sd_turbo.safetensors", "unet/model.onnx"} == set()
+    hub.status = 404  # withdrawn
+    for away in ({"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": NOWHERE}, {}):
+        done = check(environment, **away)
+        assert done.returncode == 0, (away, done.stderr)
+        assert "using the copy in the cache" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("component", ["unet", "text_encoder", "vae"])
+def test_half_precision_files_of_some_components_are_fetched_and_loaded(
+    hub: Hub, environment: dict[str, str], component: str
+) -> None:
+    [plain] = [name for name in hub.files if name.startswith(component) and "safeten" in name]
+    half = plain.replace(".safetensors", ".fp16.safetensors")
+    hub.files[half] = hub.files[plain]
+    done = check(environment)
+    assert done.returncode == 0, done.stderr
+    names = {name for name, _ in hub.fetched}
+    assert half in names
+    assert plain not in names
+
+
+def test_a_file_that_is_damaged_in_the_cache_is_fetched_again(
+    hub: Hub, environment: dict[str, str]
+) -> None:
+    assert check(environment).returncode == 0
+    [cached] = Path(environment["HF_HOME"]).glob(f"hub/*/snapshots/*/{ENCODER}")
+    for content in (b"", hub.files[ENCODER][:5000]):
+        cached.resolve().write_bytes(content)
+        hub.fetched.clear()
+        away = check(environment, HF_ENDPOINT=NOWHERE)
+        assert away.returncode == 1
+        assert f"{ENCODER} is not as it should be" in away.stderr
+        done = check(environment)
+        assert done.returncode == 0, done.stderr
+        assert [name for name, _ in hub.fetched] == [ENCODER]
+        assert f"{ENCODER} of {REPOSITORY} is fetched again" in done.stderr
+
+
+def of_kind(kind: str) -> Callable[[Hub], None]:
+    def change(hub: Hub) -> None:
+        index = json.loads(hub.files["model_index.json"]) | {"_class_name": kind}
+        hub.files["model_index.json"] = json.dumps(index).encode()
+
+    return change
+
+
+def many_steps(hub: Hub) -> None:
+    scheduler = {"_class_name": "PNDMScheduler", "skip_prk_steps": True, "steps_offset": 1}
+    hub.files["scheduler/scheduler_config.json"] = json.dumps(scheduler).encode()
+
+
+def only(*names: str) -> Callable[[Hub], None]:
+    def change(hub: Hub) -> None:
+        hub.files = dict.fromkeys(names, b"x" * 100)
+
+    return change
+
+
+def without(name: str) -> Callable[[Hub], None]:
+    return lambda hub: hub.files.__delitem__(name) or None  # type: ignore[func-returns-value]
+
+
+def answers(status: int) -> Callable[[Hub], None]:
+    return lambda hub: setattr(hub, "status", status)
+
+
+def wants_a_token(hub: Hub) -> None:
+    hub.token = "hf_right"
+
+
+@pytest.mark.parametrize(
+    ("change", "environ", "sentence"),
+    [
+        (of_kind("StableDiffusionXLPipeline"), {}, "is a StableDiffusionXLPipeline"),
+        (many_steps, {}, "is a model of many steps (its scheduler is PNDMScheduler"),
+        (only("pytorch_lora_weights.safetensors", "README.md"), {}, "holds a LoRA"),
+        (only("v1-5-pruned.safetensors"), {}, "single files such as v1-5-pruned.safetensors"),
+        (only("config.json", "tokenizer.json"), {}, "is no model in diffusers' format"),
+        (without(UNET), {}, f"is incomplete on the hub: {UNET} is missing"),
+        (answers(401), {}, "is closed at http://127.0.0.1:"),
+        (answers(404), {}, "shows no model somebody/model"),
+        (answers(403), {}, "does not let the token in HF_TOKEN read somebody/model"),
+        (wants_a_token, {"HF_TOKEN": "hf_wrong"}, "does not accept the token in HF_TOKEN"),
+        (answers(200), {"HF_TOKEN": "hf_\u00e9"}, "HF_TOKEN holds characters"),
+        (answers(200), {"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set"),
+        (answers(200), {"HF_ENDPOINT": "nonsense"}, "HF_ENDPOINT nonsense is no address"),
+        (answers(200), {"MODEL_ID": "some..body/model"}, "cannot be a hub id"),
+        (answers(200), {"HF_HOME": "/dev/null/cache"}, "name another folder as HF_HOME"),
+    ],
+)
+def test_what_cannot_be_played_is_refused_in_one_sentence_before_any_weights_come(
+    hub: Hub,
+    environment: dict[str, str],
+    change: Callable[[Hub], None],
+    environ: dict[str, str],
+    sentence: str,
+) -> None:
+    change(hub)
+    ended = start(environment, **environ)
+    assert_one_sentence(ended)
+    assert sentence in ended.stderr
+    assert environment["HF_HOME"] + "/" not in ended.stderr
+    assert not [name for name, _ in hub.fetched if name.endswith(".safetensors")]
+
+
+def test_a_pointer_in_the_repository_ends_the_program_and_is_not_tried_again(
+    hub: Hub, environment: dict[str, str]
+) -> None:
+    hub.files[UNET] = POINTER
+    done = check(environment)
+    assert done.returncode == 2
+    assert f"{UNET} is not as it should be on the hub (it is a git-lfs pointer" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_hub_that_is_away_is_waited_for(
+    hub: Hub, environment: dict[str, str], tmp_path: Path
+) -> None:
+    hub.status = 503
+    with Server(may_fail=True, **environment, STATE_DIR=str(tmp_path / "state")) as server:
+        server.wait_for_log("Trying again")
+        status, body = server.request("/healthz")
+        assert status == 503
+        assert b"somebody/model cannot be fetched (" in body
+        hub.status = 200
+        server.wait_until_healthy(180)
+    assert server.log.count("cannot be fetched") == 1
+    assert "Traceback" not in server.log
+
+
+def test_a_local_folder_needs_no_hub(tmp_path: Path, environment: dict[str, str]) -> None:
+    shutil.copytree(DEMO, tmp_path / "model")
+    done = check(environment, MODEL_ID=str(tmp_path / "model"), HF_ENDPOINT=NOWHERE)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,267 @@
+"""Weights from the hub: looked at before gigabytes come, fetched with progress, and taken from the
+cache where the hub does not answer.
+
+No torch in here. Downloads go through huggingface_hub, which goes on after a dropped line, keeps
+whole files in its own cache and fetches half ones again in the next run; HF_ENDPOINT (its own
+variable) points it at a mirror.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from turbostream.engine import model_files
+from turbostream.engine.byte_counter import ByteCounter
+from turbostream.engine.weights import Weights, checked
+from turbostream.stream.seam import (
+    EngineError,
+    EngineUnavailable,
+    EngineUnusable,
+    Progress,
+    Report,
+)
+
+log = logging.getLogger(__name__)
+
+TAESD = "madebyollin/taesd"  # the tiny decoder, MIT
+TAESD_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
+LOOK_S = 10.0  # for the hub to say what a repository holds
+# What a user has to change: the disk, the folder of the cache.
+DISK = {errno.ENOSPC, errno.EDQUOT}
+FOLDER = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG}
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What to fetch of a repository: the files and their bytes, at one commit."""
+
+    commit: str
+    sizes: dict[str, int]
+
+
+def inspect(weights: Weights) -> None:
+    """Refuse a repository that this program cannot play, from its few small files; raises
+    EngineUnusable. Says nothing while the hub is away: `fetch` does, and tries again."""
+    if weights.folder is not None:
+        return
+    cached = _cached_folder(weights)
+    if cached is not None:
+        model_files.check_kind(weights.model_id, cached)
+        return
+    try:
+        _planned(weights)
+    except EngineUnavailable:
+        return
+
+
+def fetch(weights: Weights, report: Report) -> Path:
+    """The local folder of the weights, downloaded if need be, with bytes reported on the way.
+
+    Raises EngineUnusable with the way out where the user has to change something, and
+    EngineUnavailable where a later attempt may work.
+    """
+    if weights.folder is not None:
+        return weights.folder
+    report(Progress("downloading", f"Looking for {weights.model_id}."))
+    try:
+        plan = _planned(weights)
+    except EngineError as error:
+        return _from_cache(weights, error)
+    return _downloaded(weights.model_id, plan, report)
+
+
+def fetch_tiny_decoder(folder: Path, report: Report) -> Path | str:
+    """The folder of TAESD's weights, or a clause on why they are not there.
+
+    `taesd` inside the model's folder comes first, so that a machine without the hub can have it.
+    """
+    inside = folder / "taesd"
+    if (inside / "config.json").is_file():
+        found = inside
+    else:
+        from httpx2 import HTTPError, InvalidURL
+        from huggingface_hub import snapshot_download
+
+        _quiet()
+        report(Progress("downloading", f"Looking for the tiny decoder, {TAESD}."))
+        try:
+            found = Path(snapshot_download(TAESD, allow_patterns=list(TAESD_FILES)))
+        except (OSError, HTTPError, InvalidURL, ValueError) as error:
+            return f"{TAESD} cannot be fetched ({_first_line(error)}), and {inside} is not there"
+    if damaged := model_files.damaged_file(found, TAESD_FILES):
+        return f"{damaged[0]} of the tiny decoder in {found} cannot be used ({damaged[1]})"
+    return found
+
+
+def _planned(weights: Weights) -> _Plan:
+    """Ask the hub what the repository holds, and read its index: a wrong kind is refused before
+    its weights are fetched. Raises EngineUnusable or EngineUnavailable."""
+    from httpx2 import HTTPError, InvalidURL
+    from huggingface_hub import HfApi, hf_hub_download
+
+    _quiet()
+    name = weights.model_id
+    try:
+        info = HfApi().model_info(
+            name, revision=weights.revision, files_metadata=True, timeout=LOOK_S
+        )
+        sizes = {entry.rfilename: entry.size or 0 for entry in info.siblings or ()}
+        if model_files.INDEX not in sizes:
+            raise model_files.no_pipeline(name, sizes)
+        index = hf_hub_download(name, model_files.INDEX, revision=info.sha)
+        if model_files.SCHEDULER in sizes:
+            hf_hub_download(name, model_files.SCHEDULER, revision=info.sha)
+    except (OSError, HTTPError, InvalidURL, ValueError) as error:
+        raise _way_out(name, error) from error
+    model_files.check_kind(name, Path(index).parent)
+    if missing := model_files.missing_file(sizes):
+        raise EngineUnusable(
+            f"MODEL_ID {name} is incomplete on the hub: {missing} is missing; give another model, "
+            f"such as {model_files.EXAMPLE}."
+        )
+    files = model_files.wanted_files(sizes)
+    return _Plan(str(info.sha), {file: sizes[file] for file in files})
+
+
+def _downloaded(name: str, plan: _Plan, report: Report) -> Path:
+    from httpx2 import HTTPError, InvalidURL
+    from huggingface_hub import hf_hub_download, snapshot_download, try_to_load_from_cache
+
+    missing = [
+        file
+        for file in plan.sizes
+        if not isinstance(try_to_load_from_cache(name, file, revision=plan.commit), str)
+    ]
+    counter = ByteCounter(report, name, sum(plan.sizes[file] for file in missing))
+    try:
+        folder = Path(
+            snapshot_download(
+                name,
+                revision=plan.commit,
+                allow_patterns=list(plan.sizes),
+                tqdm_class=counter.bar_class(),
+            )
+        )
+        # A file that was damaged after it came (a full disk, a copied cache) is fetched once more.
+        while damaged := model_files.damaged_file(folder, plan.sizes):
+            file, what = damaged
+            if file in missing:
+                raise EngineUnusable(
+                    f"MODEL_ID {name} cannot be used: {file} is not as it should be on the hub "
+                    f"({what}); give another model."
+                )
+            log.warning("[init] %s of %s is fetched again: %s.", file, name, what)
+            report(Progress("downloading", f"Downloading {file} of {name} again."))
+            hf_hub_download(name, file, revision=plan.commit, force_download=True)
+            missing.append(file)
+    except (OSError, HTTPError, InvalidURL, ValueError) as error:
+        raise _way_out(name, error) from error
+    return checked(folder, name)
+
+
+def _cached_folder(weights: Weights) -> Path | None:
+    """Where the cache keeps the model's index, which does not say that the rest is there too."""
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        found = try_to_load_from_cache(
+            weights.model_id, model_files.INDEX, revision=weights.revision
+        )
+    except (OSError, ValueError):  # an id that the hub does not know either
+        return None
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def _from_cache(weights: Weights, error: EngineError) -> Path:
+    """The whole copy in the cache; raises `error` where there is none."""
+    folder = _cached_folder(weights)
+    if folder is None:
+        raise error
+    try:
+        checked(folder, weights.model_id)
+    except EngineUnusable as problem:
+        log.warning("[init] the copy in the cache does not serve: %s", problem)
+        raise error from None
+    cause = error.__cause__ or error
+    log.warning(
+        "[init] the hub does not give %s (%s); using the copy in the cache.",
+        weights.model_id,
+        _first_line(cause),
+    )
+    return folder
+
+
+def _quiet() -> None:
+    """Keep each request's address (a signed one, where the weights lie) out of the log, and let the
+    hub's client speak once: it has a handler of its own."""
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    logging.getLogger("huggingface_hub").propagate = False
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+
+
+def _way_out(name: str, error: Exception) -> EngineError:
+    """What kept the weights away and what to do about it, in one sentence."""
+    from httpx2 import InvalidURL, LocalProtocolError, UnsupportedProtocol
+    from huggingface_hub import constants
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+    )
+
+    hub, status = constants.ENDPOINT, 0
+    if isinstance(error, HfHubHTTPError):
+        status = error.response.status_code
+    if isinstance(error, GatedRepoError):  # a kind of RepositoryNotFoundError
+        said = (
+            f"{name} is closed at {hub}: accept its terms there and set HF_TOKEN to "
+            "your token, or give a local folder as MODEL_ID."
+        )
+    elif isinstance(error, RepositoryNotFoundError):
+        said = (
+            f"{hub} shows no model {name}: correct MODEL_ID, or, where it is "
+            "private, set HF_TOKEN to your token."
+        )
+    elif status == 401:
+        said = f"{hub} does not accept the token in HF_TOKEN: correct it, or unset it."
+    elif status == 403:
+        said = f"{hub} does not let the token in HF_TOKEN read {name}: give it the right to."
+    elif isinstance(error, OfflineModeIsEnabled):
+        said = (
+            f"{name} is not in the cache {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE is set: "
+            "unset it, or give a local folder as MODEL_ID."
+        )
+    elif isinstance(error, HFValidationError):
+        shown = name if len(name) <= 100 else name[:97] + "..."
+        said = f"MODEL_ID {shown} cannot be a hub id: correct it, or give a local folder."
+    elif isinstance(error, LocalProtocolError):
+        said = "HF_TOKEN holds characters that no token has: correct it, or unset it."
+    elif isinstance(error, (InvalidURL, UnsupportedProtocol)):
+        said = f"HF_ENDPOINT {hub} is no address of a hub: correct it, or unset it."
+    elif not status and isinstance(error, OSError) and error.errno in DISK:
+        said = (
+            f"The disk is full that holds {constants.HF_HUB_CACHE}, where {name} is kept: make "
+            "room, or name a folder on another disk as HF_HOME."
+        )
+    elif not status and isinstance(error, OSError) and error.errno in FOLDER:
+        said = (
+            f"{error.filename or constants.HF_HUB_CACHE} cannot be written ({error.strerror}), "
+            f"where {name} is to be kept: name another folder as HF_HOME."
+        )
+    else:
+        said = (
+            f"{name} cannot be fetched ({_first_line(error)}); give a local folder as MODEL_ID, "
+            "or a mirror of the hub as HF_ENDPOINT."
+        )
+        later = status >= 500 or status in (0, 408, 429)
+        return EngineUnavailable(said) if later else EngineUnusable(said)
+    return EngineUnusable(said)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
