@@ -53,11 +53,18 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             print(link(settings, options.share))
             return 0
         found = weights.find(settings.model_id, settings.device)
+        if not options.check:
+            import turbostream.web.app  # noqa: F401  (what is not installed is said here)
         hub.inspect(found)
         check_device(settings.device)
         kept = tokens.load_tokens(settings.state_folder)
     except (SettingError, EngineUnusable) as error:
         log.error("%s", error)
+        return 2
+    except ModuleNotFoundError as error:
+        log.error(
+            "%s is not installed for %s; run ./setup.sh, then make run.", error.name, sys.executable
+        )
         return 2
 
     opener = partial(open_engine, settings, found)

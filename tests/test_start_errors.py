@@ -76,6 +76,16 @@ def test_a_gpu_that_is_not_there_is_refused_before_an_address_is_shown() -> None
     assert "DEVICE is cuda, but this torch (" in ended.stderr
 
 
+@pytest.mark.parametrize("model", ["demo", "somebody/model"])
+def test_a_python_without_the_packages(model: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-S", "realtime_stream.py", "--server-port", "0", "--model-id", model],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert_one_sentence(ended)
+    assert "run ./setup.sh" in ended.stderr
+
+
 def test_a_port_that_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])

@@ -24,6 +24,16 @@ for _ in range(2):
 """
 
 
+NOT_AT_FIRST = """
+import sys
+class Never:
+    def find_spec(self, name, *_):
+        if name == "diffusers":
+            raise KeyError("torch._dynamo")
+sys.meta_path.insert(0, Never())
+"""
+
+
 def test_only_what_was_imported_is_kept_from_the_collector() -> None:
     """A new engine follows one that failed, whose memory has to come back."""
     first, second = _ran(OPENED_TWICE)
@@ -53,8 +63,7 @@ def test_who_imports_torch_before_the_program_meets_no_failed_start(
 
 
 def test_a_server_of_the_tests_whose_model_fails_to_load_fails_its_test(tmp_path: Path) -> None:
-    broken = "import sys\nsys.modules['diffusers'] = None\n"
-    (tmp_path / "sitecustomize.py").write_text(broken)
+    (tmp_path / "sitecustomize.py").write_text(NOT_AT_FIRST)
     with pytest.raises(AssertionError, match="The model could not be loaded"):  # noqa: SIM117
         with Server(PYTHONPATH=str(tmp_path)) as server:
             server.wait_for_log("trying again")

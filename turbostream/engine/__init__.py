@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import gc
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 from turbostream.engine.weights import Weights
 from turbostream.settings import Settings
-from turbostream.stream.seam import Engine, Report
+from turbostream.stream.seam import Engine, EngineUnusable, Report
 
 
 def open_engine(settings: Settings, weights: Weights, report: Report) -> Engine:
@@ -21,9 +24,23 @@ def check_device(device: str) -> None:
     """Refuse a DEVICE that this machine has not, before anything is served; EngineUnusable.
     Only torch knows, which takes a second to import: not for `auto` and `cpu`, which are there."""
     if device in ("cuda", "mps"):
-        from turbostream.engine import hardware
+        with _installed():
+            from turbostream.engine import hardware
 
         hardware.choose(device)
+
+
+@contextmanager
+def _installed() -> Iterator[None]:
+    """Around imports: a package that is not there, or not whole, is not there on the next try."""
+    try:
+        yield
+    except (ImportError, OSError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise EngineUnusable(
+            f"What paints cannot be imported by {sys.executable} ({reason}); run ./setup.sh again, "
+            "and start with make run."
+        ) from error
 
 
 @functools.cache
@@ -40,7 +57,8 @@ def _local(device: str) -> ModuleType:
     """
     gc.disable()
     try:
-        from turbostream.engine import hardware, local
+        with _installed():
+            from turbostream.engine import hardware, local
     finally:
         gc.freeze()
         gc.enable()
