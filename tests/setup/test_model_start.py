@@ -149,7 +149,7 @@ def wants_a_token(hub: Hub) -> None:
         (without(UNET), {}, f"is incomplete on the hub: {UNET} is missing"),
         (answers(401), {}, "is closed at http://127.0.0.1:"),
         (answers(404), {}, "shows no model somebody/model"),
-        (answers(403), {}, "does not let the token in HF_TOKEN read somebody/model"),
+        (answers(403), {}, "refuses to give somebody/model (403)"),
         (wants_a_token, {"HF_TOKEN": "hf_wrong"}, "does not accept the token in HF_TOKEN"),
         (answers(200), {"HF_TOKEN": "hf_\u00e9"}, "HF_TOKEN holds characters"),
         (answers(200), {"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set"),

@@ -47,9 +47,14 @@ def inspect(weights: Weights) -> None:
     EngineUnusable. Says nothing while the hub is away: `fetch` does, and tries again."""
     if weights.folder is not None:
         return
-    cached = _cached_folder(weights)
-    if cached is not None:
-        model_files.check_kind(weights.model_id, cached)
+    try:
+        import huggingface_hub.hf_api  # noqa: F401  (which takes HF_ENDPOINT apart)
+    except ValueError as error:
+        raise EngineUnusable(
+            f"HF_ENDPOINT is no address of a hub ({error}): correct it, or unset it."
+        ) from error
+    if cached := _cached_folders(weights):
+        model_files.check_kind(weights.model_id, cached[0])
         return
     try:
         _planned(weights)
@@ -162,36 +167,41 @@ def _downloaded(name: str, plan: _Plan, report: Report) -> Path:
     return checked(folder, name)
 
 
-def _cached_folder(weights: Weights) -> Path | None:
-    """Where the cache keeps the model's index, which does not say that the rest is there too."""
-    from huggingface_hub import try_to_load_from_cache
+def _cached_folders(weights: Weights) -> list[Path]:
+    """Where the cache keeps the model's index, the newest first; the rest need not be there.
 
+    By their folders and not by the cache's refs: those name the newest commit even while its files
+    have not come.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    kept = repo_folder_name(repo_id=weights.model_id, repo_type="model")
+    commits = Path(constants.HF_HUB_CACHE) / kept / "snapshots"
     try:
-        found = try_to_load_from_cache(
-            weights.model_id, model_files.INDEX, revision=weights.revision
-        )
-    except (OSError, ValueError):  # an id that the hub does not know either
-        return None
-    return Path(found).parent if isinstance(found, str) else None
+        found = [
+            file.parent for file in commits.glob(f"{weights.revision or '*'}/{model_files.INDEX}")
+        ]
+        return sorted(found, key=lambda folder: folder.stat().st_mtime, reverse=True)
+    except OSError:
+        return []
 
 
 def _from_cache(weights: Weights, error: EngineError) -> Path:
-    """The whole copy in the cache; raises `error` where there is none."""
-    folder = _cached_folder(weights)
-    if folder is None:
-        raise error
-    try:
-        checked(folder, weights.model_id)
-    except EngineUnusable as problem:
-        log.warning("[init] the copy in the cache does not serve: %s", problem)
-        raise error from None
-    cause = error.__cause__ or error
-    log.warning(
-        "[init] the hub does not give %s (%s); using the copy in the cache.",
-        weights.model_id,
-        _first_line(cause),
-    )
-    return folder
+    """A whole copy in the cache; raises `error` where there is none."""
+    for folder in _cached_folders(weights):
+        try:
+            checked(folder, weights.model_id)
+        except EngineUnusable as problem:
+            log.warning("[init] a copy in the cache does not serve: %s", problem)
+            continue
+        log.warning(
+            "[init] the hub does not give %s (%s); using the copy in the cache.",
+            weights.model_id,
+            _first_line(error.__cause__ or error),
+        )
+        return folder
+    raise error
 
 
 def _quiet() -> None:
@@ -228,9 +238,15 @@ def _way_out(name: str, error: Exception) -> EngineError:
             "private, set HF_TOKEN to your token."
         )
     elif status == 401:
-        said = f"{hub} does not accept the token in HF_TOKEN: correct it, or unset it."
+        said = (
+            f"{hub} does not accept the token in HF_TOKEN or of 'hf auth login': correct it, or "
+            "remove it."
+        )
     elif status == 403:
-        said = f"{hub} does not let the token in HF_TOKEN read {name}: give it the right to."
+        said = (
+            f"{hub} refuses to give {name} (403): set HF_TOKEN to a token that may read it, or "
+            "give a local folder as MODEL_ID."
+        )
     elif isinstance(error, OfflineModeIsEnabled):
         said = (
             f"{name} is not in the cache {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE is set: "
@@ -239,7 +255,7 @@ def _way_out(name: str, error: Exception) -> EngineError:
     elif isinstance(error, HFValidationError):
         shown = name if len(name) <= 100 else name[:97] + "..."
         said = f"MODEL_ID {shown} cannot be a hub id: correct it, or give a local folder."
-    elif isinstance(error, LocalProtocolError):
+    elif isinstance(error, (LocalProtocolError, UnicodeEncodeError)):
         said = "HF_TOKEN holds characters that no token has: correct it, or unset it."
     elif isinstance(error, (InvalidURL, UnsupportedProtocol)):
         said = f"HF_ENDPOINT {hub} is no address of a hub: correct it, or unset it."
