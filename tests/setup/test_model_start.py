@@ -169,7 +169,7 @@ def test_what_cannot_be_played_is_refused_in_one_sentence_before_any_weights_com
     ended = start(environment, **environ)
     assert_one_sentence(ended)
     assert sentence in ended.stderr
-    assert environment["HF_HOME"] + "/" not in ended.stderr
+    assert "/snapshots/" not in ended.stderr  # the id is named, and no place in the cache
     assert not [name for name, _ in hub.fetched if name.endswith(".safetensors")]
 
 
@@ -187,7 +187,8 @@ def test_a_hub_that_is_away_is_waited_for(
     hub: Hub, environment: dict[str, str], tmp_path: Path
 ) -> None:
     hub.status = 503
-    with Server(may_fail=True, **environment, STATE_DIR=str(tmp_path / "state")) as server:
+    environment["STATE_DIR"] = str(tmp_path / "state")
+    with Server(may_fail=True, **environment) as server:
         server.wait_for_log("Trying again")
         status, body = server.request("/healthz")
         assert status == 503

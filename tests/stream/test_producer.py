@@ -18,7 +18,14 @@ from turbostream.stream.frame import Frame
 from turbostream.stream.meter import Meter
 from turbostream.stream.producer import FAILURES_BEFORE_REBUILD, Producer
 from turbostream.stream.scene import Scene, Shot
-from turbostream.stream.seam import Engine, EngineUnusable, OpenEngine, Progress, Report
+from turbostream.stream.seam import (
+    Engine,
+    EngineUnavailable,
+    EngineUnusable,
+    OpenEngine,
+    Progress,
+    Report,
+)
 
 PATIENCE_S = 30.0  # a limit of what comes at once, unless the machine is busy
 
@@ -180,6 +187,29 @@ def test_an_engine_that_cannot_be_opened_is_tried_again(monkeypatch: pytest.Monk
         assert "not yet" in str(producer.unhealthy())
         looked.set()
         wait_until(lambda: producer.meter.frames > 2)
+
+
+def test_an_engine_that_is_away_is_waited_for_and_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(producer_module, "FIRST_PAUSE_S", 0.01)
+    attempts, looked = itertools.count(), threading.Event()
+
+    def open_engine(report: Report) -> Engine:
+        if next(attempts) < 3:
+            raise EngineUnavailable("The hub is away.")
+        looked.wait(PATIENCE_S)
+        return ColourEngine()
+
+    with running(open_engine) as (producer, channel), channel.watched():
+        wait_until(lambda: producer.state.name == "failed")
+        assert producer.unhealthy() == "The hub is away. Trying again."
+        assert producer.unusable is None
+        looked.set()
+        wait_until(lambda: producer.meter.frames > 2)
+    said = [record for record in caplog.records if "The hub is away." in record.getMessage()]
+    assert len(said) == 1
+    assert said[0].exc_info is None
 
 
 def test_an_engine_that_needs_the_user_ends_the_thread_with_the_sentence() -> None:
