@@ -249,7 +249,7 @@ def _way_out(name: str, error: Exception) -> EngineError:
         )
     elif isinstance(error, OfflineModeIsEnabled):
         said = (
-            f"{name} is not in the cache {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE is set: "
+            f"No whole copy of {name} is in {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE is set: "
             "unset it, or give a local folder as MODEL_ID."
         )
     elif isinstance(error, HFValidationError):
