@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence  # noqa: E402
 from functools import partial  # noqa: E402
 
 from turbostream import release  # noqa: E402
-from turbostream.engine import check_device, hub, open_engine, weights  # noqa: E402
+from turbostream.engine import check_usable, open_engine, weights  # noqa: E402
 from turbostream.settings import SettingError, Settings, load  # noqa: E402
 from turbostream.start_screen import check  # noqa: E402
 from turbostream.stream.awake import AwakeClock  # noqa: E402
@@ -53,18 +53,10 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             print(link(settings, options.share))
             return 0
         found = weights.find(settings.model_id, settings.device)
-        if not options.check:
-            import turbostream.web.app  # noqa: F401  (what is not installed is said here)
-        hub.inspect(found)
-        check_device(settings.device)
+        check_usable(found, settings.device)
         kept = tokens.load_tokens(settings.state_folder)
     except (SettingError, EngineUnusable) as error:
         log.error("%s", error)
-        return 2
-    except ModuleNotFoundError as error:
-        log.error(
-            "%s is not installed for %s; run ./setup.sh, then make run.", error.name, sys.executable
-        )
         return 2
 
     opener = partial(open_engine, settings, found)

@@ -26,9 +26,10 @@ for _ in range(2):
 
 NOT_AT_FIRST = """
 import sys
+import threading
 class Never:
     def find_spec(self, name, *_):
-        if name == "diffusers":
+        if name == "diffusers" and threading.current_thread() is not threading.main_thread():
             raise KeyError("torch._dynamo")
 sys.meta_path.insert(0, Never())
 """

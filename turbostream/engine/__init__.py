@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import functools
 import gc
+import importlib.util
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
+from turbostream.engine import hub
 from turbostream.engine.weights import Weights
 from turbostream.settings import Settings
 from turbostream.stream.seam import Engine, EngineUnusable, Report
+
+PACKAGES = ("flask", "gevent", "torch", "diffusers", "transformers", "huggingface_hub")
 
 
 def open_engine(settings: Settings, weights: Weights, report: Report) -> Engine:
@@ -20,9 +24,16 @@ def open_engine(settings: Settings, weights: Weights, report: Report) -> Engine:
     return engine
 
 
-def check_device(device: str) -> None:
-    """Refuse a DEVICE that this machine has not, before anything is served; EngineUnusable.
-    Only torch knows, which takes a second to import: not for `auto` and `cpu`, which are there."""
+def check_usable(weights: Weights, device: str) -> None:
+    """Refuse what cannot work, before anything is served; EngineUnusable: packages that are not
+    installed, weights of another kind, a DEVICE that this machine has not. Only torch knows the
+    devices, and takes a second to import: not for `auto` and `cpu`, which are there."""
+    for name in PACKAGES:
+        if importlib.util.find_spec(name) is None:
+            raise EngineUnusable(
+                f"{name} is not installed for {sys.executable}; run ./setup.sh, then make run."
+            )
+    hub.inspect(weights)
     if device in ("cuda", "mps"):
         with _installed():
             from turbostream.engine import hardware
