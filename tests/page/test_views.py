@@ -35,6 +35,21 @@ def test_without_scripts_the_picture_is_shown_and_the_form_changes_it(
     assert not page.locator("#hold").is_visible()
 
 
+def test_without_scripts_nothing_covers_the_picture_and_nothing_is_said_of_missing_buttons(
+    desk, server, pixels, colour_of, eventually
+):
+    server.ask("POST", "/prompt", {"prompt": "a circle on a red background"})
+    page = desk.window(java_script_enabled=False)
+    page.goto(desk.server.url, wait_until="commit")
+    page.wait_for_selector("img.plain")
+    eventually(lambda: colour_of(pixels(page.locator("#frame"))), "red")
+    frame, picture = (page.locator(it).bounding_box() for it in ("#frame", "img.plain"))
+    assert picture == pytest.approx(frame, abs=1)
+    for scripted in page.locator(".scripted").all():
+        assert not scripted.is_visible(), scripted.text_content()
+    assert "Hold" not in page.inner_text("body")
+
+
 def test_without_scripts_an_example_is_a_button_of_its_own(desk, server, eventually):
     page = desk.window(java_script_enabled=False)
     page.goto(desk.server.url, wait_until="commit")
