@@ -73,6 +73,19 @@ def test_nothing_sticks_out_sideways(desk, width):
     assert panel.evaluate("(it) => it.scrollWidth <= it.clientWidth")
 
 
+@pytest.mark.parametrize("width", [360, 720, 800, 900, 1000, 1099, 1100, 1600])
+@pytest.mark.parametrize("height", [600, 800])
+def test_every_control_is_seen_whole(desk, width, height):
+    page = desk.open(viewport={"width": width, "height": height})
+    panel = page.locator(".panel").bounding_box()
+    for control in page.locator(".panel :is(button, a, input):visible").all():
+        box = control.bounding_box()
+        assert box["x"] >= panel["x"], control.text_content()
+        assert box["x"] + box["width"] <= panel["x"] + panel["width"], control.text_content()
+        whole = "(it) => it.type === 'text' || it.scrollWidth <= it.clientWidth"
+        assert control.evaluate(whole), control.text_content()
+
+
 def test_the_keyboard_reaches_every_control_and_shows_where_it_is(desk):
     page = desk.open()
     wanted = set(page.evaluate(REACHABLE))
