@@ -86,6 +86,17 @@ def test_every_control_is_seen_whole(desk, width, height):
         assert control.evaluate(whole), control.text_content()
 
 
+def test_the_page_says_how_to_reach_the_shortcuts_from_the_field(desk, eventually):
+    page = desk.open()
+    assert page.inner_text("#keys").startswith("Esc then Space hold")
+    page.keyboard.press("Escape")
+    assert page.inner_text("#keys").startswith("Space hold")
+    page.keyboard.press("Space")
+    eventually(lambda: page.get_attribute("#hold", "aria-pressed"), "true")
+    page.focus("#prompt")
+    assert page.inner_text("#keys").startswith("Esc then Space")
+
+
 def test_the_keyboard_reaches_every_control_and_shows_where_it_is(desk):
     page = desk.open()
     wanted = set(page.evaluate(REACHABLE))
