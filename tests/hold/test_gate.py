@@ -138,7 +138,7 @@ def test_a_form_without_a_script_logs_in_too(make: Any, stage: Stage) -> None:
     answer = make().post(
         "/login", data={"token": stage.tokens.owner}, headers=OUT, environ_overrides=FAR
     )
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "./")
     assert "Set-Cookie" in answer.headers
 
 

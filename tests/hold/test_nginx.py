@@ -33,9 +33,11 @@ proxy_read_timeout 1h;
 
 
 @contextmanager
-def nginx(folder: Path, to_port: int, settings: str = "") -> Iterator[int]:
-    """A port that passes on to `to_port`, as `proxy_pass` alone does, or with `settings`."""
+def nginx(folder: Path, to_port: int, settings: str = "", at: str = "/") -> Iterator[int]:
+    """A port that passes on to `to_port`, as `proxy_pass` alone does, or with `settings`; `at` is
+    the prefix that it strips."""
     port = free_port()
+    to = f"http://127.0.0.1:{to_port}" + ("/" if at != "/" else "")  # with a path it strips
     folder.mkdir()
     config = folder / "nginx.conf"
     config.write_text(
@@ -43,8 +45,8 @@ def nginx(folder: Path, to_port: int, settings: str = "") -> Iterator[int]:
         "events { worker_connections 256; }\n"
         f"http {{ access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p;\n"
         f"fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n"
-        f"server {{ listen 127.0.0.1:{port}; location / {{\n"
-        f"proxy_pass http://127.0.0.1:{to_port}; {settings} }} }} }}\n"
+        f"server {{ listen 127.0.0.1:{port}; location {at} {{\n"
+        f"proxy_pass {to}; {settings} }} }} }}\n"
     )
     process = subprocess.Popen([NGINX, "-c", str(config), "-e", f"{folder}/error.log"])
     try:

@@ -17,7 +17,7 @@ WATCH = """
     const real = window.fetch;
     let flying = 0;
     window.fetch = async (path, options) => {
-        if (path !== '/prompt') return real(path, options);
+        if (!path.endsWith('/prompt')) return real(path, options);
         const {prompt} = JSON.parse(options.body);
         posts.push({at: performance.now(), prompt, flying: ++flying});
         await gate;
@@ -31,7 +31,7 @@ HOLD_STATUS = """
         const gate = new Promise((open) => { window.letStatusGo = open; });
         const real = window.fetch;
         window.fetch = async (path, options) => {
-            if (path !== '/status') return real(path, options);
+            if (!path.endsWith('/status')) return real(path, options);
             const text = await (await real(path)).text();
             answers += 1;
             await gate;

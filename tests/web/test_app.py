@@ -31,8 +31,8 @@ def error_of(response: Any, status: int) -> str:
 def test_the_page_carries_the_plain_picture_and_the_form(client: FlaskClient) -> None:
     html = client.get("/").get_data(as_text=True)
     assert "<img" in html
-    assert 'src="/stream' in html
-    assert 'action="/prompt"' in html
+    assert 'src="stream"' in html
+    assert 'action="prompt"' in html
     assert "first words" in html
 
 
@@ -117,7 +117,7 @@ def test_a_form_without_a_script_works_and_comes_back_to_the_page(
     client: FlaskClient, stage: Stage
 ) -> None:
     answer = client.post("/prompt", data={"prompt": "from a form"})
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "./")
     assert stage.channel.scene.prompt == "from a form"
 
 

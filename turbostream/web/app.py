@@ -189,7 +189,7 @@ def create_app(stage: Stage, bell: Bell) -> Flask:
         change = channel.change({"prompt": text})
         log.info("[prompt] => Successfully set to: %s", change.scene.prompt)
         if from_form:
-            return redirect("/", code=303)
+            return redirect("./", code=303)  # the page, also under a proxy's prefix
         return jsonify(status="ok", prompt=change.scene.prompt, frame=change.after)
 
     @app.get("/scene")

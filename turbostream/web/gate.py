@@ -87,7 +87,10 @@ class Gate:
             "text/html"
         ):
             return None
-        response = make_response(self._page, 401)
+        # It is answered at any address, and /login lies at the root of all, prefix or not.
+        up = "../" * (request.path.count("/") - 1)
+        page = self._page.replace('action="login"', f'action="{up}login"')
+        response = make_response(page, 401)
         response.headers["Content-Security-Policy"] = self._page_csp
         return response
 
@@ -153,12 +156,13 @@ class Gate:
             self._note_mistake(peer)
             raise Unauthorized(WRONG)
         response: BaseResponse = (
-            redirect("/", code=303) if from_form else jsonify(status="ok", role=role)
+            redirect("./", code=303) if from_form else jsonify(status="ok", role=role)
         )
         response.set_cookie(
             self._cookie_name,
             self._access.new_cookie(role),
             max_age=COOKIE_S,
+            path=None,  # the browser takes /login's own folder: a proxy's prefix, unknown here
             httponly=True,
             samesite="Lax",  # Strict would ask for a token again after a link on another site
             secure=request.is_secure,
@@ -195,7 +199,9 @@ def _protect(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     if g.get("forget_cookie"):
-        response.delete_cookie(access.cookie_name(request.headers.get("Host", "")))
+        name = access.cookie_name(request.headers.get("Host", ""))
+        for path in (None, "/"):  # under a prefix, and at the root, where cookies once were
+            response.delete_cookie(name, path=path)
     if response.status_code in (401, 403, 408, 413, 429):
         response.headers["Connection"] = "close"  # whoever is refused holds no socket
     return response

@@ -40,7 +40,7 @@ export function toggleHold() {
 }
 
 async function patchScene(change) {
-  const answer = await send('PATCH', '/scene', change);
+  const answer = await send('PATCH', 'scene', change);
   if (!answer.ok) say(answer.sentence, true);
   else if (!scenes.waiting) takeScene(answer.data);
 }

@@ -4,6 +4,7 @@
  *
  * Without this script the page still shows the stream and sends the form.
  */
+import { address } from './address.js';
 import { Clock, amount, facts, time } from './figures.js';
 import { isHeld, motionTurn, startMotion, takeScene, toggleHold } from './motion.js';
 import { beginStream, framesPerSecond, shown, takePart, whenPainted } from './picture.js';
@@ -32,7 +33,7 @@ let calm = calmWish.matches;
 let trouble = null; // {status, sentence, until}: why there is no stream
 let plain = null; // the <img> that stands in where a script cannot read the stream
 
-const streamUrl = () => (calm ? `/stream?fps=${CALM_FPS}` : '/stream');
+const streamUrl = () => address(calm ? `stream?fps=${CALM_FPS}` : 'stream');
 
 const stream = new LiveStream({
   url: streamUrl,
@@ -112,7 +113,7 @@ async function readStatus() {
   if (document.hidden) return;
   const sent = Date.now();
   const asked = { words: wordsTurn(), motion: motionTurn() };
-  const answer = await fetch('/status', { cache: 'no-store', signal: AbortSignal.timeout(5000) })
+  const answer = await fetch(address('status'), { cache: 'no-store', signal: AbortSignal.timeout(5000) })
     .then((response) => (response.ok ? response.json() : null))
     .catch(() => null);
   if (run !== statusRun) return;
@@ -142,7 +143,7 @@ function takeStatus(answer, sent, got, asked) {
 /** An hour more on a rented machine; the guard answers in the next status. */
 $('guard-extend').addEventListener('click', async (event) => {
   event.target.hidden = true;
-  await fetch('/guard/extend', { method: 'POST' }).catch(() => null);
+  await fetch(address('guard/extend'), { method: 'POST' }).catch(() => null);
 });
 
 function guardLine({ ends_at, message }, now) {

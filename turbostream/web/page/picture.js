@@ -82,7 +82,7 @@ function count(frame) {
 
 /** Tells the server how far this page has got, so that it keeps only a few frames on the way. */
 async function report({ id, frame }) {
-  const answer = await send('POST', `/stream/${encodeURIComponent(id)}/shown`, { frame }, { keepalive: true });
+  const answer = await send('POST', `stream/${encodeURIComponent(id)}/shown`, { frame }, { keepalive: true });
   if (answer.status === 404 && id === streamId) streamId = null;
 }
 

@@ -68,7 +68,7 @@ function usePrompt(text) {
 async function postPrompt({ text, since }) {
   latency.after = null;
   unsent = null;
-  const answer = await send('POST', '/prompt', { prompt: text });
+  const answer = await send('POST', 'prompt', { prompt: text });
   if (answer.ok) return accepted(answer.data, since);
   if (answer.status === 0) unsent = text;
   if (prompts.waiting) return;

@@ -3,6 +3,8 @@
  * the newest thing waits.
  */
 
+import { address } from './address.js';
+
 /** Works on one thing at a time. What comes meanwhile waits, and only the newest of it is kept. */
 export class NewestOnly {
   #work;
@@ -42,11 +44,11 @@ export class NewestOnly {
   }
 }
 
-/** Sends JSON. Gives {ok: true, status, data} or {ok: false, status, sentence, retry_ms}; status 0: no answer. */
+/** Sends JSON to `path`, without a slash before it. Gives {ok: true, status, data} or {ok: false, status, sentence, retry_ms}; status 0: no answer. */
 export async function send(method, path, body, options = {}) {
   try {
     const headers = { 'Content-Type': 'application/json' };
-    const response = await fetch(path, { method, headers, body: JSON.stringify(body), ...options });
+    const response = await fetch(address(path), { method, headers, body: JSON.stringify(body), ...options });
     if (!response.ok) return { ok: false, ...(await refusal(response)) };
     return { ok: true, status: response.status, data: response.status === 204 ? null : await response.json() };
   } catch {

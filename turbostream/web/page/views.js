@@ -1,4 +1,5 @@
 /** The ways to look at the picture: full screen, the picture alone, and saved to disk. */
+import { address } from './address.js';
 import { shown } from './picture.js';
 import { split } from './words.js';
 
@@ -15,7 +16,7 @@ export const isClean = () => document.body.classList.contains('clean');
 /** The picture alone: no controls, no cursor, the screen kept awake. Escape leaves it. */
 export function setClean(on, { hinted = true } = {}) {
   document.body.classList.toggle('clean', on);
-  history.replaceState(null, '', on ? '/?clean' : '/');
+  history.replaceState(null, '', on ? './?clean' : './');
   clearTimeout(hintTimer);
   hint.hidden = !(on && hinted);
   hintTimer = setTimeout(() => { hint.hidden = true; }, HINT_MS);
@@ -46,7 +47,7 @@ export function savePicture(words) {
   if (!shown) return;
   const url = URL.createObjectURL(shown.jpeg);
   link.href = url;
-  setTimeout(() => { link.href = '/snapshot.jpg'; URL.revokeObjectURL(url); }, 2000);
+  setTimeout(() => { link.href = address('snapshot.jpg'); URL.revokeObjectURL(url); }, 2000);
 }
 
 /** Listens; `words` gives the words that are shown. */
