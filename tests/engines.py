@@ -58,6 +58,13 @@ class ColourEngine:
         self.closed = True
 
 
+class ShortReader(ColourEngine):
+    """Reads the first three words of a prompt."""
+
+    def dropped(self, prompt: str) -> str:
+        return " ".join(prompt.split()[3:])
+
+
 def opens(engine: Engine) -> Callable[[Report], Engine]:
     """An `open_engine` that hands out `engine`."""
     return lambda report: engine

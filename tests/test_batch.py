@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines import ColourEngine
+from tests.engines import ColourEngine, ShortReader
 from turbostream.batch import Batch, BatchError, Pipeline, batches, read_jobs
 
 PIPELINE = Pipeline("colour", "colour", "", 95)
@@ -80,6 +80,15 @@ def test_pictures_and_manifest_agree(tmp_path: Path) -> None:
         content = (tmp_path / "out" / entry["file"]).read_bytes()
         assert hashlib.sha256(content).hexdigest() == entry["sha256"]
     assert not list((tmp_path / "out").glob("*.tmp"))
+
+
+def test_the_manifest_notes_what_the_model_does_not_read_of_a_prompt(tmp_path: Path) -> None:
+    jobs = jobs_of(tmp_path, "a red star\na red star on blue\n")
+    paint(tmp_path, jobs, ShortReader())
+    assert [entry.get("dropped") for entry in manifest(tmp_path)] == [None, "on blue"]
+    assert [entry["shot"]["prompt"] for entry in manifest(tmp_path)][1] == "a red star on blue"
+    paint(tmp_path, jobs, ShortReader())
+    assert len(manifest(tmp_path)) == 2, "the note makes nothing be painted again"
 
 
 def test_an_interrupted_run_is_gone_on_with(tmp_path: Path) -> None:

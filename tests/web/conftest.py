@@ -19,7 +19,9 @@ from turbostream.web.viewers import Bell
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
+def stage(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """Over a ColourEngine, or the kind of it that a test names as the fixture's parameter."""
+    engine = getattr(request, "param", ColourEngine)()
     settings = Settings(
         target_fps=100,
         initial_prompt="first words",
@@ -30,7 +32,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     )
     channel = Channel("main", Scene(settings.initial_prompt))
     meter = Meter()
-    producer = Producer(channel, opens(ColourEngine()), meter, settings.target_fps)
+    producer = Producer(channel, opens(engine), meter, settings.target_fps)
     producer.start()
     yield Stage(settings, channel, producer, meter, model_id="demo", demo=True)
     assert producer.stop(timeout_s=30.0)

@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 from PIL import Image
 
-from tests.engines import colour_of
+from tests.engines import ShortReader, colour_of
 from tests.web.reader import read_parts
 from turbostream.web.app import Stage
 from turbostream.web.multipart import BOUNDARY
@@ -111,6 +111,35 @@ def test_a_prompt_sets_the_words_of_every_later_frame(client: FlaskClient, stage
     assert int(picture.headers["X-Frame-Id"]) > answer.json["frame"]
     pixel = Image.open(io.BytesIO(picture.data)).convert("RGB").getpixel((30, 30))
     assert pixel == pytest.approx(colour_of("new words"), abs=6)
+
+
+@pytest.mark.parametrize("stage", [ShortReader], indirect=True)
+def test_what_the_model_does_not_read_of_a_prompt_is_in_every_answer_about_it(
+    client: FlaskClient, stage: Stage
+) -> None:
+    client.get("/snapshot.jpg")  # so the engine is open
+    warning = "The model does not read this prompt from “on blue” on; shorten it."
+    said = {"dropped": "on blue", "warning": warning}
+    prompt = {"prompt": "a red star on blue"}
+    answers = (
+        client.post("/prompt", json=prompt),
+        client.patch("/scene", json=prompt),
+        client.get("/status"),
+    )
+    for answer in answers:
+        assert said.items() <= answer.json.items()
+    assert warning in client.get("/").get_data(as_text=True)
+
+    long = client.post("/prompt", json={"prompt": "a red star " + "and more " * 99}).json
+    assert long["dropped"].startswith("and more and")
+    assert len(long["warning"]) < 100
+
+    for answer in (
+        client.post("/prompt", json={"prompt": "a red star"}),
+        client.patch("/scene", json={"speed": 0.2}),
+        client.get("/status"),
+    ):
+        assert not {"dropped", "warning"} & set(answer.json)
 
 
 def test_a_form_without_a_script_works_and_comes_back_to_the_page(

@@ -64,8 +64,17 @@ class Folder:
         self._tell(plan)
         return plan
 
-    def keep(self, jobs: Sequence[Job], pictures: Sequence[Picture], fingerprint: str) -> None:
-        """Put pictures into their places and then their lines into the manifest."""
+    def keep(
+        self,
+        jobs: Sequence[Job],
+        pictures: Sequence[Picture],
+        fingerprint: str,
+        dropped: Sequence[str],
+    ) -> None:
+        """Put pictures into their places and then their lines into the manifest.
+
+        dropped: the end of each prompt that the model does not read.
+        """
         contents = {self._out / job.file: p.jpeg for job, p in zip(jobs, pictures, strict=True)}
         hashes = {target: hashlib.sha256(content) for target, content in contents.items()}
         # Equal where an earlier run ended between a picture and its line.
@@ -77,7 +86,7 @@ class Folder:
         with ThreadPoolExecutor(max(1, len(new)), "pictures") as pool:
             list(pool.map(lambda target: manifest.put(target, contents[target]), new))
         entries = []
-        for job, picture in zip(jobs, pictures, strict=True):
+        for job, picture, unread in zip(jobs, pictures, dropped, strict=True):
             shot = shot_data(job.shot)
             entries.append(
                 Entry(
@@ -89,6 +98,7 @@ class Folder:
                     picture.fingerprint or fingerprint,
                     str(self._pipeline),
                     job.counted_from,
+                    unread or None,
                 )
             )
         manifest.append(self._out / MANIFEST, entries)

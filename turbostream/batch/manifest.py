@@ -31,6 +31,7 @@ class Entry:
     fingerprint: str
     pipeline: str
     counted_from: int | None = None
+    dropped: str | None = None  # the end of the prompt that the model does not read
 
     def line(self) -> str:
         values = {name: value for name, value in vars(self).items() if value is not None}
@@ -48,6 +49,9 @@ def _entry(data: Any, pipeline: Pipeline) -> Entry:
     counted = data.get("counted_from")
     if not (counted is None or isinstance(counted, int)):
         raise ValueError
+    dropped = data.get("dropped")
+    if not (dropped is None or isinstance(dropped, str)):
+        raise ValueError
     made_by = str(data.get("pipeline") or "")
     if made_by:
         recipe = str(data["recipe"])
@@ -55,7 +59,9 @@ def _entry(data: Any, pipeline: Pipeline) -> Entry:
         counted = int(shot["seed_from"]) - number + 1
         made_by = str(pipeline) if pipeline.painted(fingerprint) else ""
         recipe = pipeline.recipe(shot) if made_by else digest(shot, fingerprint)
-    return Entry(number, file, data["sha256"], recipe, shot, fingerprint, made_by, counted)
+    return Entry(
+        number, file, data["sha256"], recipe, shot, fingerprint, made_by, counted, dropped
+    )
 
 
 def read(file: Path, pipeline: Pipeline) -> tuple[list[Entry], list[int]]:

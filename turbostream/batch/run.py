@@ -17,7 +17,7 @@ from turbostream.batch.lock import explained, locked
 from turbostream.batch.prompts import Job
 from turbostream.batch.recipe import Pipeline
 from turbostream.start_screen import bar
-from turbostream.stream.seam import Engine, EngineClosed, Picture
+from turbostream.stream.seam import Engine, EngineClosed, Picture, dropped_by
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,8 @@ class Batch:
             self.note(f"{jobs[0].file}{where} failed ({type(error).__name__}: {error}).")
             return
         with explained(self._out):
-            self._folder.keep(jobs, done, engine.fingerprint)
+            dropped = [dropped_by(engine, job.shot.prompt) for job in jobs]
+            self._folder.keep(jobs, done, engine.fingerprint, dropped)
         self._painted += len(done)
         self._show(len(done))
 

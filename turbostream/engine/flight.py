@@ -46,6 +46,7 @@ class LocalEngine:
         """size: (width, height) in pixels that the graphs are for; other shots go plain."""
         self.model = model
         self.choices: Mapping[str, str] = dict(choices or {})
+        self.dropped = model.text.limit.dropped  # the seam's ReadsWords; outlives the model
         self.behind: Any = None  # compiles meanwhile, where that is wanted
         self._base, self._quality = fingerprint, quality
         self._latent = model.latent_shape(*size)

@@ -15,6 +15,7 @@ import torch
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from turbostream.engine.graph import Graph
+from turbostream.engine.limit import TokenLimit
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class TextEncoder:
     def __init__(self, tokenizer: CLIPTokenizer, encoder: CLIPTextModel) -> None:
         self._tokenizer = tokenizer
         self._encoder = encoder
+        self.limit = TokenLimit(tokenizer)
         self._cache: OrderedDict[str, Words] = OrderedDict()
         self._stream: Any = None
         self._graph: Graph | None = None
@@ -46,11 +48,17 @@ class TextEncoder:
         return len(self._cache)
 
     def __call__(self, prompt: str) -> Words:
-        """The words of `prompt`. What is past the limit is cut, as CLIP has it."""
+        """The words of `prompt`. What is past the limit is cut, as CLIP has it; the log says so."""
         known = self._cache.get(prompt)
         if known is not None:
             self._cache.move_to_end(prompt)
             return known
+        if dropped := self.limit.dropped(prompt):
+            log.warning(
+                "[gen] The model reads %d tokens; it does not read this end of the prompt: %s",
+                self.limit.tokens,
+                dropped,
+            )
         tokens = self._tokenizer(
             prompt,
             padding="max_length",

@@ -28,6 +28,7 @@ from turbostream.stream.seam import (
     OpenEngine,
     Picture,
     Progress,
+    dropped_by,
 )
 
 log = logging.getLogger(__name__)
@@ -102,6 +103,10 @@ class Producer:
         if engine is None:
             return {}
         return {"fingerprint": engine.fingerprint, "choices": dict(engine.choices)}
+
+    def dropped(self, prompt: str) -> str:
+        """The end of `prompt` that the model does not read; empty until an engine is open."""
+        return dropped_by(self._engine, prompt)
 
     def unhealthy(self) -> str | None:
         """One sentence on why frames do not come, or None when all is well."""

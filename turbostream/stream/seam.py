@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from turbostream.stream.scene import Shot
 
@@ -69,6 +69,21 @@ class Engine(Protocol):
     def close(self) -> None:
         """Give back threads and memory; bounded."""
         ...
+
+
+@runtime_checkable
+class ReadsWords(Protocol):
+    """What an engine adds whose model reads only the beginning of a long prompt."""
+
+    def dropped(self, prompt: str) -> str:
+        """The end of `prompt` that is not read; empty where all is. Any thread, also later than
+        `close`."""
+        ...
+
+
+def dropped_by(engine: Engine | None, prompt: str) -> str:
+    """The end of `prompt` that `engine` does not read; empty where it does not say."""
+    return engine.dropped(prompt) if isinstance(engine, ReadsWords) else ""
 
 
 @dataclass(frozen=True)

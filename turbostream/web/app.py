@@ -105,6 +105,7 @@ def create_app(stage: Stage, bell: Bell) -> Flask:
             model=stage.model_id,
             words=stage.words,
             role=g.visitor.role,
+            warning=_left_out(producer, scene.prompt).get("warning", ""),
         )
 
     @app.get("/stream")
@@ -190,7 +191,12 @@ def create_app(stage: Stage, bell: Bell) -> Flask:
         log.info("[prompt] => Successfully set to: %s", change.scene.prompt)
         if from_form:
             return redirect("./", code=303)  # the page, also under a proxy's prefix
-        return jsonify(status="ok", prompt=change.scene.prompt, frame=change.after)
+        return jsonify(
+            status="ok",
+            prompt=change.scene.prompt,
+            frame=change.after,
+            **_left_out(producer, change.scene.prompt),
+        )
 
     @app.get("/scene")
     def scene() -> BaseResponse:
@@ -200,12 +206,13 @@ def create_app(stage: Stage, bell: Bell) -> Flask:
     def patch_scene() -> BaseResponse:
         gate.spend_change()
         change = channel.change(body.json_object(request, PATCHABLE))
-        return jsonify(change.scene.as_dict())
+        scene = change.scene
+        return jsonify({**scene.as_dict(), **_left_out(producer, scene.prompt)})
 
     @app.get("/status")
     def status() -> BaseResponse:
         state = producer.state
-        newest = channel.buffer.newest()
+        newest, scene = channel.buffer.newest(), channel.scene
         download = None
         if state.total_bytes is not None:
             download = {"bytes": state.done_bytes, "total": state.total_bytes}
@@ -217,8 +224,9 @@ def create_app(stage: Stage, bell: Bell) -> Flask:
                 "download": download,
                 "model": {"id": stage.model_id, "demo": stage.demo},
                 "engine": producer.engine_facts,
-                "prompt": channel.scene.prompt,
-                "scene": channel.scene.as_dict(),
+                "prompt": scene.prompt,
+                **_left_out(producer, scene.prompt),
+                "scene": scene.as_dict(),
                 "frame": newest.number if newest else 0,
                 "viewers": len(viewers),
                 "role": g.visitor.role,
@@ -236,6 +244,18 @@ def create_app(stage: Stage, bell: Bell) -> Flask:
         return jsonify(status="error", error=reason), 503
 
     return app
+
+
+def _left_out(producer: Producer, prompt: str) -> dict[str, str]:
+    """For an answer about `prompt`: what of it the model does not read; nothing if it reads all."""
+    dropped = producer.dropped(prompt)
+    if not dropped:
+        return {}
+    begin = dropped if len(dropped) <= 30 else f"{dropped[:29].rstrip(' ,.;')}…"
+    return {
+        "dropped": dropped,
+        "warning": f"The model does not read this prompt from “{begin}” on; shorten it.",
+    }
 
 
 def _interval_s(fps: str | None) -> float:
