@@ -64,6 +64,10 @@ def test_nothing_sticks_out_sideways(desk, width):
     page = desk.open(viewport={"width": width, "height": 800})
     page.fill("#prompt", "supercalifragilistic" * 20)
     page.keyboard.press("Enter")
+    page.wait_for_selector("#message:has-text('does not read')")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.fill("#prompt", "supercalifragilistic" * 2)
+    page.keyboard.press("Enter")
     page.wait_for_selector("#message button")
     page.click("text=Behind the picture")
     page.wait_for_selector("#facts dd")

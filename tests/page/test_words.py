@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.page.conftest import FIRST_PICTURE
+from tests.page.conftest import FIRST_PICTURE, FIRST_PROMPT
 
 pytestmark = pytest.mark.browser
 
@@ -73,6 +73,21 @@ def sent(page):
 def test_the_field_has_the_focus_at_start(desk):
     page = desk.open()
     assert page.evaluate("document.activeElement.id") == "prompt"
+
+
+def test_the_first_key_takes_the_place_of_the_old_words(desk, server, eventually):
+    page = desk.open()
+    page.keyboard.type("a red car")
+    assert page.input_value("#prompt") == "a red car"
+    eventually(lambda: server.ask("GET", "/status")["prompt"], "a red car")
+
+
+def test_words_typed_in_a_window_that_began_with_the_picture_alone_go_where_they_are_put(desk):
+    page = desk.open("/?clean")
+    page.keyboard.press("Escape")
+    page.locator("#prompt").press("End")
+    page.keyboard.type(", large")
+    assert page.input_value("#prompt") == f"{FIRST_PROMPT}, large"
 
 
 def test_typing_sends_the_words_once_150_ms_after_the_last_key(still_page):
@@ -145,6 +160,80 @@ def test_words_of_others_are_shown_but_do_not_touch_the_field(page, server, even
     eventually(lambda: page.text_content("#showing"), "a brown house")
     assert page.input_value("#prompt") == ""
     assert page.title().startswith("a brown house")
+
+
+def test_a_field_that_nobody_uses_follows_the_words_of_others(desk, server, eventually):
+    page = desk.open()
+    page.keyboard.press("Escape")
+    server.ask("POST", "/prompt", {"prompt": "a brown house"})
+    eventually(lambda: page.input_value("#prompt"), "a brown house")
+    page.locator("#prompt").press("End")
+    page.keyboard.type(" and a tree")
+    eventually(lambda: server.ask("GET", "/status")["prompt"], "a brown house and a tree")
+
+
+def test_a_field_whose_window_is_not_in_front_follows_too(desk, server, eventually):
+    page = desk.open()
+    page.evaluate("() => { document.hasFocus = () => false; }")
+    server.ask("POST", "/prompt", {"prompt": "a brown house"})
+    eventually(lambda: page.input_value("#prompt"), "a brown house")
+    page.keyboard.type("a fish")
+    assert page.input_value("#prompt") == "a fish"
+
+
+def test_what_was_begun_in_a_field_and_left_is_kept(page, server, eventually):
+    page.fill("#prompt", "  ")
+    page.keyboard.press("Escape")
+    server.ask("POST", "/prompt", {"prompt": "a brown house"})
+    eventually(lambda: page.text_content("#showing"), "a brown house")
+    assert page.input_value("#prompt") == "  "
+
+
+def test_an_empty_prompt_is_answered_with_a_sentence(page, eventually):
+    for empty in ("", "   "):
+        page.fill("#prompt", empty)
+        for send in (lambda: page.keyboard.press("Enter"), lambda: page.click("text=Set Prompt")):
+            send()
+            eventually(
+                lambda: page.text_content("#message"), "The prompt is empty; type a few words."
+            )
+            page.focus("#prompt")
+            page.keyboard.press("x")
+            eventually(lambda: page.text_content("#message"), "")
+            page.fill("#prompt", empty)
+    assert sent(page) == []
+
+
+def test_words_past_the_models_limit_are_named_below_the_field(page, desk, eventually):
+    page.fill("#prompt", "a red star, " * 14 + "on blue")
+    page.keyboard.press("Enter")
+    eventually(lambda: page.text_content("#message").startswith("The model does not read"))
+    said = page.text_content("#message")
+    assert "on blue" not in said.partition("“")[0]
+    page.wait_for_timeout(1500)  # the status is taken meanwhile
+    assert page.text_content("#message") == said
+
+    beside = desk.open()  # it learns of it with the page
+    assert beside.text_content("#message") == said
+    page.fill("#prompt", "a red star")
+    eventually(lambda: page.text_content("#message"), "")
+    beside.keyboard.press("Escape")
+    eventually(lambda: beside.input_value("#prompt"), "a red star")
+    eventually(lambda: beside.text_content("#message"), "")
+
+
+def test_a_paste_of_more_than_a_prompt_may_hold_is_kept_and_said(page, eventually):
+    page.evaluate("document.execCommand('insertText', false, 'red '.repeat(375))")
+    wanted = "The prompt has 1,500 characters; 1,000 is the most. Shorten it."
+    eventually(lambda: page.text_content("#message"), wanted)
+    assert len(page.input_value("#prompt")) == 1500
+    page.keyboard.press("Enter")
+    eventually(lambda: page.text_content("#message"), wanted)
+    assert sent(page) == []
+    page.fill("#prompt", "🐱" * 1000)  # characters, as the server counts them
+    page.keyboard.press("Enter")
+    eventually(lambda: sent(page) == ["🐱" * 1000])
+    eventually(lambda: "characters" not in page.text_content("#message"))
 
 
 def test_a_status_from_before_new_words_does_not_bring_the_old_ones_back(page, eventually):

@@ -41,7 +41,7 @@ export function toggleHold() {
 
 async function patchScene(change) {
   const answer = await send('PATCH', 'scene', change);
-  if (!answer.ok) say(answer.sentence, true);
+  if (!answer.ok) say(answer.sentence, 'error');
   else if (!scenes.waiting) takeScene(answer.data);
 }
 

@@ -8,7 +8,7 @@ import { address } from './address.js';
 import { Clock, amount, facts, time } from './figures.js';
 import { isHeld, motionTurn, startMotion, takeScene, toggleHold } from './motion.js';
 import { beginStream, framesPerSecond, shown, takePart, whenPainted } from './picture.js';
-import { field, forgetFrames, latencyMs, sendUnsent, settleLatency, showPrompt, startPrompt, wordsTurn } from './prompt.js';
+import { field, followPrompt, forgetFrames, latencyMs, sendUnsent, settleLatency, startPrompt, wordsTurn } from './prompt.js';
 import { LiveStream } from './reader.js';
 import { isClean, keepAwake, setClean, startViews, toggleFullScreen } from './views.js';
 
@@ -130,7 +130,7 @@ function takeStatus(answer, sent, got, asked) {
   if (plain && !status) openStream();
   clock.add(sent, got, answer.now);
   document.body.classList.toggle('watcher', answer.role === 'watcher');
-  if (asked.words === wordsTurn()) showPrompt(answer.scene?.prompt ?? answer.prompt);
+  if (asked.words === wordsTurn()) followPrompt(answer.prompt, answer.warning);
   if (asked.motion === motionTurn() && answer.scene) takeScene(answer.scene);
   setText($('viewers'), String(answer.viewers));
   $('guard').hidden = !answer.guard;

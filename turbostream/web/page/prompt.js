@@ -5,6 +5,7 @@ import { painted } from './picture.js';
 import { NewestOnly, send } from './send.js';
 import { offers, split, unknown, vocabulary } from './words.js';
 
+const MOST_CHARACTERS = 1000; // as the server has it
 const TYPING_PAUSE_MS = 150;
 const UNKNOWN_PAUSE_MS = 1200; // a half-typed word is not called unknown before that
 
@@ -19,6 +20,7 @@ let sentText = field.value;
 let typingTimer = null;
 let unknownTimer = null;
 let unsent = null; // words that could not be sent while the server was away
+let leftOut = { prompt: field.value, sentence: $('message').textContent }; // what the model does not read
 const prompts = new NewestOnly(postPrompt);
 
 /** NaN while words of ours are on their way, and another number afterwards than before. */
@@ -42,13 +44,22 @@ function typed(event) {
   clearTimeout(typingTimer);
   clearTimeout(unknownTimer);
   clearError();
-  if (event.isComposing) return;
+  if (event.isComposing || refused()) return;
   const since = performance.now();
   typingTimer = setTimeout(() => {
     if (field.value.trim() && field.value !== sentText) sendPrompt(since);
     nameUnknown(true);
   }, TYPING_PAUSE_MS);
   unknownTimer = setTimeout(() => nameUnknown(), UNKNOWN_PAUSE_MS);
+}
+
+/** Whether the field holds more than a prompt may; says so. It may be pasted and then shortened. */
+function refused() {
+  const characters = [...field.value].length;
+  if (characters <= MOST_CHARACTERS) return false;
+  const [has, most] = [characters, MOST_CHARACTERS].map((count) => count.toLocaleString('en'));
+  say(`The prompt has ${has} characters; ${most} is the most. Shorten it.`, 'error');
+  return true;
 }
 
 /** Sends what the field holds, at once. */
@@ -59,10 +70,17 @@ function sendPrompt(since = performance.now()) {
   prompts.offer({ text: sentText, since });
 }
 
+function submit() {
+  clearError();
+  if (!field.value.trim()) return say('The prompt is empty; type a few words.', 'error');
+  if (refused()) return undefined;
+  sendPrompt();
+  return nameUnknown();
+}
+
 function usePrompt(text) {
   field.value = text;
-  sendPrompt();
-  nameUnknown();
+  submit();
 }
 
 async function postPrompt({ text, since }) {
@@ -72,15 +90,16 @@ async function postPrompt({ text, since }) {
   if (answer.ok) return accepted(answer.data, since);
   if (answer.status === 0) unsent = text;
   if (prompts.waiting) return;
-  say(answer.sentence, true);
+  say(answer.sentence, 'error');
   if (answer.status !== 429) return;
   await sleep(answer.retry_ms || 1000);
   if (!prompts.waiting) prompts.offer({ text, since });
 }
 
-function accepted({ prompt, frame }, since) {
+function accepted({ prompt, frame, warning }, since) {
   clearError();
   showPrompt(prompt);
+  takeWarning(prompt, warning);
   Object.assign(latency, { since, after: frame });
   settleLatency();
 }
@@ -100,8 +119,29 @@ export function showPrompt(prompt) {
   document.querySelector('#picture, img.plain').setAttribute('aria-label', `Live picture: ${prompt}`);
 }
 
-export function say(text, error = false) {
-  $('message').dataset.kind = error ? 'error' : '';
+/** The words in force, as the server tells them: another window may have sent them. */
+export function followPrompt(prompt, warning) {
+  showPrompt(prompt);
+  const inUse = document.activeElement === field && document.hasFocus();
+  const edited = field.value !== sentText || unsent !== null || $('message').dataset.kind === 'error';
+  if (!inUse && !edited && prompt !== field.value.trim()) {
+    field.value = sentText = prompt;
+    if (document.activeElement === field) field.select();
+    nameUnknown();
+  }
+  takeWarning(prompt, warning);
+}
+
+/** What the server says about words that are longer than the model reads, if they are. */
+function takeWarning(prompt, sentence = '') {
+  if (leftOut.prompt === prompt && leftOut.sentence === sentence) return;
+  leftOut = { prompt, sentence };
+  nameUnknown(true);
+}
+
+/** Shows a sentence below the field; kind: '', 'error', or 'warning'. */
+export function say(text, kind = '') {
+  $('message').dataset.kind = kind;
   $('message').replaceChildren(text);
 }
 
@@ -111,15 +151,19 @@ function clearError() {
 
 const cut = (word) => (word.length > 20 ? `${word.slice(0, 19)}…` : word);
 
-/** Names the words that the demo model does not know and offers some that it does. */
+/** Says what is left out of the field's words, or names those that the demo model does not know and
+    offers some that it does. */
 function nameUnknown(typing = false) {
   if (!typing) clearTimeout(unknownTimer);
-  if (!known || $('message').dataset.kind === 'error') return;
+  if ($('message').dataset.kind === 'error') return undefined;
+  if (leftOut.sentence && leftOut.prompt === field.value.trim()) return say(leftOut.sentence, 'warning');
+  if (!known) return say('');
   const strange = unknown(field.value, known, typing);
   if (!strange.length) return say('');
   const names = strange.slice(0, 3).map((word) => `“${cut(word)}”`).join(', ') + (strange.length > 3 ? ' and more' : '');
   say(`The demo model does not know ${names}. Try `);
   $('message').append(...offers(strange[0], wordList).flatMap((word) => [wordButton(word, strange[0]), ' ']));
+  return undefined;
 }
 
 function wordButton(word, instead) {
@@ -144,15 +188,17 @@ function addWord(word) {
 export function startPrompt() {
   field.addEventListener('input', typed);
   field.addEventListener('compositionend', typed);
+  $('form').noValidate = true; // submit() says what is wrong, in the page's own words
   $('form').addEventListener('submit', (event) => {
     event.preventDefault();
-    if (field.value.trim()) sendPrompt();
-    nameUnknown();
+    submit();
   });
   $('examples').addEventListener('submit', (event) => {
     event.preventDefault();
     if (event.submitter) usePrompt(event.submitter.value);
   });
   $('known')?.addEventListener('click', ({ target }) => { if (target.dataset.word) addWord(target.dataset.word); });
+  field.focus({ preventScroll: true });
+  field.select(); // the first key replaces the old words, as it looks like it would
   nameUnknown();
 }
