@@ -7,6 +7,7 @@ speaks BiDi, which is JSON over a WebSocket. Only what is needed here.
 from __future__ import annotations
 
 import base64
+import copy
 import itertools
 import json
 import re
@@ -50,6 +51,17 @@ class Firefox:
                 if answer["type"] == "error":
                     raise RuntimeError(f"{method}: {answer['message']}")
                 return answer["result"]
+
+    def another(self) -> Firefox:
+        """One more window of the same profile, in front of this one; `close` ends it."""
+        other = copy.copy(self)
+        created = self.ask("browsingContext.create", type="window")
+        other._window = created["context"]
+        return other
+
+    def close(self) -> None:
+        """Close this window."""
+        self.ask("browsingContext.close", context=self._window)
 
     def open(self, url: str, wait: str = "none") -> None:
         self.ask("browsingContext.navigate", context=self._window, url=url, wait=wait)

@@ -152,6 +152,16 @@ class Desk:
         context = self._browser.new_context(**(DESKTOP | options))
         context.set_default_timeout(30_000)
         self._contexts.append(context)
+        return self.beside(context)
+
+    def alone(self, **options: Any) -> Page:
+        """A window of a browser without shared workers; a test can intercept its stream."""
+        page = self.window(**options)
+        page.add_init_script("delete window.SharedWorker")
+        return page
+
+    def beside(self, context: Any) -> Page:
+        """One more empty window of the same browser profile."""
         page = context.new_page()
         page.on("console", lambda said: self.console.append(f"{said.type}: {said.text}"))
         page.on("pageerror", lambda error: self.console.append(f"error: {error}"))

@@ -103,3 +103,28 @@ def test_firefox_is_back_by_itself_after_the_server_was_killed(page, own_server)
     shown = page.run(FRAME)
     wait_for(page, f"{FRAME} > 0 && {FRAME} !== {shown}")  # the new server counts from 1 again
     wait_for(page, "document.getElementById('state-word').textContent === 'Streaming'")
+
+
+def test_seven_windows_of_firefox_share_one_stream_and_the_words_reach_them_all(
+    page, server, eventually
+):
+    first = page(server)
+    windows = [first] + [first.another() for _ in range(6)]
+    try:
+        for window in windows[1:]:
+            window.open(server.url)
+        for window in windows:
+            eventually(lambda window=window: arrived(window))
+        assert [window.run("document.hidden") for window in windows] == [False] * 7
+        assert server.ask("GET", "/status")["viewers"] == 1
+        words = "a circle on a green background"
+        windows[-1].run("document.getElementById('prompt').select()")
+        windows[-1].press(words)
+        eventually(lambda: server.ask("GET", "/status")["prompt"], words)
+        after = server.ask("POST", "/prompt", {"prompt": words})["frame"]  # changes nothing
+        for window in windows:
+            wait_for(window, f"{FRAME} > {after + 4}", limit_s=8)
+    finally:
+        for window in windows[1:]:
+            window.close()
+    assert first.console == []

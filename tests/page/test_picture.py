@@ -19,11 +19,14 @@ HIDE = """(hidden) => {
 }"""
 SHOW = """() => {
     const asked = [];
-    const real = window.fetch;
-    window.fetch = (path, ...rest) => { asked.push(path); return real(path, ...rest); };
+    const real = MessagePort.prototype.postMessage;
+    MessagePort.prototype.postMessage = function (message) {
+        asked.push(message.type);
+        real.call(this, message);
+    };
     (%s)(false);
-    window.fetch = real;
-    return asked;
+    MessagePort.prototype.postMessage = real;
+    return asked.includes('join');
 }"""
 GROUNDS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white", "black", "brown")
 
@@ -153,12 +156,12 @@ def test_a_hidden_tab_takes_no_pictures_and_is_back_at_once(desk, server, eventu
 
     eventually(rests)  # what had come already is still painted
     hidden = frame(page)
-    assert "/stream" in page.evaluate(SHOW % HIDE), "asked for in that very moment"
+    assert page.evaluate(SHOW % HIDE), "asked for in that very moment"
     eventually(lambda: frame(page) > hidden)
 
 
 def test_a_tab_has_one_stream_and_reports_rising_frames(desk, eventually):
-    page = desk.window()
+    page = desk.alone()
     streams, reported = [], []
     page.on("request", lambda it: streams.append(it.url) if "/stream" in it.url[-8:] else None)
     page.on(
@@ -172,9 +175,14 @@ def test_a_tab_has_one_stream_and_reports_rising_frames(desk, eventually):
 
 
 def test_less_motion_means_two_pictures_a_second_until_asked(desk, eventually):
-    page = desk.window(reduced_motion="reduce")
+    page = desk.alone(reduced_motion="reduce")
     streams = []
-    page.on("request", lambda it: streams.append(it.url) if "/stream" in it.url[-14:] else None)
+    page.on(
+        "request",
+        lambda it: (
+            streams.append(it.url) if "?fps" in it.url[-14:] or it.url.endswith("/stream") else None
+        ),
+    )
     page.goto(desk.server.url)
     page.wait_for_selector("text=Your system asks for less motion")
     page.wait_for_selector(FIRST_PICTURE)
@@ -198,7 +206,7 @@ def test_the_saved_picture_is_the_one_that_is_shown(desk):
 
 
 def test_a_full_server_says_so_and_the_page_tries_again(desk, eventually):
-    page = desk.window()
+    page = desk.alone()
     full = {"status": "error", "error": "All 3 places are taken."}
     page.route("**/stream", lambda it: it.fulfill(status=503, json=full))
     page.goto(desk.server.url)
@@ -210,7 +218,7 @@ def test_a_full_server_says_so_and_the_page_tries_again(desk, eventually):
 
 
 def test_where_a_script_cannot_read_the_stream_the_plain_image_stands_in(desk, pixels, eventually):
-    page = desk.window()
+    page = desk.alone()
 
     def garble(route):
         if route.request.resource_type == "image":

@@ -54,6 +54,15 @@ def test_the_page_under_a_prefix_shows_the_stream_and_sends_words(
     assert all(url.startswith(prefixed) for _, url in asked if url.startswith("http"))
 
 
+def test_a_window_with_a_stream_of_its_own_works_under_a_prefix_too(desk, prefixed, eventually):
+    page = desk.alone()
+    reports = []
+    page.on("response", lambda it: reports.append(it.status) if "/shown" in it.url else None)
+    page.goto(prefixed)
+    eventually(lambda: len(reports) > 5)
+    assert set(reports) == {204}
+
+
 def test_without_scripts_the_form_comes_back_to_the_page_under_the_prefix(
     desk, prefixed, eventually
 ):

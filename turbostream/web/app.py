@@ -6,6 +6,7 @@ never block it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import time
@@ -80,6 +81,7 @@ def create_app(stage: Stage, bell: Bell) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = stage.settings.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]
     channel, producer = stage.channel, stage.producer
+    version = _version_of(Path(__file__).parent / "page")
     viewers = Viewers(stage.settings.max_viewers)
     sender = Sender(bell, stage.settings.dead_viewer_s, stage.awake)
     gate = Gate(app, stage.settings, stage.tokens)
@@ -105,6 +107,7 @@ def create_app(stage: Stage, bell: Bell) -> Flask:
             model=stage.model_id,
             words=stage.words,
             role=g.visitor.role,
+            version=version,
             warning=_left_out(producer, scene.prompt).get("warning", ""),
         )
 
@@ -244,6 +247,14 @@ def create_app(stage: Stage, bell: Bell) -> Flask:
         return jsonify(status="error", error=reason), 503
 
     return app
+
+
+def _version_of(folder: Path) -> str:
+    """Of the page's files: windows that share a worker must have come from the same ones."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _left_out(producer: Producer, prompt: str) -> dict[str, str]:

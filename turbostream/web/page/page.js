@@ -9,7 +9,7 @@ import { Clock, amount, facts, time } from './figures.js';
 import { isHeld, motionTurn, startMotion, takeScene, toggleHold } from './motion.js';
 import { beginStream, framesPerSecond, shown, takePart, whenPainted } from './picture.js';
 import { field, followPrompt, forgetFrames, latencyMs, sendUnsent, settleLatency, startPrompt, wordsTurn } from './prompt.js';
-import { LiveStream } from './reader.js';
+import { pictureStream } from './stream.js';
 import { isClean, keepAwake, setClean, startViews, toggleFullScreen } from './views.js';
 
 const GUARD_WARNS_S = 900; // the guard's first warning, from when on more time can be asked for
@@ -33,17 +33,15 @@ let calm = calmWish.matches;
 let trouble = null; // {status, sentence, until}: why there is no stream
 let plain = null; // the <img> that stands in where a script cannot read the stream
 
-const streamUrl = () => address(calm ? `stream?fps=${CALM_FPS}` : 'stream');
-
-const stream = new LiveStream({
-  url: streamUrl,
-  onOpen(response) {
-    beginStream(response.headers.get('X-Stream-Id'));
+const stream = pictureStream({
+  fps: () => (calm ? CALM_FPS : 0),
+  onOpen() {
+    beginStream();
     forgetFrames();
   },
   onPart(part) {
     if (trouble) cleared();
-    takePart(part);
+    return takePart(part);
   },
   onTrouble({ status, sentence, pause_ms }) {
     trouble = { status, sentence, until: performance.now() + pause_ms };
@@ -63,7 +61,7 @@ function cleared() {
 function showTrouble() {
   const { status, sentence, until } = trouble;
   const seconds = Math.ceil((until - performance.now()) / 1000);
-  setText($('notice-text'), status ? sentence : 'The stream is lost. It comes back by itself.');
+  setText($('notice-text'), sentence || 'The stream is lost. It comes back by itself.');
   setText($('notice-pause'), seconds > 0 ? ` Next try in ${seconds} s.` : ' Trying now.');
   $('notice-button').hidden = false;
   $('notice').hidden = false;
@@ -82,7 +80,7 @@ function usePlainImage() {
 
 function openStream() {
   if (document.hidden) return;
-  if (plain) plain.src = streamUrl();
+  if (plain) plain.src = address(calm ? `stream?fps=${CALM_FPS}` : 'stream');
   else stream.start();
 }
 
@@ -241,7 +239,10 @@ function start() {
   listen();
   showCalm();
   startViews(() => $('showing').textContent);
-  whenPainted(settleLatency);
+  whenPainted((frame) => {
+    settleLatency();
+    stream.shown(frame);
+  });
   setInterval(showFigures, 250);
   followVisibility();
 }

@@ -5,7 +5,7 @@
  * frame that the server repeats is neither painted again nor counted; frame 0 is a picture that
  * stands in for one (loading, failed): painted, not counted.
  */
-import { NewestOnly, send } from './send.js';
+import { NewestOnly } from './send.js';
 
 const GLOW_EVERY_MS = 200;
 const GLOW_FOLLOWS = 0.3; // the share of the way to the new colour: slow, so that the wall never flashes
@@ -21,27 +21,24 @@ export const painted = [];
 /** What is on the canvas: {frame, timestamp, jpeg}, or null. The timestamp is in unix seconds. */
 export let shown = null;
 
-let streamId = null;
 let onFrame = () => {};
 const painter = new NewestOnly(paint);
-const reports = new NewestOnly(report);
 
-/** Calls `listener` after each counted frame was painted. */
+/** Calls `listener` with the number of each counted frame once it is painted. */
 export function whenPainted(listener) {
   onFrame = listener;
 }
 
 /** A new stream begins, perhaps from a server that counts its frames anew. */
-export function beginStream(id) {
-  streamId = id;
+export function beginStream() {
   painted.length = 0;
   if (shown) shown = { ...shown, frame: 0 };
 }
 
-/** Takes one part of the stream. */
-export function takePart({ headers, body }) {
+/** Takes one part of the stream; the promise holds until it is painted, or waits for its turn. */
+export async function takePart({ headers, body }) {
   const frame = Number(headers['x-frame-id']) || 0;
-  if (!isRepeat(frame)) painter.offer({ frame, timestamp: Number(headers['x-timestamp']) || null, body });
+  if (!isRepeat(frame)) await painter.offer({ frame, timestamp: Number(headers['x-timestamp']) || null, body });
 }
 
 /** Distinct frames painted a second, over the last two seconds. */
@@ -76,14 +73,7 @@ function fit({ width, height }) {
 function count(frame) {
   painted.push({ frame, at: performance.now() });
   if (painted.length > 512) painted.splice(0, 256);
-  if (streamId) reports.offer({ id: streamId, frame });
   onFrame(frame);
-}
-
-/** Tells the server how far this page has got, so that it keeps only a few frames on the way. */
-async function report({ id, frame }) {
-  const answer = await send('POST', `stream/${encodeURIComponent(id)}/shown`, { frame }, { keepalive: true });
-  if (answer.status === 404 && id === streamId) streamId = null;
 }
 
 let light = null;

@@ -12,6 +12,8 @@ const MAX_PART = 64 * 1024 * 1024; // bytes of one picture
 const SILENCE_MS = 6000; // the server repeats a picture every second: this long without a byte is a dead line
 const PAUSES_MS = [250, 500, 1000, 2000, 3500, 5000];
 
+const UNANSWERED = new Error('no answer'); // why a request was given up
+
 /** The bytes are not the multipart stream that was expected. */
 export class BadStream extends Error {}
 
@@ -104,7 +106,8 @@ export class PartReader {
  * One stream that is kept open: it comes back by itself, with growing pauses.
  *
  * Handlers: url() -> string, onOpen(response), onPart(part), onUnreadable() when this browser cannot
- * read it, onTrouble({status, sentence, pause_ms}) when it was lost or refused. Status 0 is a lost line.
+ * read it, onTrouble({status, sentence, unanswered, pause_ms}) when it was lost or refused. Status 0 is a
+ * lost line; unanswered: it was silent from the start.
  */
 export class LiveStream {
   #handlers;
@@ -140,7 +143,7 @@ export class LiveStream {
       trouble = await this.#read(abort);
     } catch (error) {
       if (error instanceof BadStream) this.#unreadable += 1;
-      trouble = { status: 0, sentence: '' };
+      trouble = { status: 0, sentence: '', unanswered: error === UNANSWERED };
     }
     if (this.#abort !== abort) return; // stopped by the page, which knows
     this.stop();
@@ -150,12 +153,13 @@ export class LiveStream {
 
   async #read(abort) {
     let silence;
-    const heard = () => {
+    const within = (reason) => {
       clearTimeout(silence);
-      silence = setTimeout(() => abort.abort(), SILENCE_MS);
+      silence = setTimeout(() => abort.abort(reason), SILENCE_MS);
     };
+    const heard = () => within();
     try {
-      heard();
+      within(UNANSWERED);
       const headers = { Accept: 'application/octet-stream' };
       const response = await fetch(this.#handlers.url(), { headers, cache: 'no-store', signal: abort.signal });
       if (!response.ok) return await refusal(response);

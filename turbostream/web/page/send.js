@@ -44,11 +44,13 @@ export class NewestOnly {
   }
 }
 
+const ANSWER_MS = 10_000; // a busy browser may keep a request to itself for ever
+
 /** Sends JSON to `path`, without a slash before it. Gives {ok: true, status, data} or {ok: false, status, sentence, retry_ms}; status 0: no answer. */
 export async function send(method, path, body, options = {}) {
   try {
     const headers = { 'Content-Type': 'application/json' };
-    const response = await fetch(address(path), { method, headers, body: JSON.stringify(body), ...options });
+    const response = await fetch(address(path), { method, headers, body: JSON.stringify(body), signal: AbortSignal.timeout(ANSWER_MS), ...options });
     if (!response.ok) return { ok: false, ...(await refusal(response)) };
     return { ok: true, status: response.status, data: response.status === 204 ? null : await response.json() };
   } catch {

@@ -1,0 +1,184 @@
+"""Several windows of one browser share one stream: all of them move and the words get through."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from tests.page.conftest import FIRST_PICTURE
+from tests.page.test_picture import HIDE, frame
+
+pytestmark = pytest.mark.browser
+
+COUNT = """() => {
+    window.numbers = [];
+    const picture = document.querySelector('#picture');
+    new MutationObserver(() => numbers.push(Number(picture.dataset.frame)))
+        .observe(picture, {attributeFilter: ['data-frame']});
+}"""
+NO_PLACE = "a browser opens only six connections"
+
+
+@pytest.fixture
+def windows(desk):
+    """windows(n): so many windows of one browser on the page, each with a picture."""
+
+    def open_windows(count: int, **options: Any) -> list[Any]:
+        first = desk.window(**options)
+        pages = [first] + [desk.beside(first.context) for _ in range(count - 1)]
+        for page in pages:
+            page.goto(desk.server.url, wait_until="commit")
+        for page in pages:
+            page.wait_for_selector(FIRST_PICTURE)
+        return pages
+
+    return open_windows
+
+
+def moves(page: Any, eventually: Any) -> None:
+    before = frame(page)
+    eventually(lambda: frame(page) > before, limit_s=10)
+
+
+def viewers(server: Any) -> int:
+    return int(server.ask("GET", "/status")["viewers"])
+
+
+@pytest.mark.parametrize("count", [7, 12])
+def test_many_windows_all_move_and_words_from_the_last_reach_them_all_soon(
+    windows, server, eventually, count
+):
+    pages = windows(count)
+    assert viewers(server) == 1
+    for page in pages:
+        page.evaluate(COUNT)
+    for page in pages:
+        eventually(lambda page=page: page.evaluate("numbers.length") > 8)
+        numbers = page.evaluate("numbers")
+        assert numbers == sorted(set(numbers))
+    started = time.monotonic()
+    pages[-1].fill("#prompt", "a circle on a green background")
+    with pages[-1].expect_response("**/prompt") as answer:
+        pages[-1].keyboard.press("Enter")
+    after = answer.value.json()["frame"]
+    for page in pages:
+        eventually(lambda page=page: frame(page) > after, limit_s=8)
+    assert time.monotonic() - started < 8, "twice that, and more, with a stream for each window"
+    assert {page.inner_text("#state-word") for page in pages} == {"Streaming"}
+
+
+def test_the_first_of_the_windows_may_be_closed_or_reloaded(windows, server, eventually):
+    pages = windows(3)
+    pages[0].close()
+    for page in pages[1:]:
+        moves(page, eventually)
+    pages[1].reload(wait_until="commit")
+    pages[1].wait_for_selector(FIRST_PICTURE)
+    for page in pages[1:]:
+        moves(page, eventually)
+    assert viewers(server) == 1
+
+
+def test_a_window_that_is_held_up_holds_up_no_other_and_comes_back(windows, eventually):
+    slow, quick = windows(2)
+    questions = []
+    slow.on("dialog", questions.append)
+    for page in (slow, quick):
+        page.evaluate(COUNT)
+    slow.evaluate("() => { setTimeout(() => { window.held = numbers.length; alert('wait'); }); }")
+    eventually(lambda: len(questions), 1)
+    seen = quick.evaluate("numbers.length")
+    eventually(lambda: quick.evaluate("numbers.length") > seen + 30)
+    questions[0].accept()
+    eventually(lambda: slow.evaluate("numbers.length > held + 3"))
+    numbers, held = slow.evaluate("numbers"), slow.evaluate("held")
+    assert numbers == sorted(set(numbers))
+    assert numbers[held + 1] - numbers[held - 1] > 20, "what it missed is not made up for"
+
+
+def test_hidden_windows_leave_and_the_last_one_takes_the_stream_with_it(
+    windows, server, eventually
+):
+    first, second = windows(2)
+    first.evaluate(HIDE, True)
+    moves(second, eventually)
+    still = frame(first)
+    moves(second, eventually)
+    assert frame(first) in (still, still + 1)
+    second.evaluate(HIDE, True)
+    eventually(lambda: viewers(server), 0)
+    first.evaluate(HIDE, False)
+    moves(first, eventually)
+    assert viewers(server) == 1
+
+
+def test_a_window_that_asks_for_less_motion_gets_it_beside_one_at_full_rate(windows, eventually):
+    calm, full = windows(2)
+    calm.emulate_media(reduced_motion="reduce")
+    calm.wait_for_selector("text=Your system asks for less motion")
+    moves(calm, eventually)
+    for page in (calm, full):
+        page.evaluate(COUNT)
+    started = calm.evaluate("performance.now()")
+    eventually(lambda: calm.evaluate("numbers.length") > 5)
+    took_s = (calm.evaluate("performance.now()") - started) / 1000
+    assert 5 / took_s < 2.4
+    assert full.evaluate("numbers.length") > 8
+
+
+def test_a_worker_that_dies_is_started_again(windows, browser, eventually):
+    pages = windows(3)
+    devtools = browser.new_browser_cdp_session()
+    workers = [
+        target["targetId"]
+        for target in devtools.send("Target.getTargets")["targetInfos"]
+        if target["type"] == "shared_worker"
+    ]
+    assert len(workers) == 1
+    session = devtools.send("Target.attachToTarget", {"targetId": workers[0], "flatten": False})
+    devtools.send(
+        "Target.sendMessageToTarget",
+        {
+            "sessionId": session["sessionId"],
+            "message": '{"id": 1, "method": "Runtime.evaluate",'
+            ' "params": {"expression": "self.close()"}}',
+        },
+    )
+    for page in pages:
+        moves(page, eventually)
+    devtools.detach()
+
+
+def test_the_stream_comes_back_in_all_windows_after_the_server_was_killed(own_desk, eventually):
+    first = own_desk.open()
+    second = own_desk.beside(first.context)
+    second.goto(own_desk.server.url)
+    second.wait_for_selector(FIRST_PICTURE)
+    own_desk.server.end()
+    for page in (first, second):
+        page.wait_for_selector("#notice:visible")
+        assert "The stream is lost" in page.text_content("#notice")
+    own_desk.server.start()
+    for page in (first, second):
+        page.wait_for_selector("#notice", state="hidden")
+        moves(page, eventually)
+    own_desk.forgive_network()
+
+
+def test_without_shared_workers_the_window_that_finds_no_connection_says_why(desk, eventually):
+    first = desk.alone()
+    first.goto(desk.server.url)
+    streams = """async (count) => {
+        window.held = await Promise.all(Array.from({length: count}, () => fetch('stream')));
+    }"""
+    first.wait_for_selector(FIRST_PICTURE)
+    seventh = desk.beside(first.context)
+    seventh.add_init_script("delete window.SharedWorker")
+    seventh.goto(desk.server.url)
+    seventh.wait_for_selector(FIRST_PICTURE)
+    seventh.evaluate(HIDE, True)
+    first.evaluate(streams, 5)
+    seventh.evaluate(HIDE, False)
+    eventually(lambda: NO_PLACE in seventh.text_content("#notice-text"), limit_s=20)
