@@ -81,7 +81,7 @@ def create_app(stage: Stage, bell: Bell) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = stage.settings.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]
     channel, producer = stage.channel, stage.producer
-    version = _version_of(Path(__file__).parent / "page")
+    version, modules = _page_files(Path(__file__).parent / "page")
     viewers = Viewers(stage.settings.max_viewers)
     sender = Sender(bell, stage.settings.dead_viewer_s, stage.awake)
     gate = Gate(app, stage.settings, stage.tokens)
@@ -108,6 +108,7 @@ def create_app(stage: Stage, bell: Bell) -> Flask:
             words=stage.words,
             role=g.visitor.role,
             version=version,
+            modules=modules,
             warning=_left_out(producer, scene.prompt).get("warning", ""),
         )
 
@@ -249,12 +250,14 @@ def create_app(stage: Stage, bell: Bell) -> Flask:
     return app
 
 
-def _version_of(folder: Path) -> str:
-    """Of the page's files: windows that share a worker must have come from the same ones."""
-    digest = hashlib.sha256()
-    for file in sorted(folder.iterdir()):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:12]
+def _page_files(folder: Path) -> tuple[str, list[str]]:
+    """(their version, since windows that share a worker must have come from the same files; the
+    modules that the page's script imports, so that the browser can ask for all of them at once)."""
+    files = sorted(folder.iterdir())
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files))
+    own = ("page.js", "worker.js")
+    modules = [file.name for file in files if file.suffix == ".js" and file.name not in own]
+    return digest.hexdigest()[:12], modules
 
 
 def _left_out(producer: Producer, prompt: str) -> dict[str, str]:
