@@ -77,6 +77,8 @@ TO_LAB = np.array(
 class LiveServer:
     """`realtime_stream.py` on a port of its own; it can be killed and started again."""
 
+    program: tuple[str, ...] = ("realtime_stream.py",)
+
     def __init__(self, state_dir: Path) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -92,7 +94,7 @@ class LiveServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [sys.executable, "realtime_stream.py", "--server-port", str(self.port)]
+        command = [sys.executable, *self.program, "--server-port", str(self.port)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=ROOT, env=self._env, stdout=log, stderr=subprocess.STDOUT
@@ -207,8 +209,8 @@ def browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def serving(state: Path) -> Iterator[LiveServer]:
-    server = LiveServer(state)
+def serving(state: Path, kind: type[LiveServer] = LiveServer) -> Iterator[LiveServer]:
+    server = kind(state)
     try:
         server.start()
         yield server

@@ -44,7 +44,7 @@ export class NewestOnly {
   }
 }
 
-const ANSWER_MS = 10_000; // a busy browser may keep a request to itself for ever
+const ANSWER_MS = 10_000; // a browser without a free connection holds a request back without limit
 
 /** Sends JSON to `path`, without a slash before it. Gives {ok: true, status, data} or {ok: false, status, sentence, retry_ms}; status 0: no answer. */
 export async function send(method, path, body, options = {}) {
