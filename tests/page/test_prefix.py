@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from tests.hold.test_nginx import FULL, NGINX, nginx
-from tests.page.conftest import FIRST_PICTURE
+from tests.page.conftest import FIRST_PICTURE, serving
 from tests.page.test_picture import frame
+from tests.page.test_windows import QuickServer
 
 pytestmark = [
     pytest.mark.browser,
@@ -21,15 +22,31 @@ pytestmark = [
 PREFIX = "/proxy/8000/"
 
 
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuickServer]:
+    with serving(tmp_path_factory.mktemp("state"), QuickServer) as server:
+        yield server
+
+
+# A test names the proxy before the desk, so that its windows are closed before the proxy ends.
+
+
 @pytest.fixture
-def prefixed(desk: Any, tmp_path: Path) -> Iterator[str]:
+def prefixed(server: Any, tmp_path: Path) -> Iterator[str]:
     """The page's address through a bare proxy, to which everybody is the owner."""
-    with nginx(tmp_path / "nginx", desk.server.port, at=PREFIX) as port:
+    with nginx(tmp_path / "nginx", server.port, at=PREFIX) as port:
+        yield f"http://127.0.0.1:{port}{PREFIX}"
+
+
+@pytest.fixture
+def guarded(server: Any, tmp_path: Path) -> Iterator[str]:
+    """The same through a proxy that says whom it forwards: a token is needed."""
+    with nginx(tmp_path / "nginx", server.port, FULL, at=PREFIX) as port:
         yield f"http://127.0.0.1:{port}{PREFIX}"
 
 
 def test_the_page_under_a_prefix_shows_the_stream_and_sends_words(
-    desk, server, prefixed, pixels, eventually
+    prefixed, desk, server, eventually
 ):
     page = desk.window()
     asked = []
@@ -54,7 +71,7 @@ def test_the_page_under_a_prefix_shows_the_stream_and_sends_words(
     assert all(url.startswith(prefixed) for _, url in asked if url.startswith("http"))
 
 
-def test_a_window_with_a_stream_of_its_own_works_under_a_prefix_too(desk, prefixed, eventually):
+def test_a_window_with_a_stream_of_its_own_works_under_a_prefix_too(prefixed, desk, eventually):
     page = desk.alone()
     reports = []
     page.on("response", lambda it: reports.append(it.status) if "/shown" in it.url else None)
@@ -64,7 +81,7 @@ def test_a_window_with_a_stream_of_its_own_works_under_a_prefix_too(desk, prefix
 
 
 def test_without_scripts_the_form_comes_back_to_the_page_under_the_prefix(
-    desk, prefixed, eventually
+    prefixed, desk, eventually
 ):
     page = desk.window(java_script_enabled=False)
     page.goto(prefixed, wait_until="commit")
@@ -77,29 +94,26 @@ def test_without_scripts_the_form_comes_back_to_the_page_under_the_prefix(
 
 
 @pytest.mark.parametrize("path", ["", "snapshot.jpg", "page/style.css"])
-def test_a_link_under_a_prefix_logs_in_and_its_cookie_stays_there(desk, tmp_path, path):
+def test_a_link_under_a_prefix_logs_in_and_its_cookie_stays_there(guarded, desk, path):
     token = json.loads((desk.server.state_dir / "tokens.json").read_text())["owner"]
-    with nginx(tmp_path / "nginx", desk.server.port, FULL, at=PREFIX) as port:
-        page = desk.window()
-        origin = f"http://127.0.0.1:{port}"
-        with page.expect_response(re.compile("/login$")) as answer:
-            page.goto(f"{origin}{PREFIX}{path}#{token}", wait_until="commit")
-        assert answer.value.url == f"{origin}{PREFIX}login"
-        page.goto(f"{origin}{PREFIX}")
-        page.wait_for_selector(FIRST_PICTURE)
-        (cookie,) = page.context.cookies()
-        assert cookie["path"] == PREFIX.rstrip("/")
-        assert page.request.get(f"{origin}{PREFIX}status").status == 200
-        desk.forgive_network()  # the first answer was 401
+    page = desk.window()
+    with page.expect_response(re.compile("/login$")) as answer:
+        page.goto(f"{guarded}{path}#{token}", wait_until="commit")
+    assert answer.value.url == f"{guarded}login"
+    page.goto(guarded)
+    page.wait_for_selector(FIRST_PICTURE)
+    (cookie,) = page.context.cookies()
+    assert cookie["path"] == PREFIX.rstrip("/")
+    assert page.request.get(f"{guarded}status").status == 200
+    desk.forgive_network()  # the first answer was 401
 
 
-def test_the_form_of_the_login_page_comes_back_to_the_prefix(desk, tmp_path):
+def test_the_form_of_the_login_page_comes_back_to_the_prefix(guarded, desk):
     token = json.loads((desk.server.state_dir / "tokens.json").read_text())["watch"]
-    with nginx(tmp_path / "nginx", desk.server.port, FULL, at=PREFIX) as port:
-        page = desk.window(java_script_enabled=False)
-        page.goto(f"http://127.0.0.1:{port}{PREFIX}")
-        page.fill("#token", token)
-        page.click("text=Open the stream", no_wait_after=True)
-        page.wait_for_selector("img.plain")
-        assert page.url == f"http://127.0.0.1:{port}{PREFIX}"
-        desk.forgive_network()
+    page = desk.window(java_script_enabled=False)
+    page.goto(guarded)
+    page.fill("#token", token)
+    page.click("text=Open the stream", no_wait_after=True)
+    page.wait_for_selector("img.plain")
+    assert page.url == guarded
+    desk.forgive_network()
