@@ -1,6 +1,6 @@
 """How much of a prompt the text encoder reads; imports no torch, any thread may ask.
 
-A CLIP tokenizer cuts what is past its limit without a word. Its own object is configured anew by
+A CLIP tokenizer cuts what is past its limit and does not report it. Its object is reconfigured by
 each call, so another thread must not use it; this is a copy that neither cuts nor pads.
 """
 
