@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from benchmarks.firefox import Firefox, available, firefox
-from tests.page.conftest import FIRST_PICTURE, LiveServer
+from tests.page.conftest import FIRST_PICTURE, LiveServer, serving
+from tests.page.test_windows import QuickServer
 
 pytestmark = pytest.mark.browser
 
@@ -126,9 +127,13 @@ def test_firefox_is_back_by_itself_after_the_server_was_killed(page, own_server)
 
 
 def test_seven_windows_of_firefox_share_one_stream_and_the_words_reach_them_all(
-    page, server, eventually
+    page, tmp_path, eventually
 ):
-    first = page(server)
+    with serving(tmp_path, QuickServer) as server:
+        seven_windows(page(server), server, eventually)
+
+
+def seven_windows(first, server, eventually):
     windows = [first] + [first.another() for _ in range(6)]
     try:
         for window in windows[1:]:
