@@ -11,15 +11,18 @@ Wiring only; turbostream/batch/ does the work.
 
 from __future__ import annotations
 
-import argparse
-import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
 from turbostream import release
+
+release.restart(__name__, "process_batch.py", sys.argv[1:], os.environ)  # first, for any python3
+
+import argparse  # noqa: E402
+import logging  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
+from pathlib import Path  # noqa: E402
 
 
 class Ended(SystemExit):
@@ -105,5 +108,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    release.restart("process_batch.py", sys.argv[1:], os.environ)
     sys.exit(main(sys.argv[1:]))

@@ -13,13 +13,17 @@ INITIAL_PROMPT = "three yellow stars on a night sky"
 MODEL_ID = "auto"  # with an NVIDIA GPU stabilityai/sd-turbo, else the demo model in this folder
 SERVER_PORT = 8000
 
-import logging  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
+
+from turbostream import release  # noqa: E402
+
+release.restart(__name__, "realtime_stream.py", sys.argv[1:], os.environ)  # first, for any python3
+
+import logging  # noqa: E402
 from collections.abc import Mapping, Sequence  # noqa: E402
 from functools import partial  # noqa: E402
 
-from turbostream import release  # noqa: E402
 from turbostream.engine import check_usable, open_engine, weights  # noqa: E402
 from turbostream.settings import SettingError, Settings, load  # noqa: E402
 from turbostream.start_screen import check  # noqa: E402
@@ -113,6 +117,4 @@ def serve(
 
 
 if __name__ == "__main__":
-    if "--share" in sys.argv:  # typed on an instance: its tokens and its public address
-        release.restart("realtime_stream.py", sys.argv[1:], os.environ)
     sys.exit(main(sys.argv[1:], os.environ))

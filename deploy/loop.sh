@@ -92,8 +92,8 @@ loop_run() { # the server once; sets status
   (
     # Once it has served, the port is its own: it may not take it from a release that came after.
     [[ ! -e $base/run/$release.served ]] || HANDOVER=offer
-    PATH=$(dirname "$python"):$PATH
-    export PATH HANDOVER
+    PATH=$(dirname "$python"):$PATH TURBOSTREAM_RELEASE=$folder
+    export PATH HANDOVER TURBOSTREAM_RELEASE
     exec python3 realtime_stream.py
   ) >>"$log" 2>&1 </dev/null &
   child=$!
