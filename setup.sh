@@ -34,7 +34,7 @@ INDEX_WAIT_S=${TORCH_INDEX_WAIT_S:-10}
 PYTHON_OLDEST=11 PYTHON_NEWEST=14 # 3.x
 FORMAT=1                          # raise it to have every environment made anew
 
-BASE_PACKAGES=(git curl rsync ca-certificates python3 python3-venv python3-pip)
+BASE_PACKAGES=(git curl rsync ca-certificates procps iproute2 python3 python3-venv python3-pip)
 DEV_PACKAGES=(fonts-dejavu-core ffmpeg mpv shellcheck rsync pv curl git make procps iproute2 lsof openssh-client)
 BROWSER_PACKAGES=(chromium firefox-esr)
 SERVER_PACKAGES=(openssh-server nginx-light)
@@ -155,7 +155,7 @@ setup_quietly() { # command...; its words go to the log, and are shown when it f
 setup_holder() { # the first process named by the lock that still lives
   local process
   while read -r process; do
-    if kill -0 "$process" 2>/dev/null; then
+    if kill -0 "$process" 2>/dev/null && [[ $(ps -o stat= -p "$process" 2>/dev/null) != Z* ]]; then
       printf '%s\n' "$process"
       return
     fi
@@ -245,7 +245,8 @@ setup_compiler() { # torch.compile builds small launchers with the machine's C c
 
 setup_system_base() {
   if setup_has_apt; then
-    setup_apt "${BASE_PACKAGES[@]}"
+    setup_apt "${BASE_PACKAGES[@]}" || return
+    command -v python >/dev/null || setup_apt python-is-python3 || setup_say 'there is no command python here: type python3.'
   elif [[ $(uname -s) == Darwin ]]; then
     if ! command -v git >/dev/null || ! command -v curl >/dev/null; then
       setup_die 'git or curl is missing: run xcode-select --install.'
@@ -600,10 +601,7 @@ setup_options() {
       --list) want_list=yes ;;
       --dry-run) want_dry_run=yes ;;
       --verbose) want_verbose=yes ;;
-      -h | --help)
-        setup_help
-        exit 0
-        ;;
+      -h | --help) setup_help && exit ;;
       *) setup_usage "there is no option $1." ;;
     esac
     shift

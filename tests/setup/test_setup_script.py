@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -188,6 +190,42 @@ def test_a_run_that_is_ended_leaves_no_process_for_long(
     if end != signal.SIGKILL:
         assert process.returncode == 128 + end
         assert not (quick_machine.home / ".venv.lock").exists()
+
+
+def test_a_holder_that_has_ended_is_not_waited_for_where_nobody_reaps_it(
+    quick_program: Machine,
+) -> None:
+    ended = subprocess.Popen(["true"])  # a zombie until the wait below
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+    (quick_program.home / ".venv.lock").mkdir()
+    (quick_program.home / ".venv.lock/pids").write_text(f"{ended.pid}\n")
+    said = quick_program.setup().stderr
+    ended.wait()
+    assert "at work here" not in said
+
+
+@pytest.mark.parametrize("has_python", [True, False])
+def test_the_guides_command_python_is_installed_where_there_is_none(
+    machine: Machine, has_python: bool
+) -> None:
+    calls = machine.fake_apt(installed=False)
+    for name in ("bash", "dirname", "uname", "id", "tr", "sed", "env", "python3"):
+        found = shutil.which(name)
+        assert found
+        (machine.fakes / name).unlink(missing_ok=True)
+        (machine.fakes / name).symlink_to(found)
+    if has_python:
+        machine.fake("python", "exit 0")
+    machine.environment["PATH"] = str(machine.fakes)
+    done = subprocess.run(
+        [str(machine.fakes / "bash"), str(machine.home / "setup.sh"), "--system"],
+        env=machine.environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "curl" in calls.read_text()
+    assert ("python-is-python3" in calls.read_text()) != has_python
 
 
 def test_a_second_run_waits_for_the_first(machine: Machine) -> None:
