@@ -1,18 +1,24 @@
 # shellcheck shell=bash
-# connection.sh - where the instance is and how it is reached; sourced by the scripts of the laptop.
+# connection.sh - reaching the instance; sourced by the scripts of the laptop.
 #
-# From the environment, else from the top of the script, else from ssh_config.json or ssh_<ID>.json
-# beside the scripts ({"host": ..., "port": ..., "user": ..., "key": ...}), else from the last
-# rental: SSH_HOST (a name, an address, or the whole line that the website shows: ssh -p PORT
-# root@HOST ...), SSH_PORT, SSH_USER, SSH_KEY. PASSPHRASE opens the key: it goes through a FIFO into
-# an ssh-agent of this run's own, and is in no argument, no file and no child's environment.
+# address.sh says where it is, keys.sh with which key, framing.sh how a command travels, explain.sh
+# what went wrong. What the user set (SSH_HOST, SSH_PORT, SSH_USER, SSH_KEY, or a pasted line) goes
+# before ~/.ssh/config, and that before the defaults: port 22, and root where the host is no alias.
 # Host keys are kept in a file of their own, one name for each instance.
 
 CONNECT_HOME=${TURBOSTREAM_HOME:-$HOME/.turbostream}
 
-connect_dir='' connect_watcher='' connect_child=''
-connect_host='' connect_port='' connect_user='' connect_key='' connect_alias='' connect_source=''
+connect_dir='' connect_watcher='' connect_child='' connect_greeted=''
 connect_options=(-o BatchMode=yes)
+
+# shellcheck source=deploy/address.sh
+. "${BASH_SOURCE[0]%/*}/address.sh"
+# shellcheck source=deploy/keys.sh
+. "${BASH_SOURCE[0]%/*}/keys.sh"
+# shellcheck source=deploy/framing.sh
+. "${BASH_SOURCE[0]%/*}/framing.sh"
+# shellcheck source=deploy/explain.sh
+. "${BASH_SOURCE[0]%/*}/explain.sh"
 
 connect_say() { printf '[%s] %s\n' "$(basename "$0" .sh)" "$*" >&2; }
 
@@ -49,226 +55,144 @@ connect_others_read() { # FILE: others than its owner can read it
   [[ ${mode:4:6} == *r* ]]
 }
 
-# --- where --------------------------------------------------------------------------------------
+# --- ssh's options ------------------------------------------------------------------------------
 
-connect_json() { # FILE FIELD: a string or a number of a flat JSON object
-  tr '\n' ' ' <"$1" | sed -n "s/.*\"$2\"[[:space:]]*:[[:space:]]*\"\{0,1\}\([^\",}]*[^\",} ]\)\"\{0,1\}.*/\1/p"
+connect_effective() { # NAME: what ssh_config makes of it for this host, one value a line
+  sed -n "s/^$1 //p" "$connect_dir/effective"
 }
 
-connect_from_json() { # FILE
-  connect_host=$(connect_json "$1" host) connect_port=$(connect_json "$1" port)
-  connect_user=$(connect_json "$1" user) connect_key=$(connect_json "$1" key)
-  connect_alias=$(connect_json "$1" id)
-  connect_source=$1
-  [[ -n $connect_host ]] || connect_die "$1 names no host: it should hold {\"host\": \"1.2.3.4\", \"port\": 22}."
+connect_ask_ssh() { # what ssh would do by itself
+  ssh "${connect_options[@]}" ${connect_given[@]+"${connect_given[@]}"} -G "$connect_host" \
+    >"$connect_dir/effective" 2>"$connect_dir/said" </dev/null ||
+    connect_die "ssh does not accept its options or its configuration: $(frame_clean "$(tail -n 1 "$connect_dir/said")")"
 }
 
-connect_parse() { # "ssh -p PORT user@HOST -L ...": sets what it names
-  local words=() word previous=''
-  read -r -a words <<<"$1"
-  for word in ${words[@]+"${words[@]}"}; do
-    case $previous in
-      -p) connect_port=$word ;;
-      -i) connect_key=$word ;;
-      -l) connect_user=$word ;;
-      -L | -R | -D | -o | -F | -J) ;;
-      *)
-        case $word in
-          ssh | -*) ;;
-          *) connect_host=$word ;;
-        esac
-        ;;
-    esac
-    previous=$word
-  done
-  if [[ $connect_host == *@* ]]; then
-    connect_user=${connect_host%%@*} connect_host=${connect_host#*@}
-  fi
-}
-
-connect_configure() { # FOLDER of the scripts; what the environment gave wins over what was edited in
-  local folder=$1 files=() file
-  SSH_HOST=${given_host:-${SSH_HOST:-}} SSH_PORT=${given_port:-${SSH_PORT:-}}
-  if [[ -z $given_passphrase && -n ${PASSPHRASE:-} ]] && connect_others_read "$0"; then
-    connect_say "CAREFUL: others can read $0, where your passphrase stands: chmod 700 $0"
-  fi
-  PASSPHRASE=${given_passphrase:-${PASSPHRASE:-}}
-  if [[ -n $SSH_HOST ]]; then
-    connect_source='SSH_HOST'
-    connect_parse "$SSH_HOST"
-  else
-    for file in "$folder"/ssh_[0-9]*.json; do [[ ! -f $file ]] || files+=("$file"); done
-    if [[ -f $folder/ssh_config.json ]]; then
-      connect_from_json "$folder/ssh_config.json"
-    elif [[ -n ${files[0]:-} ]]; then
-      [[ -z ${files[1]:-} ]] || connect_die "There are several instances ($(cd "$folder" && printf '%s ' ssh_[0-9]*.json)): copy the one you mean to ssh_config.json, or set SSH_HOST."
-      connect_from_json "${files[0]}"
-      file=${files[0]##*/ssh_}
-      connect_alias=${connect_alias:-${file%.json}}
-    elif [[ -f $CONNECT_HOME/rental.json ]]; then
-      connect_from_json "$CONNECT_HOME/rental.json"
-    else
-      connect_die 'No instance is named: set SSH_HOST and SSH_PORT at the top of this script or in the environment, write ssh_config.json, or rent one with deploy/vast.sh up.'
+connect_write_config() { # the user's configuration, and after it what holds where that says nothing
+  local file=${connect_config_file:-$HOME/.ssh/config} name
+  case $file in \~/*) file=$HOME${file#\~} ;; esac
+  {
+    [[ ! -f $file ]] || printf 'Include "%s"\n' "$file"
+    [[ -n $connect_config_file || ! -f /etc/ssh/ssh_config ]] || printf 'Include /etc/ssh/ssh_config\n'
+    printf 'Host %s\n' "$connect_host"
+    if [[ -z $connect_key && $HOME != "$(connect_ssh_home)" ]]; then
+      for name in id_ed25519 id_ecdsa id_rsa; do
+        [[ ! -f $HOME/.ssh/$name ]] || printf '  IdentityFile "%s"\n' "$HOME/.ssh/${name//%/%%}"
+      done
     fi
+  } >"$connect_dir/config"
+  connect_options=(-F "$connect_dir/config")
+  [[ -z $connect_port ]] || connect_options+=(-o "Port=$connect_port")
+  connect_ask_ssh
+  # An alias stands for another name, with its own user; an address comes from a website: root.
+  if [[ -z $connect_user && $(connect_effective hostname) == "$(printf '%s' "$connect_host" | tr '[:upper:]' '[:lower:]')" ]]; then
+    printf '  User root\n' >>"$connect_dir/config"
   fi
-  connect_port=${SSH_PORT:-${connect_port:-22}}
-  connect_user=${given_user:-${connect_user:-root}}
-  connect_key=${given_key:-$connect_key}
-  [[ $connect_port =~ ^[1-9][0-9]{0,4}$ ]] || connect_die "SSH_PORT must be a number from 1 to 65535, not '$connect_port' (given by $connect_source)."
-  connect_alias=${connect_alias:-$connect_host-$connect_port}
-  connect_find_key
+  [[ -z $connect_user ]] || connect_options+=(-o "User=$connect_user")
+  connect_ask_ssh
+  connect_port=$(connect_effective port) connect_user=$(connect_effective user)
 }
 
-connect_find_key() {
-  local name
-  if [[ -n $connect_key ]]; then
-    [[ ${connect_key%%/*} != \~ ]] || connect_key=$HOME/${connect_key#*/}
-    [[ -f $connect_key ]] || connect_die "There is no key $connect_key (SSH_KEY)."
-    return
-  fi
-  for name in id_ed25519 id_ecdsa id_rsa; do
-    if [[ -f $HOME/.ssh/$name ]]; then
-      connect_key=$HOME/.ssh/$name
-      return
-    fi
-  done
-  ssh-add -l >/dev/null 2>&1 || connect_die 'There is no ssh key: make one with ssh-keygen -t ed25519, add its .pub to your Vast.ai account (Account, SSH Keys), or name another as SSH_KEY.'
-}
-
-# --- the key ------------------------------------------------------------------------------------
-
-connect_private_dir() { # a folder of this run's own, with a name short enough for sockets in it
-  local above=${TMPDIR:-/tmp}
-  [[ -z $connect_dir ]] || return 0
-  ((${#above} < 45)) || above=/tmp
-  connect_dir=$(mktemp -d "${above%/}/turbo.XXXXXX")
-  # Outlives a kill -9 of this script (and of its process group) by a second, and takes all of it
-  # away; set -m gives it a group of its own.
-  set -m
-  # shellcheck disable=SC2016
-  ssh-agent -a "$connect_dir/agent" sh -c '
-    trap "exit 0" TERM
-    trap "kill $SSH_AGENT_PID; ssh -O exit -o ControlPath=\"$2/master\" x 2>/dev/null; rm -rf -- \"$2\"" EXIT
-    trap "" INT HUP
-    while kill -0 "$1" 2>/dev/null; do sleep 1 & wait $!; done' watcher "$$" "$connect_dir" \
-    >/dev/null 2>&1 </dev/null &
-  connect_watcher=$!
-  set +m
-}
-
-connect_key_is_open() { # the key file needs no passphrase
-  ssh-keygen -y -P '' -f "$connect_key" >/dev/null 2>&1 </dev/null
-}
-
-connect_agent_has_key() { # the user's own agent holds it already
-  local public
-  public=$(cut -d ' ' -f 2 "$connect_key.pub" 2>/dev/null) || return 1
-  [[ -n $public ]] && ssh-add -L 2>/dev/null | grep -qF "$public"
-}
-
-connect_unlock() { # puts the key into this run's agent
-  local tenth writer adder status=0
-  [[ -z $connect_key ]] && return
-  [[ -r $connect_key ]] || connect_die "$(id -un) cannot read the key $connect_key."
-  connect_key_is_open && return
-  connect_agent_has_key && return
-  if [[ -z $PASSPHRASE ]]; then
-    [[ -t 0 ]] || connect_die "The key $connect_key has a passphrase: set PASSPHRASE, or ssh-add it to your agent first."
-    printf '[%s] passphrase of %s: ' "$(basename "$0" .sh)" "$connect_key" >&2
-    IFS= read -rs PASSPHRASE || true
-    printf '\n' >&2
-  fi
-  connect_private_dir
-  for ((tenth = 0; tenth < 50; tenth++)); do
-    [[ ! -S $connect_dir/agent ]] || break
-    sleep 0.1
-  done
-  mkfifo -m 0600 "$connect_dir/answer"
-  cat >"$connect_dir/askpass" <<'ASKPASS'
-#!/bin/sh
-# Answers once, and only the question for the passphrase: never one about a host key.
-case $1 in "Enter passphrase for "*) ;; *) exit 1 ;; esac
-mkdir "$0.asked" 2>/dev/null || exit 1
-exec cat "${0%/*}/answer"
-ASKPASS
-  chmod 0700 "$connect_dir/askpass"
-  printf '%s\n' "$PASSPHRASE" >"$connect_dir/answer" &
-  writer=$!
-  SSH_AUTH_SOCK=$connect_dir/agent SSH_ASKPASS=$connect_dir/askpass SSH_ASKPASS_REQUIRE=force DISPLAY=${DISPLAY:-:0} \
-    ssh-add -q "$connect_key" >"$connect_dir/add.log" 2>&1 </dev/null &
-  adder=$!
-  for ((tenth = 0; tenth < 200; tenth++)); do
-    kill -0 "$adder" 2>/dev/null || break
-    sleep 0.1
-  done
-  kill "$adder" 2>/dev/null || true
-  wait "$adder" || status=$?
-  kill "$writer" 2>/dev/null || true
-  wait "$writer" 2>/dev/null || true
-  PASSPHRASE=''
-  rm -rf "$connect_dir/answer" "$connect_dir/askpass" "$connect_dir/askpass.asked"
-  ((status == 0)) || connect_die "The passphrase does not open $connect_key: correct PASSPHRASE."
-}
-
-# --- the line -----------------------------------------------------------------------------------
-
-connect_prepare() { # all that ssh needs to be told
-  connect_private_dir
-  connect_unlock
-  mkdir -p "$CONNECT_HOME"
-  chmod 0700 "$CONNECT_HOME"
+connect_ssh_options() { # sets connect_options
   connect_options=(
-    -p "$connect_port" -l "$connect_user"
+    -F "$connect_dir/config"
+    ${connect_given[@]+"${connect_given[@]}"}
+    -o Port="$connect_port" -o User="$connect_user"
     -o BatchMode=yes
     -o ConnectTimeout="${SSH_CONNECT_TIMEOUT_S:-10}"
     -o ServerAliveInterval="${SSH_ALIVE_S:-15}" -o ServerAliveCountMax=3
     -o StrictHostKeyChecking=accept-new
-    -o UserKnownHostsFile="$CONNECT_HOME/known_hosts"
+    -o UserKnownHostsFile="\"${CONNECT_HOME//%/%%}/known_hosts\""
     -o HostKeyAlias="$connect_alias"
     -o HashKnownHosts=no
     -o LogLevel=ERROR
+    -o RequestTTY=no -o RemoteCommand=none
   )
-  if [[ -n $connect_key ]]; then
-    connect_options+=(-o IdentitiesOnly=yes -i "$connect_key")
-    [[ ! -S $connect_dir/agent ]] || connect_agent_has_key || connect_options+=(-o IdentityAgent="$connect_dir/agent")
-  fi
+  case $connect_way in
+    named | unlocked) connect_options+=(-o IdentitiesOnly=yes -o IdentityFile="\"${connect_key//%/%%}\"") ;;
+    files) connect_options+=(-o IdentitiesOnly=yes) ;;
+  esac
+  [[ -z $connect_own_agent ]] || connect_options+=(-o IdentityAgent="$connect_dir/agent")
 }
 
-connect_explain() { # what ssh said, on stdin: one sentence; 1 where trying again cannot help
-  local said
-  said=$(cat)
-  case $said in
-    *'Could not resolve hostname'*)
-      printf 'There is no host called %s: check SSH_HOST (given by %s).\n' "$connect_host" "$connect_source"
-      return 1
-      ;;
-    *'REMOTE HOST IDENTIFICATION HAS CHANGED'* | *'Host key verification failed'* | *'host key'*'has changed'*)
-      printf 'The host key of %s has changed: another machine answers at %s:%s. If you rented anew, forget the old one: ssh-keygen -R %s -f %s\n' "$connect_alias" "$connect_host" "$connect_port" "$connect_alias" "$CONNECT_HOME/known_hosts"
-      return 1
-      ;;
-    *'Permission denied'*)
-      printf '%s refuses the key %s for %s: add %s.pub to your Vast.ai account (Account, SSH Keys) and to the instance, or name another as SSH_KEY.\n' "$connect_host" "${connect_key:-of your agent}" "$connect_user" "${connect_key:-it}"
-      return 1
-      ;;
-    *'Too many authentication failures'*)
-      printf '%s refuses after too many keys: name the right one as SSH_KEY.\n' "$connect_host"
-      return 1
-      ;;
-    *'Connection refused'*) printf '%s answers, but nothing listens on port %s: check SSH_PORT, or the instance is still starting.\n' "$connect_host" "$connect_port" ;;
-    *'timed out'* | *'No route to host'* | *'Network is unreachable'* | *'not responding'*) printf '%s does not answer on port %s: check SSH_HOST, your network, and that the instance runs.\n' "$connect_host" "$connect_port" ;;
-    *'kex_exchange_identification'* | *'Connection closed'* | *'Connection reset'* | *'banner exchange'*) printf '%s:%s answers, but not as an ssh server (yet): the instance may still be starting, or SSH_PORT is another.\n' "$connect_host" "$connect_port" ;;
-    *'Address already in use'* | *'cannot listen to port'*) printf 'the local port is taken.\n' ;;
-    '') printf 'The line to %s broke.\n' "$connect_host" ;;
-    *) printf 'ssh to %s failed: %s\n' "$connect_host" "$(tail -n 1 <<<"$said")" ;;
-  esac
+connect_prepare() { # all that ssh needs to be told
+  local agent
+  connect_private_dir
+  mkdir -p "$CONNECT_HOME"
+  chmod 0700 "$CONNECT_HOME"
+  connect_write_config
+  connect_alias=${connect_alias:-$connect_host-$connect_port}
+  agent=$(connect_effective identityagent)
+  case $agent in \~/*) agent=$(connect_ssh_home)${agent#\~} ;; esac
+  [[ $agent != /* ]] || export SSH_AUTH_SOCK="$agent"
+  connect_way=plain
+  if [[ -n $connect_key ]]; then
+    connect_way=named
+    connect_unlock
+  fi
+  connect_ssh_options
+}
+
+# --- the line -----------------------------------------------------------------------------------
+
+connect_was_refused() { # what ssh said: another key may help; behind kex_... it was a jump host's word
+  [[ $1 != *kex_exchange_identification* && ($1 == *'Permission denied'* || $1 == *'Too many authentication failures'*) ]]
 }
 
 connect_open() { # one line for all commands of this run; checked before each use
+  local status
+  ssh -F /dev/null -O check -o ControlPath="$connect_dir/master" x >/dev/null 2>&1 && return
+  while :; do
+    status=0
+    # -N takes no part of the user's forwardings, which the tunnel may have to make itself.
+    ssh "${connect_options[@]}" -o ClearAllForwardings=yes \
+      -o ControlMaster=yes -o ControlPersist=20 -o ControlPath="$connect_dir/master" \
+      -N -f "$connect_host" >/dev/null 2>"$connect_dir/said" </dev/null || status=$?
+    ((status)) || break
+    if grep -q 'kex_exchange_identification' "$connect_dir/said"; then
+      # Behind a jump host: a connection that is to persist keeps what that one's ssh says to itself.
+      ssh "${connect_options[@]}" -o ControlPath=none -T "$connect_host" true >/dev/null 2>"$connect_dir/said" </dev/null && continue
+    fi
+    connect_was_refused "$(cat "$connect_dir/said")" && connect_next_way && continue
+    connect_die "$(connect_explain <"$connect_dir/said")"
+  done
+  PASSPHRASE=''
+  if [[ -z $connect_greeted ]]; then
+    connect_greeted=yes
+    connect_greet
+  fi
+}
+
+connect_greet() { # the login shell there runs a command, and bash is there
+  local status=0 said
+  connect_hello || status=$?
+  if ((status == 97)) && grep -qiE 'tmux|no sessions|not a terminal' <<<"$said"; then
+    connect_say "the login shell of $connect_user there starts tmux in place of what it is told: putting an empty ~/.no_auto_tmux there, which switches that off."
+    : >"$connect_dir/empty"
+    status=0
+    connect_put_no_auto_tmux && connect_hello || status=$?
+    ((status == 0)) || connect_die "tmux could not be switched off there: log in, run touch ~/.no_auto_tmux, and start again."
+  fi
+  case $status in
+    0) ;;
+    90) connect_die 'The instance has no bash: install it there (apt-get install bash, apk add bash), and start again.' ;;
+    97) connect_die "The login shell of $connect_user on $connect_host ended before it ran a command. It said: ${said:-nothing}" ;;
+    *) connect_die "The line to $connect_host broke: $said" ;;
+  esac
+}
+
+connect_hello() { # sets said: what was said in place of an answer
   local status=0
-  ssh -O check -o ControlPath="$connect_dir/master" "$connect_host" >/dev/null 2>&1 && return
-  ssh "${connect_options[@]}" -o ControlMaster=yes -o ControlPersist=20 -o ControlPath="$connect_dir/master" \
-    -N -f "$connect_host" >/dev/null 2>"$connect_dir/said" </dev/null || status=$?
-  ((status == 0)) || connect_die "$(connect_explain <"$connect_dir/said")"
+  connect_script 'command -v bash >/dev/null || exit 90' >/dev/null 2>"$connect_dir/said" </dev/null || status=$?
+  said=$(cat "$connect_dir/said" "$connect_dir/unmarked" 2>/dev/null | grep -v '^$' | tail -n 3 | tr '\n' ' ') || said=''
+  said=${said% }
+  return "$status"
+}
+
+connect_put_no_auto_tmux() {
+  local host=$connect_host
+  [[ $host != *:* ]] || host="[$host]"
+  sftp -q -b - "${connect_options[@]}" -o ControlMaster=no -o ControlPath="$connect_dir/master" "$host" \
+    >/dev/null 2>&1 <<<"put $connect_dir/empty .no_auto_tmux"
 }
 
 connect_run() { # command...: there, its input closed
@@ -276,22 +200,46 @@ connect_run() { # command...: there, its input closed
 }
 
 connect_pipe() { # command...: there, with this input
-  local quoted status=0
-  quoted=$(printf '%q ' "$@")
+  connect_script "exec $(frame_quote "$@")"
+}
+
+# In the background, so that a signal to this script is heard at once. 97 where the login shell there
+# ended before it came to the script.
+connect_script() { # SCRIPT for sh there, with this input
+  local call mark=turbostream-$RANDOM$RANDOM$RANDOM status=0
   connect_open
-  # In the background, so that a signal to this script is heard at once.
-  ssh "${connect_options[@]}" -o ControlMaster=no -o ControlPath="$connect_dir/master" -T "$connect_host" "$quoted" <&0 &
+  call=$(mktemp "$connect_dir/call.XXXXXX")
+  {
+    {
+      {
+        (connect_ssh "$mark" "$1") 2>&3 3>&- || status=$?
+        printf '%s\n' "$status" >"$call"
+      } | frame_stdout "$mark" "$call.unmarked" 3>&-
+    } 3>&1 >&4 | frame_stderr "$mark" >&2
+  } 4>&1 <&0 &
   connect_child=$!
-  wait "$connect_child" || status=$?
+  wait "$connect_child" || true
   connect_child=''
-  return "$status"
+  status=$(cat "$call")
+  if [[ -e $call.unmarked ]]; then
+    mv -f "$call.unmarked" "$connect_dir/unmarked"
+    [[ $status == 255 ]] || status=97
+  fi
+  rm -f "$call"
+  return "${status:-255}"
+}
+
+connect_ssh() { # MARK SCRIPT
+  local command
+  command=$(frame_command "$1" "$2")
+  exec ssh "${connect_options[@]}" -o ControlMaster=no -o ControlPath="$connect_dir/master" -T "$connect_host" "$command" 4>&-
 }
 
 connect_close() { # nothing of this run stays behind
   trap '' INT TERM HUP # a second Ctrl-C may not interrupt this
   [[ -n $connect_dir ]] || return 0
   [[ -z $connect_child ]] || kill "$connect_child" 2>/dev/null || true
-  ssh -O exit -o ControlPath="$connect_dir/master" "${connect_host:-x}" >/dev/null 2>&1 || true
+  ssh -F /dev/null -O exit -o ControlPath="$connect_dir/master" x >/dev/null 2>&1 || true
   if [[ -n $connect_watcher ]]; then
     kill "$connect_watcher" 2>/dev/null || true
     wait "$connect_watcher" 2>/dev/null || true

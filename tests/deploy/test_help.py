@@ -62,7 +62,7 @@ def test_the_guides_three_lines_stand_at_the_top(script: str) -> None:
 
 
 def test_the_library_and_the_scripts_never_print_the_passphrase() -> None:
-    for script in ("deploy/connection.sh", *SCRIPTS):
+    for script in ("deploy/connection.sh", "deploy/keys.sh", *SCRIPTS):
         for line in (ROOT / script).read_text().splitlines():
             if "$PASSPHRASE" in line and "printf" in line:
                 assert '>"$connect_dir/answer"' in line, line
