@@ -107,7 +107,12 @@ tunnel_claim_port() {
 
 # --- the stream behind it -----------------------------------------------------------------------
 
-tunnel_ask() { curl --silent --max-time 4 --header 'Host: localhost' "$@" 2>/dev/null; }
+tunnel_ask() { # not more than is sensible of it, whatever is there
+  local code
+  curl --silent --max-time 4 --header 'Host: localhost' "$@" 2>/dev/null | head -c 200000 | tr -d '\000' && return
+  code=${PIPESTATUS[0]}
+  ((code == 23)) || return "$code" # 23: there was more than that
+}
 
 tunnel_look() { # says it when the stream has come or gone
   local answer now=no status=0
@@ -119,7 +124,8 @@ tunnel_look() { # says it when the stream has come or gone
   elif [[ $answer == *'"ok"'* ]]; then
     now=yes
   else
-    answer="the server answers, but has no picture yet: $(sed -n 's/.*"error": *"\([^"]*\)".*/\1/p' <<<"$answer")"
+    answer=$(sed -n 's/.*"error": *"\([^"]*\).*/\1/p' <<<"$answer")
+    answer="the server answers, but has no picture yet: $(frame_clean "${answer:0:300}")"
   fi
   if [[ $now == yes ]]; then
     [[ $reachable == yes ]] || connect_say "the stream is reachable: http://localhost:$port/"
@@ -145,9 +151,10 @@ tunnel_open_browser() {
 tunnel_look_at_guard() { # warns 15 and 5 minutes before the instance is given back
   local guard left level=''
   guard=$(tunnel_ask "http://127.0.0.1:$port/status" | tr '\n' ' ' | sed -n 's/.*"guard": *{\([^}]*\)}.*/\1/p') || return 0
-  [[ $guard == *ends_at* ]] || return 0
-  left=$(sed -n 's/.*"ends_at": *\([0-9]*\).*/\1/p' <<<"$guard")
-  left=$((left - $(date +%s)))
+  left=$(sed -n 's/.*"ends_at": *\([0-9]\{1,15\}\).*/\1/p' <<<"$guard")
+  [[ -n $left ]] || return 0
+  left=$((10#$left - $(date +%s)))
+  ((left >= 0)) || left=0
   if ((left <= ${GUARD_WARN_LAST_S:-300})); then level=last; elif ((left <= ${GUARD_WARN_FIRST_S:-900})); then level=first; fi
   if [[ -n $level && $level != "$warned" ]]; then
     connect_say "CAREFUL: the instance is given back in $(((left + 59) / 60)) minutes. Press e here for an hour more."
@@ -225,6 +232,7 @@ main() {
     tunnel_start
     tunnel_hold
     hopeless=''
+    if connect_was_refused "$(head -c 100000 "$connect_dir/said")" && connect_next_way; then continue; fi
     why=$(connect_explain <"$connect_dir/said") || hopeless=yes
     [[ -z $hopeless ]] || connect_die "$why"
     if [[ $why == 'the local port is taken.' ]]; then
