@@ -4,13 +4,13 @@
 # Usage: ./setup.sh [options]
 #
 # Makes .venv beside this script from the pins in requirements.txt: for an NVIDIA card where there
-# is one, else for the processor. Debian, Ubuntu and macOS; a laptop or a rented instance. Copied
-# somewhere alone, it installs the system's part and says what is still to do.
+# is one, else for the processor. Debian and Ubuntu, a laptop or a rented instance; written for
+# macOS, not run on it. Copied somewhere alone, it installs the system's part and says what is left.
 #
 #   --cpu          install for the processor, also where there is an NVIDIA card
 #   --gpu          install for an NVIDIA card, also where none is seen
 #   --dev          also what the tests and linters need (on Debian and Ubuntu: browsers, ffmpeg, mpv)
-#   --servers      with --dev: also openssh-server and nginx-light, which start services
+#   --servers      with --dev: also openssh-server, dropbear-bin and nginx-light; two of them start services
 #   --system       only the system's packages, nothing of Python's
 #   --no-system    leave the system's packages alone: no apt-get, no sudo
 #   --check        paint the check's frame again, also where it has been painted
@@ -37,7 +37,7 @@ FORMAT=1                          # raise it to have every environment made anew
 BASE_PACKAGES=(git curl rsync ca-certificates procps iproute2 python3 python3-venv python3-pip)
 DEV_PACKAGES=(fonts-dejavu-core ffmpeg mpv shellcheck rsync pv curl git make procps iproute2 lsof openssh-client)
 BROWSER_PACKAGES=(chromium firefox-esr)
-SERVER_PACKAGES=(openssh-server nginx-light)
+SERVER_PACKAGES=(openssh-server dropbear-bin nginx-light)
 
 want_kind='' want_dev='' want_servers='' want_system_only='' want_no_system=''
 want_check='' want_force='' want_list='' want_dry_run='' want_verbose=''

@@ -82,20 +82,46 @@ start_options() {
   done
 }
 
-start_probe() { # sets base and has_rsync; says what the instance lacks
+start_host() { # COMMAND...: of deploy/host.sh, sent along
+  connect_pipe bash -s -- "$1" "${REMOTE_DIR:-default}" "${@:2}" <"$HERE/deploy/host.sh"
+}
+
+start_probe() { # sets base, has_rsync, started and missing, the tools that the instance lacks
   local name value free=''
-  has_rsync=''
+  has_rsync='' started='' missing=''
   while read -r name value; do
     case $name in
       base) base=$value ;;
       free_mb) free=$value ;;
-      failed) connect_die 'The instance could not be looked at; the reason stands above.' ;;
+      started) started=$value ;;
       rsync) [[ $value == no ]] || has_rsync=yes ;;
-      *) [[ $value == yes ]] || connect_die "The instance has no $name: run bash setup.sh there first, or apt-get install it (flock and setsid: util-linux)." ;;
+      tar | flock | setsid | curl | ps | ss) [[ $value == yes ]] || missing="$missing $name" ;;
+      *) ;; # printed by something else there
     esac
-  done < <(connect_pipe bash -s -- probe "${REMOTE_DIR:-default}" <"$HERE/deploy/host.sh" || printf 'failed\n')
-  [[ -n $base && -n $free ]] || connect_die 'The instance could not be looked at; the reason stands above.'
-  ((free >= NEEDED_MB)) || connect_die "The instance's disk is full: $base has $free MB free and $NEEDED_MB are needed. Remove what you do not need there (du -xh $base | sort -h | tail), or rent a larger disk."
+  done < <(start_host probe || printf 'failed\n')
+  [[ -n $base && $free =~ ^[0-9]+$ ]] || connect_die 'The instance could not be looked at; the reason stands above.'
+  ((10#$free >= NEEDED_MB)) || connect_die "The instance's disk is full: $base has $free MB free and $NEEDED_MB are needed. Remove what you do not need there (du -xh $base | sort -h | tail), or rent a larger disk."
+}
+
+start_tools() { # a bare machine gets what host.sh stands on
+  [[ -n $missing ]] || return 0
+  connect_say "the instance lacks$missing: setup.sh installs them there."
+  connect_pipe tee "$base/run/setup.sh" <"$HERE/setup.sh" >/dev/null
+  connect_run bash "$base/run/setup.sh" --system || true
+  start_probe
+  [[ -z $missing ]] || connect_die "The instance still lacks$missing: install them there as root (apt-get install procps iproute2 util-linux curl tar), and start again."
+}
+
+start_write_rsh() { # FOLDER there: a remote shell for rsync that knows the connection and the framing
+  {
+    printf '#!/usr/bin/env bash\nset -o pipefail\n. %q\nshift\n' "$HERE/deploy/framing.sh"
+    printf 'connect_dir=%q connect_host=%q\nconnect_options=(' "$connect_dir" "$connect_host"
+    printf '%q ' "${connect_options[@]}"
+    printf ')\n'
+    declare -f connect_script connect_ssh
+    printf 'connect_open() { :; }\nconnect_script %q"$*"\n' "cd $(frame_quote "$1") && exec "
+  } >"$connect_dir/rsh"
+  chmod 0700 "$connect_dir/rsh"
 }
 
 start_copy() { # FOLDER there: a whole new release; what has not changed is linked to the old one's
@@ -104,10 +130,12 @@ start_copy() { # FOLDER there: a whole new release; what has not changed is link
   connect_say "copying to $target"
   connect_run mkdir -p "$target"
   if [[ -n $has_rsync ]] && command -v rsync >/dev/null; then
+    # The folder is entered there, so that no name in rsync's words can hold a blank: before 3.2.4
+    # rsync leaves those to the login shell to take apart.
+    start_write_rsh "$target"
     (cd "$HERE" && rsync --archive --relative --compress --no-owner --no-group --exclude=__pycache__ --exclude='*.pyc' \
-      --link-dest="$base/current/" \
-      --rsh="ssh $(printf '%q ' "${connect_options[@]}") -o ControlMaster=no -o ControlPath=$connect_dir/master" \
-      ${files[@]+"${files[@]}"} "$connect_host:$target/") 2>"$connect_dir/copied" || status=$?
+      --link-dest=../../current/ --rsh="$connect_dir/rsh" \
+      ${files[@]+"${files[@]}"} instance:./) 2>"$connect_dir/copied" || status=$?
   else
     (cd "$HERE" && COPYFILE_DISABLE=1 tar --exclude=__pycache__ -czf - ${files[@]+"${files[@]}"}) |
       connect_pipe tar -xzf - -C "$target" 2>"$connect_dir/copied" || status=$?
@@ -116,7 +144,7 @@ start_copy() { # FOLDER there: a whole new release; what has not changed is link
   if grep -q 'No space left' "$connect_dir/copied"; then
     connect_die "The instance's disk is full: $base took no more. Remove what you do not need there, or rent a larger disk."
   fi
-  grep -v '^rsync error' "$connect_dir/copied" | tail -n 3 >&2 || true
+  grep -v '^rsync error' "$connect_dir/copied" | tail -n 3 | frame_show >&2 || true
   connect_die 'The copy was broken off; the old server goes on. Start again when the line is back.'
 }
 
@@ -147,9 +175,13 @@ main() {
   case $action in
     start | rollback)
       start_probe
+      if [[ $action == rollback && $started != yes ]]; then
+        connect_die "Nothing was started in $base yet, so there is nothing to go back to: run ./start_stream_server.sh first."
+      fi
+      start_tools
       start_release
       ;;
-    *) connect_pipe bash -s -- "$action" "${REMOTE_DIR:-default}" <"$HERE/deploy/host.sh" ;;
+    *) start_host "$action" ;;
   esac
 }
 

@@ -72,11 +72,18 @@ host_end_release() { # RELEASE: its loop, and a server that its loop left behind
 host_await_end() { # PID TENTHS: until it is gone, with force after so long
   local tenth
   for ((tenth = 0; tenth < $2; tenth++)); do
-    kill -0 "$1" 2>/dev/null || return 0
+    host_lives "$1" || return 0
     sleep 0.1
   done
   kill -KILL "$1" 2>/dev/null || true
   sleep 0.2
+}
+
+host_lives() { # PID: it has not ended; a zombie has, and stays one where process 1 reaps nobody
+  local stat
+  kill -0 "$1" 2>/dev/null && { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+  stat=${stat##*) }
+  [[ ${stat%% *} != [ZX] ]]
 }
 
 host_end_leftovers() { # loops of starts that were killed before their release served
@@ -201,21 +208,25 @@ host_memory_left() { # PID of the server: "have need" in MB, for a second engine
   printf '%s %s\n' "$free" "$resident"
 }
 
-host_make_room() { # REPLACE PORT: what must be true beside the serving release, or without one
-  local replace=$1 want_port=$2 pid port folder have need holder
-  if ! read -r pid port folder < <(host_serving); then
-    if holder=$(host_port_holder "$want_port"); then
-      host_die "Port $want_port of the instance is taken by $holder, which this script did not start: end it there, or give another SERVER_PORT."
-    fi
-    return 0
+host_port_is_ours() { # PORT REPLACE: free, or held by the serving release
+  local holder port
+  if read -r _ port _ < <(host_serving); then
+    [[ $port == "$1" || -n $2 ]] ||
+      host_die "The stream is on port $port and would move to $1: it cannot be handed over; take --replace."
+  elif holder=$(host_port_holder "$1"); then
+    host_die "Port $1 of the instance is taken by $holder, which this script did not start: end it there, or give another SERVER_PORT."
   fi
+}
+
+host_make_room() { # REPLACE PORT: what must be true beside the serving release, or without one
+  local replace=$1 want_port=$2 pid port folder have need
+  host_port_is_ours "$want_port" "$replace"
+  read -r pid port folder < <(host_serving) || return 0
   if [[ -n $replace ]]; then
     host_say "ending $(basename "$folder") first, as --replace says: the stream pauses until the new one has loaded."
     host_end_release "$(basename "$folder")"
     return 0
   fi
-  [[ $port == "$want_port" ]] ||
-    host_die "The stream is on port $port and would move to $want_port: it cannot be handed over; take --replace."
   read -r have need < <(host_memory_left "$pid")
   ((have >= need)) ||
     host_die "There is no memory for two engines: the one that serves takes $need MB and $have MB are free. Take --replace: it ends the old one first, and the stream pauses meanwhile."
@@ -266,6 +277,7 @@ host_start() { # RELEASE [--replace] [--no-guard] [NAME=VALUE...]
   chmod 0700 "$base/state"
   [[ -f $folder/.deploy/settings && -z ${pairs[*]-} ]] || host_settings "$folder" ${pairs[@]+"${pairs[@]}"}
   host_end_leftovers
+  host_port_is_ours "$(host_port_of "$folder")" "$replace" # before minutes of installing
   host_arm_guard "$folder" "$no_guard"
   host_environment "$folder"
   host_make_room "$replace" "$(host_port_of "$folder")"
@@ -407,7 +419,8 @@ host_probe() {
     host_die "$(id -un) cannot write to $base on the instance; give another folder as REMOTE_DIR."
   fi
   printf 'free_mb %s\n' "$(df -Pk "$base" | awk 'NR == 2 { printf "%d", $4 / 1024 }')"
-  for tool in rsync tar flock setsid curl; do
+  printf 'started %s\n' "$([[ -f $base/current/deploy/host.sh ]] && echo yes || echo no)"
+  for tool in rsync tar flock setsid curl ps ss; do
     if command -v "$tool" >/dev/null; then printf '%s yes\n' "$tool"; else printf '%s no\n' "$tool"; fi
   done
 }
@@ -424,6 +437,8 @@ main() {
     base=/workspace
     if ! { mkdir -p "$base" 2>/dev/null && [[ -w $base ]]; }; then base=$HOME/workspace; fi
   fi
+  # shellcheck disable=SC2088
+  case $base in \~ | '~/'*) base=$HOME${base#\~} ;; esac # quoted on the laptop, so meant for here
   shift 2
   if [[ $command == probe ]]; then
     mkdir -p "$base" 2>/dev/null || true

@@ -187,7 +187,8 @@ def logs() -> int:
 def batch(prompts: Path, out: Path) -> tuple[int, bool]:
     """(the exit status, whether all that was painted is here, checked by its hashes)."""
     quiet: dict[str, Any] = {"stdin": subprocess.DEVNULL}
-    folder = os.environ.get("REMOTE_DIR") or "/workspace"
+    # What runs there begins in the home, where a quoted tilde would be a folder's name.
+    folder = (os.environ.get("REMOTE_DIR") or "/workspace").removeprefix("~/")
     there = f"{folder}/out"
     price = f"{float(record.read().get('dph') or 0.0):.4f}"
     paint = (

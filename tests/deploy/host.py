@@ -84,6 +84,15 @@ class Host:
 
     def start(self, mounts: str = "") -> None:
         """`mounts`: commands of mount that only this host sees the effect of; they need root."""
+        command = self.sshd()
+        if mounts:
+            command = ["unshare", "--mount", "sh", "-ec", f'{mounts}\nexec "$@"', "sh", *command]
+        with (self.folder / "sshd.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stderr=log, stdin=subprocess.DEVNULL)
+        wait_for(lambda: answers(self.port), PATIENCE_S, "sshd")
+
+    def sshd(self, more: str = "") -> list[str]:
+        """The command that runs this host's sshd; `more`: lines of its configuration."""
         settings = " ".join(f'"{name}={value}"' for name, value in self.environment.items())
         config = self.folder / "sshd_config"
         config.write_text(
@@ -91,18 +100,13 @@ class Host:
             f"PidFile none\nAuthorizedKeysFile {self.folder / 'authorized_keys'}\n"
             "StrictModes no\nUsePAM no\nPasswordAuthentication no\nMaxStartups 100\n"
             "KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n"
-            f"PrintMotd no\nSubsystem sftp internal-sftp\nSetEnv {settings}\n"
+            f"PrintMotd no\nSubsystem sftp internal-sftp\nSetEnv {settings}\n{more}"
         )
         if os.getuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)
         sshd = shutil.which("sshd", path=PATH)
         assert sshd, "openssh-server is missing: ./setup.sh --dev --servers"
-        command = [sshd, "-D", "-e", "-f", str(config)]
-        if mounts:
-            command = ["unshare", "--mount", "sh", "-ec", f'{mounts}\nexec "$@"', "sh", *command]
-        with (self.folder / "sshd.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stderr=log, stdin=subprocess.DEVNULL)
-        wait_for(lambda: answers(self.port), PATIENCE_S, "sshd")
+        return [sshd, "-D", "-e", "-f", str(config)]
 
     def kill(self) -> None:
         """The sshd and every session of it, as when the network goes."""
@@ -291,6 +295,18 @@ def quick_python(folder: Path) -> Path:
     quick.write_text(f'#!/bin/sh\n[ "$1" = -c ] || exec {binary}/python3 "$@"\n')
     quick.chmod(0o755)
     return quick
+
+
+def path_without(folder: Path, *tools: str) -> str:
+    """A PATH of links to all that PATH has but these tools."""
+    folder.mkdir()
+    for above in reversed(PATH.split(":")):
+        for tool in Path(above).glob("*"):
+            (folder / tool.name).unlink(missing_ok=True)
+            (folder / tool.name).symlink_to(tool)
+    for name in tools:
+        (folder / name).unlink()
+    return str(folder)
 
 
 def copy_program(target: Path) -> None:

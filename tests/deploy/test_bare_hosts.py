@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.host import PATH, Host, Laptop
+from tests.deploy.host import Host, Laptop, path_without
 
 START = "start_stream_server.sh"
 HIDE = 'for hidden in {}; do [ ! -e "$hidden" ] || mount --bind /dev/null "$hidden"; done'
@@ -34,14 +34,7 @@ def restart(host: Host, laptop: Laptop) -> Iterator[Callable[[str], None]]:
 
 @pytest.fixture(scope="module")
 def path_without_rsync(place: Path) -> str:
-    folder = place / "tools"
-    folder.mkdir()
-    for above in reversed(PATH.split(":")):
-        for tool in Path(above).glob("*"):
-            (folder / tool.name).unlink(missing_ok=True)
-            (folder / tool.name).symlink_to(tool)
-    (folder / "rsync").unlink()
-    return str(folder)
+    return path_without(place / "tools", "rsync")
 
 
 def released(host: Host) -> dict[Path, bytes]:
@@ -108,6 +101,37 @@ def test_an_instance_without_python_is_told_what_to_install(
     assert done.returncode == 1
     assert "Python 3.11 to 3.14 is needed and none was found: install one (" in done.stderr
     assert "It was not started; the reason stands above." in done.stderr
+
+
+def test_an_instance_whose_only_python_is_too_old_is_told_so(
+    host: Host, laptop: Laptop, restart: Callable[[str], None]
+) -> None:
+    host.fake_program("dpkg-query", "exit 1")
+    host.fake_program("apt-get", 'echo "E: Unable to locate package" >&2; exit 100')
+    host.fake_program("python3", 'case "$*" in *version_info*) echo 3.9 ;; *) exit 1 ;; esac')
+    restart(HIDE.format(PYTHONS))
+    done = laptop.run(START, INSTANCE_PYTHON=None)
+    (host.fake / "python3").unlink()
+    assert done.returncode == 1
+    assert f"Python 3.11 to 3.14 is needed and {host.fake}/python3 is 3.9: install" in done.stderr
+
+
+def test_an_instance_that_cannot_get_its_tools_is_told_which(
+    host: Host,
+    laptop: Laptop,
+    restart: Callable[[str], None],
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    host.fake_program("dpkg-query", "exit 1")
+    host.fake_program("apt-get", 'echo "E: no network" >&2; exit 100')
+    path = f"{host.fake}:{path_without(place / 'no-curl', 'curl')}"
+    monkeypatch.setitem(host.environment, "PATH", path)
+    restart("")
+    done = laptop.run(START)
+    assert done.returncode == 1
+    assert "the instance lacks curl: setup.sh installs them there." in done.stderr
+    assert "The instance still lacks curl: install them there as root" in done.stderr
 
 
 @pytest.mark.parametrize("side", ["here", "there"])

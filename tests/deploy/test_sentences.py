@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -108,6 +110,53 @@ def test_an_interpreter_that_is_not_there(laptop: Laptop) -> None:
 def test_a_port_of_the_instance_that_something_else_holds(laptop: Laptop, host: Host) -> None:
     with socket.create_server(("127.0.0.1", host.server_port)):
         refused(laptop, f"Port {host.server_port} of the instance is taken by", START)
+
+
+def test_a_held_port_of_the_instance_is_said_before_anything_is_installed(
+    laptop: Laptop, host: Host
+) -> None:
+    with socket.create_server(("127.0.0.1", host.server_port)):
+        done = laptop.run(START, INSTANCE_PYTHON="/nowhere/python")
+    assert f"Port {host.server_port} of the instance is taken by" in done.stderr
+    assert "INSTANCE_PYTHON" not in done.stderr
+
+
+def test_a_rollback_before_the_first_start(laptop: Laptop, host: Host) -> None:
+    sentence = f"Nothing was started in {host.base} yet, so there is nothing to go back to: run"
+    refused(laptop, sentence, START, "--rollback")
+
+
+def test_a_tilde_in_remote_dir_is_the_home_there(laptop: Laptop, host: Host) -> None:
+    quick = {"INSTANCE_PYTHON": "/nowhere/python"}  # ends after the copy
+    refused(laptop, "INSTANCE_PYTHON names", START, REMOTE_DIR="~/some where", **quick)
+    [release] = (host.home / "some where/releases").iterdir()
+    assert (release / "turbostream/release.py").is_file()
+    assert not (host.home / "~").exists()
+
+
+@pytest.mark.parametrize("rules", ["old", "new"])
+def test_rsync_copies_into_a_folder_with_a_blank_by_old_and_new_rules(
+    laptop: Laptop, host: Host, rules: str
+) -> None:
+    base = host.base / f"{rules} rules; it's"
+    old: dict[str, str] = {"RSYNC_OLD_ARGS": "1"} if rules == "old" else {}
+    for _ in range(2):
+        refused(
+            laptop,
+            "INSTANCE_PYTHON names",
+            START,
+            INSTANCE_PYTHON="/nowhere/python",
+            REMOTE_DIR=str(base),
+            **old,
+        )
+        releases = sorted((base / "releases").iterdir())
+        (base / "current").unlink(missing_ok=True)
+        (base / "current").symlink_to(releases[0])
+        time.sleep(1.1)  # the next release's name differs
+    first, second = releases
+    for file in ("setup.sh", "turbostream/release.py"):  # unchanged: linked, not sent again
+        assert (first / file).stat().st_ino == (second / file).stat().st_ino
+    shutil.rmtree(base)
 
 
 def test_a_local_port_that_something_holds_is_named_with_the_next_free_one(laptop: Laptop) -> None:

@@ -1,0 +1,212 @@
+"""One evening on each kind of host.
+
+Start, tunnel, status, logs, a second start while viewing, stop; by the lines that are printed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.host import PATIENCE_S, Host, Laptop, get, healthy, keygen, wait_for
+from tests.deploy.other_hosts import AUTO_TMUX, NOISE, NOISY, Kind, OtherHost
+from tests.deploy.watching import Viewer
+from tests.ports import free_port
+
+START, TUNNEL = "start_stream_server.sh", "tunnel_to_stream.sh"
+PROMPT = 'grüner "Stern" it\'s\nheller'
+# What nobody should read: the login shell's noise, terminal codes, errors of the shells themselves.
+ODD = re.compile(rf"{NOISE}|\r|\x1b|Traceback|syntax error|: line \d+:|[Nn]o such file|not found")
+
+KINDS = {
+    "user-with-a-space": Kind(user="tester", home="ho me", base="work space"),
+    "noisy-login": Kind(startup=NOISY),
+    "auto-tmux": Kind(startup=AUTO_TMUX),
+    "dash-in-the-C-locale": Kind(shell="/bin/dash", environment={"LC_ALL": "C"}),
+    "eight-wrong-keys": Kind(sshd="MaxAuthTries 3\n"),
+    "alias-behind-a-jump": Kind(user="tester", home="tester"),
+    "bare": Kind(lacks=("curl", "rsync", "ps", "ss")),
+    "dropbear": Kind(dropbear=True, startup=NOISY),
+    "reaps-nobody": Kind(reaps=False),
+}
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="mounts need root"),
+    pytest.mark.timeout(300),
+]
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="turbo-test-", dir="/tmp"))
+    folder.chmod(0o755)  # a user of the host other than this one goes through it
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def host(place: Path, kind: str) -> Iterator[OtherHost]:
+    if KINDS[kind].dropbear and not shutil.which("dropbear"):
+        pytest.fail("dropbear-bin is missing: ./setup.sh --dev --servers")
+    host = OtherHost(place / "host", KINDS[kind])
+    yield host
+    host.close()
+
+
+@pytest.fixture
+def laptop(place: Path, host: OtherHost, kind: str) -> Iterator[Laptop]:
+    laptop = Laptop(place, host)
+    laptop.environment["SSH_USER"] = host.kind.user
+    host.start()
+    match kind:
+        case "dash-in-the-C-locale":
+            laptop.environment["INITIAL_PROMPT"] = PROMPT
+            yield laptop
+        case "user-with-a-space":
+            laptop.environment["RSYNC_OLD_ARGS"] = "1"  # as every rsync before 3.2.4
+            yield laptop
+        case "eight-wrong-keys":
+            with agent(place, laptop):
+                yield laptop
+        case "alias-behind-a-jump":
+            with_jump = jump_host(place, laptop, host)
+            yield laptop
+            with_jump.close()
+        case _:
+            yield laptop
+
+
+class agent:  # noqa: N801
+    """An ssh-agent with eight keys that the host does not know, and after them the right one, which
+    no file holds."""
+
+    def __init__(self, place: Path, laptop: Laptop) -> None:
+        self._socket = place / "agent"
+        laptop.environment["SSH_AUTH_SOCK"] = str(self._socket)
+        laptop.environment["SSH_KEY"] = f"{laptop.key}.pub"
+        self._keys = [keygen(place / f"wrong-{number}") for number in range(8)] + [laptop.key]
+
+    def __enter__(self) -> None:
+        self._agent = subprocess.Popen(["ssh-agent", "-D", "-a", self._socket], stdout=-3)
+        wait_for(self._socket.exists, PATIENCE_S, "the agent")
+        environment = {**os.environ, "SSH_AUTH_SOCK": str(self._socket)}
+        subprocess.run(["ssh-add", "-q", *self._keys], env=environment, check=True)
+        self._keys[-1].unlink()
+
+    def __exit__(self, *_: object) -> None:
+        self._agent.terminate()
+        self._agent.wait(PATIENCE_S)
+
+
+def jump_host(place: Path, laptop: Laptop, host: OtherHost) -> Host:
+    """The instance gets a name in ssh_config, with port, user and key, behind a jump host."""
+    jump = Host(place / "jump")
+    key = keygen(place / "jump-key")
+    jump.allow(key)
+    jump.start()
+    known = place / "known-jumps"
+    scan = ["ssh-keyscan", "-p", str(jump.port), "127.0.0.1"]
+    known.write_text(subprocess.run(scan, capture_output=True, text=True, check=True).stdout)
+    laptop.key.rename(place / "elsewhere")
+    (laptop.home / ".ssh/config").write_text(
+        f"Host hop\n  HostName 127.0.0.1\n  Port {jump.port}\n  User root\n"
+        f"  IdentityFile {key}\n  UserKnownHostsFile {known}\n"
+        f"Host gpu\n  HostName 127.0.0.1\n  Port {host.port}\n  User {host.kind.user}\n"
+        f"  IdentityFile {place / 'elsewhere'}\n  ProxyJump hop\n"
+        f"  LocalForward {free_port()} localhost:1\n"
+    )
+    laptop.environment["SSH_HOST"] = "gpu"
+    del laptop.environment["SSH_PORT"], laptop.environment["SSH_USER"]
+    return jump
+
+
+def test_an_evening(host: OtherHost, laptop: Laptop, kind: str) -> None:
+    said = []
+
+    def typed(*arguments: str) -> subprocess.CompletedProcess[str]:
+        done = laptop.run(START, *arguments, timeout_s=150)
+        said.extend([done.stdout, done.stderr])
+        return done
+
+    done = typed()
+    assert done.returncode == 0, done.stderr
+    assert "it runs. Now, in another terminal: ./tunnel_to_stream.sh" in done.stderr
+    assert ("lacks curl ps ss: setup.sh installs them" in done.stderr) == (kind == "bare")
+    port = free_port()
+    with laptop.running(TUNNEL, "--port", str(port)) as tunnel:
+        tunnel.wait_said(f"the stream is reachable: http://localhost:{port}/")
+        status = typed("--status")
+        assert status.returncode == 0, status.stderr
+        for line in (
+            r"release   \d{8}-",
+            r"stream    [\d.]+ frames/s",
+            "disk      ",
+            "guard     none",
+        ):
+            assert re.search(line, status.stdout), status.stdout
+        with laptop.running(START, "--logs") as logs:
+            logs.wait_said(rf"\[flask\] running on 0\.0\.0\.0:{host.server_port}")
+        if kind == "dash-in-the-C-locale":
+            assert get(port, "/status")["prompt"] == PROMPT.replace("\n", " ")
+        with Viewer(port) as viewer:
+            wait_for(lambda: viewer.frames, PATIENCE_S, "a frame")
+            second = typed()
+            assert second.returncode == 0, second.stderr
+            after = time.monotonic()
+            wait_for(lambda: viewer.frames[-1][0] > after, PATIENCE_S, "a frame of the new server")
+        assert viewer.refused == 0
+        assert healthy(port)
+        begun = time.monotonic()
+        stop = typed("--stop")
+        took = time.monotonic() - begun
+        assert re.search(r"stopped \d{8}-", stop.stderr), stop.stderr
+        print(f"{kind}: stopped in {took:.1f} s")
+        tunnel.wait_said("no server answers behind the tunnel: run ./start_stream_server.sh")
+    said += [tunnel.said, logs.said]
+    assert "release   none is serving" in typed("--status").stdout
+    for text in said:
+        assert not ODD.search(text), text
+    if kind == "auto-tmux":
+        assert sum("starts tmux in place of what it is told: putting" in text for text in said) == 1
+        assert (host.home / ".no_auto_tmux").exists()
+    if kind == "reaps-nobody":
+        assert took < 5
+
+
+@pytest.mark.parametrize(
+    ("differs", "sentence"),
+    [
+        # Without an sftp server, so that only the user can switch tmux off.
+        (Kind(dropbear=True, startup=AUTO_TMUX), "log in, run touch ~/.no_auto_tmux, and start"),
+        (
+            Kind(shell="/usr/sbin/nologin"),
+            "ended before it ran a command. It said: .*not available",
+        ),
+        (Kind(startup="exit 3"), "ended before it ran a command"),
+    ],
+    ids=["tmux-without-sftp", "nologin", "exits"],
+)
+def test_a_login_shell_that_runs_nothing_is_said(place: Path, differs: Kind, sentence: str) -> None:
+    host = OtherHost(place / "host", differs)
+    try:
+        laptop = Laptop(place, host)
+        host.start()
+        done = laptop.run(START, "--status")
+    finally:
+        host.close()
+    assert re.search(sentence, done.stderr), done.stderr
+    assert done.returncode == 1
+    assert not ODD.search(done.stderr)
