@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import io
 import json
+import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -14,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from itertools import islice
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -26,6 +29,7 @@ from tests.server import Server, once_below
 from tests.web.reader import Part, read_parts
 
 FRAMES = 100
+README = Path(__file__).resolve().parents[1] / "README.md"
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +134,25 @@ def test_ffmpeg_reads_a_hundred_frames(server: Server) -> None:
     )  # fmt: skip
     frames = [line for line in done.stdout.splitlines() if not line.startswith("#")]
     assert len(frames) == FRAMES, done.stderr
+
+
+def test_the_readmes_recording_lasts_as_long_as_the_stream_was_watched(
+    server: Server, tmp_path: Path
+) -> None:
+    found = re.search(r"`(ffmpeg [^`]*-c copy [^`]*)`", README.read_text(encoding="utf-8"))
+    assert found
+    file = tmp_path / "stream.mkv"
+    *words, written = shlex.split(found[1])
+    address = words.index("http://localhost:8000/stream")
+    words[address] = server.address + "/stream?fps=8"
+    begun = time.monotonic()
+    record = [*words, "-nostdin", "-loglevel", "error", "-frames:v", "40", str(file)]
+    subprocess.run(record, timeout=250, check=True)
+    took_s = time.monotonic() - begun
+    assert written == file.name
+    ask = ["ffprobe", "-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", file]
+    lasts_s = float(subprocess.run(ask, capture_output=True, text=True, check=True).stdout)
+    assert 0.6 * took_s < lasts_s < 1.1 * took_s  # at 25 frames a second it would be 1.6 s
 
 
 def test_mpv_reads_a_hundred_frames(server: Server) -> None:

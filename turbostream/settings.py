@@ -121,7 +121,7 @@ class Settings:
     model_id: str = row(
         text("a hub id such as stabilityai/sd-turbo, a folder, 'demo' or 'auto'"),
         "hub id, local folder, `demo` (the model in this repository) or `auto`: "
-        "stabilityai/sd-turbo with a GPU, else demo",
+        "stabilityai/sd-turbo with an NVIDIA GPU, else demo",
     )
     server_port: int = row(whole(0, 65535), "port of the server; 0 takes a free one")
     server_host: str = row(
