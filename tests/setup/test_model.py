@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import socket
+import socketserver
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -114,3 +118,88 @@ def test_a_disk_that_fills_up_is_said(environment: dict[str, str]) -> None:
     code, said = fetch(environment, "unshare", "--mount", "sh", "-ec", mount, "sh")
     assert code == 1
     assert f"The disk is full that holds {cache}/hub, where somebody/model is kept" in said
+
+
+class Socks:
+    """A SOCKS5 proxy without authentication (RFC 1928); where it was asked to connect."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, int]] = []
+        socks = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                socks.answer(self)
+
+        class Server(socketserver.ThreadingTCPServer):
+            daemon_threads = False
+
+        self.server = Server(("127.0.0.1", 0), Handler)
+        self.port = self.server.server_address[1]
+
+    def answer(self, handler: socketserver.StreamRequestHandler) -> None:
+        _, methods = handler.rfile.read(2)
+        handler.rfile.read(methods)
+        handler.wfile.write(b"\x05\x00")
+        _, _, _, kind = handler.rfile.read(4)
+        if kind == 1:
+            host = socket.inet_ntoa(handler.rfile.read(4))
+        else:
+            host = handler.rfile.read(handler.rfile.read(1)[0]).decode()
+        port = int.from_bytes(handler.rfile.read(2), "big")
+        self.asked.append((host, port))
+        with socket.create_connection((host, port)) as there:
+            handler.wfile.write(b"\x05\x00\x00\x01" + bytes(6))
+            forth = threading.Thread(target=relay, args=(handler.connection, there))
+            forth.start()
+            relay(there, handler.connection)
+            forth.join(30)
+
+
+def relay(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while piece := source.recv(65536):
+            target.sendall(piece)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def socks() -> Iterator[Socks]:
+    socks = Socks()
+    thread = threading.Thread(target=lambda: socks.server.serve_forever(0.05), name="socks")
+    thread.start()
+    yield socks
+    socks.server.shutdown()
+    socks.server.server_close()
+    thread.join(30)
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+def test_a_socks_proxy_is_what_the_model_comes_through(
+    environment: dict[str, str], socks: Socks, scheme: str
+) -> None:
+    proxy = {"ALL_PROXY": f"{scheme}://127.0.0.1:{socks.port}", "NO_PROXY": "", "no_proxy": ""}
+    status, said = fetch(environment | proxy)
+    assert status == 0, said
+    hub_port = int(environment["HF_ENDPOINT"].rpartition(":")[2])
+    assert {port for _, port in socks.asked} >= {hub_port}
+
+
+@pytest.mark.parametrize(
+    ("name", "proxy"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:x"),
+        ("all_proxy", "socks4://127.0.0.1:1"),
+        ("https_proxy", "://"),
+        ("HTTP_PROXY", "socks5://[::1"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_one_sentence(
+    environment: dict[str, str], name: str, proxy: str
+) -> None:
+    status, said = fetch(environment | {name: proxy})
+    assert status == 1
+    last = said.strip().splitlines()[-1]
+    assert "EngineUnusable: somebody/model cannot be fetched (the proxy in " in last
+    assert f"{name.upper()} cannot be used, correct or unset it: " in last

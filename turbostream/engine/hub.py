@@ -12,6 +12,7 @@ import errno
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import getproxies
 
 from turbostream.engine import model_files
 from turbostream.engine.byte_counter import ByteCounter
@@ -31,7 +32,12 @@ TAESD_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
 LOOK_S = 10.0  # for the hub to say what a repository holds
 # What a user has to change: the disk, the folder of the cache.
 DISK = {errno.ENOSPC, errno.EDQUOT}
+PROXIES = ("http", "https", "all")
 FOLDER = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG}
+
+
+class ProxyUnusable(OSError):
+    """A proxy of the environment that the hub's client cannot use; the message is one clause."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,7 @@ def fetch_tiny_decoder(folder: Path, report: Report) -> Path | str:
         _quiet()
         report(Progress("downloading", f"Looking for the tiny decoder, {TAESD}."))
         try:
+            _check_proxies()
             found = Path(snapshot_download(TAESD, allow_patterns=list(TAESD_FILES)))
         except (OSError, HTTPError, InvalidURL, ValueError) as error:
             return f"{TAESD} cannot be fetched ({_first_line(error)}), and {inside} is not there"
@@ -110,6 +117,7 @@ def _planned(weights: Weights) -> _Plan:
     _quiet()
     name = weights.model_id
     try:
+        _check_proxies()
         info = HfApi().model_info(
             name, revision=weights.revision, files_metadata=True, timeout=LOOK_S
         )
@@ -204,6 +212,20 @@ def _from_cache(weights: Weights, error: EngineError) -> Path:
     raise error
 
 
+def _check_proxies() -> None:
+    """Raises ProxyUnusable: left to itself the hub's client would raise errors of many kinds, some
+    of them in threads of its own."""
+    from httpx2 import Client, InvalidURL
+
+    try:
+        Client().close()
+    except (ImportError, ValueError, InvalidURL) as error:
+        names = [f"{name.upper()}_PROXY" for name in getproxies() if name in PROXIES]
+        raise ProxyUnusable(
+            f"the proxy in {' or '.join(names)} cannot be used, correct or unset it: {error}"
+        ) from error
+
+
 def _quiet() -> None:
     """Keep each request's address (a signed one, where the weights lie) out of the log, and let the
     hub's client speak once: it has a handler of its own."""
@@ -227,7 +249,9 @@ def _way_out(name: str, error: Exception) -> EngineError:
     hub, status = constants.ENDPOINT, 0
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
-    if isinstance(error, GatedRepoError):  # a kind of RepositoryNotFoundError
+    if isinstance(error, ProxyUnusable):
+        said = f"{name} cannot be fetched ({_first_line(error)})."
+    elif isinstance(error, GatedRepoError):  # a kind of RepositoryNotFoundError
         said = (
             f"{name} is closed at {hub}: accept its terms there and set HF_TOKEN to "
             "your token, or give a local folder as MODEL_ID."
