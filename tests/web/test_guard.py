@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
+from tests.disks import mounted, needs_mounts
 from turbostream.web import guard
 
 
@@ -75,3 +76,31 @@ def test_extending_leaves_one_wish_for_the_guard(tmp_path: Path, client, monkeyp
 
 def test_extending_without_a_guard_is_refused(client) -> None:
     assert client.post("/guard/extend").status_code == 409
+
+
+@needs_mounts
+def test_on_a_full_disk_it_is_extended_all_the_same(tmp_path: Path, client, monkeypatch) -> None:
+    monkeypatch.setattr(guard.time, "time", lambda: 100.0)
+    with mounted(tmp_path) as disk:
+        written(tmp_path, ends_at=500, written_at=99, message="", armed=True)
+        disk.fill()
+        assert client.post("/guard/extend").json == {"status": "ok", "minutes": 60}
+        assert (tmp_path / "guard.extend").read_bytes() == b""  # which the guard takes for an hour
+        names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["filler", "guard.extend", "guard.json"]
+
+
+@needs_mounts
+@pytest.mark.parametrize("trouble", ["no inodes", "read-only"])
+def test_where_it_cannot_be_extended_one_sentence_says_so(
+    tmp_path: Path, client, monkeypatch, trouble: str
+) -> None:
+    monkeypatch.setattr(guard.time, "time", lambda: 100.0)
+    with mounted(tmp_path, "size=256k,nr_inodes=20") as disk:
+        written(tmp_path, ends_at=500, written_at=99, message="", armed=True)
+        disk.use_up_inodes() if trouble == "no inodes" else disk.make_read_only()
+        answer = client.post("/guard/extend")
+        assert not [path for path in tmp_path.iterdir() if "extend" in path.name]
+    assert answer.status_code == 507
+    assert "The guard could not be asked" in answer.text
+    assert "make room on the disk of this machine, then ask again." in answer.text

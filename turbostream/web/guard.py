@@ -12,12 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, jsonify
-from werkzeug.exceptions import Conflict
+from werkzeug.exceptions import Conflict, HTTPException
 
 from turbostream.stream import state_folder
 
 SILENT_S = 180.0  # a guard that has not written for so long is not there
 EXTENSION_MINUTES = 60
+
+
+class NotStored(HTTPException):
+    code = 507
+    description = "Insufficient Storage"
 
 
 def read(folder: Path, now: float) -> dict[str, Any] | None:
@@ -37,10 +42,16 @@ def read(folder: Path, now: float) -> dict[str, Any] | None:
 
 
 def extend(folder: Path) -> None:
-    """Ask the guard for EXTENSION_MINUTES more; asking twice at once is asking once."""
-    wish = folder / f".guard.extend.{os.getpid()}"
-    wish.write_text(f"{EXTENSION_MINUTES}\n", encoding="utf-8")
-    wish.replace(folder / "guard.extend")
+    """Ask the guard for EXTENSION_MINUTES more; asking twice at once is asking once.
+
+    Raises OSError, and leaves nothing behind, where not even an empty file can be made.
+    """
+    wish = folder / "guard.extend"
+    try:
+        state_folder.write(wish, f"{EXTENSION_MINUTES}\n")
+    except OSError:
+        # The disk is full. An empty file needs no room on it, and the guard reads it as an hour.
+        state_folder.write(wish, "")
 
 
 def add_route(app: Flask, folder: Path) -> None:
@@ -50,5 +61,11 @@ def add_route(app: Flask, folder: Path) -> None:
     def extend_guard() -> Response:
         if read(folder, time.time()) is None:
             raise Conflict("No guard watches over this machine, so there is nothing to extend.")
-        extend(folder)
+        try:
+            extend(folder)
+        except OSError as error:
+            raise NotStored(
+                f"The guard could not be asked ({os.strerror(error.errno or 0)}): make room on the "
+                "disk of this machine, then ask again."
+            ) from None
         return jsonify(status="ok", minutes=EXTENSION_MINUTES)
