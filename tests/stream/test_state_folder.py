@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.disks import mounted, needs_mounts
 from turbostream.stream import state_folder
-from turbostream.stream.state_folder import UntrustedFile, own_folder, read_json, write
+from turbostream.stream.state_folder import UntrustedFile, overwrite, own_folder, read_json, write
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="giving a file away needs root")
 
@@ -124,3 +125,32 @@ def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
     os.chown(tmp_path / "compiled", 65534, 65534)
     with pytest.raises(UntrustedFile, match="another user"):
         own_folder(tmp_path / "compiled")
+
+
+@needs_mounts
+def test_other_words_fit_into_the_room_of_the_old_ones_on_a_full_disk(tmp_path: Path) -> None:
+    file = tmp_path / "told"
+    with mounted(tmp_path) as disk:
+        write(file, "the old words, which are longer\n")
+        disk.fill()
+        with pytest.raises(OSError, match="No space left"):
+            write(file, "the new words\n")
+        overwrite(file, "the new words\n")
+        assert file.read_text().split() == ["the", "new", "words"]
+        with pytest.raises(OSError, match="No space left"):
+            overwrite(file, "these words are longer than the ones before\n")
+        assert file.read_text().split() == ["the", "new", "words"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["filler", "told"]
+
+
+@pytest.mark.parametrize(
+    "kind", ["link", "dangling link", "fifo", "folder", "written by all", "written by the group"]
+)
+def test_a_file_that_is_not_ours_is_not_written_over(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "told"
+    PLANTED[kind][0](file)
+    with pytest.raises((UntrustedFile, IsADirectoryError)):
+        overwrite(file, "x")
+    assert not (tmp_path / "nowhere").exists()
+    if file.is_file():
+        assert file.read_text() == "{}"

@@ -6,6 +6,7 @@ root, and nobody else may write it. Knows files and JSON, and nothing of what th
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -77,6 +78,20 @@ def write(file: Path, text: str, sync: bool = True) -> None:
         raise
 
 
+def overwrite(file: Path, text: str) -> None:
+    """Put `text` into the room that a trusted `file` has already, for when a disk is full.
+
+    Raises OSError and UntrustedFile; the content is only ever the old one or the new one, with
+    spaces at its end.
+    """
+    with _trusted(file, os.O_RDWR) as descriptor:
+        content = text.encode("utf-8")
+        size = os.fstat(descriptor).st_size
+        if len(content) > size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.pwrite(descriptor, content.ljust(size), 0)
+
+
 def own_folder(folder: Path) -> Path:
     """`folder`, made if it is missing, where only this user can put files.
 
@@ -91,11 +106,11 @@ def own_folder(folder: Path) -> Path:
 
 
 @contextmanager
-def _trusted(file: Path) -> Iterator[int]:
-    """A descriptor of `file`, open for reading; raises OSError and UntrustedFile."""
+def _trusted(file: Path, access: int = os.O_RDONLY) -> Iterator[int]:
+    """A descriptor of `file`, open as `access` says; raises OSError and UntrustedFile."""
     # NOFOLLOW refuses a link, NONBLOCK returns at once from a FIFO that nobody writes to.
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(file, access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         if file.is_symlink():
             raise UntrustedFile("is a symbolic link") from None

@@ -21,6 +21,7 @@ import gevent
 from flask import Flask
 
 from turbostream.settings import Settings
+from turbostream.stream import state_folder
 from turbostream.stream.scene import SceneError
 from turbostream.stream.scene_file import SceneFile
 from turbostream.web import handover
@@ -28,6 +29,10 @@ from turbostream.web.connection import Connections, Limits
 from turbostream.web.server import Server, connections_possible
 
 log = logging.getLogger(__name__)
+
+ROOM = 512  # bytes of what is told, with spaces at its end, so that the next words fit in
+PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+RETRY_S = 1.0  # between attempts to write into STATE_DIR
 
 
 def why_not(error: Exception, host: str, port: int) -> str:
@@ -73,6 +78,8 @@ class Door:
         self._hands_over = settings.handover != "no"
         self._offer: handover.Offer | None = None
         self._waiting: Any = None
+        self._telling: Any = None
+        self._complained = False
         self._server: Server | None = None
 
     @property
@@ -90,7 +97,9 @@ class Door:
             if takes and handover.somebody_serves(self._folder):
                 self._server = self._make_server("127.0.0.1", 0)
                 host, port = self._server.start()
-                self._tell("standby", port)
+                self._try(
+                    "the start script is not told how far this is", self._tell, "standby", port
+                )
                 log.info("[flask] standing by on %s:%d until a picture is painted.", host, port)
                 self._waiting = gevent.spawn(self._take_when_healthy)
                 self._waiting.link_exception(self._note_failure)
@@ -99,8 +108,9 @@ class Door:
 
     def close(self, timeout_s: float) -> None:
         """End the connections within `timeout_s`."""
-        if self._waiting is not None:
-            self._waiting.kill()
+        for greenlet in (self._waiting, self._telling):
+            if greenlet is not None:
+                greenlet.kill()
         if self._offer is not None:
             self._offer.close()
         if self._server is not None:
@@ -125,13 +135,16 @@ class Door:
         return True
 
     def _unwritable(self) -> str | None:
-        """One sentence if STATE_DIR cannot hold what a handover needs."""
+        """One sentence if STATE_DIR can never hold what a handover needs. A disk that is full or
+        read-only for now is no wrong setting: somebody has to serve meanwhile."""
         trial = self._folder / f".trial.{os.getpid()}"
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             trial.touch()
             trial.unlink()
         except OSError as error:
+            if error.errno in PASSING:
+                return None
             return (
                 f"STATE_DIR {self._folder} cannot be written ({error.strerror}), which "
                 f"HANDOVER={self._settings.handover} needs; give another STATE_DIR."
@@ -162,16 +175,48 @@ class Door:
         host, port = self._server.address
         log.info("[flask] running on %s:%d", host, port)
         log.info("Open http://localhost:%d/ and type. Ctrl-C ends it.", port)
-        if self._hands_over:
-            self._offer = handover.Offer(self._folder, self._server.fileno, self._scene_file.left)
-            self._tell("serving", port)
+        if self._hands_over and not self._offers(port):
+            self._telling = gevent.spawn(self._offer_later, port)
         self._scene_file.start(self._serves)
+
+    def _offers(self, port: int) -> bool:
+        """Say who serves and offer the port to the next process; False while the disk takes
+        neither, which is no reason to serve nobody."""
+        missing = "the next start cannot take over from this process until that is gone"
+        offered = self._try(missing, self._make_offer)
+        return self._try(missing, self._tell, "serving", port) and offered
+
+    def _make_offer(self) -> None:
+        assert self._server is not None
+        if self._offer is None:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._offer = handover.Offer(self._folder, self._server.fileno, self._scene_file.left)
+
+    def _offer_later(self, port: int) -> None:
+        while not self._offers(port):
+            gevent.sleep(RETRY_S)
+        log.info("[flask] STATE_DIR can be written again.")
+
+    def _try(self, missing: str, write: Callable[..., None], *arguments: object) -> bool:
+        try:
+            write(*arguments)
+        except (OSError, state_folder.UntrustedFile) as error:
+            if not self._complained:
+                log.warning("[flask] %s cannot be written (%s): %s.", self._folder, error, missing)
+                self._complained = True
+            return False
+        return True
 
     def _serves(self) -> bool:
         """False from when the scene is on its way to the next process, which keeps it from then."""
         return self._offer is None or not (self._offer.giving or self._offer.given)
 
     def _tell(self, name: str, port: int) -> None:
-        temporary = self._folder / f".{name}.{os.getpid()}"
-        temporary.write_text(f"{os.getpid()} {port} {Path.cwd()}\n", encoding="utf-8")
-        temporary.replace(self._folder / name)
+        """Write who this is; raises OSError and leaves what was there."""
+        text = f"{os.getpid()} {port} {Path.cwd()}\n"
+        try:
+            state_folder.write(self._folder / name, text.ljust(ROOM))
+        except OSError:
+            # A full disk takes no new file. It does take other words into the room of the old ones:
+            # the process that wrote those is gone.
+            state_folder.overwrite(self._folder / name, text)
