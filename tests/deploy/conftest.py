@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
-from tests.deploy.host import ROOT, Host, Laptop
+from tests.deploy.guarded import Instance
+from tests.deploy.host import PATIENCE_S, ROOT, Host, Laptop
 from tests.deploy.renting import Vast
 from tests.deploy.standin import ACCOUNT_KEY, CONTAINER_KEY, LEDGERS, StandIn, standing_in
 
@@ -77,6 +82,53 @@ def vast(stand_in: StandIn, host: Host, laptop: Laptop, client_environment: Path
     for name in ("guard.json", "guard.state", "guard.pid"):
         (host.base / "state" / name).unlink(missing_ok=True)
     (laptop.home / ".turbostream/rental.json").unlink(missing_ok=True)
+
+
+@pytest.fixture
+def rent(tmp_path: Path) -> Iterator[Callable[[], Instance]]:
+    """Makes instances, each with a stand-in of its own."""
+    made: list[Instance] = []
+    with ExitStack() as stand_ins:
+
+        def rent() -> Instance:
+            folder = tmp_path / f"instance-{len(made)}"
+            folder.mkdir()
+            made.append(Instance(folder, stand_ins.enter_context(standing_in())))
+            return made[-1]
+
+        yield rent
+        for instance in made:
+            instance.end()
+            instance.stand_in.end_by_hand()
+
+
+@pytest.fixture
+def instance(rent: Callable[[], Instance]) -> Instance:
+    return rent()
+
+
+@pytest.fixture
+def server(instance: Instance) -> Iterator[dict]:
+    """A server that says how many watch."""
+    answer = {"viewers": 1}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            content = json.dumps({"state": "streaming", **answer, "guard": None}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", instance.port), Handler)
+    thread = threading.Thread(target=lambda: server.serve_forever(0.05))
+    thread.start()
+    yield answer
+    server.shutdown()
+    server.server_close()
+    thread.join(PATIENCE_S)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

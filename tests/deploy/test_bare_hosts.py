@@ -50,8 +50,10 @@ def program(laptop: Laptop) -> dict[Path, bytes]:
     """What a release is to hold."""
     names = ("realtime_stream.py", "process_batch.py", "requirements.txt", "setup.sh")
     scripts = ("deploy/host.sh", "deploy/loop.sh", "deploy/guard.sh")
+    folders = ("turbostream", "deploy/instance")
     files = [laptop.scripts / name for name in (*names, *scripts)]
-    files += [file for file in (laptop.scripts / "turbostream").rglob("*") if file.is_file()]
+    for folder in folders:
+        files += [file for file in (laptop.scripts / folder).rglob("*") if file.is_file()]
     return {file.relative_to(laptop.scripts): file.read_bytes() for file in files}
 
 

@@ -2,145 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
+import signal
+import socket
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
-import pytest
 
-from tests.deploy.host import PATH, PATIENCE_S, ROOT, wait_for
-from tests.deploy.standin import ACCOUNT_KEY, CONTAINER_KEY, Fault, StandIn, standing_in
-from tests.ports import free_port
-
-LONG_S = 60.0  # a limit for what takes some seconds
-
-
-class Instance:
-    """A rented instance as the guard sees it: process 1's environment and a state folder."""
-
-    def __init__(self, folder: Path, stand_in: StandIn) -> None:
-        self.state = folder / "state"
-        self.fake = folder / "fake-bin"
-        self.fake.mkdir()
-        self.stand_in = stand_in
-        self.rented = stand_in.rent(stand_in.offers[0], "mine")
-        (folder / "environ").write_text(
-            f"A=1\0CONTAINER_ID={self.rented.id}\0CONTAINER_API_KEY={CONTAINER_KEY}\0"
-        )
-        self.environment = {
-            "PATH": f"{self.fake}:{PATH}",
-            "GUARD_ENVIRON": str(folder / "environ"),
-            "GUARD_API": stand_in.url,
-            "GUARD_TICK_S": "1",
-        }
-        self.port = free_port()
-
-    def guard(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [
-                "bash",
-                str(ROOT / "deploy/guard.sh"),
-                command,
-                "--state",
-                str(self.state),
-                *arguments,
-            ],
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-
-    def arm(self, hours_s: float = 3600, idle_s: float = 3600) -> subprocess.CompletedProcess[str]:
-        done = self.guard(
-            *("arm", "--port", str(self.port)),
-            *("--hours", f"{hours_s / 3600:.6f}", "--idle-minutes", f"{idle_s / 60:.6f}"),
-        )
-        assert done.returncode == 0, done.stderr
-        return done
-
-    @property
-    def shown(self) -> dict:
-        return json.loads((self.state / "guard.json").read_text())
-
-    @property
-    def counted(self) -> tuple[int, int]:
-        """The seconds that are left of the hard limit, and the uptime at which they were."""
-        hard_left, _, _, uptime, _ = (self.state / "guard.state").read_text().split()
-        return int(hard_left), int(uptime)
-
-    def gone(self) -> bool:
-        return self.stand_in.left == []
-
-    def outlives(self, seconds: int) -> bool:
-        """It is still rented once its guard has counted so many more seconds."""
-        until = self.counted[0] - seconds
-        wait_for(lambda: self.gone() or self.counted[0] <= until, LONG_S, "the guard's seconds")
-        return not self.gone()
-
-    def end(self) -> None:
-        for process in psutil.process_iter():
-            try:
-                if str(self.state) in " ".join(process.cmdline()):
-                    process.kill()
-            except (psutil.NoSuchProcess, psutil.AccessDenied):
-                continue
-
-
-@pytest.fixture
-def rent(tmp_path: Path) -> Iterator[Callable[[], Instance]]:
-    """Makes instances, each with a stand-in of its own."""
-    made: list[Instance] = []
-    with ExitStack() as stand_ins:
-
-        def rent() -> Instance:
-            folder = tmp_path / f"instance-{len(made)}"
-            folder.mkdir()
-            made.append(Instance(folder, stand_ins.enter_context(standing_in())))
-            return made[-1]
-
-        yield rent
-        for instance in made:
-            instance.end()
-            instance.stand_in.end_by_hand()
-
-
-@pytest.fixture
-def instance(rent: Callable[[], Instance]) -> Instance:
-    return rent()
-
-
-@pytest.fixture
-def server(instance: Instance) -> Iterator[dict]:
-    """A server that says how many watch."""
-    answer = {"viewers": 1}
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            content = json.dumps({"state": "streaming", **answer, "guard": None}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None: ...
-
-    server = HTTPServer(("127.0.0.1", instance.port), Handler)
-    thread = threading.Thread(target=lambda: server.serve_forever(0.05))
-    thread.start()
-    yield answer
-    server.shutdown()
-    server.server_close()
-    thread.join(PATIENCE_S)
+from tests.deploy.guarded import LONG_S, Instance
+from tests.deploy.host import PATIENCE_S, ROOT, wait_for
+from tests.deploy.standin import ACCOUNT_KEY, CONTAINER_KEY, Fault
 
 
 def test_the_hard_limit_ends_a_rental_that_is_watched(instance: Instance, server: dict) -> None:
@@ -164,6 +42,37 @@ def test_a_viewer_keeps_the_rental_and_the_last_ones_leaving_ends_it(
     wait_for(instance.gone, LONG_S, "the end of the rental")
 
 
+def test_a_prompt_that_speaks_of_viewers_is_no_viewer(instance: Instance, server: dict) -> None:
+    server.update(viewers=0, prompt='x", "viewers": 9', scene={"viewers": 9})
+    instance.arm(idle_s=3)
+    wait_for(instance.gone, LONG_S, "the end of the rental")
+
+
+def test_a_server_that_answers_a_byte_now_and_then_does_not_hold_it_up(instance: Instance) -> None:
+    ended = threading.Event()
+
+    def trickle(listener: socket.socket) -> None:
+        while not ended.is_set():
+            try:
+                connection, _ = listener.accept()
+            except TimeoutError:
+                continue
+            with connection, suppress(OSError):
+                while not ended.wait(0.2):
+                    connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", instance.port)) as listener:
+        listener.settimeout(0.2)
+        thread = threading.Thread(target=trickle, args=(listener,))
+        thread.start()
+        try:
+            instance.arm(hours_s=8)
+            wait_for(instance.gone, 40, "the end of the rental")
+        finally:
+            ended.set()
+            thread.join(PATIENCE_S)
+
+
 def test_a_setup_or_batch_counts_as_a_viewer_while_its_process_lives(instance: Instance) -> None:
     with subprocess.Popen(["sleep", "infinity"]) as busy:
         try:
@@ -176,18 +85,34 @@ def test_a_setup_or_batch_counts_as_a_viewer_while_its_process_lives(instance: I
     wait_for(instance.gone, LONG_S, "the end of the rental")
 
 
+CLOCK = """#!{python}
+# In place of Python: the same with a clock that is off by what the file says.
+import runpy, sys, time
+from pathlib import Path
+
+real, jump = time.time, Path({jump!r})
+time.time = lambda: real() + float(jump.read_text())
+sys.argv = [word for word in sys.argv[1:] if word not in ("-I", "-B")]
+if sys.argv[0] == "-c":
+    exec(sys.argv[1])
+else:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
 def test_a_clock_that_jumps_neither_ends_nor_prolongs(rent: Callable[[], Instance]) -> None:
     jumps = {rent(): -86_400, rent(): 86_400}
     ends = {}  # by the uptime
     for instance, jump_s in jumps.items():
+        jump = instance.fake / "jump"
+        jump.write_text("0")
+        fake = instance.fake / "python3"
+        fake.write_text(CLOCK.format(python=sys.executable, jump=str(jump)))
+        fake.chmod(0o755)
         instance.arm(hours_s=600)
         ends[instance] = sum(instance.counted)
-        fake = instance.fake / "date"
-        fake.write_text(
-            '#!/bin/sh\nif [ "$1" = +%s ]; then echo $(($(/bin/date +%s) + '
-            f'{jump_s}));\nelse exec /bin/date "$@"; fi\n'
-        )
-        fake.chmod(0o755)
+        (instance.fake / "new").write_text(str(jump_s))
+        (instance.fake / "new").rename(jump)
     for instance, jump_s in jumps.items():
 
         def jumped(instance: Instance = instance, jump_s: int = jump_s) -> bool:
@@ -221,6 +146,8 @@ def test_a_guard_that_is_armed_again_keeps_its_time(instance: Instance) -> None:
     assert instance.outlives(2)
     again = instance.guard("arm", "--port", str(instance.port))
     assert "armed" in again.stderr
+    guard = psutil.Process(int((instance.state / "guard.pid").read_text()))
+    assert guard.name() == "guard"  # killall python3 does not mean it
     assert instance.shown["hard_left_s"] <= 598
 
 
@@ -236,6 +163,41 @@ def test_a_killed_guard_is_not_called_armed_and_goes_on_where_it_was(instance: I
     instance.guard("arm")
     assert instance.guard("status").returncode == 0
     assert instance.shown["hard_left_s"] <= 600
+
+
+def test_an_older_releases_guard_is_replaced_and_its_time_kept(
+    instance: Instance, tmp_path: Path
+) -> None:
+    instance.state.mkdir()
+    up = int(float(Path("/proc/uptime").read_text().split()[0]))
+    (instance.state / "guard.state").write_text(f"5000 1800 0 {up} {instance.port}\n")
+    old = tmp_path / "guard.sh"
+    old.write_text("sleep infinity\n")
+    command = ["bash", str(old), "watch", "--state", str(instance.state)]
+    with subprocess.Popen(command, start_new_session=True) as process:
+        try:
+            assert instance.guard("arm", "--port", str(instance.port)).returncode == 0
+            assert process.wait(PATIENCE_S) == -signal.SIGTERM
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    assert instance.guard("status").returncode == 0
+    assert 4900 < instance.counted[0] <= 5000
+
+
+def test_a_guard_that_cannot_be_replaced_goes_on(instance: Instance) -> None:
+    instance.arm(hours_s=600)
+    guard = psutil.Process(int((instance.state / "guard.pid").read_text()))
+    bash = instance.fake / "bash"
+    bash.write_text('#!/bin/sh\ncase "$*" in *watch*) exit 1 ;; esac\nexec /bin/bash "$@"\n')
+    bash.chmod(0o755)
+    done = instance.guard("arm", "--hours", "2")
+    assert done.returncode == 1
+    assert "does NOT watch (it did not report;" in done.stderr
+    assert "the guard that was armed before goes on." in done.stderr
+    assert guard.is_running()
+    assert instance.outlives(2)
+    assert instance.counted[0] < 600
 
 
 def test_it_warns_twice_and_an_extension_gives_time(instance: Instance) -> None:
@@ -285,6 +247,7 @@ def test_the_key_is_in_no_argument_and_no_file(instance: Instance, tmp_path: Pat
 
 
 def test_the_account_key_is_not_what_the_guard_uses(instance: Instance) -> None:
-    text = (ROOT / "deploy/guard.sh").read_text()
+    sources = (ROOT / "deploy/guard.sh", *(ROOT / "deploy/instance").glob("*.py"))
+    text = "".join(source.read_text() for source in sources)
     assert "VAST_API_KEY" not in text
     assert not re.search(rf"{ACCOUNT_KEY}|{os.sep}vast_api_key", text)

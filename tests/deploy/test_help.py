@@ -23,7 +23,10 @@ def helped(script: str) -> str:
 
 
 def taken(script: str) -> set[str]:
-    """The options in the script's `case` branches."""
+    """The options in the script's `case` branches, or in the Python that it starts."""
+    if script == "deploy/guard.sh":
+        text = (ROOT / "deploy/instance/arm.py").read_text()
+        return set(re.findall(r'add_argument\("(--[a-z-]+)"(?!.*SUPPRESS)', text))
     found: set[str] = set()
     for line in (ROOT / script).read_text().splitlines():
         branch = re.match(r"\s*((?:-{1,2}[a-z-]+(?: \| )?)+)\)", line)
