@@ -24,6 +24,8 @@ RELEASES_KEPT=3
 base=''
 heartbeat='' # the process that notices a broken line
 launched='' # the release that this start launched and must end when it fails
+before=''   # the folder of the release that served when this start began
+replaced='' # it was ended first, as --replace says
 
 host_say() { printf '[host] %s\n' "$*" >&2; }
 
@@ -34,22 +36,27 @@ host_die() {
 
 # --- what runs ----------------------------------------------------------------------------------
 
+host_told() { # FILE: its first line, where it is a regular file (a FIFO would hang)
+  [[ -f $1 && ! -L $1 ]] || return 1
+  head -c 4096 "$1" 2>/dev/null | head -n 1
+}
+
 host_serving() { # "PID PORT FOLDER" of the server that holds the public port; false without one
   local pid port folder
-  read -r pid port folder 2>/dev/null <"$base/state/serving" || return 1
+  read -r pid port folder < <(host_told "$base/state/serving") || return 1
   host_is_server "$pid" "$folder" || return 1
   printf '%s %s %s\n' "$pid" "$port" "$folder"
 }
 
 host_is_server() { # PID FOLDER: that process is the server that runs in that folder
-  [[ -r /proc/$1/cmdline ]] && tr '\0' ' ' <"/proc/$1/cmdline" | grep -q 'realtime_stream\.py' &&
+  [[ $1 =~ ^[1-9][0-9]*$ && -r /proc/$1/cmdline ]] && tr '\0' ' ' <"/proc/$1/cmdline" | grep -q 'realtime_stream\.py' &&
     [[ $(readlink "/proc/$1/cwd") == "$2" ]]
 }
 
 host_loop() { # RELEASE: the process number of its loop; false where none lives
   local pid
-  read -r pid 2>/dev/null <"$base/run/$1.loop" || return 1
-  [[ -r /proc/$pid/cmdline ]] && tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF "loop.sh $base $1 " || return 1
+  read -r pid < <(host_told "$base/run/$1.loop") || return 1
+  [[ $pid =~ ^[1-9][0-9]*$ && -r /proc/$pid/cmdline ]] && tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF "loop.sh $base $1 " || return 1
   printf '%s\n' "$pid"
 }
 
@@ -60,13 +67,20 @@ host_end_release() { # RELEASE: its loop, and a server that its loop left behind
     host_await_end "$pid" 80
   fi
   for file in "$base/state/serving" "$base/state/standby"; do
-    read -r pid _ _ 2>/dev/null <"$file" || continue
+    read -r pid _ _ < <(host_told "$file") || continue
     if host_is_server "$pid" "$base/releases/$1"; then
       kill -TERM "$pid" 2>/dev/null || true
       host_await_end "$pid" 80
     fi
   done
   rm -f "$base/run/$1.loop"
+}
+
+host_lives() { # PID: it is there, and no zombie that process 1 does not wait for
+  local stat
+  read -r stat 2>/dev/null <"/proc/$1/stat" || return 1
+  stat=${stat##*) }
+  [[ ${stat:0:1} != [ZX] ]]
 }
 
 host_await_end() { # PID TENTHS: until it is gone, with force after so long
@@ -102,35 +116,70 @@ host_end_leftovers() { # loops of starts that were killed before their release s
   done
 }
 
-host_await_serving() { # a server that crashed a moment ago is back within this time
+host_await_serving() { # [TENTHS]: a server that crashed a moment ago is back within this time
   local tenth
-  for ((tenth = 0; tenth < 200; tenth++)); do
+  for ((tenth = 0; tenth < ${1:-200}; tenth++)); do
     ! host_serving >/dev/null || return 0
     sleep 0.1
   done
   return 1
 }
 
+# The one way to ask the server: neither a proxy of the environment nor one of ~/.curlrc stands
+# between this machine and itself.
 host_ask() { # PORT PATH: the server's answer
-  curl --silent --max-time 5 --header 'Host: localhost' "http://127.0.0.1:$1$2" 2>/dev/null
+  curl --disable --noproxy '*' --silent --max-time 5 --header 'Host: localhost' "http://127.0.0.1:$1$2" 2>/dev/null
 }
 
-host_field() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\).*/\1/p" | head -n 1; }
+# The fields named by the arguments of a JSON object, a line each; nothing that moves a cursor.
+HOST_FIELDS='import json, sys
+try:
+    answer = json.loads(sys.stdin.buffer.read())
+    found = [answer.get(name) for name in sys.argv[1:]]
+except (ValueError, AttributeError, RecursionError):
+    sys.exit(1)
+for value in found:
+    text = value if isinstance(value, str) else "" if value is None else json.dumps(value)
+    line = "".join(letter if letter.isprintable() else " " for letter in text[:400])
+    sys.stdout.buffer.write(line.encode("utf-8", "replace") + b"\n")'
+
+host_fields() { # NAME...: those fields of the JSON object on its input, a line each; false without
+  local candidate own=''
+  own=$(host_told "$base/current/.deploy/python") || true
+  for candidate in python3 /usr/bin/python3 /usr/local/bin/python3 ${own:+"$own"}; do
+    if command -v "$candidate" >/dev/null; then
+      "$candidate" -I -B -c "$HOST_FIELDS" "$@"
+      return
+    fi
+  done
+  return 1
+}
+
+host_disk_is_full() { # no room or no inodes below base
+  local room inodes
+  room=$(df -Pk "$base" 2>/dev/null | awk 'NR == 2 { print $4 }')
+  inodes=$(df -Pi "$base" 2>/dev/null | awk 'NR == 2 && $2 > 0 { print $4 }')
+  [[ -n $room ]] || return 1
+  ((room >= 1024)) || return 0
+  [[ $inodes == 0 ]]
+}
 
 # --- before a start -----------------------------------------------------------------------------
 
 host_lock() {
   mkdir -p "$base/run"
-  exec 9>>"$base/run/lock"
+  # The folder itself can be locked where the disk takes no file.
+  { exec 9>>"$base/run/lock"; } 2>/dev/null || exec 9<"$base/run"
   if ! flock --nonblock 9; then
     host_say "another start is at work in $base (process $(cat "$base/run/lock.holder" 2>/dev/null || echo '?')): waiting until it is done."
     flock 9
   fi
-  printf '%s\n' "$$" >"$base/run/lock.holder"
+  printf '%s\n' "$$" 2>/dev/null >"$base/run/lock.holder" || true
 }
 
 host_heartbeat() { # ends this start when the other end of the line has gone
   (
+    trap - ERR EXIT
     trap '' PIPE
     while printf '\n' 2>/dev/null; do sleep 2; done
     kill -TERM "$1" 2>/dev/null
@@ -139,8 +188,8 @@ host_heartbeat() { # ends this start when the other end of the line has gone
 }
 
 host_busy() { # keeps the guard's idle limit away while this process lives
-  mkdir -p "$base/state/busy"
-  touch "$base/state/busy/$$"
+  # Where the disk takes no file, the guard's idle limit goes on counting meanwhile.
+  { mkdir -p "$base/state/busy" && touch "$base/state/busy/$$"; } 2>/dev/null || true
 }
 
 host_environment() { # FOLDER: sets python to an interpreter that can run this release
@@ -183,7 +232,7 @@ host_port_of() { # FOLDER: the port that its settings ask for
   (
     unset SERVER_PORT
     # shellcheck disable=SC1091
-    . "$1/.deploy/settings"
+    [[ ! -f $1/.deploy/settings ]] || . "$1/.deploy/settings"
     printf '%s\n' "${SERVER_PORT:-$(sed -n 's/^SERVER_PORT = \([0-9]*\).*/\1/p' "$1/realtime_stream.py")}"
   )
 }
@@ -224,6 +273,7 @@ host_make_room() { # REPLACE PORT: what must be true beside the serving release,
   read -r pid port folder < <(host_serving) || return 0
   if [[ -n $replace ]]; then
     host_say "ending $(basename "$folder") first, as --replace says: the stream pauses until the new one has loaded."
+    replaced=yes
     host_end_release "$(basename "$folder")"
     return 0
   fi
@@ -232,31 +282,51 @@ host_make_room() { # REPLACE PORT: what must be true beside the serving release,
     host_die "There is no memory for two engines: the one that serves takes $need MB and $have MB are free. Take --replace: it ends the old one first, and the stream pauses meanwhile."
 }
 
-host_arm_guard() { # FOLDER NO_GUARD
-  local limits=()
-  mkdir -p "$base/guard"
-  install -m 0755 "$1/deploy/guard.sh" "$base/guard/guard.sh.new"
-  mv -f "$base/guard/guard.sh.new" "$base/guard/guard.sh"
+host_guard() { # ARGUMENTS of guard.sh: by its own copy, which outlives every release
+  [[ -f $base/guard/guard.sh && -d $base/guard/instance ]] || return 1
+  bash "$base/guard/guard.sh" "$1" --state "$base/state" "${@:2}" 9>&-
+}
+
+host_copy_guard() { # FOLDER of a release; false where the disk takes no more
+  local new=$base/guard.new
+  rm -rf "$new"
+  mkdir -p "$new" && cp -R "$1/deploy/guard.sh" "$1/deploy/instance" "$new/" || return 1
+  # An earlier guard has read its program and does not look there again.
+  rm -rf "$base/guard.old"
+  { [[ ! -e $base/guard ]] || mv -T "$base/guard" "$base/guard.old"; } && mv -T "$new" "$base/guard" || return 1
+  rm -rf "$base/guard.old"
+}
+
+host_arm_guard() { # FOLDER NO_GUARD PORT (that of the release's settings)
+  local limits=() guard=$base/guard/guard.sh
+  if ! host_copy_guard "$1" 2>/dev/null; then
+    rm -rf "$base/guard.new"
+    host_say "CAREFUL: $base/guard cannot be written, so the guard runs from the release's folder."
+    guard=$1/deploy/guard.sh
+  fi
   if [[ -n $2 ]]; then
-    bash "$base/guard/guard.sh" disarm --state "$base/state" # up may have armed it
+    bash "$guard" disarm --state "$base/state" 9>&- || true # up may have armed it
     return 0
   fi
   [[ -z ${GUARD_HOURS:-} ]] || limits+=(--hours "$GUARD_HOURS")
   [[ -z ${GUARD_IDLE_MINUTES:-} ]] || limits+=(--idle-minutes "$GUARD_IDLE_MINUTES")
-  bash "$base/guard/guard.sh" arm --state "$base/state" --port "$(host_port_of "$1")" --if-rented \
-    ${limits[@]+"${limits[@]}"} 9>&- || true
+  bash "$guard" arm --state "$base/state" --port "${3:-$(host_port_of "$1")}" --if-rented \
+    ${limits[@]+"${limits[@]}"} 9>&-
 }
 
 # --- start --------------------------------------------------------------------------------------
 
 host_start() { # RELEASE [--replace] [--no-guard] [NAME=VALUE...]
-  local release=$1 replace='' no_guard='' pairs=() folder python
+  local release=$1 replace='' no_guard='' guarded='' port='' pairs=() folder python
   shift
   while (($#)); do
     case $1 in
       --replace) replace=yes ;;
       --no-guard) no_guard=yes ;;
-      *=*) pairs+=("$1") ;;
+      *=*)
+        pairs+=("$1")
+        [[ $1 != SERVER_PORT=* ]] || port=${1#*=}
+        ;;
       *) host_die "there is no option $1." ;;
     esac
     shift
@@ -265,7 +335,9 @@ host_start() { # RELEASE [--replace] [--no-guard] [NAME=VALUE...]
   host_lock
   host_busy
   host_heartbeat "$$"
+  read -r _ _ before < <(host_serving) || true
   trap host_leave EXIT
+  trap 'host_failed $LINENO' ERR
   trap 'exit 130' INT
   trap 'exit 143' TERM
   trap 'exit 129' HUP
@@ -273,46 +345,101 @@ host_start() { # RELEASE [--replace] [--no-guard] [NAME=VALUE...]
     mv -T "$base/releases/.incoming-$release" "$folder"
   fi
   [[ -f $folder/realtime_stream.py ]] || host_die "There is no release $release in $base/releases."
+  # First of all: whatever fails below, a rented instance is guarded.
+  host_arm_guard "$folder" "$no_guard" "$port" || guarded=no
   mkdir -p "$folder/.deploy" "$base/state"
-  chmod 0700 "$base/state"
+  [[ -L $base/state ]] || chmod 0700 "$base/state" # where a link leads is not ours
   [[ -f $folder/.deploy/settings && -z ${pairs[*]-} ]] || host_settings "$folder" ${pairs[@]+"${pairs[@]}"}
   host_end_leftovers
   host_port_is_ours "$(host_port_of "$folder")" "$replace" # before minutes of installing
-  host_arm_guard "$folder" "$no_guard"
+  [[ -n $before ]] || read -r _ _ before < <(host_serving) || true # it was between two lives
   host_environment "$folder"
+  # On a bare machine it is the environment that brings the Python which the guard needs.
+  [[ $guarded != no ]] || host_arm_guard "$folder" "$no_guard" "$port" || true
   host_make_room "$replace" "$(host_port_of "$folder")"
   launched=$release
-  rm -f "$base/run/$release.ended" "$base/state/standby"
-  setsid --fork bash "$folder/deploy/loop.sh" "$base" "$release" "$$" >>"$folder/server.log" 2>&1 </dev/null 9>&-
+  host_launch "$release"
   host_wait "$release" "$folder"
   launched=''
   host_prune "$release"
   host_say "$release serves on port $(host_port_of "$folder")."
 }
 
+host_launch() { # RELEASE: its loop, detached
+  local folder=$base/releases/$1
+  rm -f "$base/run/$1.ended" "$base/state/standby"
+  setsid --fork bash "$folder/deploy/loop.sh" "$base" "$1" "$$" >>"$folder/server.log" 2>&1 </dev/null 9>&-
+}
+
+host_failed() { # LINE: a command failed that nothing was prepared for
+  if host_disk_is_full; then
+    host_say "The instance's disk is full: $base takes no more. Make room there (du -xh $base | sort -h | tail) and start again."
+  elif [[ ! -w $base ]]; then
+    host_say "The instance's disk is read-only: $base takes nothing."
+  else
+    host_say "line $1 of host.sh failed; the reason stands above."
+  fi
+}
+
 host_leave() {
-  rm -f "$base/state/busy/$$"
-  kill "$heartbeat" 2>/dev/null || true
-  [[ -n $launched ]] || return 0
-  host_end_release "$launched"
+  local status=$? where=''
+  trap - ERR
+  set +e # whatever fails from here on, the rest is done
+  rm -f "$base/state/busy/$$" 2>/dev/null
+  kill "$heartbeat" 2>/dev/null
+  read -r _ _ where < <(host_serving)
+  # Once the port is the new release's, ending it would leave nothing: the one before has ended.
+  if [[ -n $launched && ! (-n $before && $where == "$base/releases/$launched") ]]; then
+    host_end_release "$launched"
+  fi
+  ((status == 0)) || host_tell_who_serves
+}
+
+host_tell_who_serves() { # after a start that failed
+  local where=''
+  read -r _ _ where < <(host_serving)
+  if [[ -n $where && $where == "$before" ]]; then
+    host_say "Nothing has changed: ${where##*/} goes on serving."
+  elif [[ -n $where && -n $before ]]; then
+    host_say "${where##*/} has taken the port over and is left running. --rollback goes back to the release before."
+  elif [[ -n $before && -z $replaced ]]; then
+    host_restart_before
+  elif [[ -n $launched ]]; then
+    host_say 'Nothing serves now.'
+  fi
+}
+
+host_restart_before() { # the release that handed its port to one that has ended
+  local release=${before##*/}
+  host_say "the new release took the port over and ended: starting $release again."
+  host_launch "$release" && host_await_serving 1200 &&
+    host_say "$release serves again." && return
+  host_say "Nothing serves now: $release did not come back; $base/releases/$release/server.log says why."
 }
 
 host_wait() { # RELEASE FOLDER: until it holds the public port and is healthy; its state is shown
-  local release=$1 folder=$2 until=$((SECONDS + START_WAIT_S)) pid port where said='' said_at=0 state answer status failing=''
+  local release=$1 folder=$2 until=$((SECONDS + START_WAIT_S)) pid port where said='' said_at=0 state message status='' failing='' looped=''
   while ((SECONDS < until)); do
     if read -r pid port where < <(host_serving) && [[ $where == "$folder" ]] &&
       host_ask "$port" /healthz | grep -q '"ok"' && [[ $(readlink -f "$base/current") == "$folder" ]]; then
       return 0
     fi
     if [[ -f $base/run/$release.ended ]]; then
-      status=$(cat "$base/run/$release.ended")
+      status=$(host_told "$base/run/$release.ended") || true
+      status=${status:-it ended, and the full disk did not take why}
       break
     fi
-    if { read -r pid port where 2>/dev/null <"$base/state/standby" && [[ $where == "$folder" ]]; } ||
+    if host_loop "$release" >/dev/null; then
+      looped=yes
+    elif [[ -n $looped && ! -f $base/run/$release.ended ]]; then
+      status='its loop has ended'
+      break
+    fi
+    if { read -r pid port where < <(host_told "$base/state/standby") && [[ $where == "$folder" ]]; } ||
       { read -r pid port where < <(host_serving) && [[ $where == "$folder" ]]; }; then
-      answer=$(host_ask "$port" /status) || answer=''
-      state=$(host_field message <<<"$answer")
-      if [[ $(host_field state <<<"$answer") != failed ]]; then
+      state='' message=''
+      { read -r state && read -r message; } < <(host_ask "$port" /status | host_fields state message) || true
+      if [[ $state != failed ]]; then
         failing=''
       elif [[ -z $failing ]]; then
         failing=$SECONDS
@@ -321,20 +448,17 @@ host_wait() { # RELEASE FOLDER: until it holds the public port and is healthy; i
         break
       fi
       # Megabytes that count up are said every ten seconds, other news at once.
-      if [[ -n $state && $state != "$said" ]] &&
-        { [[ ${state//[0-9,]/} != "${said//[0-9,]/}" ]] || ((SECONDS - said_at >= 10)); }; then
-        host_say "waiting: ${state:0:200}"
-        said=$state said_at=$SECONDS
+      if [[ -n $message && $message != "$said" ]] &&
+        { [[ ${message//[0-9,]/} != "${said//[0-9,]/}" ]] || ((SECONDS - said_at >= 10)); }; then
+        host_say "waiting: ${message:0:200}"
+        said=$message said_at=$SECONDS
       fi
     fi
     sleep 0.3
   done
   host_say "the new release failed (${status:-it was not ready after $START_WAIT_S s}). The end of its log:"
   tail -n 15 "$folder/server.log" >&2 || true
-  if host_serving >/dev/null; then
-    host_die "Nothing has changed: $(basename "$(readlink -f "$base/current")") goes on serving."
-  fi
-  host_die 'Nothing serves now.'
+  exit 1 # host_leave says what serves now
 }
 
 host_prune() { # RELEASE that was started: the newest RELEASES_KEPT stay, and those that the links name
@@ -375,33 +499,36 @@ host_stop() {
   else
     host_say 'nothing was running.'
   fi
-  if bash "$base/guard/guard.sh" status --state "$base/state" >/dev/null 2>&1; then
+  if host_guard status >/dev/null 2>&1; then
     host_say 'the rental goes on, and its guard stands: destroy the instance when you are done.'
   fi
 }
 
 host_status() {
-  local pid port folder answer
+  local pid port folder answer message='' fps='' viewers=''
   if read -r pid port folder < <(host_serving); then
     answer=$(host_ask "$port" /status) || answer=''
     printf 'release   %s (process %s, port %s, for %s)\n' "$(basename "$folder")" "$pid" "$port" "$(ps -o etime= -p "$pid" | tr -d ' ')"
-    if [[ -n $answer ]]; then
-      printf 'state     %s\n' "$(host_field message <<<"$answer")"
-      printf 'stream    %s frames/s, viewers: %s\n' "$(host_field fps <<<"$answer")" "$(host_field viewers <<<"$answer")"
-    else
+    if [[ -z $answer ]]; then
       printf 'state     the server does not answer\n'
+    elif { read -r message && read -r fps && read -r viewers; } < <(host_fields message fps viewers < <(printf '%s' "$answer")); then
+      printf 'state     %s\n' "$message"
+      printf 'stream    %s frames/s, viewers: %s\n' "$fps" "$viewers"
+    else
+      printf 'state     the answer of the server cannot be read\n'
     fi
     host_loop "$(basename "$folder")" >/dev/null || printf 'loop      none: a crash would not be mended; run start_stream_server.sh again\n'
   else
     printf 'release   none is serving\n'
   fi
   printf 'disk      %s free in %s\n' "$(df -Ph "$base" | awk 'NR == 2 { print $4 }')" "$base"
+  ! host_disk_is_full || printf 'disk      FULL: nothing can be stored or started; make room (du -xh %s | sort -h | tail)\n' "$base"
   if command -v nvidia-smi >/dev/null; then
     printf 'gpu       %s\n' "$(nvidia-smi --query-gpu=name,utilization.gpu,memory.used,memory.total --format=csv,noheader 2>&1 | head -n 1)"
   fi
   printf 'guard     '
   if [[ -f $base/guard/guard.sh ]]; then
-    bash "$base/guard/guard.sh" status --state "$base/state" || true
+    host_guard status || true
   else
     printf 'none: nothing ends this rental but you\n'
   fi
