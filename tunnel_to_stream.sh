@@ -107,9 +107,10 @@ tunnel_claim_port() {
 
 # --- the stream behind it -----------------------------------------------------------------------
 
+# Neither a proxy of the environment nor one of ~/.curlrc knows this machine's end of the tunnel.
 tunnel_ask() { # not more than is sensible of it, whatever is there
   local code
-  curl --silent --max-time 4 --header 'Host: localhost' "$@" 2>/dev/null | head -c 200000 | tr -d '\000' && return
+  curl --disable --noproxy '*' --silent --max-time 4 --header 'Host: localhost' "$@" 2>/dev/null | head -c 200000 | tr -d '\000' && return
   code=${PIPESTATUS[0]}
   ((code == 23)) || return "$code" # 23: there was more than that
 }

@@ -16,7 +16,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -25,7 +24,7 @@ from typing import Any
 import psutil
 
 from benchmarks.peers import Metronome, jpeg_of, serve_ours
-from benchmarks.stream import emit, free_port, machine, post_ms, wait_for
+from benchmarks.stream import DIRECTLY, emit, free_port, machine, post_ms, wait_for
 from benchmarks.viewers import StreamReader, Torn, connect
 
 VIEWERS, FPS, BYTES, BUSY_MS = 40, 30.0, 8000, 2.0
@@ -148,7 +147,7 @@ class Crowd:
 
 def counters(port: int) -> dict[str, float]:
     """What the server itself has counted."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with DIRECTLY.open(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         lines = answer.read().decode().splitlines()
     pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
     values = {name.removeprefix("turbostream_"): value for name, _, value in pairs}

@@ -25,6 +25,8 @@ def temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
     # importing torch makes this folder, in whichever test comes first
     patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("inductor")))
     patch.setattr(tempfile, "tempdir", str(folder))
+    for name in ("NO_PROXY", "no_proxy"):  # every server of the tests is on this machine
+        patch.setenv(name, ",".join(filter(None, (os.environ.get(name), "127.0.0.1,localhost"))))
     yield folder
     patch.undo()
 

@@ -97,3 +97,54 @@ def test_every_script_that_is_run_stops_at_its_first_error(script: Path) -> None
     text = script.read_text()
     assert text.startswith("#!/usr/bin/env bash\n")
     assert "\nset -Eeuo pipefail\n" in text
+
+
+# The functions that ask a server on this machine, and how: no proxy of the environment and no
+# setting in ~/.curlrc (--disable has to come first) may answer in its place.
+LOOPBACK_ASKERS = {"host.sh": "host_ask", "tunnel_to_stream.sh": "tunnel_ask"}
+DIRECTLY = "curl --disable --noproxy '*' "
+
+
+def loopback_questions(text: str, asker: str) -> list[str]:
+    """Lines that ask this machine by another way than `asker`."""
+    found = []
+    for line in text.replace("\\\n", " ").splitlines():
+        here = re.search(r"127\.|localhost|\[::1\]|0\.0\.0\.0", line)
+        if not here or not re.search(r"\b(curl|wget)\b|urlopen|/dev/tcp/\S*/\$?\w+.*GET", line):
+            continue
+        if not (asker and DIRECTLY in line):
+            found.append(line.strip())
+    return found
+
+
+@pytest.mark.parametrize("script", named(SCRIPTS))
+def test_a_question_to_this_machine_passes_no_proxy(script: Path) -> None:
+    text, asker = code(script), LOOPBACK_ASKERS.get(script.name, "")
+    assert not loopback_questions(text, asker)
+    calls = re.findall(r"^.*\bcurl\b +-.*$", text, re.MULTILINE)
+    assert all(DIRECTLY in call for call in calls)
+    assert len(calls) == (1 if asker else 0)
+    if asker:
+        assert re.search(rf"^{asker}\(\) \{{[^}}]*{re.escape(DIRECTLY)}", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'curl --silent "http://127.0.0.1:$port/status"',
+        "curl --noproxy '*' http://localhost:8000/",
+        "wget -qO- http://[::1]:8000/",
+        "curl --silent \\\n  http://localhost/",
+    ],
+)
+def test_the_rule_for_questions_to_this_machine_finds_them(line: str) -> None:
+    assert loopback_questions(line, "host_ask")
+
+
+def test_no_python_opens_an_address_by_whatever_proxy_the_environment_names() -> None:
+    """urlopen does; an opener of urllib's says which proxies it takes."""
+    files = list(ROOT.glob("*.py"))
+    for folder in ("turbostream", "deploy", "benchmarks", "training"):
+        files += (ROOT / folder).rglob("*.py")
+    assert len(files) > 50
+    assert not [file for file in files if re.search(r"\burlopen\(", file.read_text())]
