@@ -93,13 +93,6 @@ host_await_end() { # PID TENTHS: until it is gone, with force after so long
   sleep 0.2
 }
 
-host_lives() { # PID: it has not ended; a zombie has, and stays one where process 1 reaps nobody
-  local stat
-  kill -0 "$1" 2>/dev/null && { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
-  stat=${stat##*) }
-  [[ ${stat%% *} != [ZX] ]]
-}
-
 host_end_leftovers() { # loops of starts that were killed before their release served
   local file release serving=''
   serving=$(host_serving) || true

@@ -59,9 +59,7 @@ def _entry(data: Any, pipeline: Pipeline) -> Entry:
         counted = int(shot["seed_from"]) - number + 1
         made_by = str(pipeline) if pipeline.painted(fingerprint) else ""
         recipe = pipeline.recipe(shot) if made_by else digest(shot, fingerprint)
-    return Entry(
-        number, file, data["sha256"], recipe, shot, fingerprint, made_by, counted, dropped
-    )
+    return Entry(number, file, data["sha256"], recipe, shot, fingerprint, made_by, counted, dropped)
 
 
 def read(file: Path, pipeline: Pipeline) -> tuple[list[Entry], list[int]]:
