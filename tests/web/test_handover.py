@@ -80,6 +80,31 @@ def test_the_file_of_a_dead_process_is_no_offer_and_is_replaced(
     again.close()
 
 
+def test_a_taker_that_ends_half_way_is_told_to_who_goes_on_serving(
+    tmp_path: Path, listener: socket.socket
+) -> None:
+    """It may have put its own socket, and its own words, over those of the giver."""
+    broken: list[str] = []
+    offer = handover.Offer(tmp_path, listener.fileno, dict, lambda: broken.append("off"))
+
+    def dies(taken: Any, _scene: Any) -> None:
+        taken.close()
+        raise RuntimeError("half-way")
+
+    assert handover.somebody_serves(tmp_path)
+    gevent.sleep(0.05)
+    assert broken == [], "asking is not taking"
+    taker = gevent.spawn(handover.take, tmp_path, dies)
+    with gevent.Timeout(30):
+        while not broken:
+            gevent.sleep(0.01)
+    with pytest.raises(RuntimeError, match="half-way"):
+        taker.get(timeout=30)
+    assert broken == ["off"]
+    assert not offer.given
+    offer.close()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
 def test_a_socket_of_another_user_is_not_taken_for_the_process_before(tmp_path: Path) -> None:
     planted = """

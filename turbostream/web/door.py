@@ -175,9 +175,13 @@ class Door:
         host, port = self._server.address
         log.info("[flask] running on %s:%d", host, port)
         log.info("Open http://localhost:%d/ and type. Ctrl-C ends it.", port)
-        if self._hands_over and not self._offers(port):
-            self._telling = gevent.spawn(self._offer_later, port)
+        if self._hands_over:
+            self._offer_now_or_later(port)
         self._scene_file.start(self._serves)
+
+    def _offer_now_or_later(self, port: int) -> None:
+        if not self._offers(port):
+            self._telling = gevent.spawn(self._offer_later, port)
 
     def _offers(self, port: int) -> bool:
         """Say who serves and offer the port to the next process; False while the disk takes
@@ -190,7 +194,18 @@ class Door:
         assert self._server is not None
         if self._offer is None:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._offer = handover.Offer(self._folder, self._server.fileno, self._scene_file.left)
+            self._offer = handover.Offer(
+                self._folder, self._server.fileno, self._scene_file.left, self._offer_again
+            )
+
+    def _offer_again(self) -> None:
+        """A taker ended half-way: put back what it may have written into STATE_DIR as the one that
+        serves, its name and its socket."""
+        assert self._server is not None
+        assert self._offer is not None
+        self._offer.close()
+        self._offer = None
+        self._offer_now_or_later(self._server.address[1])
 
     def _offer_later(self, port: int) -> None:
         while not self._offers(port):

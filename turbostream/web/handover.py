@@ -107,12 +107,19 @@ class Offer:
     """Waits for a taker: answers with the listening socket, then says that it was `given`."""
 
     def __init__(
-        self, folder: Path, listener: Callable[[], int], scene: Callable[[], Mapping[str, Any]]
+        self,
+        folder: Path,
+        listener: Callable[[], int],
+        scene: Callable[[], Mapping[str, Any]],
+        broken_off: Callable[[], None] = lambda: None,
     ) -> None:
+        """broken_off: called when a taker ended half-way. It may have written over what is in
+        `folder`, this offer's socket too."""
         self.given = False
         self.giving = False  # while the scene and the port are under way to a taker
         self._listener = listener
         self._scene = scene
+        self._broken_off = broken_off
         offered = gsocket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         own = f"{NAME}.{os.getpid()}"
         with _short_path(folder) as short:
@@ -125,20 +132,24 @@ class Offer:
 
     def _answer(self, connection: Any, _address: object) -> None:
         connection.settimeout(ANSWER_S)
+        asked = False
         try:
             if connection.recv(16) != b"take" or not _is_trusted(connection):
                 return  # somebody only asked whether we serve
-            self.giving = True
+            self.giving = asked = True
             scene = json.dumps(dict(self._scene())).encode()[:MOST_BYTES]
             socket.send_fds(connection, [scene], [self._listener()])
             self.given = connection.recv(16) == TAKEN
         except OSError as error:
-            log.info("[flask] a handover was broken off (%s); serving on.", error)
+            log.info("[flask] a handover was broken off (%s).", error)
         finally:
             self.giving = False
             connection.close()
         if self.given:
             log.info("[flask] the port was handed over; this process ends.")
+        elif asked:
+            log.info("[flask] the next process did not take the port; serving on.")
+            self._broken_off()
 
     def close(self) -> None:
         """The socket's file stays: the next process puts its own in its place."""
