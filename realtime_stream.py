@@ -75,7 +75,7 @@ def serve(
     """Build the pieces, start the generation thread, serve until a signal."""
     from turbostream.web.app import Stage, create_app, load_words
     from turbostream.web.door import Door
-    from turbostream.web.server import until_signal
+    from turbostream.web.http.server import until_signal
     from turbostream.web.viewers import Bell
 
     scene = Scene(
@@ -93,7 +93,7 @@ def serve(
     app = create_app(stage, bell)
     kept_in = file_for(settings.state_folder, settings.server_port)
     scene_file = SceneFile(kept_in if settings.keep_scene == "yes" else None, channel, scene)
-    door = Door(app, settings, scene_file, producer.unhealthy, stage.connections)
+    door = Door(app, settings, scene_file, producer.unhealthy, stage.places)
     limits = settings.engine_timeout_s, settings.loading_timeout_s
     watchdog = Watchdog(lambda now: producer.overdue(now, *limits), max(limits), awake)
     if door.open():

@@ -19,6 +19,7 @@ FORBIDDEN = {
     "stream": TORCH | WEB | {f"{INSIDE}.engine", f"{INSIDE}.web"},
     "engine": WEB | {f"{INSIDE}.web"},
     "web": TORCH | {f"{INSIDE}.engine"},
+    "web/http": {"flask", "flask_cors", "werkzeug", f"{INSIDE}.stream"},
 }
 
 

@@ -163,6 +163,12 @@ class Settings:
     max_connections: int = row(
         whole(8, 1_000_000), "sockets open at once, streams among them; the next one gets 503", 2048
     )
+    max_connections_per_address: int = row(
+        whole(1, 1_000_000),
+        "sockets of one address (IPv6: one /64) open at once, 127.0.0.1 and ::1 apart: the tunnel "
+        "and a proxy connect from there for everybody",
+        256,
+    )
     max_body_bytes: int = row(
         whole(4096, 2**30), "the largest body of a request; a larger one gets 413", 64 * 1024
     )

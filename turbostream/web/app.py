@@ -26,8 +26,8 @@ from turbostream.stream.meter import Meter
 from turbostream.stream.producer import Producer
 from turbostream.stream.scene import PATCHABLE
 from turbostream.web import body, errors, guard, metrics, multipart
-from turbostream.web.connection import Connections
 from turbostream.web.gate import Gate
+from turbostream.web.http.places import Places
 from turbostream.web.sender import LiveStream, Sender
 from turbostream.web.tokens import Tokens
 from turbostream.web.viewers import Bell, Viewer, Viewers
@@ -58,7 +58,7 @@ class Stage:
     demo: bool
     words: Mapping[str, Any] | None = None  # what a small model knows; None: everything
     tokens: Tokens = field(default_factory=Tokens.for_this_run)
-    connections: Connections = field(default_factory=Connections)
+    places: Places = field(default_factory=Places)
     awake: Callable[[], float] = time.monotonic  # stands still while the process is stopped
     stopping: bool = False
 

@@ -25,8 +25,9 @@ from turbostream.stream import state_folder
 from turbostream.stream.scene import SceneError
 from turbostream.stream.scene_file import SceneFile
 from turbostream.web import handover
-from turbostream.web.connection import Connections, Limits
-from turbostream.web.server import Server, connections_possible
+from turbostream.web.http.limits import Limits, connections_possible
+from turbostream.web.http.places import Places
+from turbostream.web.http.server import Server
 
 log = logging.getLogger(__name__)
 
@@ -67,13 +68,13 @@ class Door:
         settings: Settings,
         scene_file: SceneFile,
         unhealthy: Callable[[], str | None],
-        connections: Connections,
+        places: Places,
     ) -> None:
         self.problem: str | None = None  # why the port cannot be had, in one sentence
         self._app, self._settings, self._scene_file = app, settings, scene_file
         self._unhealthy = unhealthy
         self._folder = settings.state_folder
-        self._connections = connections
+        self._places = places
         self._limits = Limits.of(settings, connections_possible(settings.max_connections))
         self._hands_over = settings.handover != "no"
         self._offer: handover.Offer | None = None
@@ -117,7 +118,7 @@ class Door:
             self._server.stop(timeout_s)
 
     def _make_server(self, host: str, port: int) -> Server:
-        return Server(self._app, host, port, self._limits, self._connections)
+        return Server(self._app, host, port, self._limits, self._places)
 
     def _open_publicly(self) -> bool:
         settings = self._settings

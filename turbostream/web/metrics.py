@@ -81,10 +81,8 @@ class _Figures(Collector):
         yield waits
         yield gauge("viewers", "Streams being sent.", len(self._viewers))
         yield gauge("viewers_limit", "MAX_VIEWERS.", self._viewers.most)
-        yield gauge("connections", "Sockets open.", stage.connections.open)
-        yield counter(
-            "connections_refused", "Sockets past MAX_CONNECTIONS.", stage.connections.refused
-        )
+        yield gauge("connections", "Sockets open.", stage.places.open)
+        yield counter("connections_refused", "Sockets past MAX_CONNECTIONS.", stage.places.refused)
         yield counter("parts_sent", "Pictures sent to viewers.", counts.parts)
         yield counter("sent_bytes", "Bytes of pictures sent to viewers.", counts.bytes)
         yield counter("dead_viewers", "Streams dropped for taking no byte.", counts.dropped)

@@ -1,0 +1,106 @@
+"""Nobody can take all places: not by holding them, and not with requests that never end."""
+
+from __future__ import annotations
+
+import socket
+import time
+from contextlib import ExitStack
+
+import pytest
+
+from tests.hold.conftest import Program, Start
+from tests.hold.raw import eventually, read_all, status_and_error
+
+ELSEWHERE = "127.0.0.2"  # on this machine, and still not where the tunnel comes from
+STREAM = b"GET /stream HTTP/1.0\r\nHost: localhost\r\n\r\n"
+
+
+def connect(program: Program, source: str, data: bytes) -> socket.socket:
+    connection = socket.create_connection(
+        ("127.0.0.1", program.port), timeout=20, source_address=(source, 0)
+    )
+    connection.sendall(data)
+    return connection
+
+
+def owner_is_served(program: Program, times: int = 20) -> bool:
+    return all(program.request("/healthz", timeout_s=10)[0] == 200 for _ in range(times))
+
+
+@pytest.mark.parametrize("source", [ELSEWHERE, "127.0.0.1"])
+@pytest.mark.parametrize("begun", [b"G", b"", b"POST /login HTTP/1.1\r\nHost: x\r\n"
+                         b"Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{"],
+                         ids=["one byte", "nothing", "half a body"])  # fmt: skip
+def test_requests_that_never_end_keep_nobody_out(start: Start, source: str, begun: bytes) -> None:
+    program = start("sound", "--max-connections", "40").wait_until_healthy()
+    with ExitStack() as stack:
+        for _ in range(120):
+            stack.enter_context(connect(program, source, begun))
+        time.sleep(0.2)
+        assert owner_is_served(program)
+
+
+def test_the_oldest_unfinished_request_makes_room_and_the_idle_stay(start: Start) -> None:
+    program = start("sound", "--max-connections", "8").wait_until_healthy()
+    with ExitStack() as stack:
+        idle = stack.enter_context(
+            connect(program, "127.0.0.1", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        )
+        assert b" 200 " in idle.recv(4096)
+        begun = [stack.enter_context(connect(program, "127.0.0.1", b"G")) for _ in range(7)]
+        time.sleep(0.2)
+        assert program.request("/healthz")[0] == 200
+        assert begun[0].recv(10) == b"", "the oldest made room"
+        begun[-1].sendall(b"ET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert begun[-1].recv(12) == b"HTTP/1.1 200"
+        idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert idle.recv(12) == b"HTTP/1.1 200"
+
+
+def test_some_places_are_kept_for_this_machine(start: Start) -> None:
+    program = start("sound", "--max-connections", "16").wait_until_healthy()
+    with ExitStack() as stack:
+        for _ in range(14):
+            assert stack.enter_context(connect(program, ELSEWHERE, STREAM)).recv(12)
+        refused = stack.enter_context(connect(program, ELSEWHERE, STREAM))
+        status, error = status_and_error(read_all(refused))
+        assert status == 503
+        assert "MAX_CONNECTIONS" in error
+        assert owner_is_served(program)
+        assert b" 200 " in stack.enter_context(connect(program, "127.0.0.1", STREAM)).recv(100)
+
+
+def test_one_address_elsewhere_holds_only_so_many(start: Start) -> None:
+    program = start("sound", "--max-connections-per-address", "3").wait_until_healthy()
+    with ExitStack() as stack:
+        held = [stack.enter_context(connect(program, ELSEWHERE, STREAM)) for _ in range(3)]
+        for viewer in held:
+            assert b" 200 " in viewer.recv(100)
+        status, error = status_and_error(
+            read_all(stack.enter_context(connect(program, ELSEWHERE, STREAM)))
+        )
+        assert status == 503
+        assert "MAX_CONNECTIONS_PER_ADDRESS" in error
+        for source in ("127.0.0.3", *["127.0.0.1"] * 5):
+            assert b" 200 " in stack.enter_context(connect(program, source, STREAM)).recv(100)
+        held[0].close()
+
+        def has_room() -> bool:
+            with connect(program, ELSEWHERE, STREAM) as viewer:
+                return b" 200 " in viewer.recv(100)
+
+        eventually(has_room)
+
+
+def test_answers_that_nobody_reads_keep_nobody_out(start: Start) -> None:
+    program = start("sound", "--max-connections", "12").wait_until_healthy()
+    page = b"GET /page/page.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with ExitStack() as stack:
+        for _ in range(12):
+            deaf = stack.enter_context(socket.socket())
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.settimeout(20)
+            deaf.connect(("127.0.0.1", program.port))
+            deaf.sendall(page * 100)
+        time.sleep(1.0)
+        assert owner_is_served(program, times=5)
