@@ -16,7 +16,7 @@ SERVER_PORT = 8000
 import os  # noqa: E402
 import sys  # noqa: E402
 
-from turbostream import release  # noqa: E402
+from turbostream import log_writer, release  # noqa: E402
 
 release.restart(__name__, "realtime_stream.py", sys.argv[1:], os.environ)  # first, for any python3
 
@@ -78,6 +78,7 @@ def serve(
     from turbostream.web.http.server import until_signal
     from turbostream.web.viewers import Bell
 
+    log_writer.take_over()  # from here on a log that nobody reads holds up nothing
     scene = Scene(
         settings.initial_prompt, seed=settings.seed, width=settings.width, height=settings.height
     )
@@ -90,10 +91,9 @@ def serve(
     )
     bell = Bell()
     channel.buffer.listen(bell.ring)
-    app = create_app(stage, bell)
     kept_in = file_for(settings.state_folder, settings.server_port)
     scene_file = SceneFile(kept_in if settings.keep_scene == "yes" else None, channel, scene)
-    door = Door(app, settings, scene_file, producer.unhealthy, stage.places)
+    door = Door(create_app(stage, bell), settings, scene_file, producer.unhealthy, stage.places)
     limits = settings.engine_timeout_s, settings.loading_timeout_s
     watchdog = Watchdog(lambda now: producer.overdue(now, *limits), max(limits), awake)
     if door.open():
@@ -109,8 +109,7 @@ def serve(
     if status:
         log.error("%s", problem)
     if not producer.stop(timeout_s=1.0):
-        # The thread is inside torch (loading, say), which cannot be interrupted, and an orderly
-        # exit would wait for it.
+        # The thread is inside torch (loading, say), and an orderly exit would wait for it.
         logging.shutdown()
         os._exit(status)
     return status
