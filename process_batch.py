@@ -12,7 +12,6 @@ Wiring only; turbostream/batch/ does the work.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 from turbostream import release
@@ -21,6 +20,7 @@ release.restart(__name__, "process_batch.py", sys.argv[1:], os.environ)  # first
 
 import argparse  # noqa: E402
 import logging  # noqa: E402
+import signal  # noqa: E402
 from collections.abc import Sequence  # noqa: E402
 from pathlib import Path  # noqa: E402
 

@@ -16,7 +16,7 @@ SERVER_PORT = 8000
 import os  # noqa: E402
 import sys  # noqa: E402
 
-from turbostream import log_writer, release  # noqa: E402
+from turbostream import release  # noqa: E402
 
 release.restart(__name__, "realtime_stream.py", sys.argv[1:], os.environ)  # first, for any python3
 
@@ -24,6 +24,7 @@ import logging  # noqa: E402
 from collections.abc import Mapping, Sequence  # noqa: E402
 from functools import partial  # noqa: E402
 
+from turbostream import log_writer  # noqa: E402
 from turbostream.engine import check_usable, open_engine, weights  # noqa: E402
 from turbostream.settings import SettingError, Settings, load  # noqa: E402
 from turbostream.start_screen import check  # noqa: E402
@@ -85,10 +86,8 @@ def serve(
     channel = Channel("main", scene)
     meter, awake = Meter(), AwakeClock()
     producer = Producer(channel, opener, meter, settings.target_fps, awake.now)
-    words = load_words(found.folder)
-    stage = Stage(
-        settings, channel, producer, meter, found.model_id, found.demo, words, kept, awake=awake.now
-    )
+    model = found.model_id, found.demo, load_words(found.folder)
+    stage = Stage(settings, channel, producer, meter, *model, kept, awake=awake.now)
     bell = Bell()
     channel.buffer.listen(bell.ring)
     kept_in = file_for(settings.state_folder, settings.server_port)

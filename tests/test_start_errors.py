@@ -81,6 +81,7 @@ def test_a_python_without_the_packages(model: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-S", "realtime_stream.py", "--server-port", "0", "--model-id", model],
         cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        env=os.environ | {"TURBOSTREAM_RELEASE": str(ROOT)},  # or .venv's interpreter takes over
     )  # fmt: skip
     assert_one_sentence(ended)
     assert "run ./setup.sh" in ended.stderr

@@ -59,7 +59,11 @@ def inspect(weights: Weights) -> None:
         raise EngineUnusable(
             f"HF_ENDPOINT is no address of a hub ({error}): correct it, or unset it."
         ) from error
-    if cached := _cached_folders(weights):
+    try:
+        cached = _cached_folders(weights)
+    except ValueError as error:  # of the hub's own check of an id
+        raise _way_out(weights.model_id, error) from error
+    if cached:
         model_files.check_kind(weights.model_id, cached[0])
         return
     try:
