@@ -4,11 +4,11 @@
 
 Without a GPU the demo model is measured, in about a minute; with one, SD-Turbo from MODEL or
 with random weights, within --limit-s. A table for people, then one JSON line for programs, which
---out keeps in a file as it grows. With random weights the pictures mean nothing: the gates prove
-that the wiring is right, not how good a picture looks.
+--out keeps in a file as it grows. With random weights the pictures mean nothing: the parity checks
+prove that the wiring is right, not how good a picture looks.
 
 What matters most comes first, and nothing is compiled while something is timed, but for the
-stream that goes on behind its own compiler: that is what the gap is about.
+stream that goes on beside its own compiler: that is what the gap is about.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ import torch
 from benchmarks import measures, models
 from benchmarks.recipe import Recipe
 from benchmarks.run import Run, add_options, log
-from turbostream.engine import gate, hardware, jpeg
-from turbostream.engine.flight import LocalEngine
-from turbostream.engine.model import OneStepModel
+from turbostream.engine import jpeg
+from turbostream.engine.cuda import parity
+from turbostream.engine.device import hardware
+from turbostream.engine.local_engine import LocalEngine
+from turbostream.engine.model.stable_diffusion import OneStepModel
 from turbostream.stream.channel import Channel
 from turbostream.stream.meter import Meter
 from turbostream.stream.producer import Producer
@@ -73,10 +75,10 @@ class Bench(Run):
                 first, engine = watcher.times[0], engines[0]
                 self.note(first_frame_s=round(first - loaded, 2), in_flight=engine.depth)
                 self.note(choices=dict(engine.choices))
-                if self.cuda and self.options.acceleration != "off" and not engine.plan.lanes:
+                if self.cuda and self.options.acceleration != "off" and not engine.plan.streams:
                     self.failed = True
                     raise SystemExit(self.end("No graph on this card: the rest has no meaning."))
-                if engine.behind is not None:
+                if engine.compiler is not None:
                     self.steady(channel, watcher, 5.0)
                     self.note(plain_graph_fps=self.row["batch1_fps"])
                     self.while_compiling(channel, watcher, engine, first)
@@ -92,14 +94,14 @@ class Bench(Run):
         """`since`: when the compiler was started, at the first frame."""
         watcher.reset()
         begun, number = time.monotonic(), 0
-        while not (done := engine.behind.wait(1, NEW_WORDS_S)) and self._may_compile():
+        while not (done := engine.compiler.wait(1, NEW_WORDS_S)) and self._may_compile():
             number += 1
             channel.change({"prompt": f"a red star number {number}"})
         compiled = time.monotonic()
         if not done:
-            engine.behind.close()
+            engine.compiler.close()
             log.info("the compiler is stopped: the rest of the time is for measuring")
-        time.sleep(2.0)  # both lanes swap within a few frames
+        time.sleep(2.0)  # both streams swap within a few frames
         self.note(
             compile_s=round(compiled - since, 1) if done else None,
             fps_while_compiling=round(watcher.fps(begun, compiled), 1),
@@ -152,9 +154,9 @@ class Bench(Run):
         loaded = time.monotonic()
         self.engine = engine = self.open(pipe)
         opened = time.monotonic()
-        if engine.behind is not None and self.row.get("compile_s"):
-            done = engine.behind.wait(1, 30)
-            measures.throughput(engine, 1, 3 * engine.depth)  # every lane takes its turn
+        if engine.compiler is not None and self.row.get("compile_s"):
+            done = engine.compiler.wait(1, 30)
+            measures.throughput(engine, 1, 3 * engine.depth)  # every stream takes its turn
             if done:
                 seconds = round(time.monotonic() - loaded, 1)
                 self.note(second_start_full_speed_s=seconds, second_choices=dict(engine.choices))
@@ -167,14 +169,14 @@ class Bench(Run):
         noise = torch.randn(1, *shape, device=self.device.device)
         with torch.inference_mode():
             numbers = iter(range(10**6))
-            words = model.text("a red star").embedding
+            embedding = model.encode_prompt("a red star").tensor[None]
             model.synchronize()
-            latents = model.denoise(noise, words)
+            latents = model.denoise(noise, embedding)
             pixels = model.decode(latents)
             array = pixels[0].cpu().numpy()
             calls = {
-                "text": lambda: model.text(f"word {next(numbers)}"),
-                "unet": lambda: model.denoise(noise, words),
+                "text": lambda: model.encode_prompt(f"word {next(numbers)}"),
+                "unet": lambda: model.denoise(noise, embedding),
                 "decode": lambda: model.decode(latents),
                 "copy": lambda: pixels.cpu(),
                 "jpeg": lambda: jpeg.encode(array, 85),
@@ -190,13 +192,13 @@ class Bench(Run):
         frames = 40 if self.cuda else 20
         self.recipe_process = Recipe(self.folder, self.device.device.type, frames)
         self.at_end.append(self.recipe_process.end)
-        behind = self.engine.behind if self.engine is not None else None
-        if behind is not None and self.row.get("compile_s"):
-            behind.want(BATCHES[0])
-            done = behind.wait(BATCHES[0], self.left_s() - MEASURING_S)
+        compiler = self.engine.compiler if self.engine is not None else None
+        if compiler is not None and self.row.get("compile_s"):
+            compiler.request(BATCHES[0])
+            done = compiler.wait(BATCHES[0], self.left_s() - MEASURING_S)
             self.note(batch8_compiled=done)
             if not done:
-                behind.close()
+                compiler.close()
         ready = self.recipe_process.ready(max(10.0, self.left_s() - MEASURING_S / 2))
         self.note(recipe_ready=ready)
 
@@ -215,8 +217,8 @@ class Bench(Run):
         if not self.cuda:
             self.note(batch8_fps=None)
             return
-        if self.engine.behind is not None:
-            self.engine.behind.close()  # or the first use of a batch size would start a compiler
+        if self.engine.compiler is not None:
+            self.engine.compiler.close()  # or the first use of a batch size would start a compiler
             self.note(second_choices=dict(self.engine.choices))
         for batch in BATCHES:
             fps, distinct, kind = measures.throughput(self.engine, batch, SUBMISSIONS * batch)
@@ -242,17 +244,17 @@ class Bench(Run):
             noise = torch.randn(1, *model.latent_shape(None, None), generator=generator)
             noise = noise.to(side.device)
             with torch.inference_mode():
-                words = model.text("a red star").embedding
+                embedding = model.encode_prompt("a red star").tensor[None]
                 model.synchronize()
-                latents = model.denoise(noise, words)
-                said = gate.predicted(latents, noise, model.schedule)
+                latents = model.denoise(noise, embedding)
+                said = parity.predicted(latents, noise, model.schedule)
                 outputs.append((said.float(), model.decode(latents)))
             del model
             torch.cuda.empty_cache()
         self.note(
-            unet_error_to_fp32=round(gate.relative_error(outputs[1][0], outputs[0][0]), 5),
+            unet_error_to_fp32=round(parity.relative_error(outputs[1][0], outputs[0][0]), 5),
             # JSON has no infinity, which equal pictures would be
-            psnr_to_fp32_db=round(min(99.0, gate.psnr(outputs[1][1], outputs[0][1])), 1),
+            psnr_to_fp32_db=round(min(99.0, parity.psnr(outputs[1][1], outputs[0][1])), 1),
         )
 
     def profile(self) -> None:

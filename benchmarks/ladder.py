@@ -25,11 +25,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks import measures, models
 from benchmarks.run import Run, add_options
-from turbostream.engine import aot, behind, cache, folded, gate, packed, tiny, upsampled
-from turbostream.engine.model import KLDecoder, schedule_of
-from turbostream.engine.step import Decode, Denoise
+from turbostream.engine.cuda import aot, background_compiler, compile_cache, parity
+from turbostream.engine.model.inputs import Declaration, Input, Paint
+from turbostream.engine.model.stable_diffusion import KLDecoder, schedule_of
+from turbostream.engine.model.step import Decode, Denoise
+from turbostream.engine.rewrite import folded, packed, tiny, upsampled
 
-Paint = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 MEASURING_S = 40.0  # after the compilers
 COMPILED = (  # name, batch, whether norms.py is in it
     ("Inductor", 1, False),
@@ -59,11 +60,25 @@ class Parts:
         generator = torch.Generator(device).manual_seed(0)
         size, width = pipe.unet.config.sample_size, pipe.unet.config.cross_attention_dim
         shape = (1, pipe.unet.config.in_channels, size, size)
-        self.noise = torch.randn(shape, device=device, generator=generator)
-        self.words = torch.randn(1, 77, width, device=device, generator=generator).to(dtype)
+        self.declaration: Declaration = (
+            Input("noise", shape[1:], torch.float32, staged=True),
+            Input("prompt_embedding", (77, width), dtype, staged=False),
+        )
+        self.inputs = {
+            one.name: torch.randn((1, *one.shape), device=device, generator=generator).to(one.dtype)
+            for one in self.declaration
+        }
+
+    @property
+    def batch(self) -> int:
+        return len(self.inputs["noise"])
+
+    def repeat(self, batch: int) -> None:
+        """Make the inputs a batch of their first shot."""
+        self.inputs = {name: torch.cat([one[:1]] * batch) for name, one in self.inputs.items()}
 
     def paint(self, denoise: Paint) -> Paint:
-        return lambda noise, words: self.decode(denoise(noise, words))
+        return lambda **inputs: self.decode(denoise(**inputs))
 
 
 def nhwc(parts: Parts) -> None:
@@ -103,25 +118,25 @@ class Ladder(Run):
         """One row: UNet and decoder, and how far the UNet's output is from the first row's."""
         denoise = denoise or parts.denoise
         with torch.inference_mode():
-            latents = denoise(parts.noise, parts.words)
+            latents = denoise(**parts.inputs)
             self.first = latents if self.first is None else self.first
-            error = gate.relative_error(latents, self.first)
+            error = parity.relative_error(latents, self.first)
             ms = [
-                self._ms(lambda noise, words: denoise(noise, words), parts),
-                self._ms(lambda noise, words: parts.decode(latents), parts),
+                self._ms(denoise, parts),
+                self._ms(lambda **_: parts.decode(latents), parts),
             ]
         self.note(**{name: [round(one, 2) for one in ms], f"{name}, error": float(f"{error:.1e}")})
 
     def _ms(self, paint: Paint, parts: Parts) -> float:
         if not self.cuda:
-            return measures.median_ms(lambda: paint(parts.noise, parts.words), "cpu")
-        return measures.graphs_ms(paint, parts.noise, parts.words, 1)
+            return measures.median_ms(lambda: paint(**parts.inputs), "cpu")
+        return measures.graphs_ms(paint, parts.inputs, 1)
 
     def rungs(self) -> None:
         parts = self.parts = Parts(self)
         if self.cuda:
             with torch.inference_mode():
-                call = measures.median_ms(lambda: parts.denoise(parts.noise, parts.words), "cuda")
+                call = measures.median_ms(lambda: parts.denoise(**parts.inputs), "cuda")
             self.note(**{"UNet launched one by one": round(call, 2)})
         self.measure("PyTorch's own kernels, NCHW", parts)
         for name, change in rungs_of(self.kind):
@@ -137,14 +152,14 @@ class Ladder(Run):
             matmul.allow_fp16_accumulation = False
         for kernel in ATTENTION:
             self.attention(kernel, parts)
-        self.lanes("PyTorch's kernels", parts, parts.denoise)
+        self.streams("PyTorch's kernels", parts, parts.denoise)
 
     def attention(self, kernel: SDPBackend, parts: Parts) -> None:
         """One row: with one kernel for all attention, where the first row has PyTorch's choice."""
 
-        def denoise(noise: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        def denoise(**inputs: torch.Tensor) -> torch.Tensor:
             with sdpa_kernel(kernel):
-                latents: torch.Tensor = parts.denoise(noise, words)
+                latents: torch.Tensor = parts.denoise(**inputs)
                 return latents
 
         name = f"attention by {kernel.name.removesuffix('_ATTENTION').lower()} (then as before)"
@@ -153,33 +168,32 @@ class Ladder(Run):
         except RuntimeError as error:
             self.note(**{name: f"failed: {str(error).splitlines()[0]}"})
 
-    def lanes(self, name: str, parts: Parts, denoise: Paint) -> None:
+    def streams(self, name: str, parts: Parts, denoise: Paint) -> None:
         """Frames/s without JPEG of so many graphs at once."""
         if not self.cuda:
             return
         with torch.inference_mode():
             paint = parts.paint(denoise)
-            ms = [measures.graphs_ms(paint, parts.noise, parts.words, n) for n in (1, 2, 3)]
-        rates = [round(1000 * len(parts.noise) / one, 1) for one in ms]
-        self.note(**{f"{name}, frames/s of 1, 2, 3 lanes": rates})
+            ms = [measures.graphs_ms(paint, parts.inputs, n) for n in (1, 2, 3)]
+        rates = [round(1000 * parts.batch / one, 1) for one in ms]
+        self.note(**{f"{name}, frames/s of 1, 2, 3 streams": rates})
 
     def compiled(self) -> None:
         """Inductor on top, without norms.py and as the program has it."""
         parts = self.parts
         assert parts is not None
-        kept = cache.Cache(self.state / "compiled")
+        kept = compile_cache.Cache(self.state / "compiled")
         stopping = threading.Event()
         self.at_end.append(stopping.set)
 
         def compile_one(batch: int, norms: bool) -> Path:
-            shapes = [(batch, *one.shape[1:]) for one in (parts.noise, parts.words)]
-            job = aot.job_of(parts.denoise, shapes[0], shapes[1], self.kind)
+            job = aot.job_of(parts.denoise, batch, parts.declaration, self.kind)
             job = replace(job, norms=norms)
-            key = cache.key(job.as_json(), self.device.name)
+            key = compile_cache.key(job.as_json(), self.device.name)
             path = kept.find(key)
             if path is None:
                 path = kept.path(key)
-                behind.compile_apart(job, path, stopping)
+                background_compiler.compile_apart(job, path, stopping)
                 kept.seal(key)
             return path
 
@@ -193,15 +207,13 @@ class Ladder(Run):
             if (error := path.exception()) is not None:
                 self.note(**{name: f"failed: {error}"})
                 continue
-            if batch != len(parts.noise):
-                parts.noise, parts.words = (
-                    torch.cat([one[:1]] * batch) for one in (parts.noise, parts.words)
-                )
+            if batch != parts.batch:
+                parts.repeat(batch)
                 self.first = None
                 self.measure(f"PyTorch's kernels, batch {batch}", parts)
-            call = aot.load(path.result(), parts.denoise)
+            call = aot.load(path.result(), parts.denoise, parts.declaration)
             self.measure(name, parts, call)
-            self.lanes(name, parts, call)
+            self.streams(name, parts, call)
 
     def alone(self) -> None:
         """The five largest by themselves."""

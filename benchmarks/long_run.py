@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks import measures, models
 from benchmarks.run import Run, add_options
-from turbostream.engine.flight import LocalEngine
+from turbostream.engine.local_engine import LocalEngine
 from turbostream.stream.channel import Channel
 from turbostream.stream.meter import Meter
 from turbostream.stream.producer import Producer
@@ -31,8 +31,8 @@ class LongRun(Run):
 
         def open_engine(_: Any) -> LocalEngine:
             engine = self.open(pipe)
-            if engine.behind is not None:
-                engine.behind.wait(1, self.options.limit_s / 2)
+            if engine.compiler is not None:
+                engine.compiler.wait(1, self.options.limit_s / 2)
             engines.append(engine)
             return engine
 

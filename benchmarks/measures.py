@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from turbostream.engine.graph import Graph
+from turbostream.engine.cuda.graph import Graph
+from turbostream.engine.model.inputs import Paint, Tensors
 from turbostream.stream.channel import Channel
 from turbostream.stream.meter import percentile
 from turbostream.stream.scene import Shot
@@ -35,20 +36,21 @@ def median_ms(call: Callable[[], object], device: str, times: int = 20) -> float
     return sorted(taken[3:])[times // 2]
 
 
-def graphs_ms(
-    paint: Any, noise: torch.Tensor, words: torch.Tensor, lanes: int, times: int = 60
-) -> float:
+def graphs_ms(paint: Paint, inputs: Tensors, streams: int, times: int = 60) -> float:
     """Milliseconds a replay of `paint` as so many CUDA graphs, each on its stream, in turn; the
     middle of three rounds."""
-    streams = [torch.cuda.Stream() for _ in range(lanes)]
-    graphs = [Graph(paint, noise.clone(), words.clone(), stream) for stream in streams]
+    handles = [torch.cuda.Stream() for _ in range(streams)]
+    graphs = [
+        Graph(paint, {name: tensor.clone() for name, tensor in inputs.items()}, handle)
+        for handle in handles
+    ]
     rounds = []
     for _ in range(4):  # the first one warms up
         torch.cuda.synchronize()
         started = time.perf_counter()
         for turn in range(times):
-            with torch.cuda.stream(streams[turn % lanes]):
-                graphs[turn % lanes].replay()
+            with torch.cuda.stream(handles[turn % streams]):
+                graphs[turn % streams].replay()
         torch.cuda.synchronize()
         rounds.append((time.perf_counter() - started) * 1000 / times)
     return sorted(rounds[1:])[1]

@@ -17,9 +17,9 @@ from diffusers import (
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from turbostream.engine import hardware
-from turbostream.engine.hardware import Hardware
-from turbostream.engine.model import load_pipeline
+from turbostream.engine.device import hardware
+from turbostream.engine.device.hardware import Hardware
+from turbostream.engine.model.stable_diffusion import load_pipeline
 
 hardware.warm("auto")  # as the program does, after diffusers is imported
 

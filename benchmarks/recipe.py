@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import models
-from turbostream.engine import hardware
+from turbostream.engine.device import hardware
 
 PROMPT = "three yellow stars on a night sky, frame {}"
 ROOT = Path(__file__).resolve().parents[1]

@@ -22,9 +22,10 @@ from typing import Any
 
 import torch
 
-from turbostream.engine import hardware, weights
-from turbostream.engine.flight import LocalEngine
-from turbostream.engine.local import Techniques, warm_up
+from turbostream.engine import weights
+from turbostream.engine.device import hardware
+from turbostream.engine.local_engine import LocalEngine
+from turbostream.engine.opening import Techniques, warm_up
 from turbostream.settings import Settings
 
 log = logging.getLogger("benchmarks")
@@ -44,7 +45,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", help="append the JSON line to this file")
     parser.add_argument("--commit", help="what to call this code where there is no git")
     own = Techniques()
-    parser.add_argument("--lanes", type=int, default=own.lanes, help="graphs at once")
+    parser.add_argument("--streams", type=int, default=own.streams, help="graphs at once")
     parser.add_argument("--spare", type=int, default=own.spare, help="submissions beyond them")
     parser.add_argument("--cudnn-benchmark", action="store_true", help="search for convolutions")
     parser.add_argument("--inductor", type=json.loads, default={}, help="options, as JSON")
@@ -59,7 +60,7 @@ class Run:
         self.folder = None if options.random_weights else Path(options.model or weights.DEMO_FOLDER)
         self.state = Path(options.cache or tempfile.mkdtemp(prefix="bench-"))
         self.techniques = Techniques(
-            options.lanes,
+            options.streams,
             options.spare,
             options.cudnn_benchmark,
             options.inductor,
@@ -150,8 +151,8 @@ class Run:
         engine = warm_up(
             pipe, None, self.device, name, choices, settings, lambda _: None, self.techniques
         )
-        if engine.behind is not None:
-            self.at_end.append(engine.behind.close)
+        if engine.compiler is not None:
+            self.at_end.append(engine.compiler.close)
         return engine
 
 

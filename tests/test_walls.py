@@ -22,6 +22,15 @@ FORBIDDEN = {
     "web/http": {"flask", "flask_cors", "werkzeug", f"{INSIDE}.stream"},
 }
 
+# room inside the engine -> those of the others that it may import
+ENGINE = {
+    "weights": set(),
+    "device": set(),
+    "rewrite": set(),
+    "model": {"weights", "device", "rewrite"},
+    "cuda": {"model", "rewrite"},
+}
+
 
 def imports(file: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(file.read_text())):
@@ -47,8 +56,45 @@ def test_a_room_imports_nothing_from_behind_its_walls(room: str) -> None:
     assert {str(file): found for file in files if (found := breaches(file, FORBIDDEN[room]))} == {}
 
 
+@pytest.mark.parametrize("room", ENGINE)
+def test_no_arrow_points_back_inside_the_engine(room: str) -> None:
+    engine = f"{INSIDE}.engine"
+    allowed = {f"{engine}.{other}" for other in {room, *ENGINE[room]}}
+    files = list((PACKAGE / "engine" / room).rglob("*.py"))
+    assert files
+    for file in files:
+        for name in imports(file):
+            inside = name == engine or name.startswith(engine + ".")
+            assert not inside or any(name.startswith(one) for one in allowed), (file, name)
+
+
+def test_every_folder_of_the_engine_is_a_room_with_rules() -> None:
+    folders = {path.parent.name for path in (PACKAGE / "engine").glob("*/__init__.py")}
+    assert folders == set(ENGINE)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    modules = {
+        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
+        for file in PACKAGE.rglob("*.py")
+    }
+    arrows = {
+        module: {
+            other
+            for name in imports(file)
+            for other in (name, name.rpartition(".")[0])
+            if other in modules and other != module and not module.startswith(other + ".")
+        }
+        for module, file in modules.items()
+    }
+    while leaves := [module for module, others in arrows.items() if not others & set(arrows)]:
+        for module in leaves:
+            del arrows[module]
+    assert not arrows, f"these import each other in a circle: {sorted(arrows)}"
+
+
 def test_settings_and_the_entry_point_import_nothing_slow_at_the_top() -> None:
-    for file in (PACKAGE / "settings.py", PACKAGE / "engine" / "weights.py"):
+    for file in (PACKAGE / "settings.py", *(PACKAGE / "engine" / "weights").glob("*.py")):
         top = [
             node
             for node in ast.parse(file.read_text()).body

@@ -10,8 +10,8 @@ import torch
 from tqdm import tqdm
 
 from turbostream.engine import weights
-from turbostream.engine.hardware import Hardware
-from turbostream.engine.model import OneStepModel
+from turbostream.engine.device.hardware import Hardware
+from turbostream.engine.model.stable_diffusion import OneStepModel
 
 tqdm.monitor_interval = 0  # or it leaves a thread behind
 

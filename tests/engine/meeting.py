@@ -43,7 +43,7 @@ class Meeting(MetaPathFinder):
             go.set()
             if started.is_set():
                 inside.wait(20)
-        if name != "turbostream.engine.hardware":
+        if name != "turbostream.engine.device.hardware":
             return None
         spec = PathFinder.find_spec(name, path)
         assert spec is not None

@@ -15,10 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from turbostream.engine import jpeg, text
-from turbostream.engine.cache import KEPT, Cache
-from turbostream.engine.model import OneStepModel
-from turbostream.engine.noise import noise_of
+from turbostream.engine import jpeg
+from turbostream.engine.cuda.compile_cache import KEPT, Cache
+from turbostream.engine.model import prompt_encoder
+from turbostream.engine.model.noise import noise_of
+from turbostream.engine.model.prompt_encoder import PromptEncoder
+from turbostream.engine.model.stable_diffusion import OneStepModel
 from turbostream.stream.scene import Shot
 
 seeds = st.integers(0, 2**63 - 1)
@@ -39,8 +41,8 @@ def test_a_plain_average_of_two_seeds_would_not() -> None:
 def test_the_text_cache_is_bounded_and_keeps_what_was_used_last(
     model: OneStepModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(text, "CACHED_PROMPTS", 4)
-    encoder = text.TextEncoder(model.text._tokenizer, model.text._encoder)
+    monkeypatch.setattr(prompt_encoder, "CACHED_PROMPTS", 4)
+    encoder = PromptEncoder(model.encode_prompt._tokenizer, model.encode_prompt._encoder)
     first = encoder("kept")
     for number in range(10):
         encoder(f"a star {number}")
@@ -49,8 +51,8 @@ def test_the_text_cache_is_bounded_and_keeps_what_was_used_last(
 
 
 def test_the_same_words_are_the_same_numbers_cached_or_not(model: OneStepModel) -> None:
-    fresh = text.TextEncoder(model.text._tokenizer, model.text._encoder)
-    assert torch.equal(fresh("a red star").embedding, model.text("a red star").embedding)
+    fresh = PromptEncoder(model.encode_prompt._tokenizer, model.encode_prompt._encoder)
+    assert torch.equal(fresh("a red star").tensor, model.encode_prompt("a red star").tensor)
 
 
 def test_a_jpeg_is_rgb_with_halved_chroma() -> None:

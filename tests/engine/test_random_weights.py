@@ -8,7 +8,7 @@ import torch
 
 from benchmarks import models
 from tests.engine.conftest import CPU
-from turbostream.engine.model import OneStepModel
+from turbostream.engine.model.stable_diffusion import OneStepModel
 
 SMALL: dict[str, dict[str, object]] = {
     "UNET": {
@@ -36,10 +36,12 @@ def test_it_paints_by_the_recipe_and_by_our_own_step(monkeypatch: pytest.MonkeyP
     assert picture.size == (64, 64)
 
     model = OneStepModel(models.load(None, CPU), CPU)
-    words = [model.text(prompt).embedding for prompt in ("a red star", "a blue star")]
-    assert words[0].shape == (1, 77, 64)
+    words = [model.encode_prompt(prompt).tensor for prompt in ("a red star", "a blue star")]
+    assert words[0].shape == (77, 64)
     assert not torch.equal(*words)
     with torch.inference_mode():
-        pixels = model.paint(torch.randn(1, *model.latent_shape(None, None)), words[0])
+        pixels = model.paint(
+            noise=torch.randn(1, *model.latent_shape(None, None)), prompt_embedding=words[0][None]
+        )
     assert pixels.shape == (1, 64, 64, 4)
     assert pixels[..., :3].float().std() > 1

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from turbostream.engine import decoder, hub, model_files, weights
+from turbostream.engine import weights
+from turbostream.engine.model import decoder
+from turbostream.engine.weights import hub, model_files
 from turbostream.stream.seam import EngineError, EngineUnusable
 
 

@@ -28,7 +28,8 @@ FETCH = f"""
 import logging
 import sys
 logging.basicConfig(level=logging.INFO)
-from turbostream.engine import hub, weights
+from turbostream.engine import weights
+from turbostream.engine.weights import hub
 from turbostream.start_screen import StartScreen
 hub.fetch(weights.find({REPOSITORY!r}, "cpu"), StartScreen(sys.stderr, "[init]"))
 """

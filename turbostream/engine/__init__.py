@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
-from turbostream.engine import hub
-from turbostream.engine.weights import Weights
+from turbostream.engine.weights import Weights, hub
 from turbostream.settings import Settings
 from turbostream.stream.seam import Engine, EngineUnusable, Report
 
@@ -20,7 +19,7 @@ PACKAGES = ("flask", "gevent", "torch", "diffusers", "transformers", "huggingfac
 
 def open_engine(settings: Settings, weights: Weights, report: Report) -> Engine:
     """An engine after its first picture; raises EngineUnusable. On the thread that will call it."""
-    engine: Engine = _local(settings.device).open_local(settings, weights, report)
+    engine: Engine = _opening(settings.device).open_local(settings, weights, report)
     return engine
 
 
@@ -36,7 +35,7 @@ def check_usable(weights: Weights, device: str) -> None:
     hub.inspect(weights)
     if device in ("cuda", "mps"):
         with _installed():
-            from turbostream.engine import hardware
+            from turbostream.engine.device import hardware
 
         hardware.choose(device)
 
@@ -55,7 +54,7 @@ def _installed() -> Iterator[None]:
 
 
 @functools.cache
-def _local(device: str) -> ModuleType:
+def _opening(device: str) -> ModuleType:
     """The module that opens, imported with all that it needs; then `device` warms up.
 
     Not before: torch's packages import each other in circles, and two threads that enter such a
@@ -69,9 +68,10 @@ def _local(device: str) -> ModuleType:
     gc.disable()
     try:
         with _installed():
-            from turbostream.engine import hardware, local
+            from turbostream.engine import opening
+            from turbostream.engine.device import hardware
     finally:
         gc.freeze()
         gc.enable()
     hardware.warm(device)
-    return local
+    return opening

@@ -1,0 +1,149 @@
+"""Compiling in the background, with the compiler's process replaced by what each test needs."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from turbostream.engine.cuda import aot, background_compiler
+from turbostream.engine.cuda.background_compiler import (
+    BackgroundCompiler,
+    CompileFailed,
+    Outcome,
+    compile_apart,
+)
+from turbostream.engine.model.stable_diffusion import OneStepModel
+
+Start = Callable[..., "Run"]
+
+
+class Run:
+    """A background compiler and what it reported."""
+
+    def __init__(self, model: OneStepModel, folder: Path) -> None:
+        self.outcomes: list[Outcome] = []
+        self.compiler = BackgroundCompiler(
+            model, folder, model.inputs(None, None), self.outcomes.append
+        )
+
+    @property
+    def installed(self) -> list[int]:
+        return [outcome.batch for outcome in self.outcomes if outcome.step is not None]
+
+    @property
+    def said(self) -> list[str]:
+        return [outcome.choice for outcome in self.outcomes]
+
+    def compile(self, batch: int = 1) -> None:
+        self.compiler.request(batch)
+        assert self.compiler.wait(batch, 60)
+
+
+@pytest.fixture
+def start(model: OneStepModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    runs: list[Run] = []
+
+    def start_one(compiler: Any = None, call: Any = model.denoise) -> Run:
+        def writes(job: aot.Job, path: Path, stopping: threading.Event) -> None:
+            path.write_bytes(job.as_json().encode())
+
+        monkeypatch.setattr(background_compiler, "compile_apart", compiler or writes)
+        monkeypatch.setattr(aot, "load", lambda path, denoise, inputs: call)
+        runs.append(Run(model, tmp_path / "compiled"))
+        return runs[-1]
+
+    yield start_one
+    for run in runs:
+        run.compiler.close(60)
+
+
+def test_compiled_code_that_paints_the_same_is_handed_over(start: Start) -> None:
+    run = start()
+    run.compile()
+    assert run.installed == [1]
+    assert run.said == ["compile: Inductor's code under the graph, compiled behind the stream"]
+
+
+def test_the_second_start_takes_it_from_the_cache(start: Start) -> None:
+    start().compile()
+
+    def never(*_: Any) -> None:
+        raise AssertionError("compiled again")
+
+    run = start(compiler=never)
+    run.compile()
+    assert run.said == ["compile: Inductor's code under the graph, from the cache"]
+
+
+def test_each_batch_size_is_compiled_once(start: Start) -> None:
+    run = start()
+    for batch in (1, 4, 1, 4):
+        run.compile(batch)
+    assert run.installed == [1, 4]
+
+
+def test_code_that_paints_something_else_is_refused_and_forgotten(
+    start: Start, model: OneStepModel, tmp_path: Path
+) -> None:
+    run = start(call=lambda **inputs: model.denoise(**inputs) * 1.1)
+    run.compile()
+    assert run.installed == []
+    assert run.said[0].startswith("graph: Inductor's code was not taken: its UNet differs by")
+    assert list((tmp_path / "compiled").glob("*.pt2")) == []
+
+
+def test_a_compiler_that_dies_is_one_sentence_and_the_next_batch_is_tried(start: Start) -> None:
+    deaths = []
+
+    def dies(job: aot.Job, path: Path, stopping: threading.Event) -> None:
+        deaths.append(job.batch)
+        raise CompileFailed("the compiler failed: no space left on device")
+
+    run = start(compiler=dies)
+    run.compile(1)
+    run.compile(2)
+    assert deaths == [1, 2]
+    assert run.installed == []
+    assert run.said[0] == (
+        "graph: Inductor's code was not taken: the compiler failed: no space left on device"
+    )
+
+
+def test_the_compilers_process_that_fails_gives_its_last_words(
+    model: OneStepModel, tmp_path: Path
+) -> None:
+    job = aot.job_of(model.denoise, 1, model.inputs(None, None), "no such device")
+    with pytest.raises(CompileFailed, match="the compiler failed: .*device"):
+        compile_apart(job, tmp_path / "x.pt2", threading.Event())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_compilers_process_that_crashes_is_one_sentence(
+    model: OneStepModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it did where the linker took libstdc++ statically: loading the code ended the process."""
+    crash = tmp_path / "python"
+    crash.write_text("#!/bin/sh\ncat >/dev/null; kill -s SEGV $$\n")
+    crash.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(crash))
+    job = aot.job_of(model.denoise, 1, model.inputs(None, None), "cpu")
+    with pytest.raises(CompileFailed, match="ended by SIGSEGV"):
+        compile_apart(job, tmp_path / "x.pt2", threading.Event())
+
+
+def test_a_stop_ends_the_compilers_process(model: OneStepModel, tmp_path: Path) -> None:
+    job = aot.job_of(model.denoise, 1, model.inputs(None, None), "cpu")
+    stopping = threading.Event()
+    stopping.set()
+    with pytest.raises(CompileFailed, match="stopped"):
+        compile_apart(job, tmp_path / "x.pt2", stopping)
+
+
+def test_a_job_survives_its_way_to_the_other_process(model: OneStepModel) -> None:
+    job = aot.job_of(model.denoise, 2, model.inputs(None, None), "cpu")
+    assert aot.Job.from_json(job.as_json()) == job

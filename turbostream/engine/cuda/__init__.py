@@ -1,0 +1,1 @@
+"""CUDA graphs, streams, memory and compiled kernels for NVIDIA cards."""

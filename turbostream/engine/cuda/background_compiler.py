@@ -1,0 +1,203 @@
+"""The background compiler: Inductor's code for each batch size, while the stream goes on.
+
+One thread takes batch sizes from a queue. For each: the compiled code from the cache, or made by
+another process (which leaves this one's GIL alone and may crash); loaded, run once, compared
+with the plain step; reported. It knows no engine: whoever installs the code does so between two
+frames. Whatever fails is one line in the log and one report, and the stream stays as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from turbostream.engine.cuda import aot, compile_cache, parity
+from turbostream.engine.model.inputs import Declaration, Paint, batched
+from turbostream.engine.model.stable_diffusion import OneStepModel
+
+log = logging.getLogger(__name__)
+
+COMPILE_LIMIT_S = 900.0
+POLL_S = 0.1
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of compiling for one batch size. step: takes the inputs and gives latents; None
+    if there is no compiled code. choice: "kind: reason", for /status."""
+
+    batch: int
+    choice: str
+    step: Paint | None = None
+
+
+class CompileFailed(Exception):
+    """One clause on why there is no compiled code."""
+
+
+class BackgroundCompiler:
+    """Compiles for `model`, one batch size after the other, on a thread of its own."""
+
+    def __init__(
+        self,
+        model: OneStepModel,
+        folder: Path,
+        inputs: Declaration,
+        report: Callable[[Outcome], None],
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """report: called once per batch size, on the compiler's thread. options: Inductor's."""
+        self._model, self._cache = model, compile_cache.Cache(folder)
+        self._inputs, self._report, self._options = inputs, report, options
+        self._requested: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._tried: dict[int, threading.Event] = {}
+        self._thread = threading.Thread(target=self._run, name="compiler", daemon=True)
+        self._thread.start()
+
+    def request(self, batch: int) -> None:
+        """Compile for this batch size too, once; the engine's thread."""
+        if batch not in self._tried:
+            self._tried[batch] = threading.Event()
+            self._requested.put(batch)
+
+    def wait(self, batch: int, timeout_s: float = COMPILE_LIMIT_S) -> bool:
+        """Until this batch size is compiled, or has failed to be; False after `timeout_s`."""
+        return self._tried[batch].wait(timeout_s)
+
+    def close(self, timeout_s: float = 1.0) -> bool:
+        """Stop; True if the thread ended in time (it may be inside a load)."""
+        self._stopping.set()
+        self._requested.put(None)
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while (batch := self._requested.get()) is not None:
+            try:
+                self._report(self._make(batch))
+            except Exception as error:  # the stream goes on without: whatever a compiler raises
+                if self._stopping.is_set():
+                    return
+                reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+                log.warning("[compile] batch %d: %s; the plain graph stays.", batch, reason)
+                self._report(Outcome(batch, f"graph: Inductor's code was not taken: {reason}"))
+            finally:
+                self._tried[batch].set()
+
+    def _make(self, batch: int) -> Outcome:
+        """The compiled code of `batch`, checked."""
+        started = time.perf_counter()
+        model = self._model
+        device = model.hardware.device.type
+        job = aot.job_of(model.denoise, batch, self._inputs, device, self._options)
+        key = compile_cache.key(job.as_json(), model.hardware.name)
+        path = self._cache.find(key)
+        origin = "from the cache" if path is not None else "compiled behind the stream"
+        if path is None:
+            path = self._cache.path(key)
+            compile_apart(job, path, self._stopping)
+            self._cache.seal(key)
+        try:
+            loading = time.perf_counter()
+            call = aot.load(path, model.denoise, self._inputs)
+            log.info("[compile] batch %d: loaded in %.0f ms", batch, _ms_since(loading))
+            refusal = self._compare(call, batch)
+        except Exception:
+            self._cache.discard(key)
+            raise
+        if refusal is not None:
+            self._cache.discard(key)
+            raise CompileFailed(refusal)
+        log.info(
+            "[compile] batch %d: Inductor's code %s, checked against the plain step, in %.1f s",
+            batch,
+            origin,
+            time.perf_counter() - started,
+        )
+        return Outcome(batch, f"compile: Inductor's code under the graph, {origin}", call)
+
+    @torch.inference_mode()
+    def _compare(self, call: Paint, batch: int) -> str | None:
+        """The parity check's refusal, or None. On a stream of its own.
+
+        This also loads every kernel."""
+        model = self._model
+        generator = torch.Generator().manual_seed(0)
+        place = model.hardware.device
+        inputs = batched(
+            self._inputs,
+            batch,
+            lambda shape, dtype: torch.randn(shape, generator=generator).to(place, dtype),
+        )
+        stream: Any = torch.cuda.Stream() if place.type == "cuda" else None
+        with torch.cuda.stream(stream):
+            # The plain step first: it makes this thread's handles and plans of cuBLAS and cuDNN,
+            # one operator after the other. The compiled step is one call that holds the GIL, and
+            # the stream, from its first kernel to its last.
+            plain = model.denoise(**inputs)
+            started = time.perf_counter()
+            fast = call(**inputs)
+            log.info("[compile] batch %d: first run %.0f ms", batch, _ms_since(started))
+            pictures = model.decode(fast), model.decode(plain)
+            return parity.refusal(fast, plain, inputs["noise"], model.schedule, *pictures)
+
+
+def _ms_since(started: float) -> float:
+    return (time.perf_counter() - started) * 1000
+
+
+def compile_apart(job: aot.Job, path: Path, stopping: threading.Event) -> None:
+    """Compile `job` into `path` in another process; raises CompileFailed with its last words."""
+    command = [sys.executable, "-m", "turbostream.engine.cuda.aot"]
+    if nice := shutil.which("nice"):  # the stream comes first
+        command = [nice, "-n", "10", *command]
+    threads = max(1, min(8, (os.cpu_count() or 2) // 2))
+    order = json.dumps({"path": str(path), "threads": threads, "job": job.as_json()})
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        lines: list[str] = []
+        assert process.stdin is not None
+        assert process.stderr is not None
+        reader = threading.Thread(
+            target=lambda stderr: lines.extend(stderr), args=(process.stderr,), daemon=True
+        )
+        reader.start()
+        process.stdin.write(order)
+        process.stdin.close()
+        deadline = time.monotonic() + COMPILE_LIMIT_S
+        while process.poll() is None:
+            if stopping.wait(POLL_S) or time.monotonic() > deadline:
+                process.kill()
+                process.wait()
+                raise CompileFailed("the compiler was stopped")
+        reader.join(1.0)
+        if process.returncode < 0:
+            name = signal.Signals(-process.returncode).name
+            raise CompileFailed(f"the compiler, or the first run of its code, ended by {name}")
+        said = [line.strip() for line in lines if line.strip()]
+        last = said[-1][:300] if said else f"exit status {process.returncode}"
+        if process.returncode != 0:
+            raise CompileFailed(f"the compiler failed: {last}")
+        log.info("[compile] batch %d: %s", job.batch, last)

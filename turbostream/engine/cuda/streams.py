@@ -1,0 +1,157 @@
+"""In-flight requests: CUDA streams with their graphs, and pinned staging buffers.
+
+Called on the engine's thread, which captures and launches; `InFlight.pixels` is called on the
+thread that makes the JPEG, and only waits. Each stream has one graph per batch size; two streams
+fill each other's gaps. A staging buffer is the pinned memory of one request, which outlives the
+graph's own buffers: those are overwritten by the next replay.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from turbostream.engine.cuda.memory import Plan
+from turbostream.engine.model.inputs import Declaration, Paint, Values, batched
+
+log = logging.getLogger(__name__)
+
+
+class StagingBuffer:
+    """Pinned memory and the event of one request."""
+
+    def __init__(
+        self, device: Any, max_batch: int, declaration: Declaration, pixels: tuple[int, ...]
+    ) -> None:
+        """pixels: [H, W, 4] of one picture."""
+        staged = tuple(one for one in declaration if one.staged)
+        self.inputs: dict[str, torch.Tensor] = batched(staged, max_batch, device.pinned)
+        self.pixels: torch.Tensor = device.pinned((max_batch, *pixels), torch.uint8)
+        self.view: NDArray[np.uint8] = self.pixels.numpy()
+        self.done = device.event()
+        self.values: Sequence[Values] = ()  # kept until the copies that read them are done
+
+
+class Stream:
+    """A CUDA stream and its graphs."""
+
+    def __init__(self, handle: Any) -> None:
+        self.handle = handle
+        self.graphs: dict[int, tuple[str, Any]] = {}  # batch size -> (kind, graph)
+
+
+class InFlight:
+    """A request on its way; `kind` and `batch` belong into its fingerprint."""
+
+    def __init__(self, buffer: StagingBuffer, count: int, kind: str, batch: int, free: Any) -> None:
+        self.kind, self.batch = kind, batch
+        self._buffer, self._count, self._free = buffer, count, free
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """Wait, then uint8 RGBX [shots, H, W, 4]; valid until `release`."""
+        self._buffer.done.synchronize()
+        return self._buffer.view[: self._count]
+
+    def release(self) -> None:
+        self._buffer.values = ()
+        self._free.put(self._buffer)
+
+
+class Streams:
+    """Graphs of `paint` on several streams, used in turn."""
+
+    def __init__(
+        self,
+        device: Any,
+        plan: Plan,
+        paint: Paint,
+        declaration: Declaration,
+        first_use: Callable[[int], None] = lambda batch: None,
+        refused: Callable[[int, str], None] = lambda batch, reason: None,
+    ) -> None:
+        """device: a graph.Cuda. paint takes the declared inputs. first_use: told of each batch
+        size at its first use. refused: told of a batch size whose installed paint could not be
+        captured, and why."""
+        self.plan = plan
+        self._device, self._first_use, self._refused = device, first_use, refused
+        self._declaration = declaration
+        self._plain = ("graph", paint)
+        self._installed: dict[int, tuple[str, Paint]] = {}
+        self._streams = [Stream(device.stream()) for _ in range(plan.streams)]
+        self._turn = 0
+        self._free: queue.SimpleQueue[StagingBuffer] = queue.SimpleQueue()
+        for stream in self._streams:
+            self._graph(stream, 1)
+        pixels = tuple(self._streams[0].graphs[1][1].output.shape[1:])
+        for _ in range(plan.depth):
+            self._free.put(StagingBuffer(device, plan.max_batch, declaration, pixels))
+
+    def install(self, kind: str, batch: int, paint: Paint) -> None:
+        """From now on take `paint` for this batch size; each stream changes at its next turn,
+        between two frames. Any thread."""
+        self._installed[batch] = (kind, paint)
+
+    def start(self, values: Sequence[Values]) -> InFlight:
+        """Enqueue one request; at most `plan.depth` are under way.
+
+        values: one shot's each. A batch that is not full repeats its last shot.
+        """
+        device, count = self._device, len(values)
+        stream = self._streams[self._turn % len(self._streams)]
+        self._turn += 1
+        batch = self.plan.batch_of(count)
+        kind, graph = self._graph(stream, batch)
+        buffer = self._free.get()
+        buffer.values = values
+        padded = [values[min(index, count - 1)] for index in range(batch)]
+        for one in self._declaration:
+            target = graph.inputs[one.name]
+            if one.staged:
+                staging = buffer.inputs[one.name][:batch]
+                for index, shot in enumerate(padded):
+                    staging[index].copy_(shot[one.name].tensor)
+                device.copy(stream.handle, target, staging)
+                continue
+            for index, shot in enumerate(padded):
+                value = shot[one.name]
+                if value.ready is not None:
+                    device.wait(stream.handle, value.ready)
+                device.copy(stream.handle, target[index], value.tensor)
+        device.replay(stream.handle, graph)
+        device.copy(stream.handle, buffer.pixels[:batch], graph.output)
+        device.record(stream.handle, buffer.done)
+        return InFlight(buffer, count, kind, batch, self._free)
+
+    def _graph(self, stream: Stream, batch: int) -> tuple[str, Any]:
+        """The stream's graph of this batch size, captured again if there is a better `paint`."""
+        held = stream.graphs.get(batch)
+        if held is None:
+            held = stream.graphs[batch] = self._capture(stream, batch, *self._plain)
+            self._first_use(batch)
+        better = self._installed.get(batch)
+        if better is None or better[0] == held[0]:
+            return held
+        try:
+            stream.graphs[batch] = self._capture(stream, batch, *better)
+        except RuntimeError as error:  # out of memory is one of these too
+            # The stream goes on with what it has.
+            self._installed.pop(batch, None)
+            self._refused(batch, str(error).strip().partition("\n")[0] or type(error).__name__)
+        return stream.graphs[batch]
+
+    def _capture(self, stream: Stream, batch: int, kind: str, paint: Paint) -> tuple[str, Any]:
+        inputs = batched(self._declaration, batch, self._device.zeros)
+        self._device.finish(stream.handle)
+        return kind, self._device.capture(stream.handle, paint, inputs)
+
+    def close(self) -> None:
+        for stream in self._streams:
+            self._device.finish(stream.handle)
+            stream.graphs.clear()
+        self._installed.clear()

@@ -1,0 +1,270 @@
+"""The engine on this machine's own device: shots in, JPEGs out.
+
+One thread, the producer's, opens it and calls it: text, noise and launching happen there.
+Waiting for the device and making the JPEG happen on small pools, so that the next submission is
+under way meanwhile. On a CPU, and wherever memory does not allow more, `submit` does everything
+before it returns.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from turbostream.engine import jpeg
+from turbostream.engine.cuda.background_compiler import BackgroundCompiler, Outcome
+from turbostream.engine.cuda.graph import Cuda
+from turbostream.engine.cuda.memory import BATCHES, Plan, smaller
+from turbostream.engine.cuda.parity import PSNR_LIMIT, psnr
+from turbostream.engine.cuda.streams import InFlight, Streams
+from turbostream.engine.model.inputs import Values
+from turbostream.engine.model.stable_diffusion import OneStepModel, give_back
+from turbostream.engine.plain_path import Plain
+from turbostream.stream.scene import Shot
+from turbostream.stream.seam import EngineClosed, EngineUnusable, Picture
+
+log = logging.getLogger(__name__)
+
+
+class LocalEngine:
+    """`plan` says how much is under way at once; less when memory runs out."""
+
+    def __init__(
+        self,
+        model: OneStepModel,
+        quality: int,
+        fingerprint: str,
+        plan: Plan,
+        size: tuple[int | None, int | None] = (None, None),
+        choices: Mapping[str, str] | None = None,
+    ) -> None:
+        """size: (width, height) in pixels that the graphs are for; other shots go plain."""
+        self.model = model
+        self.choices: Mapping[str, str] = dict(choices or {})
+        self.dropped = (
+            model.encode_prompt.limit.dropped
+        )  # the seam's ReadsWords; outlives the model
+        self._base, self._quality = fingerprint, quality
+        self._declaration = model.inputs(*size)
+        self._kind = "plain"
+        self._plain = Plain(model)
+        self._closed = False
+        self.plan = plan
+        self._streams: Streams | None = None
+        self.compiler: BackgroundCompiler | None = None
+        self._finishers: ThreadPoolExecutor | None = None
+        self._encoders: ThreadPoolExecutor | None = None
+        self._open(plan)
+
+    @property
+    def max_batch(self) -> int:
+        return self.plan.max_batch
+
+    @property
+    def depth(self) -> int:
+        return self.plan.depth
+
+    @property
+    def fingerprint(self) -> str:
+        """Of a single shot painted now; each picture carries its own."""
+        return f"{self._base} {self._kind} batch-1"
+
+    def choose(self, name: str, choice: str) -> None:
+        """Set one choice; any thread (the mapping is replaced, never written into)."""
+        self.choices = {**self.choices, name: choice}
+
+    def compile_in_background(self, folder: Path, options: Mapping[str, Any]) -> None:
+        """Compile for single shots now, and for each batch size at its first use; the code is
+        kept in `folder`. options: Inductor's."""
+        if self._streams is not None:
+            self.compiler = BackgroundCompiler(
+                self.model, folder, self._declaration, self._install, options
+            )
+            self.compiler.request(1)
+
+    def submit(self, shots: Sequence[Shot]) -> Future[list[Picture]]:
+        if self._closed:
+            raise EngineClosed("The engine was closed.")
+        if len(shots) > self.plan.max_batch and self.plan.streams:
+            size = self.plan.max_batch  # memory ran out on the way: several submissions
+            return _joined([self.submit(shots[i : i + size]) for i in range(0, len(shots), size)])
+        try:
+            return self._submit(shots)
+        except torch.OutOfMemoryError as error:
+            self._step_down(error, self.plan.batch_of(min(len(shots), BATCHES[-1])))
+        return self.submit(shots)
+
+    @torch.inference_mode()
+    def verify(self, shots: Sequence[Shot]) -> None:
+        """Hold the graphs' pictures, several under way at once, against the plain path's; on the
+        engine's thread. A card or driver on which they differ goes on with the plain path."""
+        if self._streams is None:
+            return
+        under_way = [self.submit([shot]) for shot in shots]
+        for shot, future in zip(shots, under_way, strict=True):
+            plain, _ = self._plain.paint([self.model.values(shot)])
+            pair = (future.result()[0].jpeg, jpeg.encode(plain[0], self._quality))
+            quality = psnr(*(torch.from_numpy(jpeg.decode(data)) for data in pair))
+            if quality < PSNR_LIMIT:
+                reason = f"the graphs' picture differs from the plain one ({quality:.0f} dB)"
+                log.warning("[init] %s; going on with the plain path.", reason)
+                self.choose("acceleration", f"off: {reason}")
+                self._close_streams()
+                self._open(Plan(0, 1))
+                return
+
+    def close(self) -> None:
+        self._closed = True
+        if self.compiler is not None:
+            self.compiler.close()
+        self._close_streams()
+        self.model.release()
+
+    # -- the engine's thread ---------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def _submit(self, shots: Sequence[Shot]) -> Future[list[Picture]]:
+        started = time.perf_counter()
+        values = [self.model.values(shot) for shot in shots]
+        text_ms = (time.perf_counter() - started) * 1000
+        if self._streams is not None and all(self._is_captured(one) for one in values):
+            assert self._finishers is not None
+            request = self._streams.start(values)
+            self._kind = request.kind
+            return self._finishers.submit(self._finish, request, text_ms)
+        done: Future[list[Picture]] = Future()
+        arrays, stage_ms = self._plain.paint(values)
+        done.set_result(
+            [self._encode(array, "plain", 1, {"text": text_ms, **stage_ms}) for array in arrays]
+        )
+        return done
+
+    def _is_captured(self, values: Values) -> bool:
+        """True for a shot of the size that the graphs are for."""
+        return all(tuple(values[one.name].tensor.shape) == one.shape for one in self._declaration)
+
+    def _encode(self, array: Any, kind: str, batch: int, stage_ms: dict[str, float]) -> Picture:
+        started = time.perf_counter()
+        data = jpeg.encode(array, self._quality)
+        stage_ms = {**stage_ms, "jpeg": (time.perf_counter() - started) * 1000}
+        return Picture(data, stage_ms, f"{self._base} {kind} batch-{batch}")
+
+    def _finish(self, request: InFlight, text_ms: float) -> list[Picture]:
+        """On a finisher's thread: wait for the device, then encode."""
+        assert self._encoders is not None
+        try:
+            started = time.perf_counter()
+            arrays = request.pixels()
+            stage_ms = {"text": text_ms, "paint": (time.perf_counter() - started) * 1000}
+            if len(arrays) == 1:
+                return [self._encode(arrays[0], request.kind, request.batch, stage_ms)]
+            encoded = [
+                self._encoders.submit(self._encode, array, request.kind, request.batch, stage_ms)
+                for array in arrays
+            ]
+            return [one.result() for one in encoded]
+        finally:
+            request.release()
+
+    # -- memory ----------------------------------------------------------------------------------
+
+    def _step_down(self, error: torch.OutOfMemoryError, batch: int) -> None:
+        """Go on with the next smaller plan; EngineUnusable when there is none."""
+        plan = smaller(self.plan, batch)
+        self._close_streams()
+        give_back(self.model.hardware.device.type)
+        if plan is None:
+            raise EngineUnusable(
+                "The GPU's memory is full even for one frame at a time; end what else uses it, "
+                "or choose a smaller WIDTH and HEIGHT."
+            ) from error
+        log.warning("[gen] out of GPU memory; going on with %s.", plan)
+        self.choose("memory", f"{plan}: more did not fit into the GPU's memory")
+        self._open(plan)
+
+    @torch.inference_mode()
+    def _open(self, plan: Plan) -> None:
+        self.plan = plan
+        if not plan.streams:
+            self._kind = "plain"
+            return
+        try:
+            self._streams = self.make_streams(plan)
+        except torch.OutOfMemoryError as error:
+            self._step_down(error, 1)
+            return
+        except RuntimeError as error:  # a card or driver that cannot capture this
+            reason = str(error).strip().partition("\n")[0]
+            log.warning(
+                "[init] no graph can be captured (%s); going on with the plain path.", reason
+            )
+            self.choose("acceleration", f"off: no graph can be captured ({reason})")
+            self._open(Plan(0, 1))
+            return
+        self._kind = "graph"
+        self._finishers = ThreadPoolExecutor(plan.depth, "finisher")
+        self._encoders = ThreadPoolExecutor(jpeg.THREADS, "jpeg")
+
+    def make_streams(self, plan: Plan) -> Streams:
+        """The graphs of `plan`; the tests put a simulated device here."""
+        device = Cuda(self.model.hardware.device)
+        return Streams(
+            device, plan, self.model.paint, self._declaration, self._request_code, self._refused
+        )
+
+    # -- compiled code ---------------------------------------------------------------------------
+
+    def _request_code(self, batch: int) -> None:
+        if self.compiler is not None:
+            self.compiler.request(batch)
+
+    def _install(self, outcome: Outcome) -> None:
+        """Denoise with the compiled code from each stream's next turn on; the compiler's thread."""
+        streams, step, decode = self._streams, outcome.step, self.model.decode
+        if streams is not None and step is not None:
+            streams.install("compile", outcome.batch, lambda **inputs: decode(step(**inputs)))
+        self._choose_acceleration(outcome.batch, outcome.choice)
+
+    def _refused(self, batch: int, reason: str) -> None:
+        log.warning("[compile] batch %d: %s; the plain graph stays.", batch, reason)
+        self._choose_acceleration(batch, f"graph: Inductor's code could not be captured: {reason}")
+
+    def _choose_acceleration(self, batch: int, choice: str) -> None:
+        self.choose("acceleration" if batch == 1 else f"acceleration_batch_{batch}", choice)
+
+    def _close_streams(self) -> None:
+        for pool in (self._finishers, self._encoders):
+            if pool is not None:
+                pool.shutdown(wait=True)
+        if self._streams is not None:
+            self._streams.close()
+        self._streams = self._finishers = self._encoders = None
+
+
+def _joined(parts: list[Future[list[Picture]]]) -> Future[list[Picture]]:
+    """One future of all the pictures, in order; it fails as the first that failed."""
+    whole: Future[list[Picture]] = Future()
+    left = [len(parts)]
+    lock = threading.Lock()
+
+    def landed(_: Future[list[Picture]]) -> None:
+        with lock:
+            left[0] -= 1
+            if left[0]:
+                return
+        errors = [error for part in parts if (error := part.exception()) is not None]
+        if errors:
+            whole.set_exception(errors[0])
+        else:
+            whole.set_result([picture for part in parts for picture in part.result()])
+
+    for part in parts:
+        part.add_done_callback(landed)
+    return whole

@@ -1,0 +1,1 @@
+"""One model family: its inputs, encoding prompts, the step, decoding."""

@@ -1,0 +1,96 @@
+"""Prompts to embeddings, once per prompt; the engine's thread only.
+
+On CUDA the encoder's 23 layers are one graph on a stream of high priority: launched one by one
+they would keep Python, and so the frames in flight, busy for 5 ms at every new prompt.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from typing import Any
+
+import torch
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from turbostream.engine.model.inputs import Capture, CapturedGraph, Value
+from turbostream.engine.model.token_limit import TokenLimit
+
+log = logging.getLogger(__name__)
+
+CACHED_PROMPTS = 256  # of at most 77 x 1024 fp16 numbers: 40 MB
+
+
+class PromptEncoder:
+    """A bounded cache before the text encoder."""
+
+    def __init__(self, tokenizer: CLIPTokenizer, encoder: CLIPTextModel) -> None:
+        self._tokenizer = tokenizer
+        self._encoder = encoder
+        self.limit = TokenLimit(tokenizer)
+        self._cache: OrderedDict[str, Value] = OrderedDict()
+        self._stream: Any = None
+        self._graph: CapturedGraph | None = None
+        if encoder.device.type == "cuda":
+            self._stream = torch.cuda.Stream(priority=-1)
+
+    def __len__(self) -> int:
+        return len(self._cache)
+
+    def __call__(self, prompt: str) -> Value:
+        """The embedding of `prompt`, [tokens, hidden]. What is past the limit is cut, as CLIP
+        has it; the log says so."""
+        known = self._cache.get(prompt)
+        if known is not None:
+            self._cache.move_to_end(prompt)
+            return known
+        if dropped := self.limit.dropped(prompt):
+            log.warning(
+                "[gen] The model reads %d tokens; it does not read this end of the prompt: %s",
+                self.limit.tokens,
+                dropped,
+            )
+        tokens = self._tokenizer(
+            prompt,
+            padding="max_length",
+            max_length=self._tokenizer.model_max_length,
+            truncation=True,
+            return_tensors="pt",
+        )
+        embedding = self._encode(tokens.input_ids)
+        self._cache[prompt] = embedding
+        if len(self._cache) > CACHED_PROMPTS:
+            self._cache.popitem(last=False)
+        return embedding
+
+    def _forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """[1, tokens, hidden] of token ids [1, tokens]."""
+        embedding: torch.Tensor = self._encoder(ids)[0]
+        return embedding
+
+    def _encode(self, ids: torch.Tensor) -> Value:
+        if self._stream is None:
+            return Value(self._forward(ids.to(self._encoder.device))[0])
+        with torch.cuda.stream(self._stream):
+            if self._graph is None:
+                embedding = self._forward(ids.to(self._encoder.device))
+            else:
+                self._graph.inputs["ids"].copy_(ids)
+                self._graph.replay()
+                embedding = self._graph.output.clone()
+            ready = torch.cuda.Event()
+            ready.record(self._stream)
+        return Value(embedding[0], ready)
+
+    def capture(self, capture: Capture) -> str:
+        """Make a graph of the encoder where that works; returns "choice: reason"."""
+        if self._stream is None:
+            return "plain: graphs are for NVIDIA GPUs"
+        ids = torch.zeros(
+            1, self._tokenizer.model_max_length, dtype=torch.long, device=self._encoder.device
+        )
+        try:
+            self._graph = capture(self._forward, {"ids": ids}, self._stream)
+        except (RuntimeError, torch.OutOfMemoryError) as error:
+            return f"plain: it could not be captured ({str(error).splitlines()[0]})"
+        return "graph: one launch per prompt"

@@ -1,0 +1,237 @@
+"""Models of Stable Diffusion's kind (SD-Turbo, the demo model): load, encode, denoise, decode.
+
+Knows no graph, no stream and no thread; `step.py` holds the mathematics.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import pickle
+from pathlib import Path
+from typing import Any
+
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
+
+# Their progress bars and advice about parts that are not used here would drown our own lines.
+# Said before their classes are imported, since that is when some of the advice comes.
+diffusers_logging.set_verbosity_error()
+diffusers_logging.disable_progress_bar()
+transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
+
+import diffusers  # noqa: E402
+import torch  # noqa: E402
+from diffusers import (  # noqa: E402
+    AutoencoderKL,
+    EulerDiscreteScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from safetensors import SafetensorError  # noqa: E402
+from transformers import CLIPTextModel, CLIPTokenizer  # noqa: E402
+
+from turbostream.engine.device.hardware import Hardware  # noqa: E402
+from turbostream.engine.model.inputs import Declaration, Input, Value, Values  # noqa: E402
+from turbostream.engine.model.noise import noise_of  # noqa: E402
+from turbostream.engine.model.prompt_encoder import PromptEncoder  # noqa: E402
+from turbostream.engine.model.step import PREDICTIONS, Decode, Denoise, Schedule  # noqa: E402
+from turbostream.engine.rewrite import folded, packed, tiny, upsampled  # noqa: E402
+from turbostream.engine.rewrite.traced import TracedGraph  # noqa: E402
+from turbostream.engine.weights import model_files  # noqa: E402
+from turbostream.stream.scene import Shot  # noqa: E402
+from turbostream.stream.seam import EngineUnusable  # noqa: E402
+
+log = logging.getLogger(__name__)
+
+# What the loaders raise about files that are not what they should be.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ImportError,
+    RuntimeError,
+    EOFError,
+    pickle.UnpicklingError,
+    SafetensorError,
+)
+
+
+def load_pipeline(folder: Path, hardware: Hardware, name: str = "") -> StableDiffusionPipeline:
+    """The pipeline in `folder` on the hardware; raises EngineUnusable, about the model `name`,
+    if a part cannot be loaded.
+
+    Part by part, each with the weights that `model_files` chose when it was fetched: a pipeline's
+    own loader takes one variant for all and names no part.
+    """
+    name = name or str(folder)
+    index = model_files.read_object(folder / model_files.INDEX)
+    classes = {
+        part: getattr(diffusers, index[part][1], default)
+        for part, default in (("vae", AutoencoderKL), ("scheduler", EulerDiscreteScheduler))
+    }
+    pipe = StableDiffusionPipeline(
+        unet=_loaded(UNet2DConditionModel, folder, "unet", hardware, name),
+        vae=_loaded(classes["vae"], folder, "vae", hardware, name),
+        text_encoder=_loaded(CLIPTextModel, folder, "text_encoder", hardware, name),
+        tokenizer=_loaded(CLIPTokenizer, folder, "tokenizer", hardware, name),
+        scheduler=_loaded(classes["scheduler"], folder, "scheduler", hardware, name),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipe.set_progress_bar_config(disable=True)
+    for part in (pipe.unet, pipe.vae, pipe.text_encoder):
+        part.requires_grad_(False)
+    return pipe.to(hardware.device)
+
+
+def _loaded(kind: Any, folder: Path, part: str, hardware: Hardware, name: str) -> Any:
+    """One part of the pipeline, from its folder."""
+    place = folder / part
+    options: dict[str, Any] = {"local_files_only": True}
+    choice = None
+    if part in model_files.STEMS:
+        choice = model_files.weights_of(part, [entry.name for entry in place.iterdir()])
+        if choice is None:
+            raise EngineUnusable(f"The model {name} is incomplete: {part} has no weights.")
+        options |= {"dtype": hardware.dtype, "variant": choice.variant}
+        options |= {"use_safetensors": choice.safetensors, "output_loading_info": True}
+    try:
+        if choice is None:
+            return kind.from_pretrained(place, **options)
+        loaded, report = kind.from_pretrained(place, **options)
+    except (torch.OutOfMemoryError, MemoryError):  # a RuntimeError, and no fault of the file
+        raise
+    except UNREADABLE as error:
+        first_line = (str(error).strip() or repr(error)).splitlines()[0]
+        raise EngineUnusable(
+            f"The model {name} cannot be used: its {part} cannot be loaded ({first_line}); fetch "
+            "or copy it again, or give another MODEL_ID."
+        ) from error
+    # transformers 5 keeps no position ids in files, and older versions did
+    missing = [key for key in report["missing_keys"] if not key.endswith("position_ids")]
+    if missing:
+        raise EngineUnusable(
+            f"The model {name} cannot be used: its {part} lacks {len(missing)} weights, such as "
+            f"{missing[0]}; fetch or copy it again, or give another MODEL_ID."
+        )
+    return loaded
+
+
+def schedule_of(scheduler: Any) -> Schedule:
+    """The one step's numbers; another scheduler than Euler's is replaced, since one step needs
+    its first sigma."""
+    if not isinstance(scheduler, EulerDiscreteScheduler):
+        log.info("[init] %s is replaced by EulerDiscreteScheduler.", type(scheduler).__name__)
+        scheduler = EulerDiscreteScheduler.from_config(
+            scheduler.config, timestep_spacing="trailing"
+        )
+    scheduler.set_timesteps(1)
+    prediction = scheduler.config.prediction_type
+    if prediction not in PREDICTIONS:
+        raise EngineUnusable(f"This model predicts {prediction!r}, which is not known here.")
+    return Schedule(
+        float(scheduler.sigmas[0]),
+        float(scheduler.init_noise_sigma),
+        float(scheduler.timesteps[0]),
+        prediction,
+    )
+
+
+class KLDecoder(torch.nn.Module):
+    """The full decoder of Stable Diffusion, AutoencoderKL's, as a module of one argument."""
+
+    def __init__(self, vae: Any) -> None:
+        super().__init__()
+        self.post_quant_conv, self.decoder = vae.post_quant_conv, vae.decoder
+
+    def forward(self, latents: torch.Tensor) -> torch.Tensor:
+        if self.post_quant_conv is not None:
+            latents = self.post_quant_conv(latents)
+        pictures: torch.Tensor = self.decoder(latents)
+        return pictures
+
+
+class OneStepModel:
+    """A shot's inputs in, pixels out; one step, guidance 0. `vae` may be another decoder than
+    the pipeline's own."""
+
+    def __init__(self, pipe: Any, hardware: Hardware, vae: Any = None) -> None:
+        self.hardware = hardware
+        self.schedule = schedule_of(pipe.scheduler)
+        vae = pipe.vae if vae is None else vae
+        vae.requires_grad_(False).to(memory_format=torch.channels_last)
+        decoder = vae.decoder if type(vae).__name__ == "AutoencoderTiny" else KLDecoder(vae)
+        folded.prepare(pipe.unet, self.schedule.timestep)
+        if not tiny.fuse(decoder, hardware.device.type):
+            upsampled.fold(decoder)
+        self.encode_prompt = PromptEncoder(pipe.tokenizer, pipe.text_encoder)
+        if hardware.device.type == "cpu" and packed.available():
+            packed.pack(pipe.unet)
+        device, dtype = hardware.device, hardware.dtype
+        self.denoise = Denoise(pipe.unet, self.schedule, dtype).to(device)
+        # A single one, on the engine's thread alone.
+        self.denoise_one = TracedGraph(self.denoise) if device.type == "cpu" else self.denoise
+        self.decode = Decode(decoder, vae.config.scaling_factor, dtype).to(device)
+        self.latent_channels: int = pipe.unet.config.in_channels
+        self.vae_scale: int = pipe.vae_scale_factor
+        size = pipe.unet.config.sample_size
+        high, wide = (size, size) if isinstance(size, int) else size
+        self.own_size = (wide * self.vae_scale, high * self.vae_scale)  # pixels
+
+    def latent_shape(self, width: int | None, height: int | None) -> tuple[int, int, int]:
+        """[C, H/8, W/8] of one picture; None is the model's own size. Sizes that the model's
+        decoder cannot produce are refused with one sentence."""
+        wide, high = width or self.own_size[0], height or self.own_size[1]
+        if wide % self.vae_scale or high % self.vae_scale:
+            raise EngineUnusable(
+                f"WIDTH and HEIGHT must be multiples of {self.vae_scale} for this model."
+            )
+        return self.latent_channels, high // self.vae_scale, wide // self.vae_scale
+
+    def inputs(self, width: int | None, height: int | None) -> Declaration:
+        """What `paint` and `denoise` take for pictures of this size; EngineUnusable as above."""
+        embedding = self.encode_prompt(" ").tensor  # any prompt's, for shape and format
+        return (
+            Input("noise", self.latent_shape(width, height), torch.float32, staged=True),
+            Input("prompt_embedding", tuple(embedding.shape), embedding.dtype, staged=False),
+        )
+
+    def values(self, shot: Shot) -> Values:
+        """The shot's inputs: unit noise [C, H/8, W/8] on the CPU, the embedding [tokens, hidden]
+        on the device."""
+        shape = self.latent_shape(shot.width, shot.height)
+        return {
+            "prompt_embedding": self.encode_prompt(shot.prompt),
+            "noise": Value(noise_of(shot, shape)),
+        }
+
+    def paint(self, **inputs: torch.Tensor) -> torch.Tensor:
+        """uint8 RGBX [B, H, W, 4] of a batch of the inputs declared above."""
+        pixels: torch.Tensor = self.decode(self.denoise(**inputs))
+        return pixels
+
+    def synchronize(self) -> None:
+        """Wait for the device, so that a stage's time is its own."""
+        if self.hardware.device.type == "cuda":
+            torch.cuda.synchronize(self.hardware.device)
+        elif self.hardware.device.type == "mps":
+            torch.mps.synchronize()
+
+    def release(self) -> None:
+        """Drop the weights and give the device's memory back."""
+        del self.denoise, self.denoise_one, self.decode, self.encode_prompt
+        give_back(self.hardware.device.type)
+
+
+def give_back(device: str) -> None:
+    """Return what the allocator holds and nobody uses."""
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.empty_cache()
+    elif device == "mps":
+        torch.mps.empty_cache()

@@ -1,0 +1,87 @@
+"""Convolutions for the CPU whose weights are laid out for oneDNN once.
+
+PyTorch's own Conv2d reorders the weights on every call, and takes a slow path without oneDNN
+for small pictures. The operators are the ones that Inductor emits for frozen CPU models
+(torch/_inductor/mkldnn_lowerings.py); they are private, so that `available` asks before use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from turbostream.engine.rewrite.swap import swap
+
+
+def available() -> bool:
+    """False on builds of PyTorch without oneDNN (some Macs), where nothing is changed."""
+    return torch.backends.mkldnn.is_available() and hasattr(
+        torch.ops.mkldnn, "_convolution_pointwise"
+    )
+
+
+class Packed(nn.Module):
+    """A layer's weights in the layout that oneDNN wants for the inputs that come."""
+
+    def __init__(self, layer: nn.Conv2d | nn.ConvTranspose2d, geometry: tuple[Any, ...]) -> None:
+        super().__init__()
+        self._geometry = geometry
+        self._bias = None if layer.bias is None else layer.bias.detach()
+        self._plain = layer.weight.detach()
+        self._packed: dict[tuple[int, ...], torch.Tensor] = {}
+
+    def _weight(self, shape: tuple[int, ...], reorder: Callable[..., torch.Tensor]) -> torch.Tensor:
+        """For inputs of this shape. Only one shape is kept: a stream has one size."""
+        packed = self._packed.get(shape)
+        if packed is None:
+            packed = reorder(self._plain, *self._geometry, list(shape))
+            self._packed = {shape: packed}
+        return packed
+
+
+class PackedConv(Packed):
+    """relu?(convolution + bias + add), in fp32 or bf16 on the CPU."""
+
+    def __init__(self, conv: nn.Conv2d, relu: bool = False) -> None:
+        padding, stride = list(conv.padding), list(conv.stride)  # type: ignore[arg-type]
+        super().__init__(conv, (padding, stride, list(conv.dilation), conv.groups))
+        self._relu = "relu" if relu else None
+
+    def forward(self, x: torch.Tensor, add: torch.Tensor | None = None) -> torch.Tensor:
+        weight = self._weight(tuple(x.shape), torch.ops.mkldnn._reorder_convolution_weight)
+        if add is None:
+            return torch.ops.mkldnn._convolution_pointwise(
+                x, weight, self._bias, *self._geometry, self._relu or "none", [], ""
+            )
+        return torch.ops.mkldnn._convolution_pointwise.binary(
+            x, add, weight, self._bias, *self._geometry, "add", None, self._relu, [], None
+        )
+
+
+class PackedTransposed(Packed):
+    """A transposed convolution + bias, in fp32 or bf16 on the CPU."""
+
+    def __init__(self, conv: nn.ConvTranspose2d) -> None:
+        padding, outer = list(conv.padding), list(conv.output_padding)  # type: ignore[arg-type]
+        geometry = (padding, outer, list(conv.stride), list(conv.dilation), conv.groups)
+        super().__init__(conv, geometry)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        reorder = torch.ops.mkldnn._reorder_convolution_transpose_weight
+        return torch.ops.mkldnn._convolution_transpose_pointwise(
+            x, self._weight(tuple(x.shape), reorder), self._bias, *self._geometry, "none", [], ""
+        )
+
+
+def pack(module: nn.Module) -> int:
+    """Replace every plain convolution below `module` by a packed one; returns how many."""
+
+    def packed(child: nn.Module) -> nn.Module | None:
+        if type(child) is nn.Conv2d and child.padding_mode == "zeros":
+            return PackedConv(child)
+        return PackedTransposed(child) if type(child) is nn.ConvTranspose2d else None
+
+    return swap(module, packed)

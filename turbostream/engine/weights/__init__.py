@@ -1,0 +1,12 @@
+"""Where a model's files are, what is wrong with them, and fetching them. No torch, no diffusers."""
+
+from turbostream.engine.weights.locate import (
+    DEMO_FOLDER,
+    REVISIONS,
+    SD_TURBO,
+    Weights,
+    checked,
+    find,
+)
+
+__all__ = ["DEMO_FOLDER", "REVISIONS", "SD_TURBO", "Weights", "checked", "find"]

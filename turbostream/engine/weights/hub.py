@@ -1,0 +1,311 @@
+"""Weights from the hub: looked at before gigabytes come, fetched with progress, and taken from the
+cache where the hub does not answer.
+
+No torch in here. Downloads go through huggingface_hub, which goes on after a dropped line, keeps
+whole files in its own cache and fetches half ones again in the next run; HF_ENDPOINT (its own
+variable) points it at a mirror.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import getproxies
+
+from turbostream.engine.weights import model_files
+from turbostream.engine.weights.byte_counter import ByteCounter
+from turbostream.engine.weights.locate import Weights, checked
+from turbostream.stream.seam import (
+    EngineError,
+    EngineUnavailable,
+    EngineUnusable,
+    Progress,
+    Report,
+)
+
+log = logging.getLogger(__name__)
+
+TAESD = "madebyollin/taesd"  # the tiny decoder, MIT
+TAESD_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
+LOOK_S = 10.0  # for the hub to say what a repository holds
+# What a user has to change: the disk, the folder of the cache.
+DISK = {errno.ENOSPC, errno.EDQUOT}
+PROXIES = ("http", "https", "all")
+FOLDER = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG}
+
+
+class ProxyUnusable(OSError):
+    """A proxy of the environment that the hub's client cannot use; the message is one clause."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What to fetch of a repository: the files and their bytes, at one commit."""
+
+    commit: str
+    sizes: dict[str, int]
+
+
+def inspect(weights: Weights) -> None:
+    """Refuse a repository that this program cannot play, from its few small files; raises
+    EngineUnusable. Says nothing while the hub is away: `fetch` does, and tries again."""
+    if weights.folder is not None:
+        return
+    try:
+        import huggingface_hub.hf_api  # noqa: F401  (which takes HF_ENDPOINT apart)
+    except ValueError as error:
+        raise EngineUnusable(
+            f"HF_ENDPOINT is no address of a hub ({error}): correct it, or unset it."
+        ) from error
+    try:
+        cached = _cached_folders(weights)
+    except ValueError as error:  # of the hub's own check of an id
+        raise _way_out(weights.model_id, error) from error
+    if cached:
+        model_files.check_kind(weights.model_id, cached[0])
+        return
+    try:
+        _planned(weights)
+    except EngineUnavailable:
+        return
+
+
+def fetch(weights: Weights, report: Report) -> Path:
+    """The local folder of the weights, downloaded if need be, with bytes reported on the way.
+
+    Raises EngineUnusable with the way out where the user has to change something, and
+    EngineUnavailable where a later attempt may work.
+    """
+    if weights.folder is not None:
+        return weights.folder
+    report(Progress("downloading", f"Looking for {weights.model_id}."))
+    try:
+        plan = _planned(weights)
+    except EngineError as error:
+        return _from_cache(weights, error)
+    return _downloaded(weights.model_id, plan, report)
+
+
+def fetch_tiny_decoder(folder: Path, report: Report) -> Path | str:
+    """The folder of TAESD's weights, or a clause on why they are not there.
+
+    `taesd` inside the model's folder comes first, so that a machine without the hub can have it.
+    """
+    inside = folder / "taesd"
+    if (inside / "config.json").is_file():
+        found = inside
+    else:
+        from httpx2 import HTTPError, InvalidURL
+        from huggingface_hub import snapshot_download
+
+        _quiet()
+        report(Progress("downloading", f"Looking for the tiny decoder, {TAESD}."))
+        try:
+            _check_proxies()
+            found = Path(snapshot_download(TAESD, allow_patterns=list(TAESD_FILES)))
+        except (OSError, HTTPError, InvalidURL, ValueError) as error:
+            return f"{TAESD} cannot be fetched ({_first_line(error)}), and {inside} is not there"
+    if damaged := model_files.damaged_file(found, TAESD_FILES):
+        return f"{damaged[0]} of the tiny decoder in {found} cannot be used ({damaged[1]})"
+    return found
+
+
+def _planned(weights: Weights) -> _Plan:
+    """Ask the hub what the repository holds, and read its index: a wrong kind is refused before
+    its weights are fetched. Raises EngineUnusable or EngineUnavailable."""
+    from httpx2 import HTTPError, InvalidURL
+    from huggingface_hub import HfApi, hf_hub_download
+
+    _quiet()
+    name = weights.model_id
+    try:
+        _check_proxies()
+        info = HfApi().model_info(
+            name, revision=weights.revision, files_metadata=True, timeout=LOOK_S
+        )
+        sizes = {entry.rfilename: entry.size or 0 for entry in info.siblings or ()}
+        if model_files.INDEX not in sizes:
+            raise model_files.no_pipeline(name, sizes)
+        index = hf_hub_download(name, model_files.INDEX, revision=info.sha)
+        if model_files.SCHEDULER in sizes:
+            hf_hub_download(name, model_files.SCHEDULER, revision=info.sha)
+    except (OSError, HTTPError, InvalidURL, ValueError) as error:
+        raise _way_out(name, error) from error
+    model_files.check_kind(name, Path(index).parent)
+    if missing := model_files.missing_file(sizes):
+        raise EngineUnusable(
+            f"MODEL_ID {name} is incomplete on the hub: {missing} is missing; give another model, "
+            f"such as {model_files.EXAMPLE}."
+        )
+    files = model_files.wanted_files(sizes)
+    return _Plan(str(info.sha), {file: sizes[file] for file in files})
+
+
+def _downloaded(name: str, plan: _Plan, report: Report) -> Path:
+    from httpx2 import HTTPError, InvalidURL
+    from huggingface_hub import hf_hub_download, snapshot_download, try_to_load_from_cache
+
+    missing = [
+        file
+        for file in plan.sizes
+        if not isinstance(try_to_load_from_cache(name, file, revision=plan.commit), str)
+    ]
+    counter = ByteCounter(report, name, sum(plan.sizes[file] for file in missing))
+    try:
+        folder = Path(
+            snapshot_download(
+                name,
+                revision=plan.commit,
+                allow_patterns=list(plan.sizes),
+                tqdm_class=counter.bar_class(),
+            )
+        )
+        # A file that was damaged after it came (a full disk, a copied cache) is fetched once more.
+        while damaged := model_files.damaged_file(folder, plan.sizes):
+            file, what = damaged
+            if file in missing:
+                raise EngineUnusable(
+                    f"MODEL_ID {name} cannot be used: {file} is not as it should be on the hub "
+                    f"({what}); give another model."
+                )
+            log.warning("[init] %s of %s is fetched again: %s.", file, name, what)
+            report(Progress("downloading", f"Downloading {file} of {name} again."))
+            hf_hub_download(name, file, revision=plan.commit, force_download=True)
+            missing.append(file)
+    except (OSError, HTTPError, InvalidURL, ValueError) as error:
+        raise _way_out(name, error) from error
+    return checked(folder, name)
+
+
+def _cached_folders(weights: Weights) -> list[Path]:
+    """Where the cache keeps the model's index, the newest first; the rest need not be there.
+
+    By their folders and not by the cache's refs: those name the newest commit even while its files
+    have not come.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    kept = repo_folder_name(repo_id=weights.model_id, repo_type="model")
+    commits = Path(constants.HF_HUB_CACHE) / kept / "snapshots"
+    try:
+        found = [
+            file.parent for file in commits.glob(f"{weights.revision or '*'}/{model_files.INDEX}")
+        ]
+        return sorted(found, key=lambda folder: folder.stat().st_mtime, reverse=True)
+    except OSError:
+        return []
+
+
+def _from_cache(weights: Weights, error: EngineError) -> Path:
+    """A whole copy in the cache; raises `error` where there is none."""
+    for folder in _cached_folders(weights):
+        try:
+            checked(folder, weights.model_id)
+        except EngineUnusable as problem:
+            log.warning("[init] a copy in the cache does not serve: %s", problem)
+            continue
+        log.warning(
+            "[init] the hub does not give %s (%s); using the copy in the cache.",
+            weights.model_id,
+            _first_line(error.__cause__ or error),
+        )
+        return folder
+    raise error
+
+
+def _check_proxies() -> None:
+    """Raises ProxyUnusable: left to itself the hub's client would raise errors of many kinds, some
+    of them in threads of its own."""
+    from httpx2 import Client, InvalidURL
+
+    try:
+        Client().close()
+    except (ImportError, ValueError, InvalidURL) as error:
+        names = [f"{name.upper()}_PROXY" for name in getproxies() if name in PROXIES]
+        raise ProxyUnusable(
+            f"the proxy in {' or '.join(names)} cannot be used, correct or unset it: {error}"
+        ) from error
+
+
+def _quiet() -> None:
+    """Keep each request's address (a signed one, where the weights lie) out of the log, and let the
+    hub's client speak once: it has a handler of its own."""
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    logging.getLogger("huggingface_hub").propagate = False
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+
+
+def _way_out(name: str, error: Exception) -> EngineError:
+    """What kept the weights away and what to do about it, in one sentence."""
+    from httpx2 import InvalidURL, LocalProtocolError, UnsupportedProtocol
+    from huggingface_hub import constants
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+    )
+
+    hub, status = constants.ENDPOINT, 0
+    if isinstance(error, HfHubHTTPError):
+        status = error.response.status_code
+    if isinstance(error, ProxyUnusable):
+        said = f"{name} cannot be fetched ({_first_line(error)})."
+    elif isinstance(error, GatedRepoError):  # a kind of RepositoryNotFoundError
+        said = (
+            f"{name} is closed at {hub}: accept its terms there and set HF_TOKEN to "
+            "your token, or give a local folder as MODEL_ID."
+        )
+    elif isinstance(error, RepositoryNotFoundError):
+        said = (
+            f"{hub} shows no model {name}: correct MODEL_ID, or, where it is "
+            "private, set HF_TOKEN to your token."
+        )
+    elif status == 401:
+        said = (
+            f"{hub} does not accept the token in HF_TOKEN or of 'hf auth login': correct it, or "
+            "remove it."
+        )
+    elif status == 403:
+        said = (
+            f"{hub} refuses to give {name} (403): set HF_TOKEN to a token that may read it, or "
+            "give a local folder as MODEL_ID."
+        )
+    elif isinstance(error, OfflineModeIsEnabled):
+        said = (
+            f"No whole copy of {name} is in {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE is set: "
+            "unset it, or give a local folder as MODEL_ID."
+        )
+    elif isinstance(error, HFValidationError):
+        shown = name if len(name) <= 100 else name[:97] + "..."
+        said = f"MODEL_ID {shown} cannot be a hub id: correct it, or give a local folder."
+    elif isinstance(error, (LocalProtocolError, UnicodeEncodeError)):
+        said = "HF_TOKEN holds characters that no token has: correct it, or unset it."
+    elif isinstance(error, (InvalidURL, UnsupportedProtocol)):
+        said = f"HF_ENDPOINT {hub} is no address of a hub: correct it, or unset it."
+    elif not status and isinstance(error, OSError) and error.errno in DISK:
+        said = (
+            f"The disk is full that holds {constants.HF_HUB_CACHE}, where {name} is kept: make "
+            "room, or name a folder on another disk as HF_HOME."
+        )
+    elif not status and isinstance(error, OSError) and error.errno in FOLDER:
+        said = (
+            f"{error.filename or constants.HF_HUB_CACHE} cannot be written ({error.strerror}), "
+            f"where {name} is to be kept: name another folder as HF_HOME."
+        )
+    else:
+        said = (
+            f"{name} cannot be fetched ({_first_line(error)}); give a local folder as MODEL_ID, "
+            "or a mirror of the hub as HF_ENDPOINT."
+        )
+        later = status >= 500 or status in (0, 408, 429)
+        return EngineUnavailable(said) if later else EngineUnusable(said)
+    return EngineUnusable(said)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -1,0 +1,115 @@
+"""What MODEL_ID stands for: the demo model, a local folder or a repository of the hub.
+
+No torch and no diffusers in here: `find` runs before anything slow, and answers a wrong MODEL_ID
+with one sentence. `hub.py` fetches.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from turbostream.engine.weights import model_files
+from turbostream.stream.seam import EngineUnusable
+
+log = logging.getLogger(__name__)
+
+DEMO_FOLDER = Path(__file__).resolve().parents[2] / "demo_model"
+SD_TURBO = "stabilityai/sd-turbo"
+# Read on 2026-11-23. A pinned revision cannot change under us.
+REVISIONS = {SD_TURBO: "b261bac6fd2cf515557d5d0707481eafa0485ec2"}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What MODEL_ID stands for on this machine: a local folder, or a repository to fetch."""
+
+    model_id: str
+    folder: Path | None
+    demo: bool
+
+    @property
+    def revision(self) -> str | None:
+        return REVISIONS.get(self.model_id)
+
+
+def find(model_id: str, device: str) -> Weights:
+    """Resolve MODEL_ID; raises EngineUnusable with one sentence if it cannot be meant.
+
+    `auto` is SD-Turbo where an NVIDIA GPU is (or DEVICE asks for one), else the demo model.
+    """
+    if model_id == "auto":
+        gpu = device == "cuda" or (device == "auto" and _has_nvidia_gpu())
+        model_id = SD_TURBO if gpu else "demo"
+    if model_id == "demo":
+        return Weights("demo", checked(DEMO_FOLDER, str(DEMO_FOLDER)), demo=True)
+    shown = model_id if len(model_id) <= 200 else model_id[:197] + "..."
+    try:
+        path = Path(model_id).expanduser()
+        exists, is_folder = path.exists(), path.is_dir()
+    except RuntimeError:
+        raise EngineUnusable(
+            f"MODEL_ID {shown} begins with a ~ that stands for no home on this machine; give the "
+            "folder's whole path."
+        ) from None
+    except OSError as error:
+        raise EngineUnusable(
+            f"MODEL_ID {shown} cannot be looked up ({error.strerror}); give a readable folder or a "
+            f"hub id such as {SD_TURBO}."
+        ) from None
+    if is_folder:
+        return Weights(model_id, checked(path, shown), demo=path.resolve() == DEMO_FOLDER)
+    if exists:
+        raise model_files.single_file(shown, path)
+    if model_id.startswith((".", "/", "~")) or not re.fullmatch(r"[\w.-]+/[\w.-]+", model_id):
+        raise EngineUnusable(
+            f"MODEL_ID {shown!r} is neither a folder nor a hub id such as {SD_TURBO}."
+        )
+    return Weights(model_id, None, demo=False)
+
+
+def _has_nvidia_gpu() -> bool:
+    """Asked of the driver, since asking torch costs seconds before a wrong setting is answered."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return False
+    try:
+        listed = subprocess.run(
+            [program, "-L"], capture_output=True, text=True, timeout=10, check=False
+        )
+    except subprocess.TimeoutExpired:
+        log.warning("nvidia-smi did not answer in 10 s; going on without a GPU.")
+        return False
+    return listed.returncode == 0 and "GPU" in listed.stdout
+
+
+def checked(folder: Path, name: str) -> Path:
+    """The folder, if a whole one-step pipeline is there; else EngineUnusable that names what is
+    wrong. `name`: the model's, for the sentence."""
+    try:
+        files = model_files.files_of(folder)
+    except OSError as error:
+        raise EngineUnusable(
+            f"The model folder {name} cannot be read ({error.strerror}); make it readable or give "
+            "another MODEL_ID."
+        ) from None
+    if model_files.INDEX not in files:
+        raise model_files.no_pipeline(name, files)
+    model_files.check_kind(name, folder)
+    if missing := model_files.missing_file(files):
+        raise EngineUnusable(
+            f"The model {name} is incomplete: {missing} is missing; copy the whole folder again or "
+            "give another MODEL_ID."
+        )
+    if damaged := model_files.damaged_file(folder, model_files.wanted_files(files)):
+        file, what = damaged
+        raise EngineUnusable(
+            f"The model {name} cannot be used: {file} is not as it should be ({what}); copy it "
+            "again or give another MODEL_ID."
+        )
+    model_files.check_words(name, folder)
+    return folder
