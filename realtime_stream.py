@@ -74,7 +74,8 @@ def serve(
     settings: Settings, found: weights.Weights, opener: OpenEngine, kept: tokens.Tokens
 ) -> int:
     """Build the pieces, start the generation thread, serve until a signal."""
-    from turbostream.web.app import Stage, create_app, load_words
+    from turbostream.web.app import create_app
+    from turbostream.web.context import AppContext, load_words
     from turbostream.web.door import Door
     from turbostream.web.http.server import until_signal
     from turbostream.web.viewers import Bell
@@ -87,7 +88,7 @@ def serve(
     meter, awake = Meter(), AwakeClock()
     producer = Producer(channel, opener, meter, settings.target_fps, awake.now)
     model = found.model_id, found.demo, load_words(found.folder)
-    stage = Stage(settings, channel, producer, meter, *model, kept, awake=awake.now)
+    stage = AppContext(settings, channel, producer, meter, *model, kept, awake=awake.now)
     bell = Bell()
     channel.buffer.listen(bell.ring)
     kept_in = file_for(settings.state_folder, settings.server_port)

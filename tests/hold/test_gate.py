@@ -17,7 +17,8 @@ from gevent.event import Event
 from tests.web.conftest import stage as stage
 from turbostream.web import gate
 from turbostream.web.access import Access
-from turbostream.web.app import Stage, create_app
+from turbostream.web.app import create_app
+from turbostream.web.context import AppContext
 from turbostream.web.rates import MOST_KEYS, Mistakes, Rates
 from turbostream.web.tokens import Tokens
 from turbostream.web.viewers import Bell
@@ -64,7 +65,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.fixture
-def make(stage: Stage) -> Iterator[Any]:
+def make(stage: AppContext) -> Iterator[Any]:
     bells: list[Bell] = []
 
     def client(**settings: object) -> FlaskClient:
@@ -83,7 +84,7 @@ def bearer(token: str) -> str:
     return f"Bearer {token}"
 
 
-def test_the_owners_token_does_all_and_the_other_only_watches(make: Any, stage: Stage) -> None:
+def test_the_owners_token_does_all_and_the_other_only_watches(make: Any, stage: AppContext) -> None:
     visitor = Visitor(make())
     owner, watch = bearer(stage.tokens.owner), bearer(stage.tokens.watch)
     assert visitor.ask("POST", "/prompt", {"prompt": "a"}, Authorization=owner).status_code == 200
@@ -102,7 +103,7 @@ def test_the_owners_token_does_all_and_the_other_only_watches(make: Any, stage: 
         assert visitor.ask("GET", path, Authorization=watch).status_code in (200, 503), path
 
 
-def test_a_watcher_may_say_what_was_shown(make: Any, stage: Stage) -> None:
+def test_a_watcher_may_say_what_was_shown(make: Any, stage: AppContext) -> None:
     visitor, watch = Visitor(make()), bearer(stage.tokens.watch)
     stream = visitor.ask("GET", "/stream", Authorization=watch)
     next(iter(stream.response))
@@ -111,7 +112,7 @@ def test_a_watcher_may_say_what_was_shown(make: Any, stage: Stage) -> None:
     stream.close()
 
 
-def test_a_watcher_does_not_see_the_settings(make: Any, stage: Stage) -> None:
+def test_a_watcher_does_not_see_the_settings(make: Any, stage: AppContext) -> None:
     visitor = Visitor(make())
     seen = visitor.ask("GET", "/status", Authorization=bearer(stage.tokens.watch)).json
     assert (seen["role"], seen["settings"]) == ("watcher", None)
@@ -120,7 +121,7 @@ def test_a_watcher_does_not_see_the_settings(make: Any, stage: Stage) -> None:
     assert seen["settings"]["TARGET_FPS"]
 
 
-def test_a_token_becomes_a_cookie_that_holds_no_token(make: Any, stage: Stage) -> None:
+def test_a_token_becomes_a_cookie_that_holds_no_token(make: Any, stage: AppContext) -> None:
     visitor = Visitor(make())
     answer = visitor.log_in(stage.tokens.watch)
     assert (answer.status_code, answer.json) == (200, {"status": "ok", "role": "watcher"})
@@ -134,7 +135,7 @@ def test_a_token_becomes_a_cookie_that_holds_no_token(make: Any, stage: Stage) -
     assert again != cookie, "each login is a session of its own"
 
 
-def test_a_form_without_a_script_logs_in_too(make: Any, stage: Stage) -> None:
+def test_a_form_without_a_script_logs_in_too(make: Any, stage: AppContext) -> None:
     answer = make().post(
         "/login", data={"token": stage.tokens.owner}, headers=OUT, environ_overrides=FAR
     )
@@ -142,7 +143,7 @@ def test_a_form_without_a_script_logs_in_too(make: Any, stage: Stage) -> None:
     assert "Set-Cookie" in answer.headers
 
 
-def test_a_cookie_ends_with_its_token(make: Any, stage: Stage) -> None:
+def test_a_cookie_ends_with_its_token(make: Any, stage: AppContext) -> None:
     visitor = Visitor(make())
     visitor.log_in(stage.tokens.owner)
     stage.tokens = Tokens.for_this_run()
@@ -154,7 +155,7 @@ def test_a_cookie_ends_with_its_token(make: Any, stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("role", ["owner", "watcher"])
-def test_a_cookie_cannot_be_made_up_or_raised(make: Any, stage: Stage, role: str) -> None:
+def test_a_cookie_cannot_be_made_up_or_raised(make: Any, stage: AppContext, role: str) -> None:
     visitor = Visitor(make())
     visitor.log_in(stage.tokens.watch)
     name, _, value = visitor.cookie.partition("=")
@@ -171,7 +172,7 @@ def test_a_cookie_cannot_be_made_up_or_raised(make: Any, stage: Stage, role: str
 
 
 def test_where_the_browser_marks_nothing_a_cookie_writes_only_for_its_own_page(
-    make: Any, stage: Stage
+    make: Any, stage: AppContext
 ) -> None:
     visitor = Visitor(make())
     visitor.log_in(stage.tokens.owner)
@@ -198,7 +199,9 @@ def test_a_forwarding_header_never_makes_an_owner(make: Any, trust: str) -> None
         assert client.get("/status", headers={name: "127.0.0.1"}).status_code == 401, name
 
 
-def test_behind_a_trusted_proxy_its_word_on_host_and_scheme_counts(make: Any, stage: Stage) -> None:
+def test_behind_a_trusted_proxy_its_word_on_host_and_scheme_counts(
+    make: Any, stage: AppContext
+) -> None:
     said = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https",
             "X-Forwarded-Host": "stream.example"}  # fmt: skip
     for trust, cookie_is_secure in (("yes", True), ("no", False)):
@@ -233,7 +236,7 @@ def test_every_answer_carries_the_security_headers(make: Any) -> None:
         assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
 
-def test_no_answer_holds_a_token(make: Any, stage: Stage) -> None:
+def test_no_answer_holds_a_token(make: Any, stage: AppContext) -> None:
     client = make()
     for path in ("/", "/status", "/metrics", "/scene", "/healthz", "/login"):
         text = client.get(path).get_data(as_text=True)
@@ -242,7 +245,7 @@ def test_no_answer_holds_a_token(make: Any, stage: Stage) -> None:
 
 
 def test_wrong_tokens_make_an_address_wait_and_nobody_else(
-    make: Any, stage: Stage, clock: list[float]
+    make: Any, stage: AppContext, clock: list[float]
 ) -> None:
     client = make()
     guesser, neighbour = Visitor(client), Visitor(client, peer="192.0.2.8")
@@ -256,7 +259,7 @@ def test_wrong_tokens_make_an_address_wait_and_nobody_else(
     assert guesser.log_in(stage.tokens.owner).status_code == 200
 
 
-def test_this_machines_address_never_has_to_wait(make: Any, stage: Stage) -> None:
+def test_this_machines_address_never_has_to_wait(make: Any, stage: AppContext) -> None:
     proxied = Visitor(make(), peer="127.0.0.1")
     for n in range(20):
         assert proxied.log_in(f"guess {n}").status_code == 401
@@ -264,7 +267,7 @@ def test_this_machines_address_never_has_to_wait(make: Any, stage: Stage) -> Non
 
 
 def test_guesses_that_complete_together_are_counted_before_they_are_checked(
-    make: Any, stage: Stage, clock: list[float], monkeypatch: pytest.MonkeyPatch
+    make: Any, stage: AppContext, clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All are past their heads before the first body is whole, as a real client can arrange."""
     client = make()
@@ -296,7 +299,7 @@ def basic(name: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
 
 
-def test_a_player_may_show_the_watching_token_as_a_password(make: Any, stage: Stage) -> None:
+def test_a_player_may_show_the_watching_token_as_a_password(make: Any, stage: AppContext) -> None:
     visitor = Visitor(make())
     for name in ("", "watch", "käse"):
         shown = basic(name, stage.tokens.watch)
@@ -305,14 +308,14 @@ def test_a_player_may_show_the_watching_token_as_a_password(make: Any, stage: St
         assert refused.status_code == 403
 
 
-def test_the_owners_token_is_no_password(make: Any, stage: Stage) -> None:
+def test_the_owners_token_is_no_password(make: Any, stage: AppContext) -> None:
     refused = Visitor(make()).ask("GET", "/status", Authorization=basic("x", stage.tokens.owner))
     assert refused.status_code == 401
     assert "the one that may watch" in refused.json["error"]
 
 
 def test_wrong_passwords_are_counted_like_wrong_tokens(
-    make: Any, stage: Stage, clock: list[float]
+    make: Any, stage: AppContext, clock: list[float]
 ) -> None:
     guesser = Visitor(make())
     shown = [basic("x", "wrong"), basic("x", ""), "Basic", "Basic !", "Basic /w==", basic("x", "é")]
@@ -332,7 +335,7 @@ def test_only_programs_are_asked_for_a_password(make: Any) -> None:
 
 
 def test_a_wrong_token_is_answered_late(
-    make: Any, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    make: Any, stage: AppContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gate, "WRONG_TOKEN_S", 0.3)
     slept: list[float] = []
@@ -373,7 +376,7 @@ def test_waiting_grows_ends_and_is_forgiven() -> None:
 
 
 def test_a_token_may_change_the_words_twenty_times_a_second_and_the_owner_here_at_will(
-    make: Any, stage: Stage, clock: list[float]
+    make: Any, stage: AppContext, clock: list[float]
 ) -> None:
     client = make()
     visitor = Visitor(client)
@@ -405,7 +408,7 @@ def test_the_rates_memory_does_not_grow_and_refills() -> None:
     assert sum(rates.take("a", 1.5) for _ in range(30)) == 10
 
 
-def test_a_named_origin_may_ask_and_no_other(make: Any, stage: Stage) -> None:
+def test_a_named_origin_may_ask_and_no_other(make: Any, stage: AppContext) -> None:
     client = make(cors_origins="https://studio.example,http://localhost:3000")
     named = {"Origin": "https://studio.example", "Sec-Fetch-Site": "cross-site"}
     before = client.options(

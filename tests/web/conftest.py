@@ -14,12 +14,13 @@ from turbostream.stream.channel import Channel
 from turbostream.stream.meter import Meter
 from turbostream.stream.producer import Producer
 from turbostream.stream.scene import Scene
-from turbostream.web.app import Stage, create_app
+from turbostream.web.app import create_app
+from turbostream.web.context import AppContext
 from turbostream.web.viewers import Bell
 
 
 @pytest.fixture
-def stage(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stage]:
+def stage(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[AppContext]:
     """Over a ColourEngine, or the kind of it that a test names as the fixture's parameter."""
     engine = getattr(request, "param", ColourEngine)()
     settings = Settings(
@@ -34,12 +35,12 @@ def stage(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stage]:
     meter = Meter()
     producer = Producer(channel, opens(engine), meter, settings.target_fps)
     producer.start()
-    yield Stage(settings, channel, producer, meter, model_id="demo", demo=True)
+    yield AppContext(settings, channel, producer, meter, model_id="demo", demo=True)
     assert producer.stop(timeout_s=30.0)
 
 
 @pytest.fixture
-def client(stage: Stage) -> Iterator[FlaskClient]:
+def client(stage: AppContext) -> Iterator[FlaskClient]:
     bell = Bell()
     stage.channel.buffer.listen(bell.ring)
     app = create_app(stage, bell)

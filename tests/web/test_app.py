@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.engines import ShortReader, colour_of
 from tests.web.reader import read_parts
-from turbostream.web.app import Stage
+from turbostream.web.context import AppContext
 from turbostream.web.multipart import BOUNDARY
 
 
@@ -62,7 +62,9 @@ def test_a_script_may_read_the_same_bytes_under_another_type(client: FlaskClient
     response.close()
 
 
-def test_a_viewer_counts_only_while_the_stream_is_read(client: FlaskClient, stage: Stage) -> None:
+def test_a_viewer_counts_only_while_the_stream_is_read(
+    client: FlaskClient, stage: AppContext
+) -> None:
     client.head("/stream")
     assert client.get("/status").json["viewers"] == 0
     response = client.get("/stream", buffered=False)
@@ -102,7 +104,9 @@ def test_a_rate_without_a_value_is_no_limit(client: FlaskClient, query: str) -> 
     response.close()
 
 
-def test_a_prompt_sets_the_words_of_every_later_frame(client: FlaskClient, stage: Stage) -> None:
+def test_a_prompt_sets_the_words_of_every_later_frame(
+    client: FlaskClient, stage: AppContext
+) -> None:
     answer = client.post("/prompt", json={"prompt": " new words "})
     assert answer.status_code == 200
     assert answer.json["status"] == "ok"
@@ -115,7 +119,7 @@ def test_a_prompt_sets_the_words_of_every_later_frame(client: FlaskClient, stage
 
 @pytest.mark.parametrize("stage", [ShortReader], indirect=True)
 def test_what_the_model_does_not_read_of_a_prompt_is_in_every_answer_about_it(
-    client: FlaskClient, stage: Stage
+    client: FlaskClient, stage: AppContext
 ) -> None:
     client.get("/snapshot.jpg")  # so the engine is open
     warning = "The model does not read this prompt from “on blue” on; shorten it."
@@ -143,7 +147,7 @@ def test_what_the_model_does_not_read_of_a_prompt_is_in_every_answer_about_it(
 
 
 def test_a_form_without_a_script_works_and_comes_back_to_the_page(
-    client: FlaskClient, stage: Stage
+    client: FlaskClient, stage: AppContext
 ) -> None:
     answer = client.post("/prompt", data={"prompt": "from a form"})
     assert (answer.status_code, answer.headers["Location"]) == (303, "./")
@@ -207,7 +211,7 @@ BAD_PROMPTS = [
 )
 def test_a_bad_prompt_is_refused_and_changes_nothing(
     client: FlaskClient,
-    stage: Stage,
+    stage: AppContext,
     caplog: pytest.LogCaptureFixture,
     body: bytes,
     kind: str,
@@ -237,21 +241,21 @@ def test_a_patch_changes_only_what_it_names(client: FlaskClient) -> None:
     assert client.get("/scene").json == after
 
 
-def test_a_wrong_patch_changes_nothing(client: FlaskClient, stage: Stage) -> None:
+def test_a_wrong_patch_changes_nothing(client: FlaskClient, stage: AppContext) -> None:
     before = stage.channel.last_change
     for patch in ({"speed": 9}, {"motion": "spin"}, {"zoom": 1}, {"seed": True}):
         error_of(client.patch("/scene", json=patch), 400)
     assert stage.channel.last_change is before
 
 
-def test_a_snapshot_wakes_a_resting_stream(client: FlaskClient, stage: Stage) -> None:
+def test_a_snapshot_wakes_a_resting_stream(client: FlaskClient, stage: AppContext) -> None:
     first = client.get("/snapshot.jpg")
     second = client.get("/snapshot.jpg")
     assert int(second.headers["X-Frame-Id"]) > int(first.headers["X-Frame-Id"])
     assert stage.channel.watchers == 0
 
 
-def test_the_status_holds_every_number_worth_seeing(client: FlaskClient, stage: Stage) -> None:
+def test_the_status_holds_every_number_worth_seeing(client: FlaskClient, stage: AppContext) -> None:
     client.get("/snapshot.jpg")
     status = client.get("/status").json
     assert status["state"] in ("streaming", "resting")

@@ -22,7 +22,8 @@ from turbostream.stream.frame import Frame
 from turbostream.stream.meter import Meter
 from turbostream.stream.producer import Producer
 from turbostream.stream.scene import Scene, Shot
-from turbostream.web.app import Stage, create_app
+from turbostream.web.app import create_app
+from turbostream.web.context import AppContext
 from turbostream.web.multipart import BOUNDARY, PartCache
 from turbostream.web.viewers import Bell
 
@@ -39,7 +40,7 @@ def serving(folder: Path, before: Callable[[Shot, Channel], object]) -> Iterator
     channel = Channel("main", Scene(settings.initial_prompt))
     engine = ColourEngine(lambda shot: before(shot, channel))
     producer = Producer(channel, opens(engine), Meter(), settings.target_fps)
-    stage = Stage(settings, channel, producer, producer.meter, model_id="demo", demo=True)
+    stage = AppContext(settings, channel, producer, producer.meter, model_id="demo", demo=True)
     bell = Bell()
     channel.buffer.listen(bell.ring)
     producer.start()

@@ -7,29 +7,22 @@ never block it.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from flask import Flask, Response, g, jsonify, redirect, render_template, request
 from werkzeug.exceptions import BadRequest, NotFound, ServiceUnavailable
 from werkzeug.wrappers import Response as BaseResponse
 
-from turbostream.settings import Settings
-from turbostream.stream.channel import Channel
-from turbostream.stream.meter import Meter
 from turbostream.stream.producer import Producer
 from turbostream.stream.scene import PATCHABLE
 from turbostream.web import body, errors, guard, metrics, multipart
+from turbostream.web.context import AppContext
 from turbostream.web.gate import Gate
-from turbostream.web.http.places import Places
 from turbostream.web.sender import LiveStream, Sender
-from turbostream.web.tokens import Tokens
 from turbostream.web.viewers import Bell, Viewer, Viewers
 
 log = logging.getLogger(__name__)
@@ -46,36 +39,7 @@ EXAMPLES = (
 )
 
 
-@dataclass
-class Stage:
-    """All that the web needs to know of the rest of the program."""
-
-    settings: Settings
-    channel: Channel
-    producer: Producer
-    meter: Meter
-    model_id: str
-    demo: bool
-    words: Mapping[str, Any] | None = None  # what a small model knows; None: everything
-    tokens: Tokens = field(default_factory=Tokens.for_this_run)
-    places: Places = field(default_factory=Places)
-    awake: Callable[[], float] = time.monotonic  # stands still while the process is stopped
-    stopping: bool = False
-
-    def is_stopping(self) -> bool:
-        return self.stopping
-
-
-def load_words(folder: Path | None) -> Mapping[str, Any] | None:
-    """What a model knows, if its folder says so in words.json; no words and no answer else."""
-    file = None if folder is None else folder / "words.json"
-    if file is None or not file.is_file():
-        return None
-    words: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return words
-
-
-def create_app(stage: Stage, bell: Bell) -> Flask:
+def create_app(stage: AppContext, bell: Bell) -> Flask:
     """The application over `stage`; `bell` rings when a frame was published."""
     app = Flask(__name__, static_folder="page", static_url_path="/page", template_folder="page")
     app.config["MAX_CONTENT_LENGTH"] = stage.settings.max_body_bytes

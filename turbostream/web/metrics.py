@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from flask import Flask, Response
 from prometheus_client import CollectorRegistry, generate_latest
@@ -21,18 +20,16 @@ from prometheus_client.core import (
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from turbostream.web.context import AppContext
 from turbostream.web.sender import Counts
 from turbostream.web.viewers import Viewers
-
-if TYPE_CHECKING:
-    from turbostream.web.app import Stage
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 STATES = ("starting", "downloading", "loading", "compiling", "streaming", "resting", "failed")
 
 
 class _Figures(Collector):
-    def __init__(self, stage: Stage, viewers: Viewers, counts: Counts) -> None:
+    def __init__(self, stage: AppContext, viewers: Viewers, counts: Counts) -> None:
         self._stage, self._viewers, self._counts = stage, viewers, counts
 
     def collect(self) -> Iterator[Metric]:
@@ -88,7 +85,7 @@ class _Figures(Collector):
         yield counter("dead_viewers", "Streams dropped for taking no byte.", counts.dropped)
 
 
-def add_route(app: Flask, stage: Stage, viewers: Viewers, counts: Counts) -> None:
+def add_route(app: Flask, stage: AppContext, viewers: Viewers, counts: Counts) -> None:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Figures(stage, viewers, counts))
     ProcessCollector(registry=registry)  # CPU, memory and descriptors of this process, on Linux
