@@ -22,7 +22,7 @@ from turbostream.web.http.turns import SLICE_S
 
 log = logging.getLogger(__name__)
 
-BACKLOG = 2048  # a lost SYN costs its client a second; the system may allow fewer
+BACKLOG = 4096  # a lost SYN costs its client a second; the system may allow fewer
 PASSING = (errno.ECONNABORTED, errno.EPROTO, errno.EPERM)  # that client's own trouble
 AGAIN_S = 0.2  # after a lack of descriptors or of memory
 CROWDED_S = 0.005
