@@ -8,14 +8,13 @@ variable) points it at a mirror.
 
 from __future__ import annotations
 
-import errno
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.request import getproxies
 
 from turbostream.engine.weights import model_files
 from turbostream.engine.weights.byte_counter import ByteCounter
+from turbostream.engine.weights.hub_errors import check_proxies, first_line, way_out
 from turbostream.engine.weights.locate import Weights, checked
 from turbostream.stream.seam import (
     EngineError,
@@ -30,14 +29,6 @@ log = logging.getLogger(__name__)
 TAESD = "madebyollin/taesd"  # the tiny decoder, MIT
 TAESD_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
 LOOK_S = 10.0  # for the hub to say what a repository holds
-# What a user has to change: the disk, the folder of the cache.
-DISK = {errno.ENOSPC, errno.EDQUOT}
-PROXIES = ("http", "https", "all")
-FOLDER = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG}
-
-
-class ProxyUnusable(OSError):
-    """A proxy of the environment that the hub's client cannot use; the message is one clause."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +53,7 @@ def inspect(weights: Weights) -> None:
     try:
         cached = _cached_folders(weights)
     except ValueError as error:  # of the hub's own check of an id
-        raise _way_out(weights.model_id, error) from error
+        raise way_out(weights.model_id, error) from error
     if cached:
         model_files.check_kind(weights.model_id, cached[0])
         return
@@ -103,10 +94,10 @@ def fetch_tiny_decoder(folder: Path, report: Report) -> Path | str:
         _quiet()
         report(Progress("downloading", f"Looking for the tiny decoder, {TAESD}."))
         try:
-            _check_proxies()
+            check_proxies()
             found = Path(snapshot_download(TAESD, allow_patterns=list(TAESD_FILES)))
         except (OSError, HTTPError, InvalidURL, ValueError) as error:
-            return f"{TAESD} cannot be fetched ({_first_line(error)}), and {inside} is not there"
+            return f"{TAESD} cannot be fetched ({first_line(error)}), and {inside} is not there"
     if damaged := model_files.damaged_file(found, TAESD_FILES):
         return f"{damaged[0]} of the tiny decoder in {found} cannot be used ({damaged[1]})"
     return found
@@ -121,7 +112,7 @@ def _planned(weights: Weights) -> _Plan:
     _quiet()
     name = weights.model_id
     try:
-        _check_proxies()
+        check_proxies()
         info = HfApi().model_info(
             name, revision=weights.revision, files_metadata=True, timeout=LOOK_S
         )
@@ -132,7 +123,7 @@ def _planned(weights: Weights) -> _Plan:
         if model_files.SCHEDULER in sizes:
             hf_hub_download(name, model_files.SCHEDULER, revision=info.sha)
     except (OSError, HTTPError, InvalidURL, ValueError) as error:
-        raise _way_out(name, error) from error
+        raise way_out(name, error) from error
     model_files.check_kind(name, Path(index).parent)
     if missing := model_files.missing_file(sizes):
         raise EngineUnusable(
@@ -175,7 +166,7 @@ def _downloaded(name: str, plan: _Plan, report: Report) -> Path:
             hf_hub_download(name, file, revision=plan.commit, force_download=True)
             missing.append(file)
     except (OSError, HTTPError, InvalidURL, ValueError) as error:
-        raise _way_out(name, error) from error
+        raise way_out(name, error) from error
     return checked(folder, name)
 
 
@@ -210,24 +201,10 @@ def _from_cache(weights: Weights, error: EngineError) -> Path:
         log.warning(
             "[init] the hub does not give %s (%s); using the copy in the cache.",
             weights.model_id,
-            _first_line(error.__cause__ or error),
+            first_line(error.__cause__ or error),
         )
         return folder
     raise error
-
-
-def _check_proxies() -> None:
-    """Raises ProxyUnusable: left to itself the hub's client would raise errors of many kinds, some
-    of them in threads of its own."""
-    from httpx2 import Client, InvalidURL
-
-    try:
-        Client().close()
-    except (ImportError, ValueError, InvalidURL) as error:
-        names = [f"{name.upper()}_PROXY" for name in getproxies() if name in PROXIES]
-        raise ProxyUnusable(
-            f"the proxy in {' or '.join(names)} cannot be used, correct or unset it: {error}"
-        ) from error
 
 
 def _quiet() -> None:
@@ -236,76 +213,3 @@ def _quiet() -> None:
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     logging.getLogger("huggingface_hub").propagate = False
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-
-
-def _way_out(name: str, error: Exception) -> EngineError:
-    """What kept the weights away and what to do about it, in one sentence."""
-    from httpx2 import InvalidURL, LocalProtocolError, UnsupportedProtocol
-    from huggingface_hub import constants
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-    )
-
-    hub, status = constants.ENDPOINT, 0
-    if isinstance(error, HfHubHTTPError):
-        status = error.response.status_code
-    if isinstance(error, ProxyUnusable):
-        said = f"{name} cannot be fetched ({_first_line(error)})."
-    elif isinstance(error, GatedRepoError):  # a kind of RepositoryNotFoundError
-        said = (
-            f"{name} is closed at {hub}: accept its terms there and set HF_TOKEN to "
-            "your token, or give a local folder as MODEL_ID."
-        )
-    elif isinstance(error, RepositoryNotFoundError):
-        said = (
-            f"{hub} shows no model {name}: correct MODEL_ID, or, where it is "
-            "private, set HF_TOKEN to your token."
-        )
-    elif status == 401:
-        said = (
-            f"{hub} does not accept the token in HF_TOKEN or of 'hf auth login': correct it, or "
-            "remove it."
-        )
-    elif status == 403:
-        said = (
-            f"{hub} refuses to give {name} (403): set HF_TOKEN to a token that may read it, or "
-            "give a local folder as MODEL_ID."
-        )
-    elif isinstance(error, OfflineModeIsEnabled):
-        said = (
-            f"No whole copy of {name} is in {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE is set: "
-            "unset it, or give a local folder as MODEL_ID."
-        )
-    elif isinstance(error, HFValidationError):
-        shown = name if len(name) <= 100 else name[:97] + "..."
-        said = f"MODEL_ID {shown} cannot be a hub id: correct it, or give a local folder."
-    elif isinstance(error, (LocalProtocolError, UnicodeEncodeError)):
-        said = "HF_TOKEN holds characters that no token has: correct it, or unset it."
-    elif isinstance(error, (InvalidURL, UnsupportedProtocol)):
-        said = f"HF_ENDPOINT {hub} is no address of a hub: correct it, or unset it."
-    elif not status and isinstance(error, OSError) and error.errno in DISK:
-        said = (
-            f"The disk is full that holds {constants.HF_HUB_CACHE}, where {name} is kept: make "
-            "room, or name a folder on another disk as HF_HOME."
-        )
-    elif not status and isinstance(error, OSError) and error.errno in FOLDER:
-        said = (
-            f"{error.filename or constants.HF_HUB_CACHE} cannot be written ({error.strerror}), "
-            f"where {name} is to be kept: name another folder as HF_HOME."
-        )
-    else:
-        said = (
-            f"{name} cannot be fetched ({_first_line(error)}); give a local folder as MODEL_ID, "
-            "or a mirror of the hub as HF_ENDPOINT."
-        )
-        later = status >= 500 or status in (0, 408, 429)
-        return EngineUnavailable(said) if later else EngineUnusable(said)
-    return EngineUnusable(said)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
