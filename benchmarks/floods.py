@@ -17,13 +17,12 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.stream import emit, free_port, machine, on_cpu
+from benchmarks.stream import DIRECTLY, emit, free_port, machine, on_cpu
 
 ROOT = Path(__file__).resolve().parent.parent
 VIEWERS, FPS, BYTES, BUSY_MS = 10, 30.0, 30_000, 2.0
@@ -133,7 +132,7 @@ def health_s(port: int) -> tuple[bool, float]:
     """(whether all is well, seconds until that or anything else was known)."""
     started = time.monotonic()
     try:
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=30).read()
+        DIRECTLY.open(f"http://127.0.0.1:{port}/healthz", timeout=30).read()
     except OSError:
         return False, time.monotonic() - started
     return True, time.monotonic() - started

@@ -25,13 +25,20 @@ class Disk:
         self._filler = folder / "filler"
 
     def fill(self, free_pages: int = 0) -> None:
-        """Until only so many pages are free."""
+        """Until only so many pages are free; others may write meanwhile, and may take them."""
+        with self._filler.open("ab", buffering=0) as filler, suppress(OSError):
+            while (pages := self._free_pages() - free_pages) > 0:
+                filler.write(bytes(pages * PAGE))
+        assert self._free_pages() <= free_pages
+
+    def _free_pages(self) -> int:
         found = os.statvfs(self.folder)
-        pages = found.f_bavail * found.f_frsize // PAGE - free_pages
-        with self._filler.open("ab") as filler:
-            filler.write(bytes(pages * PAGE))
-        found = os.statvfs(self.folder)
-        assert found.f_bavail * found.f_frsize == free_pages * PAGE
+        return found.f_bavail * found.f_frsize // PAGE
+
+    @property
+    def takes_nothing(self) -> bool:
+        """No byte, or no file. Who cleans up after itself may have made room meanwhile."""
+        return self._free_pages() == 0 or os.statvfs(self.folder).f_favail == 0
 
     def use_up_inodes(self) -> None:
         with suppress(OSError):

@@ -30,6 +30,12 @@ def started(disk: Disk, laptop: Laptop) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.fixture(autouse=True)
+def room_afterwards(disk: Disk) -> Iterator[None]:
+    yield
+    disk.make_room()
+
+
 @pytest.mark.parametrize("trouble", ["full", "no inodes"])
 @pytest.mark.parametrize("step", ["copying to", "starting; the old", "waiting: "])
 def test_a_disk_that_fills_up_at_a_step_of_a_start_stops_no_stream(
@@ -49,7 +55,8 @@ def test_a_disk_that_fills_up_at_a_step_of_a_start_stops_no_stream(
     assert viewer.refused == 0
     shown = laptop.run(START, "--status")
     assert shown.returncode == 0, shown.stdout
-    assert "disk      FULL: nothing can be stored or started; make room" in shown.stdout
+    if disk.takes_nothing:
+        assert "disk      FULL: nothing can be stored or started; make room" in shown.stdout
     disk.make_room()
     done = laptop.run(START, START_NEEDED_MB="1", timeout_s=150)
     assert done.returncode == 0, done.stderr

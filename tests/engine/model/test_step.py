@@ -36,7 +36,7 @@ def test_latents_and_pixels_are_those_of_the_diffusers_pipeline(noise_of_seed: N
     theirs, ours = pipeline(), OneStepModel(pipeline(), CPU)
     noise = noise_of_seed(3)
     with torch.inference_mode():
-        latents = ours.denoise(noise, ours.text(PROMPT).embedding)
+        latents = ours.denoise(noise, ours.encode_prompt(PROMPT).tensor[None])
         pixels = ours.decode(latents)[0].numpy()
         expected = plain(theirs, noise, "latent")
     assert parity.relative_error(latents, expected) < LATENT_TOLERANCE
