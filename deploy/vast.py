@@ -203,7 +203,7 @@ def batch(client: Client, options: argparse.Namespace) -> int:
     number = record.read().get("id")
     try:
         code, home = errands.batch(options.prompts, options.out)
-    except BaseException as error:  # whatever it is: the instance may not be left in silence
+    except BaseException as error:  # whatever it is: the instance must not stay rented unannounced
         say(f"interrupted ({type(error).__name__}: {error}).")
         code, home = 4, False
     if not home:
