@@ -35,7 +35,7 @@ SSH_PORT=""
 PASSPHRASE=""
 
 FILES=(realtime_stream.py process_batch.py requirements.txt setup.sh turbostream
-  deploy/host.sh deploy/loop.sh deploy/guard.sh deploy/instance)
+  deploy/host.sh deploy/host deploy/loop.sh deploy/guard.sh deploy/instance)
 FORWARDED=(TARGET_FPS INITIAL_PROMPT MODEL_ID SERVER_PORT HF_ENDPOINT)
 NEEDED_MB=${START_NEEDED_MB:-300}
 
@@ -82,10 +82,6 @@ start_options() {
   done
 }
 
-start_host() { # COMMAND...: of deploy/host.sh, sent along
-  connect_pipe bash -s -- "$1" "${REMOTE_DIR:-default}" "${@:2}" <"$HERE/deploy/host.sh"
-}
-
 start_probe() { # sets base, has_rsync, started and missing, the tools that the instance lacks
   local name value free=''
   has_rsync='' started='' missing=''
@@ -98,7 +94,7 @@ start_probe() { # sets base, has_rsync, started and missing, the tools that the 
       tar | flock | setsid | curl | ps | ss) [[ $value == yes ]] || missing="$missing $name" ;;
       *) ;; # printed by something else there
     esac
-  done < <(start_host probe || printf 'failed\n')
+  done < <(connect_host_sh probe || printf 'failed\n')
   [[ -n $base && $free =~ ^[0-9]+$ ]] || connect_die 'The instance could not be looked at; the reason stands above.'
   ((10#$free >= NEEDED_MB)) || connect_die "The instance's disk is full: $base has $free MB free and $NEEDED_MB are needed. Remove what you do not need there (du -xh $base | sort -h | tail), or rent a larger disk."
 }
@@ -181,7 +177,7 @@ main() {
       start_tools
       start_release
       ;;
-    *) start_host "$action" ;;
+    *) connect_host_sh "$action" ;;
   esac
 }
 

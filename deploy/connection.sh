@@ -19,6 +19,8 @@ connect_options=(-o BatchMode=yes)
 . "${BASH_SOURCE[0]%/*}/framing.sh"
 # shellcheck source=deploy/explain.sh
 . "${BASH_SOURCE[0]%/*}/explain.sh"
+# shellcheck source=deploy/login_shell.sh
+. "${BASH_SOURCE[0]%/*}/login_shell.sh"
 
 connect_say() { printf '[%s] %s\n' "$(basename "$0" .sh)" "$*" >&2; }
 
@@ -162,45 +164,17 @@ connect_open() { # one line for all commands of this run; checked before each us
   fi
 }
 
-connect_greet() { # the login shell there runs a command, and bash is there
-  local status=0 said
-  connect_hello || status=$?
-  if ((status == 97)) && grep -qiE 'tmux|no sessions|not a terminal' <<<"$said"; then
-    connect_say "the login shell of $connect_user there starts tmux in place of what it is told: putting an empty ~/.no_auto_tmux there, which switches that off."
-    : >"$connect_dir/empty"
-    status=0
-    connect_put_no_auto_tmux && connect_hello || status=$?
-    ((status == 0)) || connect_die "tmux could not be switched off there: log in, run touch ~/.no_auto_tmux, and start again."
-  fi
-  case $status in
-    0) ;;
-    90) connect_die 'The instance has no bash: install it there (apt-get install bash, apk add bash), and start again.' ;;
-    97) connect_die "The login shell of $connect_user on $connect_host ended before it ran a command. It said: ${said:-nothing}" ;;
-    *) connect_die "The line to $connect_host broke: $said" ;;
-  esac
-}
-
-connect_hello() { # sets said: what was said in place of an answer
-  local status=0
-  connect_script 'command -v bash >/dev/null || exit 90' >/dev/null 2>"$connect_dir/said" </dev/null || status=$?
-  said=$(cat "$connect_dir/said" "$connect_dir/unmarked" 2>/dev/null | grep -v '^$' | tail -n 3 | tr '\n' ' ') || said=''
-  said=${said% }
-  return "$status"
-}
-
-connect_put_no_auto_tmux() {
-  local host=$connect_host
-  [[ $host != *:* ]] || host="[$host]"
-  sftp -q -b - "${connect_options[@]}" -o ControlMaster=no -o ControlPath="$connect_dir/master" "$host" \
-    >/dev/null 2>&1 <<<"put $connect_dir/empty .no_auto_tmux"
-}
-
 connect_run() { # command...: there, its input closed
   connect_pipe "$@" </dev/null
 }
 
 connect_pipe() { # command...: there, with this input
   connect_script "exec $(frame_quote "$@")"
+}
+
+connect_host_sh() { # COMMAND [ARGUMENTS]: of deploy/host.sh there, sent along in one stream with its steps
+  local folder=${BASH_SOURCE[0]%/*}
+  connect_pipe bash -s -- "$1" "${REMOTE_DIR:-default}" "${@:2}" < <(cat "$folder"/host/*.sh "$folder/host.sh")
 }
 
 # In the background, so that a signal to this script is heard at once. 97 where the login shell there

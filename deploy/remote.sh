@@ -16,7 +16,7 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$HERE/connection.sh"
 connect_environment "$@"
 
-remote_base() { connect_pipe bash -s -- probe "${REMOTE_DIR:-default}" <"$HERE/host.sh" | sed -n 's/^base //p'; }
+remote_base() { connect_host_sh probe | sed -n 's/^base //p'; }
 
 # shellcheck disable=SC2016 # it is expanded there
 REMOTE_UNPACK='rm -rf "$1.new" "$1.old"; mkdir -p -m 0700 "$1.new"; tar -C "$1.new" -xof - || { rm -rf "$1.new"; exit 1; }
@@ -55,7 +55,7 @@ main() {
   connect_open
   case $command in
     run) connect_pipe "$@" ;;
-    host) connect_pipe bash -s -- "$1" "${REMOTE_DIR:-default}" "${@:2}" <"$HERE/host.sh" ;;
+    host) connect_host_sh "$@" ;;
     guard) remote_guard "$@" ;;
     fetch)
       mkdir -p "$2"

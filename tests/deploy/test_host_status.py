@@ -167,7 +167,7 @@ def test_a_start_on_a_disk_with_any_room_that_is_left_leaves_what_serves(
                     or "the new release failed (the server cannot work with these settings (2).)"
                     in done.stderr
                 ), done.stderr
-                assert "Nothing has changed: r1 goes on serving." in done.stderr, done.stderr
+                assert "Nothing has changed: r1 is still serving." in done.stderr, done.stderr
                 assert instance.process.poll() is None
                 assert instance.serving.read_text() == told
                 if trouble != "read-only":

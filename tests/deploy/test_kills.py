@@ -98,7 +98,7 @@ def test_of_two_starts_at_once_the_second_waits_for_the_first(
         second = laptop.run("start_stream_server.sh", timeout_s=150)
         assert first.process.wait(60) == 0, first.said
     assert second.returncode == 0, second.stderr
-    assert "another start is at work" in second.stderr
+    assert "another start is in progress" in second.stderr
     assert healthy(host.server_port)
 
 
@@ -108,7 +108,7 @@ def test_replace_moves_the_stream_to_another_port(
     port, before = free_port(), host.server_port
     done = laptop.run("start_stream_server.sh", "--replace", SERVER_PORT=str(port), timeout_s=120)
     assert done.returncode == 0, done.stderr
-    assert "as --replace says: the stream pauses" in done.stderr
+    assert "first (--replace): the stream pauses" in done.stderr
     assert healthy(port)
     assert not answers(before)
     host.server_port = port
@@ -140,7 +140,7 @@ def test_a_loop_that_is_killed_is_replaced_by_the_next_start(
 ) -> None:
     host.end(r"loop\.sh")
     status = laptop.run("start_stream_server.sh", "--status")
-    assert "loop      none: a crash would not be mended" in status.stdout
+    assert "loop      none: the server would not be restarted" in status.stdout
     old = psutil.Process(host.serving())
     done = laptop.run("start_stream_server.sh", timeout_s=120)
     assert done.returncode == 0, done.stderr

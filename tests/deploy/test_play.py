@@ -118,7 +118,7 @@ def test_play_rents_starts_and_tunnels_and_ctrl_c_asks_whether_to_give_it_back(
     # Again, with nobody at a terminal and a start that fails: taken up, and given back unasked.
     again = vast("play", INSTANCE_PYTHON="/nowhere")
     assert again.returncode == 1
-    assert "INSTANCE_PYTHON names /nowhere, which is not there." in again.stderr
+    assert "INSTANCE_PYTHON is /nowhere, which does not exist or cannot be run." in again.stderr
     assert "instance 7000 is gone" in again.stderr
     assert "what is rented" not in again.stderr
     assert len(stand_in.instances) == 1

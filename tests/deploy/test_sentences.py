@@ -103,7 +103,7 @@ def test_a_host_key_that_has_changed(laptop: Laptop, host: Host) -> None:
 
 
 def test_an_interpreter_that_is_not_there(laptop: Laptop) -> None:
-    sentence = "INSTANCE_PYTHON names /nowhere/python, which is not there."
+    sentence = "INSTANCE_PYTHON is /nowhere/python, which does not exist or cannot be run."
     refused(laptop, sentence, START, INSTANCE_PYTHON="/nowhere/python")
 
 
@@ -128,7 +128,7 @@ def test_a_rollback_before_the_first_start(laptop: Laptop, host: Host) -> None:
 
 def test_a_tilde_in_remote_dir_is_the_home_there(laptop: Laptop, host: Host) -> None:
     quick = {"INSTANCE_PYTHON": "/nowhere/python"}  # ends after the copy
-    refused(laptop, "INSTANCE_PYTHON names", START, REMOTE_DIR="~/some where", **quick)
+    refused(laptop, "INSTANCE_PYTHON is", START, REMOTE_DIR="~/some where", **quick)
     [release] = (host.home / "some where/releases").iterdir()
     assert (release / "turbostream/release.py").is_file()
     assert not (host.home / "~").exists()
@@ -143,7 +143,7 @@ def test_rsync_copies_into_a_folder_with_a_blank_by_old_and_new_rules(
     for _ in range(2):
         refused(
             laptop,
-            "INSTANCE_PYTHON names",
+            "INSTANCE_PYTHON is",
             START,
             INSTANCE_PYTHON="/nowhere/python",
             REMOTE_DIR=str(base),

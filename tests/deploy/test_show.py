@@ -152,7 +152,7 @@ def test_a_broken_release_leaves_the_old_stream_alone(
             program.write_text(good)
         assert done.returncode == 1
         assert "SyntaxError" in done.stderr
-        assert "goes on serving" in done.stderr
+        assert "is still serving" in done.stderr
         failed = time.monotonic()
         wait_for(lambda: viewer.frames[-1][0] > failed, PATIENCE_S, "frames")
         gap = viewer.longest_gap(since)
@@ -214,9 +214,10 @@ def test_a_rollback_serves_the_release_before(host: Host, laptop: Laptop, starte
 
 
 def test_a_port_that_the_user_changes_is_not_handed_over(laptop: Laptop, started: Search) -> None:
-    done = laptop.run("start_stream_server.sh", SERVER_PORT=str(free_port()))
+    port = free_port()
+    done = laptop.run("start_stream_server.sh", SERVER_PORT=str(port))
     assert done.returncode == 1
-    assert "cannot be handed over; take --replace" in done.stderr
+    assert f"cannot be handed over to port {port}: use --replace" in done.stderr
 
 
 def test_where_memory_holds_one_engine_only_it_says_so(
@@ -226,7 +227,7 @@ def test_where_memory_holds_one_engine_only_it_says_so(
     done = laptop.run("start_stream_server.sh")
     (host.fake / "nvidia-smi").unlink()
     assert done.returncode == 1
-    assert "takes 7000 MB and 900 MB are free. Take --replace" in done.stderr
+    assert "uses 7000 MB and 900 MB are free. Use --replace" in done.stderr
 
 
 def test_stop_ends_server_and_loop(host: Host, laptop: Laptop, started: Search) -> None:

@@ -111,7 +111,7 @@ def test_a_start_that_waits_in_vain_after_the_handover_leaves_the_new_one(
     old = host.serving()
     done = laptop.run(START, START_WAIT_S="60", timeout_s=150)
     assert done.returncode == 1
-    assert "has taken the port over and is left running." in done.stderr
+    assert "has taken over the port and is left running." in done.stderr
     assert "Nothing" not in done.stderr
     assert host.serving() != old
     assert healthy(host.server_port)
@@ -130,7 +130,7 @@ def test_a_new_one_that_ends_after_the_handover_is_followed_by_the_one_before(
     finally:
         program.write_text(good)
     assert done.returncode == 1
-    assert f"took the port over and ended: starting {release.name} again." in done.stderr
-    assert f"{release.name} serves again." in done.stderr
+    assert f"took over the port and ended: starting {release.name} again." in done.stderr
+    assert f"{release.name} is serving again." in done.stderr
     wait_for(lambda: healthy(host.server_port), PATIENCE_S, "health")
     assert (host.base / "current").resolve() == release

@@ -101,7 +101,7 @@ def test_every_script_that_is_run_stops_at_its_first_error(script: Path) -> None
 
 # The functions that ask a server on this machine, and how: no proxy of the environment and no
 # setting in ~/.curlrc (--disable has to come first) may answer in its place.
-LOOPBACK_ASKERS = {"host.sh": "host_ask", "tunnel_to_stream.sh": "tunnel_ask"}
+LOOPBACK_ASKERS = {"server_status.sh": "host_ask", "tunnel_to_stream.sh": "tunnel_ask"}
 DIRECTLY = "curl --disable --noproxy '*' "
 
 
