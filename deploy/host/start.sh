@@ -27,7 +27,8 @@ host_start() { # RELEASE [--replace] [--no-guard] [NAME=VALUE...]
   host_heartbeat "$$"
   read -r _ _ before < <(host_serving) || true
   trap host_leave EXIT
-  trap 'host_explain_failure "${BASH_SOURCE[0]##*/}, line $LINENO,"' ERR
+  # Not in subshells: a file that is read through <(...) may be absent as a matter of course.
+  trap '((BASH_SUBSHELL)) || host_explain_failure "${BASH_SOURCE[0]##*/}, line $LINENO,"' ERR
   trap 'exit 130' INT
   trap 'exit 143' TERM
   trap 'exit 129' HUP

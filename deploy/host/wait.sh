@@ -58,5 +58,6 @@ host_wait() { # RELEASE FOLDER: until it serves; exits with 1 when it never will
   done
   host_say "the new release failed (${why:-it was not ready after $START_WAIT_S s}). The end of its log:"
   tail -n 15 "$folder/server.log" >&2 || true
+  host_explain_disk || true
   exit 1 # host_leave says what serves now
 }

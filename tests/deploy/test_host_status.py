@@ -131,6 +131,32 @@ def test_what_is_no_word_of_a_server_is_not_believed(instance: Instance, kind: s
     assert not (instance.base / "ran").exists()
 
 
+def test_a_first_start_reports_only_what_went_wrong(tmp_path: Path) -> None:
+    """No file of an earlier server exists yet; that they are absent is not a failure."""
+    base = tmp_path / "base"
+    release = base / "releases/r1"
+    release.mkdir(parents=True)
+    shutil.copytree(ROOT / "deploy", release / "deploy")
+    (release / "realtime_stream.py").write_text(
+        f"SERVER_PORT = {free_port()}\nraise SystemExit(2)\n"
+    )
+    environment = {
+        **{"PATH": PATH, "HOME": str(base), "GUARD_ENVIRON": os.devnull},
+        "INSTANCE_PYTHON": str(quick_python(tmp_path / "python")),
+    }
+    done = subprocess.run(
+        ["bash", str(release / "deploy/host.sh"), "start", str(base), "r1", "MODEL_ID=demo"],
+        env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    said = [line for line in done.stderr.splitlines() if line.startswith("[host]")]
+    ended = "(the server cannot work with these settings (2).)"
+    assert said == [
+        f"[host] the new release failed {ended}. The end of its log:",
+        "[host] Nothing is serving now.",
+    ]
+
+
 @needs_mounts
 @pytest.mark.parametrize("trouble", ["full", "no inodes", "read-only"])
 def test_a_start_on_a_disk_with_any_room_that_is_left_leaves_what_serves(
