@@ -54,7 +54,7 @@ def index(index_folder: Path) -> Iterator[str]:
 @pytest.fixture
 def program(machine: Machine, index: str) -> Machine:
     """A machine with the program's root files, that reaches an index like PyPI, not PyTorch's."""
-    machine.copy("requirements.txt")
+    machine.copy("requirements.txt", "deploy")
     (machine.home / "requirements-dev.txt").write_text("pytest==9.2.0\n")
     (machine.home / "realtime_stream.py").write_text(
         "import sys\nassert sys.argv[1:] == ['--check']\nopen('painted', 'a').write('x')\n"

@@ -59,7 +59,11 @@ class Machine:
 
     def copy(self, *names: str) -> None:
         for name in names:
-            shutil.copy2(ROOT / name, self.home / name)
+            if (ROOT / name).is_dir():
+                ignore = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(ROOT / name, self.home / name, ignore=ignore)
+            else:
+                shutil.copy2(ROOT / name, self.home / name)
 
     def fake(self, name: str, *lines: str) -> None:
         program = self.fakes / name

@@ -74,13 +74,13 @@ def test_no_script_carries_a_second_list_of_versions() -> None:
 def test_the_list_for_a_processor_is_the_same_less_what_only_a_card_needs(
     machine: Machine,
 ) -> None:
-    machine.copy("requirements.txt")
+    machine.copy("requirements.txt", "deploy")
     listed = pins(machine.setup("--list").stdout)
     assert listed == {name: v for name, v in PINS.items() if name not in NVIDIA_ONLY}
 
 
 def test_the_list_for_a_card_with_a_new_driver_is_the_file(machine: Machine) -> None:
-    machine.copy("requirements.txt")
+    machine.copy("requirements.txt", "deploy")
     machine.fake_card("580.65.06", "8.9")
     assert pins(machine.setup("--list").stdout) == PINS
 
@@ -91,13 +91,13 @@ def test_the_list_for_a_card_with_a_new_driver_is_the_file(machine: Machine) -> 
 def test_the_list_for_an_older_driver_or_card_leaves_the_runtime_to_torch(
     machine: Machine, driver: str, capability: str
 ) -> None:
-    machine.copy("requirements.txt")
+    machine.copy("requirements.txt", "deploy")
     machine.fake_card(driver, capability)
     listed = pins(machine.setup("--list").stdout)
     assert listed == {k: v for k, v in PINS.items() if k != "nvidia-cuda-runtime-cu12"}
 
 
 def test_the_processors_list_can_be_asked_for_beside_a_card(machine: Machine) -> None:
-    machine.copy("requirements.txt")
+    machine.copy("requirements.txt", "deploy")
     machine.fake_card("580.65.06", "8.9")
     assert "xformers" not in pins(machine.setup("--list", "--cpu").stdout)

@@ -75,7 +75,7 @@ def test_alone_where_all_is_there_it_installs_nothing(machine: Machine) -> None:
 
 @pytest.mark.parametrize("version", ["3.9", "2.7", "3.15", "4.0"])
 def test_a_python_that_will_not_do_is_named(machine: Machine, version: str) -> None:
-    machine.copy("requirements.txt")
+    machine.copy("requirements.txt", "deploy")
     machine.fake("another-python", f"echo {version}")
     machine.environment["PYTHON"] = str(machine.fakes / "another-python")
     [sentence] = machine.setup(status=1).stderr.splitlines()
@@ -85,7 +85,7 @@ def test_a_python_that_will_not_do_is_named(machine: Machine, version: str) -> N
 
 
 def test_an_nvidia_driver_too_old_for_any_build_is_named(machine: Machine) -> None:
-    machine.copy("requirements.txt")
+    machine.copy("requirements.txt", "deploy")
     machine.fake_card("470.57.02", "8.6")
     [sentence] = machine.setup(status=1).stderr.splitlines()
     assert "470.57.02" in sentence
@@ -123,7 +123,7 @@ def test_plain_pip_takes_over_where_pytorchs_index_does_not_answer(program: Mach
 
     began = time.monotonic()
     again = program.setup().stderr.splitlines()
-    assert again == ["[setup] everything is in place (for the processor)."]
+    assert again == ["[setup] everything is in place (for the CPU)."]
     assert time.monotonic() - began < took / 2
     assert painted(program) == 1
 
@@ -166,7 +166,7 @@ def test_what_a_killed_run_left_behind_is_mended(quick_program: Machine) -> None
 def test_a_run_that_is_ended_leaves_no_process_for_long(
     quick_machine: Machine, end: signal.Signals
 ) -> None:
-    quick_machine.copy("requirements.txt")
+    quick_machine.copy("requirements.txt", "deploy")
     quick_machine.environment |= {"PIP_RETRIES": "0", "PIP_TIMEOUT": "600"}
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, never answers
         quick_machine.environment["PIP_INDEX_URL"] = (
@@ -201,7 +201,7 @@ def test_a_holder_that_has_ended_is_not_waited_for_where_nobody_reaps_it(
     (quick_program.home / ".venv.lock/pids").write_text(f"{ended.pid}\n")
     said = quick_program.setup().stderr
     ended.wait()
-    assert "at work here" not in said
+    assert "is running here" not in said
 
 
 @pytest.mark.parametrize("has_python", [True, False])
@@ -229,7 +229,7 @@ def test_the_guides_command_python_is_installed_where_there_is_none(
 
 
 def test_a_second_run_waits_for_the_first(machine: Machine) -> None:
-    machine.copy("requirements.txt")
+    machine.copy("requirements.txt", "deploy")
     first = subprocess.Popen(["sleep", "infinity"])
     lock = machine.home / ".venv.lock"
     lock.mkdir()
@@ -238,7 +238,7 @@ def test_a_second_run_waits_for_the_first(machine: Machine) -> None:
     try:
         assert second.stderr is not None
         line = second.stderr.readline()
-        assert f"another setup.sh (process {first.pid}) is at work" in line
+        assert f"another setup.sh (process {first.pid}) is running here" in line
         assert second.poll() is None
     finally:
         second.terminate()
