@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.guarded import Instance
-from tests.deploy.host import PATIENCE_S, ROOT, Host, Laptop
+from tests.deploy.host import PATIENCE_S, ROOT, Host
+from tests.deploy.laptop import Laptop
 from tests.deploy.renting import Vast
 from tests.deploy.standin import ACCOUNT_KEY, CONTAINER_KEY, LEDGERS, StandIn, standing_in
 

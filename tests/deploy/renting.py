@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from tests.deploy.host import Laptop
+from tests.deploy.laptop import Laptop
 
 
 class Vast:

@@ -11,7 +11,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.deploy.host import PATIENCE_S, Laptop, Running
+from tests.deploy.host import PATIENCE_S
+from tests.deploy.laptop import Laptop, Running
 
 CTRL_C = "\x03"
 

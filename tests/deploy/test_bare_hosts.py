@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.host import Host, Laptop, path_without
+from tests.deploy.host import Host, path_without
+from tests.deploy.laptop import Laptop
 
 START = "start_stream_server.sh"
 HIDE = 'for hidden in {}; do [ ! -e "$hidden" ] || mount --bind /dev/null "$hidden"; done'

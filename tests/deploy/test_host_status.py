@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.host import PATH, PATIENCE_S, ROOT, answers, quick_python, wait_for
+from tests.deploy.host import PATH, PATIENCE_S, ROOT, answers, wait_for
+from tests.deploy.laptop import quick_python
 from tests.deploy.proxying import proxying
 from tests.disks import mounted, needs_mounts
 from tests.ports import free_port

@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.deploy.host import Host, Laptop, Running, answers, healthy, wait_for
+from tests.deploy.host import Host, answers, healthy, wait_for
+from tests.deploy.laptop import Laptop, Running
 from tests.deploy.renting import Vast
 from tests.deploy.standin import CONTAINER_KEY, standing_in
 from tests.deploy.watching import Viewer

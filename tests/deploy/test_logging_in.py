@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.host import PATIENCE_S, USER, Host, Laptop, keygen, wait_for
+from tests.deploy.host import PATIENCE_S, USER, Host, keygen, wait_for
+from tests.deploy.laptop import Laptop
 from tests.deploy.terminal import at_terminal
 from tests.ports import free_port
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.host import Host, Laptop, wait_for
+from tests.deploy.host import Host, wait_for
+from tests.deploy.laptop import Laptop
 from tests.deploy.renting import Vast
 from tests.deploy.standin import Fault, StandIn
 
@@ -72,7 +73,7 @@ def test_an_odd_manifest_is_incomplete_and_the_instance_is_announced(
     done = vast("batch", "--yes", str(prompts), str(tmp_path / "out"))
     assert "Traceback" not in done.stderr
     assert done.returncode == 4, done.stderr
-    assert "THE RESULTS ARE NOT HOME, so instance 7000 IS KEPT AND BILLED" in done.stderr
+    assert "THE RESULTS WERE NOT FETCHED, so instance 7000 IS KEPT AND BILLED" in done.stderr
     assert stand_in.left == [7000]
     stand_in.end_by_hand()
 
@@ -215,7 +216,7 @@ def test_an_instance_that_cannot_be_reached_is_given_back(
     finally:
         allowed.write_text(keys)
     assert done.returncode == 1
-    assert "Instance 7000 did not let ssh in within 4 s" in done.stderr
+    assert "Instance 7000 did not accept ssh within 4 s" in done.stderr
     assert "instance 7000 is gone" in done.stderr
     assert stand_in.left == []
 
@@ -228,7 +229,7 @@ def test_two_that_rent_at_once_are_one_rental(
         first.wait_said("renting offer")
         second = vast("up", "--yes")
         assert second.returncode == 1
-        assert "renting at this moment" in second.stderr or "is rented already" in second.stderr
+        assert "is renting an instance" in second.stderr or "is rented already" in second.stderr
         assert len(stand_in.instances) <= 1
         os.killpg(first.process.pid, signal.SIGINT)
         assert first.process.wait(60) == 130

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.host import PATIENCE_S, Host, Laptop, get, healthy, keygen, wait_for
+from tests.deploy.host import PATIENCE_S, Host, get, healthy, keygen, wait_for
+from tests.deploy.laptop import Laptop
 from tests.deploy.other_hosts import AUTO_TMUX, NOISE, NOISY, Kind, OtherHost
 from tests.deploy.watching import Viewer
 from tests.ports import free_port
@@ -180,7 +181,7 @@ def test_an_evening(host: OtherHost, laptop: Laptop, kind: str) -> None:
     for text in said:
         assert not ODD.search(text), text
     if kind == "auto-tmux":
-        assert sum("starts tmux in place of what it is told: putting" in text for text in said) == 1
+        assert sum("starts tmux instead of the command: creating" in text for text in said) == 1
         assert (host.home / ".no_auto_tmux").exists()
     if kind == "reaps-nobody":
         assert took < 5

@@ -14,7 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.deploy.host import PATIENCE_S, Host, Laptop, wait_for
+from tests.deploy.host import PATIENCE_S, Host, wait_for
+from tests.deploy.laptop import Laptop
 from tests.deploy.renting import Vast
 from tests.deploy.standin import StandIn
 from tests.deploy.terminal import CTRL_C, at_terminal

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.host import PATIENCE_S, ROOT, USER, Host, Laptop, keygen
+from tests.deploy.host import PATIENCE_S, ROOT, USER, Host, keygen
+from tests.deploy.laptop import Laptop
 from tests.deploy.terminal import CTRL_C, at_terminal
 from tests.ports import free_port
 

@@ -20,7 +20,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.deploy.host import PATIENCE_S, Host, Laptop, Running, get, healthy, keygen, wait_for
+from tests.deploy.host import PATIENCE_S, Host, get, healthy, keygen, wait_for
+from tests.deploy.laptop import Laptop, Running
 from tests.deploy.searching import Search, files_with
 from tests.deploy.watching import Viewer
 from tests.ports import free_port

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.deploy.host import PATIENCE_S, Host, Laptop, healthy, wait_for
+from tests.deploy.host import PATIENCE_S, Host, healthy, wait_for
+from tests.deploy.laptop import Laptop
 from tests.deploy.standin import CONTAINER_KEY, StandIn
 from tests.deploy.watching import Viewer
 from tests.disks import Disk, mounted, needs_mounts

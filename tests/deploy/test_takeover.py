@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.deploy.host import PATIENCE_S, Host, Laptop, healthy, wait_for
+from tests.deploy.host import PATIENCE_S, Host, healthy, wait_for
+from tests.deploy.laptop import Laptop
 from tests.deploy.proxying import proxying
 from tests.deploy.watching import Viewer
 from tests.ports import free_port

@@ -11,7 +11,8 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from tests.deploy.host import PATIENCE_S, Host, Laptop, wait_for
+from tests.deploy.host import PATIENCE_S, Host, wait_for
+from tests.deploy.laptop import Laptop
 from tests.ports import free_port
 
 TUNNEL = "tunnel_to_stream.sh"
