@@ -33,7 +33,6 @@ set -Eeuo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PYTHON_OLDEST=11 PYTHON_NEWEST=14 # 3.x
-
 BASE_PACKAGES=(git curl rsync ca-certificates procps iproute2 python3 python3-venv python3-pip)
 
 want_card='' # cpu or gpu; otherwise whatever is found

@@ -55,18 +55,18 @@ def read(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
 def test_what_is_pasted_into_ssh_host(tmp_path: Path, written: str, found: str) -> None:
     done = read(tmp_path, SSH_HOST=written)
     assert done.stdout.startswith(found), done
-    assert ("left out of SSH_HOST: the command 'nvidia-smi" in done.stderr) == ("nvidia" in written)
+    assert ("ignored in SSH_HOST: the command 'nvidia-smi" in done.stderr) == ("nvidia" in written)
 
 
 @pytest.mark.parametrize(
     ("written", "sentence"),
     [
-        ("ssh -p 22", "SSH_HOST names no host: ssh -p 22"),
-        ("ssh root@'host", "SSH_HOST has a quote that is not closed"),
+        ("ssh -p 22", "SSH_HOST contains no host: ssh -p 22"),
+        ("ssh root@'host", "SSH_HOST has an unclosed quote"),
         ("root@host:0", "SSH_PORT must be a number from 1 to 65535, not '0'"),
         ("root@host:99999", "SSH_PORT must be a number from 1 to 65535, not '99999'"),
-        ("root@host,other", "'root@host,other' is not the name of a host (given by SSH_HOST)."),
-        ("ssh -- -oProxyCommand=x", "SSH_HOST names no host"),
+        ("root@host,other", "'root@host,other' is not a host name (set by SSH_HOST)."),
+        ("ssh -- -oProxyCommand=x", "SSH_HOST contains no host"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(tmp_path: Path, written: str, sentence: str) -> None:
@@ -97,5 +97,5 @@ def test_a_file_of_any_system_is_read(tmp_path: Path, ending: str, indent: int |
 def test_a_host_of_a_file_is_no_option(tmp_path: Path) -> None:
     (tmp_path / "ssh_config.json").write_text('{"host": "-oProxyCommand=touch x", "port": 1}')
     done = read(tmp_path)
-    assert "is not the name of a host" in done.stderr
+    assert "is not a host name" in done.stderr
     assert done.returncode == 1

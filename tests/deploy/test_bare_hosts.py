@@ -82,7 +82,9 @@ def test_a_disk_that_fills_up_during_the_copy_is_said(
     path = laptop.environment["PATH"] if tool == "rsync" else path_without_rsync
     done = laptop.run(START, START_NEEDED_MB="1", PATH=path)
     assert done.returncode == 1
-    assert f"The instance's disk is full: {host.base} took no more." in done.stderr, done.stderr
+    assert f"The instance's disk is full: {host.base} has no space left." in done.stderr, (
+        done.stderr
+    )
 
 
 def test_a_disk_that_takes_the_program_and_not_its_packages_is_said(
@@ -103,7 +105,7 @@ def test_an_instance_without_python_is_told_what_to_install(
     done = laptop.run(START, INSTANCE_PYTHON=None)
     assert done.returncode == 1
     assert "Python 3.11 to 3.14 is needed and none was found: install one (" in done.stderr
-    assert "It was not started; the reason stands above." in done.stderr
+    assert "It was not started; the reason is shown above." in done.stderr
 
 
 def test_an_instance_whose_only_python_is_too_old_is_told_so(

@@ -142,7 +142,7 @@ def test_the_guard_goes_on_until_the_rental_is_gone(rent: Callable[[], Instance]
 
 
 def test_a_guard_that_is_armed_again_keeps_its_time(instance: Instance) -> None:
-    assert "CAREFUL" not in instance.arm(hours_s=600).stderr
+    assert "WARNING" not in instance.arm(hours_s=600).stderr
     assert instance.outlives(2)
     again = instance.guard("arm", "--port", str(instance.port))
     assert "armed" in again.stderr
@@ -194,7 +194,7 @@ def test_a_guard_that_cannot_be_replaced_goes_on(instance: Instance) -> None:
     done = instance.guard("arm", "--hours", "2")
     assert done.returncode == 1
     assert "does NOT watch (it did not report;" in done.stderr
-    assert "the guard that was armed before goes on." in done.stderr
+    assert "the guard that was armed before keeps watching." in done.stderr
     assert guard.is_running()
     assert instance.outlives(2)
     assert instance.counted[0] < 600
@@ -224,7 +224,7 @@ def test_where_nothing_is_rented_it_says_so(instance: Instance) -> None:
 def test_a_key_that_does_not_open_is_said_when_it_is_armed(instance: Instance) -> None:
     # Once by whatever proxy there is, once past it.
     instance.stand_in.faults += [Fault("PUT", "/instances/", status=401) for _ in range(2)]
-    assert "CAREFUL: the rental's API did not take this instance's key" in instance.arm().stderr
+    assert "WARNING: the rental's API did not take this instance's key" in instance.arm().stderr
 
 
 def test_the_key_is_in_no_argument_and_no_file(instance: Instance, tmp_path: Path) -> None:

@@ -98,9 +98,9 @@ def test_on_a_full_disk_its_files_go_on_and_say_so(instance: Instance, disk: Dis
     wait_for(lambda: FULL not in instance.shown["message"], PATIENCE_S, "the end of the sentence")
     log = instance.state / "guard.log"
     wait_for(
-        lambda: "the disk has room again" in log.read_text(), PATIENCE_S, "its line in the log"
+        lambda: "the disk has space again" in log.read_text(), PATIENCE_S, "its line in the log"
     )
-    assert f"CAREFUL: {FULL}" in log.read_text()
+    assert f"WARNING: {FULL}" in log.read_text()
 
 
 def test_on_a_full_disk_it_can_be_extended_by_an_hour(instance: Instance, disk: Disk) -> None:

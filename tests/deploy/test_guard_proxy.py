@@ -62,7 +62,7 @@ def test_the_rentals_api_is_asked_through_the_proxy(instance: Instance, tool: st
         instance.environment["PATH"] = str(instance.fake)
     with proxying("forwarding") as proxy:
         instance.environment |= proxy.environment()
-        assert "CAREFUL" not in instance.arm(hours_s=3).stderr
+        assert "WARNING" not in instance.arm(hours_s=3).stderr
         wait_for(instance.gone, LONG_S, "the end of the rental")
         kinds = {request.split()[0] for request in proxy.requests}
         instance.end()

@@ -25,7 +25,7 @@ def helped(script: str) -> str:
 def taken(script: str) -> set[str]:
     """The options in the script's `case` branches, or in the Python that it starts."""
     if script == "deploy/guard.sh":
-        text = (ROOT / "deploy/instance/arm.py").read_text()
+        text = (ROOT / "deploy/instance/guard_commands.py").read_text()
         return set(re.findall(r'add_argument\("(--[a-z-]+)"(?!.*SUPPRESS)', text))
     found: set[str] = set()
     text = (ROOT / script).read_text()

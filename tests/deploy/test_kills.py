@@ -43,7 +43,7 @@ def serving(host: Host, laptop: Laptop) -> Iterator[None]:
 
 @pytest.mark.parametrize("everything", [False, True], ids=["script", "group"])
 @pytest.mark.parametrize(
-    "step", ["copying to", "starting; the old", "waiting: The program", "waiting: Loading"]
+    "step", ["copying to", "starting; a running server", "waiting: The program", "waiting: Loading"]
 )
 def test_a_start_that_is_killed_is_followed_by_one_that_works(
     host: Host, laptop: Laptop, serving: None, step: str, everything: bool
@@ -131,7 +131,7 @@ def test_a_website_rental_is_guarded_by_the_start(
         assert "extend it now" in guard["message"]
         port = free_port()
         with laptop.running("tunnel_to_stream.sh", "--port", str(port)) as running:
-            running.wait_said("CAREFUL: the instance is given back in .* minutes. Press e here")
+            running.wait_said("WARNING: the instance is given back in .* minutes. Press e")
         wait_for(lambda: api.left == [], 90, "the end of the rental")
         host.rental.write_text("")
 

@@ -113,7 +113,7 @@ def test_a_default_key_with_a_passphrase_is_opened_once_the_open_ones_are_refuse
     done = status(laptop, home, PASSPHRASE="it's right")
     assert IN in done.stdout, done.stderr
     wrong = status(laptop, home, PASSPHRASE="wrong")
-    assert f"The passphrase does not open {home}/.ssh/id_" in wrong.stderr
+    assert f"The passphrase does not unlock {home}/.ssh/id_" in wrong.stderr
     with at_terminal(laptop, START, "--status", HOME=str(home)) as terminal:
         terminal.wait_said("passphrase of .*id_")
         terminal.press("it's right\n")
@@ -162,9 +162,7 @@ def test_a_jump_host_is_passed_or_named_in_the_sentence(
         "SSH_HOST": line, "SSH_PORT": None, "SSH_USER": None, "SSH_KEY": str(known)
     }  # fmt: skip
     unknown = status(laptop, home, **there)
-    assert (
-        "The host key of the jump host hop is not known here: log in there once" in unknown.stderr
-    )
+    assert "The host key of the jump host hop is unknown: log in once" in unknown.stderr
     scan = ["ssh-keyscan", "-p", str(jump.port), "127.0.0.1"]
     hops.write_text(subprocess.run(scan, capture_output=True, text=True, check=True).stdout)
     refused = status(laptop, home, **there)

@@ -98,7 +98,7 @@ def test_a_release_that_never_painted_is_given_up_at_once(loop: Loop) -> None:
 
 def test_five_quick_ends_in_a_row_are_enough(loop: Loop) -> None:
     loop.run(*["70"] * 9)
-    assert "ended 5 times in a row, at last with status 70: giving up" in loop.ended()
+    assert "ended 5 times in a row, most recently with status 70: giving up" in loop.ended()
     assert loop.log.count("life with") == 5
 
 
@@ -120,7 +120,7 @@ def test_it_ends_its_server_when_it_is_ended(loop: Loop) -> None:
     wait_for(lambda: "it stays" in loop.log, PATIENCE_S, "the server")
     children = psutil.Process(loop.process.pid).children(recursive=True)
     loop.process.send_signal(signal.SIGTERM)
-    assert loop.ended() == "the server was ended."
+    assert loop.ended() == "the server was stopped."
     assert not psutil.wait_procs(children, PATIENCE_S)[1]
 
 

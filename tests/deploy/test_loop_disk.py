@@ -128,9 +128,9 @@ def test_while_the_disk_is_full_it_does_not_give_up_and_afterwards_it_says_so(
     for _ in range(8):
         loop.crash()
     disk.make_room()
-    wait_for(lambda: "the disk has room again" in loop.log.read_text(), PATIENCE_S, "its line")
+    wait_for(lambda: "the disk has space again" in loop.log.read_text(), PATIENCE_S, "its line")
     said = loop.log.read_text()
-    assert "CAREFUL: the disk is full: make room on it." in said
+    assert "WARNING: the disk is full: make room on it." in said
     assert said.count("the server ended with status 137: starting it again") == 8
     assert all(line.startswith("[loop] ") for line in said.splitlines())
 

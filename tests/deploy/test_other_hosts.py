@@ -144,7 +144,7 @@ def test_an_evening(host: OtherHost, laptop: Laptop, kind: str) -> None:
 
     done = typed()
     assert done.returncode == 0, done.stderr
-    assert "it runs. Now, in another terminal: ./tunnel_to_stream.sh" in done.stderr
+    assert "it is running. Now, in another terminal: ./tunnel_to_stream.sh" in done.stderr
     assert ("lacks curl ps ss: setup.sh installs them" in done.stderr) == (kind == "bare")
     port = free_port()
     with laptop.running(TUNNEL, "--port", str(port)) as tunnel:

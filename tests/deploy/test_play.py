@@ -80,7 +80,7 @@ def test_play_rents_starts_and_tunnels_and_ctrl_c_asks_whether_to_give_it_back(
 
         before = host.status()["guard"]["ends_at"]  # half an hour from now: nobody watches
         play.press("e")
-        play.wait_said("an hour more was asked for")
+        play.wait_said("another hour was requested")
         wait_for(lambda: host.status()["guard"]["ends_at"] > before + 1500, PATIENCE_S, "the hour")
 
         link = vast("link")

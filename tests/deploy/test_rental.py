@@ -42,7 +42,7 @@ def test_up_status_and_down(vast: Vast, stand_in: StandIn, host: Host, laptop: L
     assert (laptop.home / ".turbostream/rental.json").stat().st_mode & 0o777 == 0o600
     assert (host.home / ".no_auto_tmux").exists()
     assert "armed: given back at" in done.stderr
-    assert "CAREFUL" not in done.stderr
+    assert "WARNING" not in done.stderr
     assert "http://127.0.0.1:41234/" in done.stderr
 
     again = vast("up", "--yes")

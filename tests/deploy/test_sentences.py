@@ -29,11 +29,11 @@ def refused(laptop: Laptop, sentence: str, *arguments: str, status: int = 1, **e
 
 
 def test_no_instance_is_named(laptop: Laptop) -> None:
-    refused(laptop, "No instance is named: set SSH_HOST and SSH_PORT", SSH_HOST=None)
+    refused(laptop, "No instance is configured: set SSH_HOST and SSH_PORT", SSH_HOST=None)
 
 
 def test_a_host_that_does_not_exist(laptop: Laptop) -> None:
-    sentence = "There is no host called nowhere.invalid: check SSH_HOST (given by SSH_HOST)."
+    sentence = "There is no host named nowhere.invalid: check SSH_HOST (set by SSH_HOST)."
     refused(laptop, sentence, SSH_HOST="nowhere.invalid")
 
 
@@ -63,11 +63,11 @@ def test_a_port_that_is_no_number(laptop: Laptop) -> None:
 
 
 def test_a_key_that_is_not_there(laptop: Laptop) -> None:
-    refused(laptop, "There is no key /nowhere/key (SSH_KEY).", SSH_KEY="/nowhere/key")
+    refused(laptop, "The key /nowhere/key (SSH_KEY) does not exist.", SSH_KEY="/nowhere/key")
 
 
 def test_no_key_at_all(laptop: Laptop, tmp_path: Path) -> None:
-    refused(laptop, "There is no ssh key: make one with ssh-keygen", HOME=str(tmp_path))
+    refused(laptop, "There is no ssh key: create one with ssh-keygen", HOME=str(tmp_path))
 
 
 def test_a_key_that_the_instance_does_not_know(laptop: Laptop, tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_wrong_passphrase(laptop: Laptop, host: Host, tmp_path: Path) -> None:
     locked = keygen(tmp_path / "locked", "right")
     refused(
         laptop,
-        f"The passphrase does not open {locked}: correct PASSPHRASE.",
+        f"The passphrase does not unlock {locked}: correct PASSPHRASE.",
         SSH_KEY=str(locked),
         PASSPHRASE="wrong",
     )
@@ -123,7 +123,7 @@ def test_a_held_port_of_the_instance_is_said_before_anything_is_installed(
 
 
 def test_a_rollback_before_the_first_start(laptop: Laptop, host: Host) -> None:
-    sentence = f"Nothing was started in {host.base} yet, so there is nothing to go back to: run"
+    sentence = f"Nothing was started in {host.base} yet, so there is no earlier release: run"
     refused(laptop, sentence, START, "--rollback")
 
 
@@ -165,7 +165,7 @@ def test_a_local_port_that_something_holds_is_named_with_the_next_free_one(lapto
         port = holder.getsockname()[1]
         done = laptop.run("tunnel_to_stream.sh", "--port", str(port))
     assert done.returncode == 1
-    assert f"Port {port} here is taken by" in done.stderr
+    assert f"The local port {port} is taken by" in done.stderr
     assert f"(process {os.getpid()})" in done.stderr
     assert "or take the next free one with --port" in done.stderr
 
@@ -177,7 +177,7 @@ def test_at_a_terminal_the_next_free_port_is_offered(laptop: Laptop, answer: str
         socket.create_server(("127.0.0.1", int(port))),
         at_terminal(laptop, "tunnel_to_stream.sh", "--port", port) as tunnel,
     ):
-        question = tunnel.wait_said(rf"Port {port} here is taken by .* Take \d+ instead\?")
+        question = tunnel.wait_said(rf"The local port {port} is taken by .* Use \d+ instead\?")
         tunnel.press(answer)
         if answer == "\n":
             following = question.split()[-2]
@@ -229,7 +229,7 @@ def test_ssh_config_json_is_read_and_the_environment_wins(laptop: Laptop, host: 
         file.write_text(text)
         done = laptop.run(START, "--status", SSH_HOST=None, SSH_PORT=None, SSH_USER=None)
         assert "release   none is serving" in done.stdout, done.stderr
-    refused(laptop, "There is no host called other.invalid", SSH_HOST="other.invalid")
+    refused(laptop, "There is no host named other.invalid", SSH_HOST="other.invalid")
     file.unlink()
 
 
@@ -259,7 +259,7 @@ def test_what_is_edited_at_the_top_is_used_and_a_readable_passphrase_warned_of(
     script.write_text(good)
     script.chmod(0o755)
     assert "release   none is serving" in done.stdout, done.stderr
-    assert ("CAREFUL: others can read" in done.stderr) == (mode == 0o755)
+    assert ("WARNING: others can read" in done.stderr) == (mode == 0o755)
 
 
 def test_the_guides_way_of_copying_setup_sh_alone(laptop: Laptop, host: Host) -> None:
