@@ -21,12 +21,12 @@ from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-USER = pwd.getpwuid(os.getuid()).pw_name  # the only one whom an sshd of this user lets in
-PATIENCE_S = 30.0  # a limit of what is there at once, unless the machine is busy
+USER = pwd.getpwuid(os.getuid()).pw_name  # the only one that an sshd of this user admits
+PATIENCE_S = 30.0  # for what usually takes no time; the machine may be busy
 
 
 def wait_for(true, timeout_s: float, what: str):
-    """What `true` returned once that was truthy; fails after `timeout_s`."""
+    """The first truthy result of `true`; fails after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while True:
         found = true()
@@ -55,7 +55,7 @@ class Host:
         self.port = free_port()
         self.server_port = free_port()
         self.api_port = free_port()  # where a stand-in for the rental's API may listen
-        # What process 1 of a rented instance has in its environment; empty: not rented.
+        # The environment of process 1 on a rented instance; empty: not rented.
         self.rental = folder / "environ"
         self.rental.touch()
         self.environment = {
@@ -80,7 +80,7 @@ class Host:
         self._host_key = keygen(self.folder / "host_key")
 
     def start(self, mounts: str = "") -> None:
-        """`mounts`: commands of mount that only this host sees the effect of; they need root."""
+        """`mounts`: mount commands with effect for this host only; they need root."""
         command = self.sshd()
         if mounts:
             command = ["unshare", "--mount", "sh", "-ec", f'{mounts}\nexec "$@"', "sh", *command]
@@ -106,11 +106,11 @@ class Host:
         return [sshd, "-D", "-e", "-f", str(config)]
 
     def kill(self) -> None:
-        """The sshd and every session of it, as when the network goes."""
+        """The sshd and all its sessions, as if the network failed."""
         if self._process is None:
             return
         sshd = psutil.Process(self._process.pid)
-        sshd.suspend()  # no session begins between the look at them and their end
+        sshd.suspend()  # no session begins after they were listed
         for child in sshd.children(recursive=True):
             with suppress(psutil.NoSuchProcess):
                 if child.name().startswith("sshd"):
@@ -124,7 +124,7 @@ class Host:
         self.end()
 
     def end(self, pattern: str = "") -> None:
-        """All processes whose words have the pattern, also those that they start meanwhile."""
+        """Kill all processes whose command line matches, and what they start meanwhile."""
 
         def ended() -> bool:
             left = self.processes(pattern)
@@ -136,8 +136,7 @@ class Host:
         wait_for(ended, PATIENCE_S, "the end of the host's processes")
 
     def processes(self, pattern: str = "") -> list[psutil.Process]:
-        """What lives in this host's folder, or was started from it, and has the pattern in its
-        words."""
+        """Those in this host's folder, or started from it, whose command line matches."""
         found = []
         for process in psutil.process_iter():
             try:
@@ -179,12 +178,12 @@ def get(port: int, path: str) -> dict:
 def healthy(port: int) -> bool:
     try:
         return get(port, "/healthz")["status"] == "ok"
-    except (OSError, http.client.HTTPException):  # also one that ends in the middle of its answer
+    except (OSError, http.client.HTTPException):  # also if it ends in the middle of an answer
         return False
 
 
 def path_without(folder: Path, *tools: str) -> str:
-    """A PATH of links to all that PATH has but these tools."""
+    """A PATH with links to all of PATH except these tools."""
     folder.mkdir()
     for above in reversed(PATH.split(":")):
         for tool in Path(above).glob("*"):

@@ -1,4 +1,4 @@
-"""The user's computer: a home, a copy of the scripts, and the scripts as they run there."""
+"""The user's computer: a home, a copy of the scripts, and the scripts that run there."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Laptop:
 
 
 class Running:
-    """A script in its terminal: what it has said, and signals to it."""
+    """A script that is running: its output, and signals to it."""
 
     def __init__(self, command: list[str], environment: dict[str, str], folder: Path) -> None:
         self._file = folder / f"said-{time.monotonic_ns()}"
@@ -91,12 +91,12 @@ class Running:
 
     @property
     def ended(self) -> bool:
-        """Nothing more will be said."""
+        """There will be no more output."""
         return self.process.poll() is not None
 
     def wait_said(self, pattern: str, timeout_s: float = 60) -> str:
         def found():
-            ended = self.ended  # asked first: its last words may come with its end
+            ended = self.ended  # before the output is read, which may grow until then
             match = re.search(pattern, self.said)
             assert match or not ended, f"it ended: {self.said}"
             return match
@@ -113,8 +113,8 @@ class Running:
 
 
 def quick_python(folder: Path) -> Path:
-    """The tests' interpreter as an instance would have it, without the seconds that the check of
-    its packages takes before each start; test_show.py's first start takes the real one."""
+    """The tests' interpreter as INSTANCE_PYTHON, which skips the check of its packages to save
+    seconds before each start; the first start of test_show.py uses the real one."""
     binary = folder / "bin"
     binary.mkdir(parents=True)
     (binary / "python3").symlink_to(sys.executable)
@@ -128,7 +128,7 @@ def quick_python(folder: Path) -> Path:
 
 
 def copy_program(target: Path) -> None:
-    """What a clone of the repository has, as far as the scripts need it."""
+    """Copy what the scripts need of the repository."""
     target.mkdir()
     names = ("realtime_stream.py", "process_batch.py", "requirements.txt", "setup.sh")
     scripts = ("start_stream_server.sh", "tunnel_to_stream.sh")

@@ -1,4 +1,4 @@
-"""deploy/vast.sh as the laptop's user types it."""
+"""deploy/vast.sh as the user of the laptop runs it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What --help says against what the scripts really take."""
+"""--help names the options and commands that the scripts accept."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def helped(script: str) -> str:
 
 
 def taken(script: str) -> set[str]:
-    """The options in the script's `case` branches, or in the Python that it starts."""
+    """The options in the script's `case` branches, or in the Python program that it starts."""
     if script == "deploy/guard.sh":
         text = (ROOT / "deploy/instance/guard_commands.py").read_text()
         return set(re.findall(r'add_argument\("(--[a-z-]+)"(?!.*SUPPRESS)', text))
@@ -60,7 +60,7 @@ def test_help_names_every_command(script: str) -> None:
 
 
 @pytest.mark.parametrize("script", ["start_stream_server.sh", "tunnel_to_stream.sh"])
-def test_the_guides_three_lines_stand_at_the_top(script: str) -> None:
+def test_the_three_variables_of_the_guide_are_at_the_top(script: str) -> None:
     top = Path(ROOT / script).read_text().splitlines()[:48]
     assert 'SSH_HOST=""' in top
     assert 'SSH_PORT=""' in top

@@ -1,4 +1,4 @@
-"""kill -9 in the middle of each step of each script: the next run works, nothing is billed on."""
+"""kill -9 in each step of each script: the next run works, and nothing stays rented."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def kill_at(running: Running, pattern: str, everything: bool) -> None:
     """The script alone, as `kill -9 PID` does, or its whole process group, as a crash does."""
     running.wait_said(pattern, 90)
     if everything:
-        with suppress(ProcessLookupError):  # after its last words it may have ended by itself
+        with suppress(ProcessLookupError):  # it may have ended by itself after that output
             os.killpg(running.process.pid, signal.SIGKILL)
     else:
         running.process.kill()
@@ -153,12 +153,12 @@ def test_a_loop_that_is_killed_is_replaced_by_the_next_start(
     "step",
     ["the cheapest", "renting offer", r"instance 7000, after", "reached at", "armed", "next:"],
 )
-def test_an_up_that_is_killed_leaves_nothing_that_down_does_not_find(
+def test_after_an_up_that_is_killed_down_finds_what_was_rented(
     vast: Vast, laptop: Laptop, step: str
 ) -> None:
     with laptop.running("deploy/vast.sh", "up", "--yes", **vast.environment) as running:
         kill_at(running, step, everything=True)
-    time.sleep(1)  # what was on its way to the API arrives
+    time.sleep(1)  # requests on their way to the API arrive
     done = vast("down")
     assert done.returncode == 0, done.stderr
     again = vast("up", "--yes")

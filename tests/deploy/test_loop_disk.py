@@ -1,4 +1,4 @@
-"""The loop, and the server that it keeps alive, with a disk that takes no more."""
+"""The loop and its server on a full disk."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def loop(disk: Disk, tmp_path: Path) -> Iterator[Loop]:
 
 
 @pytest.mark.parametrize("trouble", ["full", "no inodes", "run removed"])
-def test_a_server_that_crashes_is_started_again_whatever_the_disk_takes(
+def test_a_server_that_crashes_is_restarted_in_any_state_of_the_disk(
     loop: Loop, disk: Disk, trouble: str
 ) -> None:
     loop.serve()
@@ -120,7 +120,7 @@ def test_a_server_that_crashes_is_started_again_whatever_the_disk_takes(
     loop.crash()
 
 
-def test_while_the_disk_is_full_it_does_not_give_up_and_afterwards_it_says_so(
+def test_it_does_not_give_up_while_the_disk_is_full_and_reports_it_afterwards(
     loop: Loop, disk: Disk
 ) -> None:
     loop.serve()
@@ -135,7 +135,7 @@ def test_while_the_disk_is_full_it_does_not_give_up_and_afterwards_it_says_so(
     assert all(line.startswith("[loop] ") for line in said.splitlines())
 
 
-def test_started_with_any_room_that_is_left_it_starts_the_server(tmp_path: Path) -> None:
+def test_on_a_nearly_full_disk_it_starts_the_server(tmp_path: Path) -> None:
     with ExitStack() as disks:
         for pages in range(6):
             folder = tmp_path / str(pages)
@@ -151,7 +151,7 @@ def test_started_with_any_room_that_is_left_it_starts_the_server(tmp_path: Path)
             assert told.read_text() == f"{loop.process.pid}\n"
 
 
-def test_the_end_of_its_server_is_told_on_a_full_disk(loop: Loop, disk: Disk) -> None:
+def test_the_end_of_its_server_is_reported_on_a_full_disk(loop: Loop, disk: Disk) -> None:
     loop.python.write_text("#!/bin/sh\nexit 2\n")
     disk.fill()
     loop.start()
@@ -161,7 +161,7 @@ def test_the_end_of_its_server_is_told_on_a_full_disk(loop: Loop, disk: Disk) ->
     assert [file.name for file in (loop.base / "run").iterdir()] == ["r1.ended"]
 
 
-def test_a_log_that_cannot_be_kept_is_cut(loop: Loop, disk: Disk) -> None:
+def test_a_log_that_cannot_be_rotated_is_truncated(loop: Loop, disk: Disk) -> None:
     loop.serve(LOG_MOST_KB="1")
     loop.log.write_bytes(b"x" * 4000)
     disk.fill()
@@ -170,7 +170,7 @@ def test_a_log_that_cannot_be_kept_is_cut(loop: Loop, disk: Disk) -> None:
 
 
 @pytest.mark.parametrize("trouble", ["full", "no inodes"])
-def test_the_real_server_that_crashes_while_the_disk_is_full_comes_back(
+def test_the_real_server_is_restarted_after_a_crash_on_a_full_disk(
     tmp_path: Path, trouble: str
 ) -> None:
     port = free_port()

@@ -1,4 +1,4 @@
-"""One evening on each kind of host.
+"""Start, tunnel, restart and stop on each kind of host.
 
 Start, tunnel, status, logs, a second start while viewing, stop; by the lines that are printed.
 """
@@ -48,7 +48,7 @@ pytestmark = [
 @pytest.fixture
 def place() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="turbo-test-", dir="/tmp"))
-    folder.chmod(0o755)  # a user of the host other than this one goes through it
+    folder.chmod(0o755)  # another user of the host must be able to enter it
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -91,8 +91,8 @@ def laptop(place: Path, host: OtherHost, kind: str) -> Iterator[Laptop]:
 
 
 class agent:  # noqa: N801
-    """An ssh-agent with eight keys that the host does not know, and after them the right one, which
-    no file holds."""
+    """An ssh-agent with eight keys that the host refuses, followed by the right one, which is in no
+    file."""
 
     def __init__(self, place: Path, laptop: Laptop) -> None:
         self._socket = place / "agent"
@@ -113,7 +113,7 @@ class agent:  # noqa: N801
 
 
 def jump_host(place: Path, laptop: Laptop, host: OtherHost) -> Host:
-    """The instance gets a name in ssh_config, with port, user and key, behind a jump host."""
+    """The instance has an alias in ssh_config, with port, user and key, behind a jump host."""
     jump = Host(place / "jump")
     key = keygen(place / "jump-key")
     jump.allow(key)
@@ -134,7 +134,7 @@ def jump_host(place: Path, laptop: Laptop, host: OtherHost) -> Host:
     return jump
 
 
-def test_an_evening(host: OtherHost, laptop: Laptop, kind: str) -> None:
+def test_start_tunnel_restart_and_stop(host: OtherHost, laptop: Laptop, kind: str) -> None:
     said = []
 
     def typed(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -200,7 +200,9 @@ def test_an_evening(host: OtherHost, laptop: Laptop, kind: str) -> None:
     ],
     ids=["tmux-without-sftp", "nologin", "exits"],
 )
-def test_a_login_shell_that_runs_nothing_is_said(place: Path, differs: Kind, sentence: str) -> None:
+def test_a_login_shell_that_runs_no_command_is_reported(
+    place: Path, differs: Kind, sentence: str
+) -> None:
     host = OtherHost(place / "host", differs)
     try:
         laptop = Laptop(place, host)

@@ -1,4 +1,4 @@
-"""deploy/vast.sh with the real client against the stand-in: every lie and loss of the real API.
+"""deploy/vast.sh with the real client against the stand-in, with the faults of the real API.
 
 After each test the ledger must show nothing that is rented and billed on.
 """
@@ -63,7 +63,7 @@ def test_up_status_and_down(vast: Vast, stand_in: StandIn, host: Host, laptop: L
 
 @contextmanager
 def late_sshd(host: Host, delay_s: float) -> Iterator[int]:
-    """The port of a line to the host's sshd that is slow to come about."""
+    """The port of a proxy to the host's sshd with a slow greeting."""
 
     class Line(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -79,7 +79,7 @@ def late_sshd(host: Host, delay_s: float) -> Iterator[int]:
         thread.join(10)
 
 
-def test_direct_port_and_proxy_are_measured_and_the_faster_one_is_taken(
+def test_direct_port_and_proxy_are_measured_and_the_faster_one_is_used(
     vast: Vast, stand_in: StandIn, host: Host, laptop: Laptop
 ) -> None:
     with late_sshd(host, 0.4) as late:
@@ -93,7 +93,7 @@ def test_direct_port_and_proxy_are_measured_and_the_faster_one_is_taken(
     stand_in.end_by_hand()
 
 
-def test_a_key_that_is_not_accepted_is_said(vast: Vast) -> None:
+def test_an_invalid_key_is_reported(vast: Vast) -> None:
     done = vast("search", VAST_API_KEY="wrong")
     assert done.returncode == 1
     assert "Vast.ai does not accept the API key (HTTP 401)" in done.stderr
@@ -117,7 +117,7 @@ def test_the_clients_own_key_file_is_read_and_made_private(vast: Vast, laptop: L
     assert mode == 0o600
 
 
-def test_without_a_terminal_it_does_not_rent_unasked(vast: Vast, stand_in: StandIn) -> None:
+def test_without_a_terminal_it_does_not_rent_unless_told_to(vast: Vast, stand_in: StandIn) -> None:
     done = vast("up")
     assert done.returncode == 1
     assert "There is no terminal to answer at: use --yes." in done.stderr
@@ -125,7 +125,7 @@ def test_without_a_terminal_it_does_not_rent_unasked(vast: Vast, stand_in: Stand
     assert stand_in.instances == {}
 
 
-def test_no_offer_within_the_price_is_said(vast: Vast) -> None:
+def test_it_reports_that_no_offer_is_within_the_price(vast: Vast) -> None:
     done = vast("up", "--yes", "--max-price", "0.1")
     assert done.returncode == 1
     assert "No suitable offer: raise --max-price" in done.stderr
@@ -142,9 +142,7 @@ def test_a_create_whose_reply_is_lost_is_found_by_its_label(vast: Vast, stand_in
 
 
 @pytest.mark.long
-def test_a_create_that_rents_twice_over_gives_the_extra_one_back(
-    vast: Vast, stand_in: StandIn
-) -> None:
+def test_a_create_that_rents_twice_gives_the_duplicate_back(vast: Vast, stand_in: StandIn) -> None:
     stand_in.faults.append(Fault("PUT", "/asks/", lose=True, times=4))  # the client tries again
     done = vast("up", "--yes")
     assert done.returncode == 0, done.stderr
@@ -157,7 +155,9 @@ def test_a_host_that_never_starts_is_given_back_and_the_next_offer_taken(
 ) -> None:
     stand_in.scripts[1001] = ["loading"]
     stand_in.scripts[1002] = ["exited"]
-    stand_in.scripts[1003] = ["running"]  # at the first look: a busy machine has no time for two
+    stand_in.scripts[1003] = [
+        "running"
+    ]  # at the first poll: a busy machine may not reach a second one
     done = vast("up", "--yes", VAST_START_LIMIT_S="2")
     assert done.returncode == 0, done.stderr
     assert "it did not start within" in done.stderr
@@ -167,21 +167,21 @@ def test_a_host_that_never_starts_is_given_back_and_the_next_offer_taken(
 
 
 @pytest.mark.long
-def test_an_offer_that_is_gone_is_followed_by_the_next(vast: Vast, stand_in: StandIn) -> None:
+def test_when_an_offer_is_gone_the_next_one_is_tried(vast: Vast, stand_in: StandIn) -> None:
     stand_in.faults.append(Fault("PUT", "/asks/1001", status=404))
     assert vast("up", "--yes").returncode == 0
     assert [i.offer["id"] for i in stand_in.instances.values()] == [1002]
     assert vast("down").returncode == 0
 
 
-def test_too_many_requests_are_waited_out(vast: Vast, stand_in: StandIn) -> None:
+def test_after_too_many_requests_it_waits_and_retries(vast: Vast, stand_in: StandIn) -> None:
     stand_in.faults.append(Fault("POST", "/bundles/", status=429, times=5))
     done = vast("search")
     assert done.returncode == 0, done.stderr
     assert "Vast.ai limits the rate of requests (HTTP 429)" in done.stderr
 
 
-def test_silence_is_not_taken_for_an_answer(vast: Vast, stand_in: StandIn) -> None:
+def test_a_request_without_a_reply_is_retried(vast: Vast, stand_in: StandIn) -> None:
     stand_in.faults.append(Fault("POST", "/bundles/", silent=True, times=1))
     done = vast("search", VAST_CALL_TIMEOUT_S="10")
     assert done.returncode == 0, done.stderr
@@ -190,7 +190,7 @@ def test_silence_is_not_taken_for_an_answer(vast: Vast, stand_in: StandIn) -> No
 
 @pytest.fixture
 def rented(vast: Vast, stand_in: StandIn, laptop: Laptop) -> int:
-    """What an earlier `up` has left: an instance, and the laptop's record of it."""
+    """The result of an earlier `up`: an instance, and the laptop's record of it."""
     instance = stand_in.rent(stand_in.offers[0], "mine")
     record = laptop.home / ".turbostream/rental.json"
     record.parent.mkdir(exist_ok=True)
@@ -208,7 +208,9 @@ def test_a_destroy_that_claims_success_is_repeated_until_it_is_true(
     assert "is gone" in done.stderr
 
 
-def test_a_destroy_that_never_works_is_shouted(vast: Vast, stand_in: StandIn, rented: int) -> None:
+def test_a_destroy_that_never_works_is_reported_loudly(
+    vast: Vast, stand_in: StandIn, rented: int
+) -> None:
     stand_in.faults.append(Fault("DELETE", "/instances/", ignore=True, times=99))
     done = vast("down")
     stand_in.faults.clear()
@@ -218,7 +220,7 @@ def test_a_destroy_that_never_works_is_shouted(vast: Vast, stand_in: StandIn, re
     assert vast("down").returncode == 0
 
 
-def test_the_account_key_is_nowhere_but_in_the_client(
+def test_only_the_client_has_the_account_key(
     vast: Vast, stand_in: StandIn, host: Host, place: Path
 ) -> None:
     with Search([ACCOUNT_KEY]) as search:

@@ -55,7 +55,7 @@ def test_a_batch_that_is_interrupted_before_its_instance_runs_gives_it_back(
 
 
 @pytest.mark.long
-def test_a_batch_that_fails_is_given_back_all_the_same(
+def test_after_a_batch_that_fails_the_instance_is_given_back(
     vast: Vast, laptop: Laptop, prompts: Path, tmp_path: Path
 ) -> None:
     prompts.write_text('{"prompt": "a", "sead": 1}\n')
@@ -66,10 +66,10 @@ def test_a_batch_that_fails_is_given_back_all_the_same(
 
 
 @pytest.mark.long
-def test_a_batch_whose_results_do_not_come_home_is_kept_and_shouted(
+def test_when_the_results_cannot_be_fetched_the_instance_is_kept_and_reported(
     vast: Vast, stand_in: StandIn, host: Host, prompts: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "out").symlink_to(tmp_path / "nowhere/out")  # what no folder can be made at
+    (tmp_path / "out").symlink_to(tmp_path / "nowhere/out")  # where no folder can be created
     (tmp_path / "nowhere").write_text("")
     done = vast("batch", "--yes", str(prompts), str(tmp_path / "out"))
     assert done.returncode == 4, done.stderr

@@ -1,4 +1,4 @@
-"""What goes wrong between a laptop and an instance: one sentence each, and nothing is left."""
+"""Failures between laptop and instance: one sentence each, and no process or file is left."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def refused(laptop: Laptop, sentence: str, *arguments: str, status: int = 1, **e
     assert not list(Path(os.environ["TMPDIR"]).glob("turbo.*"))
 
 
-def test_no_instance_is_named(laptop: Laptop) -> None:
+def test_no_instance_is_configured(laptop: Laptop) -> None:
     refused(laptop, "No instance is configured: set SSH_HOST and SSH_PORT", SSH_HOST=None)
 
 
@@ -38,7 +38,7 @@ def test_a_host_that_does_not_exist(laptop: Laptop) -> None:
 
 
 def test_a_host_that_does_not_answer(laptop: Laptop) -> None:
-    # A listener whose queue is full answers no more: what a firewall looks like.
+    # A listener whose queue is full does not answer, like a firewall.
     with socket.socket() as full, socket.socket() as first, socket.socket() as second:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -58,11 +58,11 @@ def test_a_closed_port(laptop: Laptop) -> None:
     refused(laptop, f"127.0.0.1 answers, but nothing listens on port {port}", SSH_PORT=str(port))
 
 
-def test_a_port_that_is_no_number(laptop: Laptop) -> None:
+def test_a_port_that_is_not_a_number(laptop: Laptop) -> None:
     refused(laptop, "SSH_PORT must be a number from 1 to 65535, not '22x'", SSH_PORT="22x")
 
 
-def test_a_key_that_is_not_there(laptop: Laptop) -> None:
+def test_a_key_that_does_not_exist(laptop: Laptop) -> None:
     refused(laptop, "The key /nowhere/key (SSH_KEY) does not exist.", SSH_KEY="/nowhere/key")
 
 
@@ -70,7 +70,7 @@ def test_no_key_at_all(laptop: Laptop, tmp_path: Path) -> None:
     refused(laptop, "There is no ssh key: create one with ssh-keygen", HOME=str(tmp_path))
 
 
-def test_a_key_that_the_instance_does_not_know(laptop: Laptop, tmp_path: Path) -> None:
+def test_a_key_that_the_instance_refuses(laptop: Laptop, tmp_path: Path) -> None:
     stranger = keygen(tmp_path / "stranger")
     refused(laptop, f"127.0.0.1 refuses the key {stranger} for {USER}", SSH_KEY=str(stranger))
 
@@ -85,7 +85,7 @@ def test_a_wrong_passphrase(laptop: Laptop, host: Host, tmp_path: Path) -> None:
     )
 
 
-def test_a_passphrase_that_nobody_can_be_asked_for(laptop: Laptop, tmp_path: Path) -> None:
+def test_a_passphrase_without_a_terminal_to_ask_at(laptop: Laptop, tmp_path: Path) -> None:
     locked = keygen(tmp_path / "locked", "right")
     refused(
         laptop,
@@ -103,17 +103,17 @@ def test_a_host_key_that_has_changed(laptop: Laptop, host: Host) -> None:
     (laptop.home / ".turbostream/known_hosts").unlink()
 
 
-def test_an_interpreter_that_is_not_there(laptop: Laptop) -> None:
+def test_an_interpreter_that_does_not_exist(laptop: Laptop) -> None:
     sentence = "INSTANCE_PYTHON is /nowhere/python, which does not exist or cannot be run."
     refused(laptop, sentence, START, INSTANCE_PYTHON="/nowhere/python")
 
 
-def test_a_port_of_the_instance_that_something_else_holds(laptop: Laptop, host: Host) -> None:
+def test_a_port_of_the_instance_that_is_in_use(laptop: Laptop, host: Host) -> None:
     with socket.create_server(("127.0.0.1", host.server_port)):
         refused(laptop, f"Port {host.server_port} of the instance is taken by", START)
 
 
-def test_a_held_port_of_the_instance_is_said_before_anything_is_installed(
+def test_a_port_of_the_instance_in_use_is_reported_before_anything_is_installed(
     laptop: Laptop, host: Host
 ) -> None:
     with socket.create_server(("127.0.0.1", host.server_port)):
@@ -127,7 +127,7 @@ def test_a_rollback_before_the_first_start(laptop: Laptop, host: Host) -> None:
     refused(laptop, sentence, START, "--rollback")
 
 
-def test_a_tilde_in_remote_dir_is_the_home_there(laptop: Laptop, host: Host) -> None:
+def test_a_tilde_in_remote_dir_is_the_home_on_the_instance(laptop: Laptop, host: Host) -> None:
     quick = {"INSTANCE_PYTHON": "/nowhere/python"}  # ends after the copy
     refused(laptop, "INSTANCE_PYTHON is", START, REMOTE_DIR="~/some where", **quick)
     [release] = (host.home / "some where/releases").iterdir()
@@ -136,7 +136,7 @@ def test_a_tilde_in_remote_dir_is_the_home_there(laptop: Laptop, host: Host) -> 
 
 
 @pytest.mark.parametrize("rules", ["old", "new"])
-def test_rsync_copies_into_a_folder_with_a_blank_by_old_and_new_rules(
+def test_rsync_of_old_and_new_versions_copies_into_a_folder_with_a_blank(
     laptop: Laptop, host: Host, rules: str
 ) -> None:
     base = host.base / f"{rules} rules; it's"
@@ -160,7 +160,7 @@ def test_rsync_copies_into_a_folder_with_a_blank_by_old_and_new_rules(
     shutil.rmtree(base)
 
 
-def test_a_local_port_that_something_holds_is_named_with_the_next_free_one(laptop: Laptop) -> None:
+def test_a_local_port_in_use_is_reported_with_the_next_free_one(laptop: Laptop) -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
         done = laptop.run("tunnel_to_stream.sh", "--port", str(port))
@@ -198,7 +198,7 @@ def test_an_unknown_option(laptop: Laptop, script: str) -> None:
     assert "there is no option --nonsense." in done.stderr
 
 
-def test_a_start_guards_what_was_rented_on_the_website_until_it_says_no_guard(
+def test_a_start_guards_a_rental_of_the_website_unless_told_not_to(
     laptop: Laptop, host: Host
 ) -> None:
     host.rental.write_text("CONTAINER_ID=7\0CONTAINER_API_KEY=key\0")
@@ -222,7 +222,9 @@ def test_a_pasted_line_is_understood(laptop: Laptop, host: Host) -> None:
     assert "release   none is serving" in done.stdout
 
 
-def test_ssh_config_json_is_read_and_the_environment_wins(laptop: Laptop, host: Host) -> None:
+def test_ssh_config_json_is_read_and_the_environment_takes_precedence(
+    laptop: Laptop, host: Host
+) -> None:
     file = laptop.scripts / "ssh_config.json"
     values = {"host": "127.0.0.1", "port": host.port, "user": USER, "key": "~/.ssh/id_ed25519"}
     for text in (json.dumps(values), json.dumps(values, indent=2)):
@@ -243,7 +245,7 @@ def test_a_file_named_after_the_instance_is_read(laptop: Laptop, host: Host) -> 
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o700])
-def test_what_is_edited_at_the_top_is_used_and_a_readable_passphrase_warned_of(
+def test_edited_variables_are_used_and_a_readable_passphrase_causes_a_warning(
     laptop: Laptop, host: Host, mode: int
 ) -> None:
     script = laptop.scripts / START

@@ -1,5 +1,5 @@
-"""A start whose disk is full from one of its steps on: it works or says why, and what serves goes
-on serving. A guard that was armed goes on guarding."""
+"""A start whose disk fills up at one of its steps: it works or says why, the serving release keeps
+serving, and an armed guard stays armed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def room_afterwards(disk: Disk) -> Iterator[None]:
 
 @pytest.mark.parametrize("trouble", ["full", "no inodes"])
 @pytest.mark.parametrize("step", ["copying to", "starting; a running server", "waiting: "])
-def test_a_disk_that_fills_up_at_a_step_of_a_start_stops_no_stream(
+def test_a_disk_that_fills_up_during_a_start_does_not_stop_the_stream(
     host: Host, laptop: Laptop, disk: Disk, started: None, step: str, trouble: str
 ) -> None:
     with Viewer(host.server_port) as viewer:

@@ -1,5 +1,5 @@
-"""A start that cannot see its own success: behind a proxy, or where the questions to the new server
-fail. Once the port is handed over, what has it is never ended for nothing."""
+"""A start that cannot confirm its success: behind a proxy, or if requests to the new server fail.
+Once the port is handed over, the release that has it is not ended."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def started(host: Host, laptop: Laptop) -> Iterator[None]:
 
 @pytest.fixture
 def deaf(host: Host, started: None) -> Iterator[None]:
-    """No question of the start reaches a server."""
+    """No request of the start reaches a server."""
     host.fake_program("curl", "exit 7")
     yield
     (host.fake / "curl").unlink()
@@ -61,7 +61,7 @@ def deaf(host: Host, started: None) -> Iterator[None]:
         pytest.param("instance", "silent", marks=LONG),
     ],
 )
-def test_behind_a_proxy_a_start_takes_over_from_the_one_before(
+def test_behind_a_proxy_a_start_takes_over_from_the_previous_release(
     host: Host, laptop: Laptop, started: None, monkeypatch: pytest.MonkeyPatch, side: str, kind: str
 ) -> None:
     port = free_port()
@@ -93,7 +93,7 @@ def test_behind_a_proxy_a_start_takes_over_from_the_one_before(
     host.start()
 
 
-def test_a_start_that_is_interrupted_after_the_handover_leaves_the_new_one(
+def test_a_start_that_is_interrupted_after_the_handover_leaves_the_new_release_running(
     host: Host, laptop: Laptop, deaf: None
 ) -> None:
     old = host.serving()
@@ -106,7 +106,7 @@ def test_a_start_that_is_interrupted_after_the_handover_leaves_the_new_one(
 
 
 @pytest.mark.long
-def test_a_start_that_waits_in_vain_after_the_handover_leaves_the_new_one(
+def test_a_start_that_times_out_after_the_handover_leaves_the_new_release_running(
     host: Host, laptop: Laptop, deaf: None
 ) -> None:
     old = host.serving()
@@ -118,7 +118,7 @@ def test_a_start_that_waits_in_vain_after_the_handover_leaves_the_new_one(
     assert healthy(host.server_port)
 
 
-def test_a_new_one_that_ends_after_the_handover_is_followed_by_the_one_before(
+def test_when_a_new_release_ends_after_the_handover_the_previous_one_is_restarted(
     host: Host, laptop: Laptop, deaf: None
 ) -> None:
     release = (host.base / "current").resolve()
