@@ -35,7 +35,7 @@ SSH_PORT=""
 PASSPHRASE=""
 
 FILES=(realtime_stream.py process_batch.py requirements.txt setup.sh turbostream
-  deploy/host.sh deploy/host deploy/loop.sh deploy/guard.sh deploy/instance)
+  deploy/environment deploy/host.sh deploy/host deploy/loop.sh deploy/guard.sh deploy/instance)
 FORWARDED=(TARGET_FPS INITIAL_PROMPT MODEL_ID SERVER_PORT HF_ENDPOINT)
 NEEDED_MB=${START_NEEDED_MB:-300}
 

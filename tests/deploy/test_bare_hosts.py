@@ -51,7 +51,7 @@ def program(laptop: Laptop) -> dict[Path, bytes]:
     """The files that a release has to contain."""
     names = ("realtime_stream.py", "process_batch.py", "requirements.txt", "setup.sh")
     scripts = ("deploy/host.sh", "deploy/loop.sh", "deploy/guard.sh")
-    folders = ("turbostream", "deploy/host", "deploy/instance")
+    folders = ("turbostream", "deploy/environment", "deploy/host", "deploy/instance")
     files = [laptop.scripts / name for name in (*names, *scripts)]
     for folder in folders:
         files += [file for file in (laptop.scripts / folder).rglob("*") if file.is_file()]
