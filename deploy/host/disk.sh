@@ -24,15 +24,3 @@ host_explain_disk() { # false unless the disk is the reason why things fail
 host_explain_failure() { # PLACE of the command that failed unexpectedly
   host_explain_disk || host_say "$1 failed; the reason is shown above."
 }
-
-host_probe() { # what this machine has, one "name value" a line
-  local tool
-  if ! mkdir -p "$base/releases" "$base/state" "$base/run" 2>/dev/null || [[ ! -w $base/releases ]]; then
-    host_die "$(id -un) cannot write to $base on the instance; set REMOTE_DIR to another folder."
-  fi
-  printf 'free_mb %s\n' "$(df -Pk "$base" | awk 'NR == 2 { printf "%d", $4 / 1024 }')"
-  printf 'started %s\n' "$([[ -f $base/current/deploy/host.sh ]] && echo yes || echo no)"
-  for tool in rsync tar flock setsid curl ps ss; do
-    if command -v "$tool" >/dev/null; then printf '%s yes\n' "$tool"; else printf '%s no\n' "$tool"; fi
-  done
-}

@@ -1,6 +1,18 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # host.sh sources all the files that share these names
-# preconditions.sh - the port and the memory that a new release needs beside the one that serves;
-# sourced by host.sh.
+# preconditions.sh - what a start needs: tools and a folder to write to, the port, and memory beside
+# the release that serves; sourced by host.sh.
+
+host_probe() { # what this machine has, one "name value" a line
+  local tool
+  if ! mkdir -p "$base/releases" "$base/state" "$base/run" 2>/dev/null || [[ ! -w $base/releases ]]; then
+    host_die "$(id -un) cannot write to $base on the instance; set REMOTE_DIR to another folder."
+  fi
+  printf 'free_mb %s\n' "$(df -Pk "$base" | awk 'NR == 2 { printf "%d", $4 / 1024 }')"
+  printf 'started %s\n' "$([[ -f $base/current/deploy/host.sh ]] && echo yes || echo no)"
+  for tool in rsync tar flock setsid curl ps ss; do
+    if command -v "$tool" >/dev/null; then printf '%s yes\n' "$tool"; else printf '%s no\n' "$tool"; fi
+  done
+}
 
 host_port_holder() { # PORT: the process that listens there, in words; false without one
   local line

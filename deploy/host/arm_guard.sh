@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154 # host.sh sources all the files that share these names
-# guard.sh - installs and arms the guard of a rented instance (deploy/guard.sh); sourced by host.sh.
+# arm_guard.sh - installs and arms the guard of a rented instance (deploy/guard.sh); sourced by host.sh.
 
 host_guard() { # COMMAND [ARGUMENTS]: runs the installed copy, which outlives every release
   [[ -f $base/guard/guard.sh && -d $base/guard/instance ]] || return 1
