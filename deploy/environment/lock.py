@@ -27,7 +27,7 @@ class Lock:
         said = False
         while not self._make_folder():
             if not self._processes():
-                time.sleep(1)  # whoever has just made the folder writes its number next
+                time.sleep(1)  # its holder may be about to write its number
             holder = next(filter(_is_alive, self._processes()), None)
             if holder is None:
                 shutil.rmtree(self.folder, ignore_errors=True)  # left by one that was killed

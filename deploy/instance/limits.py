@@ -61,7 +61,7 @@ class Count:
         if left <= WARN_LAST_S:
             return (
                 f"In {_minutes(left)} minutes this machine is given back ({why}): extend it now "
-                "if you want to go on."
+                "if you still need it."
             )
         if left <= WARN_FIRST_S:
             return (

@@ -10,7 +10,7 @@ NONE = "nothing ends this rental but you"
 
 
 def say(text: str) -> None:
-    with suppress(OSError):  # whoever listened may be gone
+    with suppress(OSError):  # stderr may be closed
         print(f"[guard] {text}", file=sys.stderr, flush=True)
 
 

@@ -17,7 +17,7 @@ from tests.deploy.host import PATH, PATIENCE_S, ROOT, USER, Host, keygen, wait_f
 
 
 class Laptop:
-    """A home of its own and a copy of the scripts; the environment names the instance."""
+    """A separate home and a copy of the scripts; the environment contains the address."""
 
     def __init__(self, folder: Path, host: Host) -> None:
         self.home = folder / "laptop"

@@ -20,10 +20,10 @@ from tests.ports import free_port
 
 pytestmark = needs_mounts
 
-# In place of Python: counts its lives on another disk, says that it serves in the room of an
-# earlier word, and dies when it is told to.
+# In place of Python: counts its runs on another disk, writes that it serves over the existing file,
+# and ends when it is told to.
 SERVER = """#!/bin/bash
-echo "a life" >>"$ELSEWHERE/lives"
+echo "a run" >>"$ELSEWHERE/runs"
 printf '%-100s\\n' "$$ 8000 $PWD" 2>/dev/null 1<>"$STATE_DIR/serving"
 while [[ ! -e $ELSEWHERE/crash ]]; do sleep 0.05; done
 rm "$ELSEWHERE/crash"
@@ -63,22 +63,22 @@ class Loop:
             )
 
     @property
-    def lives(self) -> int:
-        file = self.elsewhere / "lives"
-        return file.read_text().count("a life") if file.exists() else 0
+    def runs(self) -> int:
+        file = self.elsewhere / "runs"
+        return file.read_text().count("a run") if file.exists() else 0
 
-    def wait_for_lives(self, number: int) -> None:
+    def wait_for_runs(self, number: int) -> None:
         def lived() -> bool:
             assert self.process is not None
             assert self.process.poll() is None, "the loop has ended"
-            return self.lives >= number
+            return self.runs >= number
 
         wait_for(lived, PATIENCE_S, f"life {number}")
 
     def crash(self) -> None:
-        number = self.lives
+        number = self.runs
         (self.elsewhere / "crash").touch()
-        self.wait_for_lives(number + 1)
+        self.wait_for_runs(number + 1)
 
     def serve(self, **environment: str) -> None:
         self.start(**environment)

@@ -24,7 +24,7 @@ from tests.ports import free_port
 
 START, TUNNEL = "start_stream_server.sh", "tunnel_to_stream.sh"
 PROMPT = 'grüner "Stern" it\'s\nheller'
-# What nobody should read: the login shell's noise, terminal codes, errors of the shells themselves.
+# What must not be shown: output of the login shell, terminal codes, errors of the shells.
 ODD = re.compile(rf"{NOISE}|\r|\x1b|Traceback|syntax error|: line \d+:|[Nn]o such file|not found")
 
 KINDS = {

@@ -1,5 +1,5 @@
 """A hub on loopback, shaped as huggingface.co is: one repository, its weights behind a redirect to
-another host, ETags, the commit in a header. It can drop the line, or be closed to a stranger.
+another host, ETags, the commit in a header. It can drop the connection, or require a token.
 """
 
 from __future__ import annotations
