@@ -230,7 +230,7 @@ def test_on_a_machine_that_is_not_rented_it_says_so(instance: Instance) -> None:
 def test_a_key_that_the_api_refuses_is_reported_when_it_is_armed(instance: Instance) -> None:
     # Once through the proxies, once without.
     instance.stand_in.faults += [Fault("PUT", "/instances/", status=401) for _ in range(2)]
-    assert "WARNING: the rental's API did not take this instance's key" in instance.arm().stderr
+    assert "WARNING: the rental's API did not accept this instance's key" in instance.arm().stderr
 
 
 def test_the_key_is_in_no_argument_and_no_file(instance: Instance, tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ def test_a_local_port_in_use_is_reported_with_the_next_free_one(laptop: Laptop) 
     assert done.returncode == 1
     assert f"The local port {port} is taken by" in done.stderr
     assert f"(process {os.getpid()})" in done.stderr
-    assert "or take the next free one with --port" in done.stderr
+    assert "or use the next free one: --port" in done.stderr
 
 
 @pytest.mark.parametrize("answer", ["\n", "n\n"], ids=["yes", "no"])
