@@ -1,5 +1,5 @@
-# `make run` and `make test` need nothing done before them: setup.sh comes first, and is quick
-# when nothing is left to do. ARGS reaches the program: make run ARGS="--target-fps 12"
+# `make run` and `make test` work in a fresh clone: they run setup.sh first, which is quick when
+# nothing is left to do. ARGS is passed to the program: make run ARGS="--target-fps 12"
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -21,7 +21,7 @@ test: ## set up what is missing, then run every test (ARGS="-k page" for some)
 	@./setup.sh --dev
 	$(PYTHON) -m pytest $(ARGS)
 
-test-long: ## the tests that take minutes: every script killed at each of its steps, and more
+test-long: ## the tests that take minutes: every script killed at each of its steps, and others
 	@./setup.sh --dev
 	$(PYTHON) -m pytest -m long $(ARGS)
 
@@ -29,34 +29,34 @@ bench: ## how fast this machine paints (ARGS=--random-weights on a GPU without t
 	@./setup.sh
 	$(PYTHON) -m benchmarks.engine $(ARGS)
 
-bench-stream: ## what a viewer costs, beside Flask's own server, gunicorn, waitress (ARGS="--viewers 100")
+bench-stream: ## the cost of a viewer, compared with Flask's own server, gunicorn, waitress (ARGS="--viewers 100")
 	@./setup.sh --dev
 	$(PYTHON) -m benchmarks.stream $(ARGS)
 
-bench-tunnel: ## how old the picture is through a real ssh over a narrow line
+bench-tunnel: ## the latency of the picture through a real ssh over a slow connection
 	@./setup.sh --dev
 	$(PYTHON) -m benchmarks.tunnel $(ARGS)
 
-bench-plain: ## how old the picture is at curl, OpenCV and the like, directly and through a real ssh
+bench-plain: ## the latency of the picture in curl, OpenCV and others, directly and through a real ssh
 	@./setup.sh --dev
 	$(PYTHON) -m benchmarks.plain $(ARGS)
 
-fuzz: ## ten minutes or so of anything at all, sent to the running server
+fuzz: ## about ten minutes of random requests to the running server
 	@./setup.sh --dev
 	FUZZ_EXAMPLES=45000 $(PYTHON) -m pytest -s --timeout 3600 tests/hold/test_fuzz.py tests/page/test_reader.py
 
-soak: ## half an hour of viewers, prompts and faults at random (ARGS="--minutes 480")
+soak: ## half an hour of random viewers, prompts and faults (ARGS="--minutes 480")
 	@./setup.sh --dev
 	$(PYTHON) -m benchmarks.soak $(ARGS)
 
-lint: ## ruff, mypy, shellcheck: complain
+lint: ## check with ruff, mypy and shellcheck
 	@./setup.sh --dev --no-system
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 	.venv/bin/shellcheck -x $(SHELL_SCRIPTS)
 
-format: ## ruff: put the code in order
+format: ## format and fix the code with ruff
 	@./setup.sh --dev --no-system
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .

@@ -1,27 +1,27 @@
 #!/usr/bin/env bash
-# start_stream_server.sh - copy the program to your instance and start it; the old one serves until
-# the new one paints.
+# start_stream_server.sh - copy the program to your instance and start it; a running server keeps
+# serving until the new one has painted a picture.
 #
 # Usage: ./start_stream_server.sh [options]
 #
-#   --logs         follow the server's log instead (Ctrl-C ends that, not the server)
-#   --status       say what runs there instead
-#   --stop         end the server instead; the rental goes on
-#   --rollback     start the release before the present one
-#   --replace      end the old server first: for instances whose memory does not hold two
+#   --logs         only follow the server's log (Ctrl-C ends that, not the server)
+#   --status       only show what is running there
+#   --stop         only stop the server; the rental continues
+#   --rollback     start the release before the current one
+#   --replace      stop the old server first: for instances without memory for two
 #   --set NAME=VALUE
 #                  a setting of the server, such as TARGET_FPS=15 (realtime_stream.py --help)
-#   --hours H      the guard gives a rented instance back after so many hours (3)
+#   --hours H      the guard gives a rented instance back after this many hours (3)
 #   --idle-minutes M
-#                  and after so many minutes without a viewer (30)
-#   --no-guard     start no guard: nothing ends the rental then but you
+#                  and after this many minutes without a viewer (30)
+#   --no-guard     start no guard: then nothing ends the rental but you
 #   -h, --help     this text
 #
-# Where the instance is: the three lines below, or the environment, ssh_config.json,
-# ssh_<ID>.json or the last rental; deploy/connection.sh says how they go together. Also from the
-# environment: TARGET_FPS, INITIAL_PROMPT, MODEL_ID, SERVER_PORT for the server; REMOTE_DIR, the
-# folder there (/workspace); INSTANCE_PYTHON, an interpreter there that has all that
-# requirements.txt lists, such as a prepared image's /venv/main/bin/python.
+# The address of the instance: the environment, the three lines below, ssh_config.json,
+# ssh_<ID>.json or the last rental, in this order (deploy/address.sh). Also from the environment:
+# TARGET_FPS, INITIAL_PROMPT, MODEL_ID, SERVER_PORT for the server; REMOTE_DIR, the folder there
+# (/workspace); INSTANCE_PYTHON, an interpreter there with all packages of requirements.txt, such as
+# a prepared image's /venv/main/bin/python.
 
 set -Eeuo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -29,13 +29,13 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$HERE/deploy/connection.sh"
 connect_environment "$@"
 
-# Your instance, as the website shows it. What the environment says wins over these.
+# Your instance, as the website shows it. The environment takes precedence over these.
 SSH_HOST=""
 SSH_PORT=""
 PASSPHRASE=""
 
 FILES=(realtime_stream.py process_batch.py requirements.txt setup.sh turbostream
-  deploy/host.sh deploy/loop.sh deploy/guard.sh deploy/instance)
+  deploy/environment deploy/host.sh deploy/host deploy/loop.sh deploy/guard.sh deploy/instance)
 FORWARDED=(TARGET_FPS INITIAL_PROMPT MODEL_ID SERVER_PORT HF_ENDPOINT)
 NEEDED_MB=${START_NEEDED_MB:-300}
 
@@ -82,10 +82,6 @@ start_options() {
   done
 }
 
-start_host() { # COMMAND...: of deploy/host.sh, sent along
-  connect_pipe bash -s -- "$1" "${REMOTE_DIR:-default}" "${@:2}" <"$HERE/deploy/host.sh"
-}
-
 start_probe() { # sets base, has_rsync, started and missing, the tools that the instance lacks
   local name value free=''
   has_rsync='' started='' missing=''
@@ -96,14 +92,14 @@ start_probe() { # sets base, has_rsync, started and missing, the tools that the 
       started) started=$value ;;
       rsync) [[ $value == no ]] || has_rsync=yes ;;
       tar | flock | setsid | curl | ps | ss) [[ $value == yes ]] || missing="$missing $name" ;;
-      *) ;; # printed by something else there
+      *) ;; # other output of the instance
     esac
-  done < <(start_host probe || printf 'failed\n')
-  [[ -n $base && $free =~ ^[0-9]+$ ]] || connect_die 'The instance could not be looked at; the reason stands above.'
+  done < <(connect_host_sh probe || printf 'failed\n')
+  [[ -n $base && $free =~ ^[0-9]+$ ]] || connect_die 'The instance could not be examined; the reason is shown above.'
   ((10#$free >= NEEDED_MB)) || connect_die "The instance's disk is full: $base has $free MB free and $NEEDED_MB are needed. Remove what you do not need there (du -xh $base | sort -h | tail), or rent a larger disk."
 }
 
-start_tools() { # a bare machine gets what host.sh stands on
+start_tools() { # installs the tools that host.sh needs, on a bare machine
   [[ -n $missing ]] || return 0
   connect_say "the instance lacks$missing: setup.sh installs them there."
   connect_pipe tee "$base/run/setup.sh" <"$HERE/setup.sh" >/dev/null
@@ -124,14 +120,14 @@ start_write_rsh() { # FOLDER there: a remote shell for rsync that knows the conn
   chmod 0700 "$connect_dir/rsh"
 }
 
-start_copy() { # FOLDER there: a whole new release; what has not changed is linked to the old one's
+start_copy() { # FOLDER there: a complete release; unchanged files are hard links to the old one's
   local target=$1 status=0 files=() file
   for file in "${FILES[@]}"; do [[ ! -e $HERE/$file ]] || files+=("./$file"); done
   connect_say "copying to $target"
   connect_run mkdir -p "$target"
   if [[ -n $has_rsync ]] && command -v rsync >/dev/null; then
-    # The folder is entered there, so that no name in rsync's words can hold a blank: before 3.2.4
-    # rsync leaves those to the login shell to take apart.
+    # Change to the folder there, so that no argument of rsync has a blank: before 3.2.4 rsync lets the
+    # login shell split those.
     start_write_rsh "$target"
     (cd "$HERE" && rsync --archive --relative --compress --no-owner --no-group --exclude=__pycache__ --exclude='*.pyc' \
       --link-dest=../../current/ --rsh="$connect_dir/rsh" \
@@ -142,10 +138,10 @@ start_copy() { # FOLDER there: a whole new release; what has not changed is link
   fi
   ((status == 0)) && return
   if grep -q 'No space left' "$connect_dir/copied"; then
-    connect_die "The instance's disk is full: $base took no more. Remove what you do not need there, or rent a larger disk."
+    connect_die "The instance's disk is full: $base has no space left. Remove what you do not need there, or rent a larger disk."
   fi
   grep -v '^rsync error' "$connect_dir/copied" | tail -n 3 | frame_show >&2 || true
-  connect_die 'The copy was broken off; the old server goes on. Start again when the line is back.'
+  connect_die 'The copy was interrupted; a running server is not affected. Start again when the connection works.'
 }
 
 start_release() {
@@ -157,10 +153,10 @@ start_release() {
   else
     command=(bash "$base/current/deploy/host.sh" rollback "$base")
   fi
-  connect_say 'starting; the old server, if there is one, goes on until the new one paints.'
+  connect_say 'starting; a running server keeps serving until the new one has painted.'
   connect_run "${environment[@]}" "${command[@]}" ${flags[@]+"${flags[@]}"} ${settings[@]+"${settings[@]}"} >/dev/null ||
-    connect_die 'It was not started; the reason stands above.'
-  connect_say 'it runs. Now, in another terminal: ./tunnel_to_stream.sh'
+    connect_die 'It was not started; the reason is shown above.'
+  connect_say 'it is running. Now, in another terminal: ./tunnel_to_stream.sh'
 }
 
 main() {
@@ -176,12 +172,12 @@ main() {
     start | rollback)
       start_probe
       if [[ $action == rollback && $started != yes ]]; then
-        connect_die "Nothing was started in $base yet, so there is nothing to go back to: run ./start_stream_server.sh first."
+        connect_die "Nothing was started in $base yet, so there is no earlier release: run ./start_stream_server.sh first."
       fi
       start_tools
       start_release
       ;;
-    *) start_host "$action" ;;
+    *) connect_host_sh "$action" ;;
   esac
 }
 

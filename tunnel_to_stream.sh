@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# tunnel_to_stream.sh - your browser's localhost:8888 is the stream on your instance, until Ctrl-C.
+# tunnel_to_stream.sh - forward localhost:8888 to the stream on your instance, until Ctrl-C.
 #
 # Usage: ./tunnel_to_stream.sh [options]
 #
-#   --port N       the port here (8888)
+#   --port N       the local port (8888)
 #   --open         open the browser once the stream is reachable
 #   -h, --help     this text
 #
-# It says when the stream is really reachable, comes back by itself when the line breaks, and warns
-# before the guard gives a rented instance back (press e for an hour more).
+# It says when the stream is reachable, reconnects when the connection is lost, and warns before the
+# guard gives a rented instance back (press e for another hour).
 #
-# Where the instance is: the three lines below, or the environment, ssh_config.json,
-# ssh_<ID>.json or the last rental; deploy/connection.sh says how they go together. SERVER_PORT in
-# the environment is the port there (8000).
+# The address of the instance: the environment, the three lines below, ssh_config.json,
+# ssh_<ID>.json or the last rental, in this order (deploy/address.sh). SERVER_PORT in the environment
+# is the port there (8000).
 
 set -Eeuo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -20,7 +20,7 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$HERE/deploy/connection.sh"
 connect_environment "$@"
 
-# Your instance, as the website shows it. What the environment says wins over these.
+# Your instance, as the website shows it. The environment takes precedence over these.
 SSH_HOST=""
 SSH_PORT=""
 PASSPHRASE=""
@@ -30,9 +30,9 @@ LONGEST_PAUSE_S=8
 SSH_ALIVE_S=${SSH_ALIVE_S:-5}
 
 port=8888 want_open=''
-line=''      # the ssh process that is the tunnel
-reachable='' # what was last said of the stream: yes, no, or nothing yet
-warned=''    # how urgent the last warning about the guard was
+forwarding='' # the ssh process
+reachable=''  # yes, or the last message why not
+warned=''     # the level of the last warning about the guard: first or last
 
 tunnel_usage() {
   connect_say "$1"
@@ -63,7 +63,7 @@ tunnel_options() {
 
 tunnel_port_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-tunnel_holder() { # who listens on the port, in words; never ended, unless it is our own orphan
+tunnel_holder() { # PORT: the process that listens there, in words
   local found=''
   if command -v lsof >/dev/null; then
     found=$(lsof -nP -iTCP:"$1" -sTCP:LISTEN 2>/dev/null | awk 'NR == 2 { printf "%s (process %s)", $1, $2 }')
@@ -73,14 +73,14 @@ tunnel_holder() { # who listens on the port, in words; never ended, unless it is
   printf '%s\n' "${found:-another process}"
 }
 
-tunnel_end_orphan() { # an ssh that a killed run of this script left on the port
+tunnel_end_orphan() { # ends an ssh that a killed run of this script left on the port
   local script orphan
   read -r script orphan 2>/dev/null <"$CONNECT_HOME/tunnel.$port" || return 0
   if kill -0 "$script" 2>/dev/null && ps -o args= -p "$script" | grep -q 'tunnel_to_stream'; then
     return 0
   fi
   if ps -o args= -p "$orphan" 2>/dev/null | grep -qF -- "-L 127.0.0.1:$port:127.0.0.1:"; then
-    connect_say "ending the tunnel (process $orphan) that an earlier run left behind."
+    connect_say "ending the tunnel (process $orphan) that an earlier run left running."
     kill "$orphan" 2>/dev/null || true
     sleep 0.5
   fi
@@ -94,7 +94,7 @@ tunnel_claim_port() {
   next=$((port + 1))
   while ((next < 65535)) && tunnel_port_taken "$next"; do next=$((next + 1)); done
   if [[ -t 0 ]]; then
-    printf '[tunnel_to_stream] Port %s here is taken by %s. Take %s instead? [Y/n] ' "$port" "$(tunnel_holder "$port")" "$next" >&2
+    printf '[tunnel_to_stream] The local port %s is taken by %s. Use %s instead? [Y/n] ' "$port" "$(tunnel_holder "$port")" "$next" >&2
     read -r answer || true
     if [[ $answer != [nN]* ]]; then
       port=$next
@@ -102,23 +102,23 @@ tunnel_claim_port() {
     fi
     exit 1
   fi
-  connect_die "Port $port here is taken by $(tunnel_holder "$port"): end it, or take the next free one with --port $next."
+  connect_die "The local port $port is taken by $(tunnel_holder "$port"): stop it, or use the next free one: --port $next."
 }
 
 # --- the stream behind it -----------------------------------------------------------------------
 
-# Neither a proxy of the environment nor one of ~/.curlrc knows this machine's end of the tunnel.
-tunnel_ask() { # not more than is sensible of it, whatever is there
+# No proxy from the environment or ~/.curlrc is used: it could not reach this end of the tunnel.
+tunnel_ask() { # CURL'S ARGUMENTS: the answer, up to a limit
   local code
   curl --disable --noproxy '*' --silent --max-time 4 --header 'Host: localhost' "$@" 2>/dev/null | head -c 200000 | tr -d '\000' && return
   code=${PIPESTATUS[0]}
-  ((code == 23)) || return "$code" # 23: there was more than that
+  ((code == 23)) || return "$code" # 23: the answer was longer
 }
 
-tunnel_look() { # says it when the stream has come or gone
+tunnel_check_stream() { # reports when the stream becomes reachable or unreachable
   local answer now=no status=0
   answer=$(tunnel_ask "http://127.0.0.1:$port/healthz") || status=$?
-  if ((status == 7)); then # refused here: the line is not up yet
+  if ((status == 7)); then # refused locally: the tunnel is not up yet
     return 0
   elif ((status)); then
     answer='no server answers behind the tunnel: run ./start_stream_server.sh, or --logs shows why.'
@@ -140,16 +140,16 @@ tunnel_look() { # says it when the stream has come or gone
 
 tunnel_open_browser() {
   local opener=xdg-open
-  [[ $(uname -s) != Darwin ]] || opener=open # elsewhere open is another program
+  [[ $(uname -s) != Darwin ]] || opener=open # on Linux, open is another program
   want_open=''
-  # In the background: some openers stay until the browser is closed.
+  # In the background: some openers run until the browser is closed.
   {
     "$opener" "http://localhost:$port/" >/dev/null 2>&1 ||
-      connect_say "no browser could be opened: go to http://localhost:$port/"
+      connect_say "the browser could not be opened: go to http://localhost:$port/"
   } </dev/null &
 }
 
-tunnel_look_at_guard() { # warns 15 and 5 minutes before the instance is given back
+tunnel_check_guard() { # warns 15 and 5 minutes before the instance is given back
   local guard left level=''
   guard=$(tunnel_ask "http://127.0.0.1:$port/status" | tr '\n' ' ' | sed -n 's/.*"guard": *{\([^}]*\)}.*/\1/p') || return 0
   left=$(sed -n 's/.*"ends_at": *\([0-9]\{1,15\}\).*/\1/p' <<<"$guard")
@@ -158,7 +158,7 @@ tunnel_look_at_guard() { # warns 15 and 5 minutes before the instance is given b
   ((left >= 0)) || left=0
   if ((left <= ${GUARD_WARN_LAST_S:-300})); then level=last; elif ((left <= ${GUARD_WARN_FIRST_S:-900})); then level=first; fi
   if [[ -n $level && $level != "$warned" ]]; then
-    connect_say "CAREFUL: the instance is given back in $(((left + 59) / 60)) minutes. Press e here for an hour more."
+    connect_say "WARNING: the instance is given back in $(((left + 59) / 60)) minutes. Press e for another hour."
   fi
   warned=$level
 }
@@ -167,22 +167,22 @@ tunnel_extend() {
   local code
   code=$(tunnel_ask --request POST --output /dev/null --write-out '%{http_code}' "http://127.0.0.1:$port/guard/extend") || code=000
   if [[ $code == 200 ]]; then
-    connect_say 'an hour more was asked for.'
+    connect_say 'another hour was requested.'
   else
-    connect_say "it could not be extended (HTTP $code)."
+    connect_say "the rental could not be extended (HTTP $code)."
   fi
 }
 
-# --- the line -----------------------------------------------------------------------------------
+# --- the connection -----------------------------------------------------------------------------
 
 tunnel_start() {
   ssh "${connect_options[@]}" -o ControlPath=none -o ExitOnForwardFailure=yes -N \
     -L "127.0.0.1:$port:127.0.0.1:$REMOTE_PORT" "$connect_host" >/dev/null 2>"$connect_dir/said" </dev/null &
-  line=$!
-  printf '%s %s\n' "$$" "$line" >"$CONNECT_HOME/tunnel.$port"
+  forwarding=$!
+  printf '%s %s\n' "$$" "$forwarding" >"$CONNECT_HOME/tunnel.$port"
 }
 
-tunnel_pause() { # SECONDS: also the time in which a key is heard
+tunnel_pause() { # SECONDS: meanwhile a key press is read
   local key=''
   if [[ -t 0 ]]; then
     if IFS= read -rs -n 1 -t "$1" key && [[ $key == e ]]; then tunnel_extend; fi
@@ -192,25 +192,25 @@ tunnel_pause() { # SECONDS: also the time in which a key is heard
   fi
 }
 
-tunnel_hold() { # until the line breaks
-  local beat=0
-  while kill -0 "$line" 2>/dev/null; do
-    tunnel_look
+tunnel_hold() { # until the connection is lost
+  local round=0
+  while kill -0 "$forwarding" 2>/dev/null; do
+    tunnel_check_stream
     if [[ $reachable == yes ]]; then
-      ((beat % 10)) || tunnel_look_at_guard
-      beat=$((beat + 1))
+      ((round % 10)) || tunnel_check_guard
+      round=$((round + 1))
     fi
     tunnel_pause 1
   done
-  wait "$line" || true
-  line=''
+  wait "$forwarding" || true
+  forwarding=''
 }
 
 tunnel_leave() {
   trap '' INT TERM HUP # a second Ctrl-C may not interrupt this
-  if [[ -n $line ]]; then
-    kill "$line" 2>/dev/null || true
-    wait "$line" 2>/dev/null || true
+  if [[ -n $forwarding ]]; then
+    kill "$forwarding" 2>/dev/null || true
+    wait "$forwarding" 2>/dev/null || true
   fi
   [[ ! -f $CONNECT_HOME/tunnel.$port ]] || [[ $(cut -d ' ' -f 1 "$CONNECT_HOME/tunnel.$port") != "$$" ]] ||
     rm -f "$CONNECT_HOME/tunnel.$port"
@@ -233,11 +233,11 @@ main() {
     tunnel_start
     tunnel_hold
     hopeless=''
-    if connect_was_refused "$(head -c 100000 "$connect_dir/said")" && connect_next_way; then continue; fi
+    if connect_was_refused "$(head -c 100000 "$connect_dir/said")" && connect_next_keys; then continue; fi
     why=$(connect_explain <"$connect_dir/said") || hopeless=yes
     [[ -z $hopeless ]] || connect_die "$why"
     if [[ $why == 'the local port is taken.' ]]; then
-      connect_die "Port $port here is taken by $(tunnel_holder "$port")."
+      connect_die "The local port $port is taken by $(tunnel_holder "$port")."
     fi
     ((SECONDS - begun < 30)) || pause=1
     reachable=''

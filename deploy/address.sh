@@ -1,14 +1,14 @@
-# shellcheck shell=bash disable=SC2034 # connection.sh sources all that shares these names
-# address.sh - where the instance is; sourced by connection.sh.
+# shellcheck shell=bash disable=SC2034 # connection.sh sources all the files that share these names
+# address.sh - the address of the instance; sourced by connection.sh.
 #
-# From the environment, else from the top of the script, else from ssh_config.json or ssh_<ID>.json
-# beside the scripts ({"host": ..., "port": ..., "user": ..., "key": ...}), else from the last
+# The first of these that is set: the environment, the top of the script, ssh_config.json or
+# ssh_<ID>.json beside the scripts ({"host": ..., "port": ..., "user": ..., "key": ...}), the last
 # rental. SSH_HOST is a name, an address, an alias of ~/.ssh/config, [user@]HOST:PORT,
-# ssh://[user@]HOST[:PORT], or a whole line such as the website shows: ssh -p PORT root@HOST -L ...
+# ssh://[user@]HOST[:PORT], or a whole command as the website shows it: ssh -p PORT root@HOST -L ...
 
 connect_host='' connect_port='' connect_user='' connect_key='' connect_alias='' connect_source=''
 connect_config_file='' # of a pasted -F
-connect_given=()       # the pasted options that ssh is given as they are
+connect_given=()       # the pasted options that are passed on to ssh unchanged
 
 connect_json() { # FILE FIELD: a string or a number of a flat JSON object
   tr '\r\n' '  ' <"$1" |
@@ -22,13 +22,13 @@ connect_from_json() { # FILE
   connect_user=$(connect_json "$1" user) connect_key=$(connect_json "$1" key)
   connect_alias=$(connect_json "$1" id)
   connect_source=$1
-  [[ -n $host ]] || connect_die "$1 names no host: it should hold {\"host\": \"1.2.3.4\", \"port\": 22}."
+  [[ -n $host ]] || connect_die "$1 contains no host: it should contain {\"host\": \"1.2.3.4\", \"port\": 22}."
   connect_destination "$host"
 }
 
-connect_words() { # a line: its words, one a line; quotes hold words together, nothing is evaluated
+connect_words() { # LINE: its words, one a line; quotes group words, nothing is evaluated
   printf '%s\n' "$1" | tr '\t\r\n' '   ' | xargs printf '%s\n' 2>/dev/null ||
-    connect_die "$connect_source has a quote that is not closed: $1"
+    connect_die "$connect_source has an unclosed quote: $1"
 }
 
 connect_destination() { # HOST, user@HOST:PORT, ssh://user@HOST:PORT/: sets what it names
@@ -48,7 +48,7 @@ connect_destination() { # HOST, user@HOST:PORT, ssh://user@HOST:PORT/: sets what
     connect_host=$rest
   fi
   if [[ -z $connect_host || $connect_host == -* || $connect_host == *[[:space:][:cntrl:]\"\'\\*?\!,/]* ]]; then
-    connect_die "'$1' is not the name of a host (given by $connect_source)."
+    connect_die "'$1' is not a host name (set by $connect_source)."
   fi
 }
 
@@ -61,14 +61,14 @@ connect_option() { # LETTER VALUE of a pasted line
     J) connect_given+=(-J "$2") ;;
     o)
       case $(printf '%s' "$2" | tr '[:upper:]' '[:lower:]') in
-        *forward* | control* | batchmode* | remotecommand* | requesttty*) ;; # the scripts' own business
+        *forward* | control* | batchmode* | remotecommand* | requesttty*) ;; # set by the scripts themselves
         port[=\ ]*) connect_port=${2#*[= ]} ;;
         user[=\ ]*) connect_user=${2#*[= ]} ;;
         *) connect_given+=(-o "$2") ;;
       esac
       ;;
     b | B | c | m | I) connect_given+=("-$1" "$2") ;;
-    *) ;; # forwardings and the like: the tunnel makes its own
+    *) ;; # forwardings and the like: the tunnel sets its own
   esac
 }
 
@@ -98,19 +98,19 @@ connect_parse() { # "ssh -p PORT user@HOST -L ... command": sets what it names
     elif [[ -z $destination ]]; then
       destination=$word
     else
-      connect_say "left out of $connect_source: the command '${words[*]:index-1}'."
+      connect_say "ignored in $connect_source: the command '${words[*]:index-1}'."
       break
     fi
   done
-  [[ -n $destination ]] || connect_die "$connect_source names no host: $1"
+  [[ -n $destination ]] || connect_die "$connect_source contains no host: $1"
   connect_destination "$destination"
 }
 
-connect_configure() { # FOLDER of the scripts; what the environment gave wins over what was edited in
+connect_configure() { # FOLDER of the scripts; the environment takes precedence over edited scripts
   local folder=$1 files=() file edited_port=${SSH_PORT:-}
   SSH_HOST=${given_host:-${SSH_HOST:-}}
   if [[ -z $given_passphrase && -n ${PASSPHRASE:-} ]] && connect_others_read "$0"; then
-    connect_say "CAREFUL: others can read $0, where your passphrase stands: chmod 700 $0"
+    connect_say "WARNING: others can read $0, which contains your passphrase: chmod 700 $0"
   fi
   PASSPHRASE=${given_passphrase:-${PASSPHRASE:-}}
   if [[ -n $SSH_HOST ]]; then
@@ -122,22 +122,22 @@ connect_configure() { # FOLDER of the scripts; what the environment gave wins ov
     if [[ -f $folder/ssh_config.json ]]; then
       connect_from_json "$folder/ssh_config.json"
     elif [[ -n ${files[0]:-} ]]; then
-      [[ -z ${files[1]:-} ]] || connect_die "There are several instances ($(cd "$folder" && printf '%s ' ssh_[0-9]*.json)): copy the one you mean to ssh_config.json, or set SSH_HOST."
+      [[ -z ${files[1]:-} ]] || connect_die "There are several instances ($(cd "$folder" && printf '%s ' ssh_[0-9]*.json)): copy the right one to ssh_config.json, or set SSH_HOST."
       connect_from_json "${files[0]}"
       file=${files[0]##*/ssh_}
       connect_alias=${connect_alias:-${file%.json}}
     elif [[ -f $CONNECT_HOME/rental.json ]]; then
       connect_from_json "$CONNECT_HOME/rental.json"
     else
-      connect_die 'No instance is named: set SSH_HOST and SSH_PORT at the top of this script or in the environment, write ssh_config.json, or rent one with deploy/vast.sh up.'
+      connect_die 'No instance is configured: set SSH_HOST and SSH_PORT at the top of this script or in the environment, write ssh_config.json, or rent one with deploy/vast.sh up.'
     fi
   fi
   connect_port=${given_port:-${edited_port:-$connect_port}}
   connect_user=${given_user:-$connect_user}
   connect_key=${given_key:-$connect_key}
   [[ -z $connect_port || $connect_port =~ ^[1-9][0-9]{0,4}$ && $connect_port -le 65535 ]] ||
-    connect_die "SSH_PORT must be a number from 1 to 65535, not '$connect_port' (given by $connect_source)."
+    connect_die "SSH_PORT must be a number from 1 to 65535, not '$connect_port' (set by $connect_source)."
   [[ $connect_user != -* && $connect_user != *[[:space:][:cntrl:]\"]* ]] ||
-    connect_die "'$connect_user' is not the name of a user (given by $connect_source)."
+    connect_die "'$connect_user' is not a user name (set by $connect_source)."
   connect_named_key
 }

@@ -1,10 +1,11 @@
 # shellcheck shell=bash
-# connection.sh - reaching the instance; sourced by the scripts of the laptop.
+# connection.sh - the ssh connection to the instance; sourced by the scripts of the laptop.
 #
-# address.sh says where it is, keys.sh with which key, framing.sh how a command travels, explain.sh
-# what went wrong. What the user set (SSH_HOST, SSH_PORT, SSH_USER, SSH_KEY, or a pasted line) goes
-# before ~/.ssh/config, and that before the defaults: port 22, and root where the host is no alias.
-# Host keys are kept in a file of their own, one name for each instance.
+# address.sh finds the address, keys.sh the key; framing.sh encodes a command, login_shell.sh checks
+# the shell that receives it, explain.sh explains errors. What the user set (SSH_HOST, SSH_PORT,
+# SSH_USER, SSH_KEY, or a pasted command) takes precedence over ~/.ssh/config, and that over the
+# defaults: port 22, and root unless the host is an alias. Host keys are kept in a separate file, one
+# name for each instance.
 
 CONNECT_HOME=${TURBOSTREAM_HOME:-$HOME/.turbostream}
 
@@ -19,6 +20,8 @@ connect_options=(-o BatchMode=yes)
 . "${BASH_SOURCE[0]%/*}/framing.sh"
 # shellcheck source=deploy/explain.sh
 . "${BASH_SOURCE[0]%/*}/explain.sh"
+# shellcheck source=deploy/login_shell.sh
+. "${BASH_SOURCE[0]%/*}/login_shell.sh"
 
 connect_say() { printf '[%s] %s\n' "$(basename "$0" .sh)" "$*" >&2; }
 
@@ -31,11 +34,11 @@ connect_die() {
 
 connect_exported() { [[ $(declare -p "$1" 2>/dev/null) == declare\ -*x* ]]; }
 
-# Call it first. Where secrets came in the environment, the script starts itself again without them
-# (a shell cannot clean the environment that it was given, and every subshell would show it).
+# Call it first. If the environment has secrets, the script executes itself again without them: a
+# shell cannot change its initial environment, and every subshell would show it.
 connect_environment() { # the script's arguments
   local secret=''
-  if [[ ${CONNECT_SECRET:-} =~ ^[0-9]+$ ]]; then # the descriptor that it is read from
+  if [[ ${CONNECT_SECRET:-} =~ ^[0-9]+$ ]]; then # the descriptor to read it from
     IFS= read -r PASSPHRASE <&"$CONNECT_SECRET" || true
     eval "exec $CONNECT_SECRET<&-"
     unset CONNECT_SECRET
@@ -57,17 +60,17 @@ connect_others_read() { # FILE: others than its owner can read it
 
 # --- ssh's options ------------------------------------------------------------------------------
 
-connect_effective() { # NAME: what ssh_config makes of it for this host, one value a line
+connect_effective() { # NAME: its values for this host after ssh_config, one a line
   sed -n "s/^$1 //p" "$connect_dir/effective"
 }
 
-connect_ask_ssh() { # what ssh would do by itself
+connect_ask_ssh() { # the configuration that ssh would use
   ssh "${connect_options[@]}" ${connect_given[@]+"${connect_given[@]}"} -G "$connect_host" \
     >"$connect_dir/effective" 2>"$connect_dir/said" </dev/null ||
-    connect_die "ssh does not accept its options or its configuration: $(frame_clean "$(tail -n 1 "$connect_dir/said")")"
+    connect_die "ssh rejects its options or its configuration: $(frame_clean "$(tail -n 1 "$connect_dir/said")")"
 }
 
-connect_write_config() { # the user's configuration, and after it what holds where that says nothing
+connect_write_config() { # the user's configuration, followed by the defaults
   local file=${connect_config_file:-$HOME/.ssh/config} name
   case $file in \~/*) file=$HOME${file#\~} ;; esac
   {
@@ -83,7 +86,7 @@ connect_write_config() { # the user's configuration, and after it what holds whe
   connect_options=(-F "$connect_dir/config")
   [[ -z $connect_port ]] || connect_options+=(-o "Port=$connect_port")
   connect_ask_ssh
-  # An alias stands for another name, with its own user; an address comes from a website: root.
+  # An alias has a user of its own; a plain address comes from the website: root.
   if [[ -z $connect_user && $(connect_effective hostname) == "$(printf '%s' "$connect_host" | tr '[:upper:]' '[:lower:]')" ]]; then
     printf '  User root\n' >>"$connect_dir/config"
   fi
@@ -107,14 +110,14 @@ connect_ssh_options() { # sets connect_options
     -o LogLevel=ERROR
     -o RequestTTY=no -o RemoteCommand=none
   )
-  case $connect_way in
+  case $connect_key_choice in
     named | unlocked) connect_options+=(-o IdentitiesOnly=yes -o IdentityFile="\"${connect_key//%/%%}\"") ;;
     files) connect_options+=(-o IdentitiesOnly=yes) ;;
   esac
   [[ -z $connect_own_agent ]] || connect_options+=(-o IdentityAgent="$connect_dir/agent")
 }
 
-connect_prepare() { # all that ssh needs to be told
+connect_prepare() { # sets all that ssh needs
   local agent
   connect_private_dir
   mkdir -p "$CONNECT_HOME"
@@ -124,35 +127,35 @@ connect_prepare() { # all that ssh needs to be told
   agent=$(connect_effective identityagent)
   case $agent in \~/*) agent=$(connect_ssh_home)${agent#\~} ;; esac
   [[ $agent != /* ]] || export SSH_AUTH_SOCK="$agent"
-  connect_way=plain
+  connect_key_choice=plain
   if [[ -n $connect_key ]]; then
-    connect_way=named
+    connect_key_choice=named
     connect_unlock
   fi
   connect_ssh_options
 }
 
-# --- the line -----------------------------------------------------------------------------------
+# --- the connection -----------------------------------------------------------------------------
 
-connect_was_refused() { # what ssh said: another key may help; behind kex_... it was a jump host's word
+connect_was_refused() { # OUTPUT of ssh: another key may help; after kex_... a jump host refused
   [[ $1 != *kex_exchange_identification* && ($1 == *'Permission denied'* || $1 == *'Too many authentication failures'*) ]]
 }
 
-connect_open() { # one line for all commands of this run; checked before each use
+connect_open() { # one connection for all commands of this run; checked before each use
   local status
   ssh -F /dev/null -O check -o ControlPath="$connect_dir/master" x >/dev/null 2>&1 && return
   while :; do
     status=0
-    # -N takes no part of the user's forwardings, which the tunnel may have to make itself.
+    # Without the user's forwardings, which the tunnel may have to set up itself.
     ssh "${connect_options[@]}" -o ClearAllForwardings=yes \
       -o ControlMaster=yes -o ControlPersist=20 -o ControlPath="$connect_dir/master" \
       -N -f "$connect_host" >/dev/null 2>"$connect_dir/said" </dev/null || status=$?
     ((status)) || break
     if grep -q 'kex_exchange_identification' "$connect_dir/said"; then
-      # Behind a jump host: a connection that is to persist keeps what that one's ssh says to itself.
+      # Behind a jump host, a persistent connection does not show what the inner ssh prints.
       ssh "${connect_options[@]}" -o ControlPath=none -T "$connect_host" true >/dev/null 2>"$connect_dir/said" </dev/null && continue
     fi
-    connect_was_refused "$(cat "$connect_dir/said")" && connect_next_way && continue
+    connect_was_refused "$(cat "$connect_dir/said")" && connect_next_keys && continue
     connect_die "$(connect_explain <"$connect_dir/said")"
   done
   PASSPHRASE=''
@@ -162,49 +165,21 @@ connect_open() { # one line for all commands of this run; checked before each us
   fi
 }
 
-connect_greet() { # the login shell there runs a command, and bash is there
-  local status=0 said
-  connect_hello || status=$?
-  if ((status == 97)) && grep -qiE 'tmux|no sessions|not a terminal' <<<"$said"; then
-    connect_say "the login shell of $connect_user there starts tmux in place of what it is told: putting an empty ~/.no_auto_tmux there, which switches that off."
-    : >"$connect_dir/empty"
-    status=0
-    connect_put_no_auto_tmux && connect_hello || status=$?
-    ((status == 0)) || connect_die "tmux could not be switched off there: log in, run touch ~/.no_auto_tmux, and start again."
-  fi
-  case $status in
-    0) ;;
-    90) connect_die 'The instance has no bash: install it there (apt-get install bash, apk add bash), and start again.' ;;
-    97) connect_die "The login shell of $connect_user on $connect_host ended before it ran a command. It said: ${said:-nothing}" ;;
-    *) connect_die "The line to $connect_host broke: $said" ;;
-  esac
-}
-
-connect_hello() { # sets said: what was said in place of an answer
-  local status=0
-  connect_script 'command -v bash >/dev/null || exit 90' >/dev/null 2>"$connect_dir/said" </dev/null || status=$?
-  said=$(cat "$connect_dir/said" "$connect_dir/unmarked" 2>/dev/null | grep -v '^$' | tail -n 3 | tr '\n' ' ') || said=''
-  said=${said% }
-  return "$status"
-}
-
-connect_put_no_auto_tmux() {
-  local host=$connect_host
-  [[ $host != *:* ]] || host="[$host]"
-  sftp -q -b - "${connect_options[@]}" -o ControlMaster=no -o ControlPath="$connect_dir/master" "$host" \
-    >/dev/null 2>&1 <<<"put $connect_dir/empty .no_auto_tmux"
-}
-
-connect_run() { # command...: there, its input closed
+connect_run() { # COMMAND...: runs it there, without input
   connect_pipe "$@" </dev/null
 }
 
-connect_pipe() { # command...: there, with this input
+connect_pipe() { # COMMAND...: runs it there, with this input
   connect_script "exec $(frame_quote "$@")"
 }
 
-# In the background, so that a signal to this script is heard at once. 97 where the login shell there
-# ended before it came to the script.
+connect_host_sh() { # COMMAND [ARGUMENTS]: of deploy/host.sh there, sent along in one stream with its steps
+  local folder=${BASH_SOURCE[0]%/*}
+  connect_pipe bash -s -- "$1" "${REMOTE_DIR:-default}" "${@:2}" < <(cat "$folder"/host/*.sh "$folder/host.sh")
+}
+
+# In the background, so that a signal to this script is handled at once. Status 97 if the login shell
+# there ended before it ran the script.
 connect_script() { # SCRIPT for sh there, with this input
   local call mark=turbostream-$RANDOM$RANDOM$RANDOM status=0
   connect_open
@@ -235,7 +210,7 @@ connect_ssh() { # MARK SCRIPT
   exec ssh "${connect_options[@]}" -o ControlMaster=no -o ControlPath="$connect_dir/master" -T "$connect_host" "$command" 4>&-
 }
 
-connect_close() { # nothing of this run stays behind
+connect_close() { # removes all that this run has started or written
   trap '' INT TERM HUP # a second Ctrl-C may not interrupt this
   [[ -n $connect_dir ]] || return 0
   [[ -z $connect_child ]] || kill "$connect_child" 2>/dev/null || true

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# remote.sh - one errand on the instance, over the same connection as the other scripts.
+# remote.sh - runs one command on the instance, over the same connection as the other scripts.
 #
 # Usage: deploy/remote.sh COMMAND [arguments]
 #
-#   run COMMAND...       run it there; its input is this one's
-#   host COMMAND...      one of deploy/host.sh's commands there, for REMOTE_DIR (/workspace)
-#   guard COMMAND...     one of deploy/guard.sh's there, wherever it is armed
-#   fetch THERE HERE     copy a folder from there
-#   push HERE THERE      copy a file to there
-#   shell                a terminal there
+#   run COMMAND...       run it there, with this script's input
+#   host COMMAND...      a command of deploy/host.sh, for the folder REMOTE_DIR (/workspace)
+#   guard COMMAND...     a command of deploy/guard.sh, which is copied there first
+#   fetch REMOTE LOCAL   copy a folder from the instance
+#   push LOCAL REMOTE    copy a file to the instance
+#   shell                a terminal on the instance
 
 set -Eeuo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -16,16 +16,16 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$HERE/connection.sh"
 connect_environment "$@"
 
-remote_base() { connect_pipe bash -s -- probe "${REMOTE_DIR:-default}" <"$HERE/host.sh" | sed -n 's/^base //p'; }
+remote_base() { connect_host_sh probe | sed -n 's/^base //p'; }
 
-# shellcheck disable=SC2016 # it is expanded there
+# shellcheck disable=SC2016 # expanded on the instance
 REMOTE_UNPACK='rm -rf "$1.new" "$1.old"; mkdir -p -m 0700 "$1.new"; tar -C "$1.new" -xof - || { rm -rf "$1.new"; exit 1; }
 [ ! -e "$1" ] || mv "$1" "$1.old"; mv "$1.new" "$1"; rm -rf "$1.old"'
 
-remote_guard() { # the guard's own copy there, which outlives every release
+remote_guard() { # COMMAND: with a copy of the guard that outlives every release
   local base folder
   base=$(remote_base)
-  # In memory where the disk takes no more. Whole or not at all: half a guard would arm nothing.
+  # In memory if the disk is full. Copied atomically, since part of a guard could not be armed.
   for folder in "$base/guard" /dev/shm/turbostream-guard; do
     if COPYFILE_DISABLE=1 tar -C "$HERE" --exclude=__pycache__ -cf - guard.sh instance |
       connect_pipe sh -ec "$REMOTE_UNPACK" sh "$folder"; then
@@ -55,7 +55,7 @@ main() {
   connect_open
   case $command in
     run) connect_pipe "$@" ;;
-    host) connect_pipe bash -s -- "$1" "${REMOTE_DIR:-default}" "${@:2}" <"$HERE/host.sh" ;;
+    host) connect_host_sh "$@" ;;
     guard) remote_guard "$@" ;;
     fetch)
       mkdir -p "$2"

@@ -1,4 +1,4 @@
-"""Small files that a long-running process reads and writes whatever state the disk is in.
+"""Small files that a long-running process reads and writes in whatever state the disk is.
 
 Every function and method here either works or raises OSError and leaves the files as they were.
 """
@@ -16,12 +16,12 @@ from pathlib import Path
 MOST = 4096  # bytes of a small file
 FULL_BELOW = 64 * 1024  # bytes; less free space counts as a full disk
 
-# A FIFO must not hang and a link leads elsewhere; no child inherits the descriptor.
-CAREFULLY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# Do not hang on a FIFO, do not follow a link, and let no child inherit the descriptor.
+SAFE_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-def has_room(folder: Path) -> bool:
-    """The disk takes more; one that cannot be asked does not."""
+def has_space(folder: Path) -> bool:
+    """The disk has space left; False if that cannot be determined."""
     try:
         disk = os.statvfs(folder)
     except OSError:
@@ -31,8 +31,8 @@ def has_room(folder: Path) -> bool:
 
 
 def read_small(path: Path) -> str:
-    """The beginning of a regular file of this user's or root's."""
-    descriptor = os.open(path, os.O_RDONLY | CAREFULLY)
+    """The beginning of a regular file that belongs to this user or to root."""
+    descriptor = os.open(path, os.O_RDONLY | SAFE_FLAGS)
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
@@ -44,12 +44,12 @@ def read_small(path: Path) -> str:
         os.close(descriptor)
 
 
-class Kept:
-    """A small file that is replaced whole or not at all, also where the disk is full.
+class PreallocatedFile:
+    """A small file that is replaced atomically, even on a full disk.
 
-    The next content is written over a spare file, whose block exists already, and takes the name;
-    the file that had the name is the next spare. So the first `write` needs room and inodes and
-    the later ones need none (on file systems that write in place: not on btrfs or ZFS).
+    The next content is written over a spare file, whose block is allocated already, and is renamed;
+    the replaced file becomes the next spare. So the first `write` needs space and inodes, and later
+    ones need none (on file systems that write in place, which excludes btrfs and ZFS).
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,11 +62,11 @@ class Kept:
         with suppress(OSError):
             os.unlink(self._old)
         linked = False
-        with suppress(OSError):  # the first time, or without hard links: there is no old file
+        with suppress(OSError):  # at the first write, or without hard links, there is no old file
             os.link(self.path, self._old, follow_symlinks=False)
             linked = True
         os.replace(self._spare, self.path)
-        with suppress(OSError):  # without a spare the next write needs room
+        with suppress(OSError):  # without a spare the next write needs space
             if linked:
                 os.replace(self._old, self._spare)
             else:
@@ -78,7 +78,7 @@ class Kept:
                 os.unlink(path)
 
     def _fill(self, text: str) -> None:
-        """The spare, with spaces at its end so that it is one block from the beginning."""
+        """Write to the spare, padded with spaces so that its block is allocated at once."""
         content = text.encode().ljust(MOST)
         descriptor, new = self._open_spare()
         try:
@@ -91,22 +91,22 @@ class Kept:
             os.close(descriptor)
 
     def _open_spare(self) -> tuple[int, bool]:
-        """(descriptor, whether it is new); a link, a FIFO or a stranger's file makes way."""
+        """(descriptor, whether it is new); a link, a FIFO or another user's file is replaced."""
         with suppress(OSError):
-            descriptor = os.open(self._spare, os.O_WRONLY | CAREFULLY)
+            descriptor = os.open(self._spare, os.O_WRONLY | SAFE_FLAGS)
             found = os.fstat(descriptor)
-            alone = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
-            if alone and found.st_uid == os.geteuid():
+            unshared = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+            if unshared and found.st_uid == os.geteuid():
                 return descriptor, False
             os.close(descriptor)
         with suppress(OSError):
             os.unlink(self._spare)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | CAREFULLY
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | SAFE_FLAGS
         return os.open(self._spare, flags, 0o600), True
 
 
 def write_whole(descriptor: int, content: bytes, size: int) -> None:
-    """Write all of it, or cut the file back to `size` bytes and raise OSError."""
+    """Write all of it, or truncate the file to `size` bytes and raise OSError."""
     try:
         written = os.write(descriptor, content)
         if written < len(content):
@@ -118,7 +118,7 @@ def write_whole(descriptor: int, content: bytes, size: int) -> None:
 
 
 class Log:
-    """A file of lines; those for which there is no room yet wait in memory, the newest 500."""
+    """A log file; lines that cannot be written yet are kept in memory, the newest 500 of them."""
 
     def __init__(self, path: Path, prefix: str = "") -> None:
         self._path, self._prefix = path, prefix
@@ -130,7 +130,7 @@ class Log:
         self.flush()
 
     def flush(self) -> None:
-        """Try again what could not be written."""
+        """Write what is still kept in memory."""
         while self._waiting:
             try:
                 self._append(self._waiting[0].encode("utf-8", "replace"))
@@ -139,7 +139,7 @@ class Log:
             self._waiting.popleft()
 
     def _append(self, line: bytes) -> None:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | CAREFULLY
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | SAFE_FLAGS
         descriptor = os.open(self._path, flags, 0o600)
         try:
             write_whole(descriptor, line, os.fstat(descriptor).st_size)

@@ -1,8 +1,7 @@
 """The loop that keeps one release's server alive; loop.sh is its command line and its help.
 
-What it has to remember is in memory. A file or a link that cannot be made is made at a later tick,
-and a line for which the log has no room waits: a server that crashes while the disk is full is
-started again all the same.
+Its state is in memory. Files, links and log lines that cannot be written are written at a later
+tick: a server that crashes while the disk is full is still restarted.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from files import Log, has_room, read_small
+from files import Log, has_space, read_small
 
-QUICK_S = float(os.environ.get("LOOP_QUICK_S") or 60)  # an end within this time is a quick one
+QUICK_S = float(os.environ.get("LOOP_QUICK_S") or 60)  # a run that is shorter counts as quick
 QUICK_MOST = 5
 FIRST_PAUSE_S = float(os.environ.get("LOOP_PAUSE_S") or 1)
 LONGEST_PAUSE_S = 30.0
@@ -26,7 +25,7 @@ LOG_MOST = int(os.environ.get("LOG_MOST_KB") or 20000) * 1024  # bytes
 LOGS_KEPT = 3
 TICK_S = 0.5
 
-# $1 the release's folder, $2 that of its interpreter, $3 HANDOVER where it is not the settings'.
+# $1: the release's folder, $2: its interpreter's, $3: HANDOVER if it differs from the settings.
 SERVER = (
     'cd "$1" && . .deploy/settings && { [[ -z $3 ]] || HANDOVER=$3; } && '
     'export HANDOVER PATH="$2:$PATH" TURBOSTREAM_RELEASE="$1" && exec python3 realtime_stream.py'
@@ -39,8 +38,8 @@ def main(program: str, arguments: list[str]) -> int:
     try:
         reason = loop.run()
     except OSError as error:
-        reason = f"the loop cannot go on ({error})."
-    loop.tell_end(reason)
+        reason = f"the loop cannot continue ({error})."
+    loop.report_end(reason)
     loop.leave()
     return 0
 
@@ -51,7 +50,7 @@ class Loop:
         self._folder = base / "releases" / release
         self._log = Log(self._folder / "server.log", "[loop] ")
         self._pid_file = base / "run" / f"{release}.loop"
-        self._told_pid = False
+        self._has_written_pid = False
         self._served = False  # this release's server has held the public port
         self._linked = False
         self._stopping = False
@@ -66,15 +65,15 @@ class Loop:
             signal.signal(number, lambda *_: self._stop())
 
     def run(self) -> str:
-        """Start the server again and again; why no more, in one sentence."""
+        """Start the server until it must not be restarted; why, in one sentence."""
         self._tick()
         python = Path((self._folder / ".deploy/python").read_text(encoding="utf-8").strip())
         quick, pause = 0, FIRST_PAUSE_S
         while True:
             begun = time.monotonic()
-            status = self._live(python)
+            status = self._run_server(python)
             if self._stopping:
-                return "the server was ended."
+                return "the server was stopped."
             if status == 0:
                 return "the server ended by itself (0)."
             if status == 2:
@@ -83,13 +82,13 @@ class Loop:
                 return f"the server ended with status {status} before it painted a picture."
             if time.monotonic() - begun >= QUICK_S:
                 quick, pause = 0, FIRST_PAUSE_S
-            if has_room(self._base):
+            if has_space(self._base):
                 quick += 1
             else:
-                pause = min(pause, LONGEST_PAUSE_S)  # its ends may be the disk's: no giving up
+                pause = min(pause, LONGEST_PAUSE_S)  # the disk may be the cause: never give up
             if quick >= QUICK_MOST:
                 return (
-                    f"the server ended {quick} times in a row, at last with status {status}: "
+                    f"the server ended {quick} times in a row, most recently with status {status}: "
                     "giving up."
                 )
             self._log.say(
@@ -99,19 +98,19 @@ class Loop:
             while not self._stopping and time.monotonic() < until:
                 self._sleep(until - time.monotonic())
             if self._stopping:
-                return "the server was ended."
+                return "the server was stopped."
             pause *= 2
 
     def leave(self) -> None:
-        """Its server does not outlive it."""
+        """End the server, which must not outlive this process."""
         if self._child is not None and self._child.poll() is None:
             self._child.terminate()
-        with suppress(OSError):  # a later loop of the same release has put its own number there
+        with suppress(OSError):  # unless a later loop of this release has written its own number
             if self._pid_file.read_text(encoding="ascii").strip() in ("", str(os.getpid())):
                 os.unlink(self._pid_file)
 
-    def tell_end(self, reason: str) -> None:
-        """Say how it ended, for whoever waits; an empty file needs no room and says that it did."""
+    def report_end(self, reason: str) -> None:
+        """Tell a start that waits how it ended: at least that it did, by an empty file."""
         self._log.say(reason)
         new = self._pid_file.with_suffix(".ended.new")
         with suppress(OSError):
@@ -119,11 +118,11 @@ class Loop:
                 new.write_text(f"{reason}\n", encoding="utf-8")
             os.replace(new, self._pid_file.with_suffix(".ended"))
 
-    # -- one life of the server ------------------------------------------------------------------
+    # -- one run of the server -------------------------------------------------------------------
 
-    def _live(self, python: Path) -> int:
+    def _run_server(self, python: Path) -> int:
         """Its exit status; 128 and the signal where a signal ended it."""
-        handover = "offer" if self._served else ""  # a later release's port is not taken back
+        handover = "offer" if self._served else ""  # do not take the port back from a later release
         command = ["bash", "-c", SERVER, "bash", str(self._folder), str(python.parent), handover]
         try:
             output = os.open(
@@ -140,7 +139,7 @@ class Loop:
             return 70
         finally:
             os.close(output)
-        if self._stopping:  # the signal came while there was nothing to end
+        if self._stopping:  # the signal came before there was a process
             self._child.terminate()
         while self._child.poll() is None:
             self._tick()
@@ -154,16 +153,16 @@ class Loop:
             self._child.terminate()
 
     def _sleep(self, seconds: float) -> None:
-        """Until a signal comes, at most."""
+        """At most until a signal arrives."""
         if select.select([self._wakes], [], [], max(0.0, seconds))[0]:
             os.read(self._wakes, 4096)
 
     # -- beside the server -----------------------------------------------------------------------
 
     def _tick(self) -> None:
-        """The links as soon as it serves, the log's size, and whatever could not be written."""
-        trouble = "" if has_room(self._base) else "the disk is full: make room on it"
-        for step in (self._tell_pid, self._look_whether_it_serves, self._rotate):
+        """Set the links once it serves, rotate the log, and retry what could not be written."""
+        trouble = "" if has_space(self._base) else "the disk is full: make room on it"
+        for step in (self._write_pid, self._check_serving, self._rotate):
             try:
                 step()
             except OSError as error:
@@ -171,22 +170,22 @@ class Loop:
                 trouble = trouble or problem
         if trouble != self._trouble:
             self._trouble = trouble
-            self._log.say(f"CAREFUL: {trouble}." if trouble else "the disk has room again.")
+            self._log.say(f"WARNING: {trouble}." if trouble else "the disk has space again.")
         self._log.flush()
 
-    def _tell_pid(self) -> None:
-        if not self._told_pid:
+    def _write_pid(self) -> None:
+        if not self._has_written_pid:
             self._pid_file.parent.mkdir(parents=True, exist_ok=True)
             self._pid_file.write_text(f"{os.getpid()}\n", encoding="ascii")
-            self._told_pid = True
+            self._has_written_pid = True
 
-    def _look_whether_it_serves(self) -> None:
+    def _check_serving(self) -> None:
         if self._child is None or (self._served and self._linked):
             return
         try:
             words = read_small(self._base / "state/serving").split(None, 2)
         except OSError:
-            return  # nobody serves, or it cannot be said
+            return  # nothing serves, or it is unknown
         if words[:1] != [str(self._child.pid)]:
             return
         self._served = True
@@ -207,7 +206,7 @@ class Loop:
         self._link(target, "current")
 
     def _link(self, target: str, name: str) -> None:
-        """In one step; a real file of that name is set aside."""
+        """Atomically; a regular file of that name is renamed first."""
         path = self._base / name
         if path.exists() and not path.is_symlink():
             aside = path.with_name(f"{name}.before-{self._release}")
@@ -220,7 +219,7 @@ class Loop:
         os.replace(new, path)
 
     def _rotate(self) -> None:
-        """Copied and cut, so that whoever writes or reads goes on."""
+        """Copy and truncate it, so that open descriptors stay valid."""
         log = self._folder / "server.log"
         if not log.is_file() or log.stat().st_size <= LOG_MOST:
             return
@@ -230,10 +229,10 @@ class Loop:
         try:
             shutil.copyfile(log, f"{log}.1")
         except OSError as error:
-            # Growing on would fill the disk for good: the newest log is worth more than this one.
+            # A growing log would keep the disk full, so drop this one.
             with suppress(OSError):
                 os.unlink(f"{log}.1")
             os.truncate(log, 0)
-            self._log.say(f"the log was cut, and not kept ({error.strerror}).")
+            self._log.say(f"the log was truncated and not kept ({error.strerror}).")
             return
         os.truncate(log, 0)

@@ -1,4 +1,4 @@
-"""This instance at the rental's API, and the server on this machine: the guard's two questions."""
+"""What the guard asks: the rental's API about this instance, and the server about its viewers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ANSWER_MOST = 1024 * 1024  # bytes
 
 
 def identity() -> tuple[str, str] | None:
-    """(CONTAINER_ID, CONTAINER_API_KEY); None where this is no rented instance."""
+    """(CONTAINER_ID, CONTAINER_API_KEY); None if this is not a rented instance."""
     found = {name: os.environ.get(name, "") for name in ("CONTAINER_ID", "CONTAINER_API_KEY")}
     if not all(found.values()):
         try:
@@ -33,25 +33,25 @@ def identity() -> tuple[str, str] | None:
             if name in found:
                 found[name] = value.strip()
     container, key = found["CONTAINER_ID"], found["CONTAINER_API_KEY"]
-    # Both become part of a request: a line break in them would be another header.
+    # Both become part of a request: a line break in one would add a header.
     if not re.fullmatch(r"[\w.-]+", container) or not re.fullmatch(r"[!-~]+", key):
         return None
     return container, key
 
 
 class Rental:
-    """The instance `container` at the API, as the instance's own key may reach it."""
+    """The instance `container` at the API, with the key that only that instance has."""
 
     def __init__(self, container: str, key: str) -> None:
         self._url = f"{API}/api/v0/instances/{container}/"
         self._key = key
 
     def call(self, method: str, body: str = "", direct: bool = False) -> int:
-        """The HTTP status, 0 without an answer; by the environment's proxies unless `direct`.
+        """The HTTP status, 0 without an answer; through the environment's proxies unless `direct`.
 
-        The key goes through a pipe or a socket: never through argv, the environment or a file.
+        The key is passed through a pipe or a socket, never in argv, the environment or a file.
         """
-        # curl also knows SOCKS proxies and ~/.curlrc; Python is there without it.
+        # curl also supports SOCKS proxies and ~/.curlrc; without curl, Python does the call.
         if shutil.which("curl"):
             return self._by_curl(method, body, direct)
         return self._by_python(method, body, direct)
@@ -97,7 +97,7 @@ class Rental:
 def ask_server(port: int, path: str) -> tuple[int, bytes] | None:
     """(status, body) of the server on this machine; None without a whole answer within ASK_S.
 
-    A plain socket: no proxy of the environment stands between this machine and itself.
+    By a plain socket, so that no proxy of the environment is used.
     """
     until = time.monotonic() + ASK_S
     answer = b""
@@ -105,7 +105,7 @@ def ask_server(port: int, path: str) -> tuple[int, bytes] | None:
         with socket.create_connection(("127.0.0.1", port), ASK_S) as connection:
             connection.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode("ascii"))
             while len(answer) < ANSWER_MOST:
-                # Also a server that sends a byte a second has no more than ASK_S.
+                # The limit also holds for a server that sends a byte a second.
                 connection.settimeout(max(0.001, until - time.monotonic()))
                 piece = connection.recv(65536)
                 if not piece:
@@ -119,13 +119,13 @@ def ask_server(port: int, path: str) -> tuple[int, bytes] | None:
 
 
 def is_watched(port: int) -> bool:
-    """Somebody watches the stream, or the server does not tell this machine."""
+    """Somebody watches the stream, or the server refuses to say."""
     answer = ask_server(port, "/status")
     if answer is None:
         return False
     status, body = answer
     if status in (401, 403):
-        return True  # the benefit of the doubt
+        return True  # it cannot be ruled out
     try:
         viewers = json.loads(body.decode("utf-8"))["viewers"]
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -1,1 +1,1 @@
-"""Renting at Vast.ai: the client, the offers, one rental's life. See the modules."""
+"""Renting at Vast.ai: the client, the offers, the lifecycle of a rental, and what runs on it."""

@@ -1,14 +1,14 @@
-"""The real `vastai` client as a subprocess: every reply is parsed, its exit status means nothing.
+"""Runs the `vastai` client as a subprocess and parses its replies: its exit status means nothing.
 
-It exits 0 on HTTP 401, 404, 429 and on a create that failed. So each call here returns JSON with
-the field that was asked for, or raises. The API key is in the environment of the client alone.
+It exits with 0 on HTTP 401, 404, 429 and on a failed create. So each call here returns JSON with
+the expected field, or raises. Only the client's environment holds the API key.
 
 ApiError          one sentence for the user
-├── KeyRefused    the key is missing, not accepted or without the permission
-├── Refused       the request itself is refused: the same one will be, whatever the offer
+├── KeyRefused    the key is missing, invalid or lacks the permission
+├── Refused       the request itself is refused, and would be for every offer
 ├── QuotaUsed     no more searches today
-├── Gone          there is no such thing (any more)
-└── NoAnswer      nobody knows whether it was done: read the state again
+├── Gone          what was asked for does not exist (any more)
+└── NoAnswer      it is unknown whether it was done: read the state again
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ KEY_FILES = ("~/.config/vastai/vast_api_key", "~/.vast_api_key")
 
 
 class ApiError(Exception):
-    """Vast.ai said no; the message is one sentence."""
+    """Vast.ai refused or failed; the message is one sentence."""
 
 
 class KeyRefused(ApiError):
@@ -50,12 +50,12 @@ class NoAnswer(ApiError):
 
 
 def say(text: str) -> None:
-    with suppress(OSError):  # nobody reads any more: what is rented must be given back all the same
+    with suppress(OSError):  # stderr is closed, and what is rented must still be given back
         print(f"[vast] {text}", file=sys.stderr, flush=True)
 
 
 def find_key() -> str:
-    """The account's key, taken out of this process's environment; a file is mended to 0600."""
+    """The account's key, removed from this process's environment; its file is set to mode 0600."""
     key = os.environ.pop("VAST_API_KEY", "").strip()
     if key:
         return key
@@ -66,7 +66,7 @@ def find_key() -> str:
         if file.is_file():
             if file.stat().st_mode & 0o077:
                 file.chmod(0o600)
-                say(f"others could read your API key in {file}: mended to 0600.")
+                say(f"others could read your API key in {file}: its mode is now 0600.")
             return file.read_text(encoding="utf-8").strip()
     raise KeyRefused(
         "There is no Vast.ai API key: set VAST_API_KEY, or run vastai set api-key once "
@@ -75,14 +75,14 @@ def find_key() -> str:
 
 
 class Client:
-    """Calls of the account whose key is given."""
+    """The API calls, for the account with this key."""
 
     def __init__(self, key: str, program: Path | None = None) -> None:
         self._key = key
         self._program = program or Path(sys.executable).with_name("vastai")
 
     def _call(self, *arguments: str) -> Any:
-        """What the client printed as JSON (None for nothing); raises what it said went wrong."""
+        """What the client printed as JSON (None for nothing); raises the error that it reported."""
         command = [str(self._program), *arguments, "--raw"]
         environment = {**os.environ, "VAST_API_KEY": self._key, "NO_COLOR": "1"}
         environment.pop("PASSPHRASE", None)
@@ -120,7 +120,7 @@ class Client:
         return [offer for offer in reply if isinstance(offer, dict) and "id" in offer]
 
     def create(self, offer_id: int, image: str, disk_gb: int, label: str, port: int) -> int:
-        """The new instance's id. Raises NoAnswer where it may or may not have been rented."""
+        """The new instance's id. Raises NoAnswer if it may or may not have been rented."""
         reply = self._call(
             *("create", "instance", str(offer_id), "--image", image, "--disk", str(disk_gb)),
             *("--ssh", "--direct", "--label", label, "--cancel-unavail"),
@@ -140,7 +140,7 @@ class Client:
         except Gone:
             return None
         if not isinstance(reply, dict) or ("id" not in reply and "instances" not in reply):
-            raise NoAnswer(f"Vast.ai's answer says nothing of instance {instance_id}.")
+            raise NoAnswer(f"Vast.ai's answer does not mention instance {instance_id}.")
         return reply if "id" in reply else None
 
     def instances(self) -> list[dict[str, Any]]:
@@ -153,16 +153,16 @@ class Client:
         return reply
 
     def attach_key(self, instance_id: int, public_key: str) -> None:
-        """Let the owner of that ssh key in, besides the account's."""
+        """Admit that ssh key, besides those of the account."""
         self._call("attach", "ssh", str(instance_id), public_key)
 
     def destroy(self, instance_id: int) -> None:
-        """Ask for the end; `show` says whether it came."""
+        """Ask for it to be destroyed; `show` tells whether it was."""
         self._call("destroy", "instance", str(instance_id), "-y")
 
 
 def _json(text: str) -> Any:
-    """The JSON value in `text`, which may stand after words on earlier lines; None without one."""
+    """The JSON value in `text`, which may follow lines of other output; None without one."""
     text = text.strip()
     for start in [0, *(index + 1 for index, letter in enumerate(text) if letter == "\n")]:
         if text[start : start + 1] in ("{", "["):
@@ -188,12 +188,14 @@ def _explain(error: dict[str, Any], asked: str) -> ApiError:
     if code == 429 and "quota" in said.lower():
         return QuotaUsed(
             f"Vast.ai allows no more searches today (HTTP 429: {said}): the quota begins again at "
-            "midnight UTC; until then rent on the website and set SSH_HOST and SSH_PORT."
+            "midnight UTC; until then, rent on the website and set SSH_HOST and SSH_PORT."
         )
     if code == 404:
-        return Gone(f"Vast.ai does not know it (HTTP 404: {said}).")
+        return Gone(f"Vast.ai reports that it does not exist (HTTP 404: {said}).")
     if code == 429:
-        return NoAnswer("Vast.ai asks to slow down (HTTP 429): wait a minute and try again.")
+        return NoAnswer(
+            "Vast.ai limits the rate of requests (HTTP 429): wait a minute and try again."
+        )
     if isinstance(code, int) and 400 <= code < 500:
         if any(word in said.lower() for word in ("no_such_ask", "not available", "unavailable")):
             return ApiError(f"The offer is no longer there (HTTP {code}: {said}).")

@@ -1,4 +1,4 @@
-"""Which offers fit, and what an hour of the show really costs on each."""
+"""Which offers are suitable, and what an hour of streaming really costs on each."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 FRAME_KB = 30.0  # a 512 x 512 JPEG of quality 85
 HOURS_A_MONTH = 30 * 24
-OLDEST_CUDA = 12.6  # what the pinned torch is built for at least; setup.sh picks the build
+OLDEST_CUDA = 12.6  # the oldest that the pinned torch is built for; setup.sh chooses the build
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What is looked for."""
+class Query:
+    """What to search for."""
 
     gpu: str = "RTX_4090"
     max_price: float = 0.80  # dollars an hour, all in
@@ -22,7 +22,8 @@ class Wish:
     fps: float = 30.0
 
     @property
-    def query(self) -> str:
+    def text(self) -> str:
+        """In Vast.ai's query language."""
         days = self.hours / 24
         return (
             f"gpu_name={self.gpu.replace(' ', '_')} num_gpus=1 reliability>0.95 "
@@ -53,9 +54,9 @@ class Offer:
         return self.gpu_price + self.disk_price + self.traffic_price
 
 
-def priced(raw: dict[str, Any], wish: Wish) -> Offer:
+def priced(raw: dict[str, Any], query: Query) -> Offer:
     """`dph_total` holds the GPU and the disk that the search asked for."""
-    disk = float(raw.get("storage_cost") or 0.0) * wish.disk_gb / HOURS_A_MONTH
+    disk = float(raw.get("storage_cost") or 0.0) * query.disk_gb / HOURS_A_MONTH
     return Offer(
         id=int(raw["id"]),
         machine_id=int(raw.get("machine_id") or 0),
@@ -64,24 +65,24 @@ def priced(raw: dict[str, Any], wish: Wish) -> Offer:
         reliability=float(raw.get("reliability2") or raw.get("reliability") or 0.0),
         gpu_price=max(0.0, float(raw["dph_total"]) - disk),
         disk_price=disk,
-        traffic_price=float(raw.get("inet_up_cost") or 0.0) * wish.gb_an_hour,
+        traffic_price=float(raw.get("inet_up_cost") or 0.0) * query.gb_an_hour,
     )
 
 
-def fitting(
-    offers: Iterable[dict[str, Any]], wish: Wish, not_on: Iterable[int] = ()
+def suitable(
+    offers: Iterable[dict[str, Any]], query: Query, not_on: Iterable[int] = ()
 ) -> list[Offer]:
-    """The offers within the price, the cheapest hour first, without the machines `not_on`."""
+    """The offers within the price, cheapest hour first, without the machines `not_on`."""
     avoided = set(not_on)
-    found = [priced(offer, wish) for offer in offers]
-    found = [o for o in found if o.price <= wish.max_price and o.machine_id not in avoided]
+    found = [priced(offer, query) for offer in offers]
+    found = [o for o in found if o.price <= query.max_price and o.machine_id not in avoided]
     return sorted(found, key=lambda offer: offer.price)
 
 
-def table(offers: list[Offer], wish: Wish) -> str:
+def table(offers: list[Offer], query: Query) -> str:
     lines = [
-        f"Dollars an hour; traffic for one viewer at {wish.fps:g} frames/s of {FRAME_KB:g} KB "
-        f"({wish.gb_an_hour:.1f} GB).",
+        f"Dollars an hour; traffic for one viewer at {query.fps:g} frames/s of {FRAME_KB:g} KB "
+        f"({query.gb_an_hour:.1f} GB).",
         f"{'offer':>10}  {'gpu':<16} {'place':<18} {'reliable':>8}"
         f" {'gpu':>7} {'disk':>7} {'traffic':>8} {'all':>7}",
     ]

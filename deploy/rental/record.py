@@ -1,4 +1,4 @@
-"""What is known of the present rental, in one file that survives everything: rental.json.
+"""What is known of the current rental, in one file: rental.json.
 
 It is written before anything is rented, so that no rental can be forgotten, and the scripts read
 the address from it (deploy/connection.sh).
@@ -28,7 +28,7 @@ def read() -> dict[str, Any]:
 
 
 def write(**values: Any) -> dict[str, Any]:
-    """Change what is named; whole or not at all, readable by its owner alone."""
+    """Change the named values, atomically; only the owner can read the file."""
     HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
     merged = {**read(), **values}
     temporary = FILE.with_suffix(f".{os.getpid()}")
@@ -46,7 +46,7 @@ def write(**values: Any) -> dict[str, Any]:
 
 @contextmanager
 def renting() -> Iterator[bool]:
-    """False where another process rents at this moment: two would forget one of the rentals."""
+    """False if another process is renting: the record of one of the rentals would be lost."""
     HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
     with FILE.with_suffix(".lock").open("a") as lock:
         try:

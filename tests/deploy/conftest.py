@@ -15,14 +15,15 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.guarded import Instance
-from tests.deploy.host import PATIENCE_S, ROOT, Host, Laptop
+from tests.deploy.host import PATIENCE_S, ROOT, Host
+from tests.deploy.laptop import Laptop
 from tests.deploy.renting import Vast
 from tests.deploy.standin import ACCOUNT_KEY, CONTAINER_KEY, LEDGERS, StandIn, standing_in
 
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
-    """A short folder outside TMPDIR: what lives in it lives as long as a module's tests."""
+    """A folder with a short name outside TMPDIR, removed after a module's tests."""
     folder = Path(tempfile.mkdtemp(prefix="turbo-test-", dir="/tmp"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -44,7 +45,7 @@ def laptop(place: Path, host: Host) -> Laptop:
 
 @pytest.fixture(scope="session")
 def client_environment() -> Path:
-    """The client's own environment, made by vast.sh itself and kept beside the tests' packages."""
+    """The environment of the client, created by vast.sh and kept beside the tests' packages."""
     folder = Path(sys.prefix) / "vast"
     environment = {**os.environ, "VAST_VENV": str(folder), "PYTHON": sys.executable}
     done = subprocess.run(
@@ -86,7 +87,7 @@ def vast(stand_in: StandIn, host: Host, laptop: Laptop, client_environment: Path
 
 @pytest.fixture
 def rent(tmp_path: Path) -> Iterator[Callable[[], Instance]]:
-    """Makes instances, each with a stand-in of its own."""
+    """Creates instances, each with its own stand-in."""
     made: list[Instance] = []
     with ExitStack() as stand_ins:
 

@@ -1,4 +1,4 @@
-"""A rented instance as its guard sees it, with time that a test can wait for."""
+"""A rented instance as its guard sees it, with limits of seconds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.deploy.host import PATH, ROOT, wait_for
 from tests.deploy.standin import CONTAINER_KEY, StandIn
 from tests.ports import free_port
 
-LONG_S = 60.0  # a limit for what takes some seconds
+LONG_S = 60.0  # for what usually takes some seconds
 
 
 class Instance:
@@ -66,7 +66,7 @@ class Instance:
 
     @property
     def counted(self) -> tuple[int, int]:
-        """The seconds that are left of the hard limit, and the uptime at which they were."""
+        """The seconds left of the hard limit, and the uptime when they were counted."""
         hard_left, _, _, uptime, _ = (self.state / "guard.state").read_text().split()
         return int(hard_left), int(uptime)
 
@@ -74,7 +74,7 @@ class Instance:
         return self.stand_in.left == []
 
     def outlives(self, seconds: int) -> bool:
-        """It is still rented once its guard has counted so many more seconds."""
+        """It is still rented after its guard has counted this many more seconds."""
         until = self.counted[0] - seconds
         wait_for(lambda: self.gone() or self.counted[0] <= until, LONG_S, "the guard's seconds")
         return not self.gone()

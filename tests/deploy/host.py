@@ -1,4 +1,4 @@
-"""A real sshd on a loopback port, as somebody else's host would be, and a laptop for it."""
+"""The instance: a real sshd on a loopback port, with a home and a folder to deploy to."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ import os
 import pwd
 import re
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -24,12 +21,12 @@ from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-USER = pwd.getpwuid(os.getuid()).pw_name  # the only one whom an sshd of this user lets in
-PATIENCE_S = 30.0  # a limit of what is there at once, unless the machine is busy
+USER = pwd.getpwuid(os.getuid()).pw_name  # the only one that an sshd of this user admits
+PATIENCE_S = 30.0  # for what usually takes no time; the machine may be busy
 
 
 def wait_for(true, timeout_s: float, what: str):
-    """What `true` returned once that was truthy; fails after `timeout_s`."""
+    """The first truthy result of `true`; fails after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while True:
         found = true()
@@ -58,7 +55,7 @@ class Host:
         self.port = free_port()
         self.server_port = free_port()
         self.api_port = free_port()  # where a stand-in for the rental's API may listen
-        # What process 1 of a rented instance has in its environment; empty: not rented.
+        # The environment of process 1 on a rented instance; empty: not rented.
         self.rental = folder / "environ"
         self.rental.touch()
         self.environment = {
@@ -83,7 +80,7 @@ class Host:
         self._host_key = keygen(self.folder / "host_key")
 
     def start(self, mounts: str = "") -> None:
-        """`mounts`: commands of mount that only this host sees the effect of; they need root."""
+        """`mounts`: mount commands with effect for this host only; they need root."""
         command = self.sshd()
         if mounts:
             command = ["unshare", "--mount", "sh", "-ec", f'{mounts}\nexec "$@"', "sh", *command]
@@ -109,11 +106,11 @@ class Host:
         return [sshd, "-D", "-e", "-f", str(config)]
 
     def kill(self) -> None:
-        """The sshd and every session of it, as when the network goes."""
+        """The sshd and all its sessions, as if the network failed."""
         if self._process is None:
             return
         sshd = psutil.Process(self._process.pid)
-        sshd.suspend()  # no session begins between the look at them and their end
+        sshd.suspend()  # no session begins after they were listed
         for child in sshd.children(recursive=True):
             with suppress(psutil.NoSuchProcess):
                 if child.name().startswith("sshd"):
@@ -127,7 +124,7 @@ class Host:
         self.end()
 
     def end(self, pattern: str = "") -> None:
-        """All processes whose words have the pattern, also those that they start meanwhile."""
+        """Kill all processes whose command line matches, and what they start meanwhile."""
 
         def ended() -> bool:
             left = self.processes(pattern)
@@ -139,8 +136,7 @@ class Host:
         wait_for(ended, PATIENCE_S, "the end of the host's processes")
 
     def processes(self, pattern: str = "") -> list[psutil.Process]:
-        """What lives in this host's folder, or was started from it, and has the pattern in its
-        words."""
+        """Those in this host's folder, or started from it, whose command line matches."""
         found = []
         for process in psutil.process_iter():
             try:
@@ -182,123 +178,12 @@ def get(port: int, path: str) -> dict:
 def healthy(port: int) -> bool:
     try:
         return get(port, "/healthz")["status"] == "ok"
-    except (OSError, http.client.HTTPException):  # also one that ends in the middle of its answer
+    except (OSError, http.client.HTTPException):  # also if it ends in the middle of an answer
         return False
 
 
-class Laptop:
-    """A home of its own and a copy of the scripts; the environment names the instance."""
-
-    def __init__(self, folder: Path, host: Host) -> None:
-        self.home = folder / "laptop"
-        (self.home / ".ssh").mkdir(parents=True, mode=0o700)
-        self.scripts = folder / "program"
-        self.host = host
-        copy_program(self.scripts)
-        self.key = keygen(self.home / ".ssh/id_ed25519")
-        host.allow(self.key)
-        self.environment = {
-            "HOME": str(self.home),
-            "PATH": PATH,
-            "TMPDIR": os.environ.get("TMPDIR", "/tmp"),
-            "LANG": "C.UTF-8",
-            "SSH_HOST": "127.0.0.1",
-            "SSH_PORT": str(host.port),
-            "SSH_USER": USER,
-            "REMOTE_DIR": str(host.base),
-            "SERVER_PORT": str(host.server_port),
-            "MODEL_ID": "demo",
-            "TARGET_FPS": "5",
-            "INSTANCE_PYTHON": str(quick_python(folder / "python")),
-        }
-
-    def command(self, script: str, *arguments: str) -> list[str]:
-        return ["bash", str(self.scripts / script), *arguments]
-
-    def run(
-        self, script: str, *arguments: str, timeout_s: float = 100, **environment: str | None
-    ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(script, *arguments),
-            env=self.with_(environment),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-        )
-
-    def with_(self, changes: dict[str, str | None]) -> dict[str, str]:
-        merged = self.environment | changes
-        return {name: value for name, value in merged.items() if value is not None}
-
-    @contextmanager
-    def running(self, script: str, *arguments: str, **environment: str | None) -> Iterator[Running]:
-        running = Running(self.command(script, *arguments), self.with_(environment), self.home)
-        try:
-            yield running
-        finally:
-            running.end()
-
-
-class Running:
-    """A script in its terminal: what it has said, and signals to it."""
-
-    def __init__(self, command: list[str], environment: dict[str, str], folder: Path) -> None:
-        self._file = folder / f"said-{time.monotonic_ns()}"
-        with self._file.open("wb") as said:
-            self.process = subprocess.Popen(
-                command,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    @property
-    def said(self) -> str:
-        return self._file.read_text(errors="replace")
-
-    @property
-    def ended(self) -> bool:
-        """Nothing more will be said."""
-        return self.process.poll() is not None
-
-    def wait_said(self, pattern: str, timeout_s: float = 60) -> str:
-        def found():
-            ended = self.ended  # asked first: its last words may come with its end
-            match = re.search(pattern, self.said)
-            assert match or not ended, f"it ended: {self.said}"
-            return match
-
-        try:
-            return wait_for(found, timeout_s, pattern)[0]
-        except AssertionError:
-            raise AssertionError(f"{pattern!r} was not said: {self.said}") from None
-
-    def end(self, number: int = signal.SIGINT, timeout_s: float = PATIENCE_S) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        return self.process.wait(timeout_s)
-
-
-def quick_python(folder: Path) -> Path:
-    """The tests' interpreter as an instance would have it, without the seconds that the check of
-    its packages takes before each start; test_show.py's first start takes the real one."""
-    binary = folder / "bin"
-    binary.mkdir(parents=True)
-    (binary / "python3").symlink_to(sys.executable)
-    for name in ("pyvenv.cfg", "lib", "lib64"):
-        if (Path(sys.prefix) / name).exists() and sys.prefix != sys.base_prefix:
-            (folder / name).symlink_to(Path(sys.prefix) / name)
-    quick = binary / "quick-python"
-    quick.write_text(f'#!/bin/sh\n[ "$1" = -c ] || exec {binary}/python3 "$@"\n')
-    quick.chmod(0o755)
-    return quick
-
-
 def path_without(folder: Path, *tools: str) -> str:
-    """A PATH of links to all that PATH has but these tools."""
+    """A PATH with links to all of PATH except these tools."""
     folder.mkdir()
     for above in reversed(PATH.split(":")):
         for tool in Path(above).glob("*"):
@@ -307,16 +192,3 @@ def path_without(folder: Path, *tools: str) -> str:
     for name in tools:
         (folder / name).unlink()
     return str(folder)
-
-
-def copy_program(target: Path) -> None:
-    """What a clone of the repository has, as far as the scripts need it."""
-    target.mkdir()
-    names = ("realtime_stream.py", "process_batch.py", "requirements.txt", "setup.sh")
-    scripts = ("start_stream_server.sh", "tunnel_to_stream.sh")
-    for name in (*names, *scripts):
-        if (ROOT / name).exists():
-            shutil.copy2(ROOT / name, target / name)
-    ignore = shutil.ignore_patterns("__pycache__", "*.pyc", ".venv")
-    for folder in ("turbostream", "deploy"):
-        shutil.copytree(ROOT / folder, target / folder, ignore=ignore)

@@ -155,7 +155,7 @@ class OtherHost(Host):
         wait_for(lambda: answers(self.port), PATIENCE_S, "the ssh server")
 
     def kill(self) -> None:
-        """The ssh server, and where it has processes of its own, all of them."""
+        """The ssh server and all its child processes."""
         if self._process is None:
             return
         children = psutil.Process(self._process.pid).children(recursive=True)

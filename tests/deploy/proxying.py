@@ -1,5 +1,4 @@
-"""A proxy on loopback that writes down what it is asked for, and answers 503, forwards, or says
-nothing at all."""
+"""A proxy on loopback that records its requests, and answers 503, forwards, or never answers."""
 
 from __future__ import annotations
 
@@ -58,7 +57,7 @@ class Proxy:
         handler.wfile.write(content)
 
     def environment(self, *names: str, no_proxy: str = "") -> dict[str, str]:
-        """What points at this proxy, and what is said to do without."""
+        """The variables that select this proxy, and NO_PROXY."""
         found = {name: self.address for name in names or NAMES}
         return found | {"NO_PROXY": no_proxy, "no_proxy": no_proxy}
 

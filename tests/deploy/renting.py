@@ -1,10 +1,10 @@
-"""deploy/vast.sh as the laptop's user types it."""
+"""deploy/vast.sh as the user of the laptop runs it."""
 
 from __future__ import annotations
 
 import subprocess
 
-from tests.deploy.host import Laptop
+from tests.deploy.laptop import Laptop
 
 
 class Vast:

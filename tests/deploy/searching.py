@@ -59,7 +59,7 @@ class Search:
 
 
 def files_with(folder: Path, secrets: list[str]) -> list[Path]:
-    """The files below `folder` that hold one of the secrets."""
+    """The files below `folder` that contain one of the secrets."""
     found = []
     for file in folder.rglob("*"):
         if file.is_file() and not file.is_symlink():

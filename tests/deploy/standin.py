@@ -76,7 +76,7 @@ class StandIn:
         self.attached: list[tuple[int, str]] = []  # (instance, public key)
         self.on_attach: Callable[[str], object] = lambda key: None
         self.ended_by_hand = 0
-        self.proxy = ("127.0.0.1", 1)  # where nothing listens
+        self.proxy = ("127.0.0.1", 1)  # nothing listens there
         self.lock = threading.Lock()
         self._closing = threading.Event()
         stand_in = self
@@ -136,7 +136,7 @@ class StandIn:
         return self.instances[number]
 
     def end_by_hand(self) -> None:
-        """What the user does on the website with what no test of the guard was to end."""
+        """End by hand, as on the website, what no guard was expected to end."""
         for number in self.left:
             self.instances[number].ended = time.time()
             self.ended_by_hand += 1
@@ -206,7 +206,7 @@ class StandIn:
             handler.end_headers()
             handler.wfile.write(content)
         except OSError:
-            pass  # whoever asked has given up
+            pass  # the client has closed the connection
 
     def _fault(self, method: str, path: str) -> Fault | None:
         for fault in self.faults:

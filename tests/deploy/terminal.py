@@ -1,4 +1,4 @@
-"""A script at a terminal: what it shows there, and the keys that are pressed."""
+"""A script at a terminal: its output there, and key presses."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.deploy.host import PATIENCE_S, Laptop, Running
+from tests.deploy.host import PATIENCE_S
+from tests.deploy.laptop import Laptop, Running
 
 CTRL_C = "\x03"
 
 
 class Terminal(Running):
-    """`said` is the screen. The terminal sends Ctrl-C to everything that runs in it."""
+    """`said` is the output. The terminal sends Ctrl-C to all processes in it."""
 
     def __init__(self, command: list[str], environment: dict[str, str]) -> None:
         self._keyboard, screen = pty.openpty()
@@ -46,14 +47,14 @@ class Terminal(Running):
 
     @property
     def ended(self) -> bool:
-        """Nothing more will be shown."""
+        """There will be no more output."""
         return self.process.poll() is not None and not self._reader.is_alive()
 
     def press(self, keys: str) -> None:
         os.write(self._keyboard, keys.encode())
 
     def echoes(self) -> bool:
-        """What is typed is seen: no script has left it switched off."""
+        """Typed characters are shown: no script has left echo disabled."""
         return bool(termios.tcgetattr(self._keyboard)[3] & termios.ECHO)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Every way to write down where the instance is."""
+"""All the ways to give the address of the instance."""
 
 from __future__ import annotations
 
@@ -55,28 +55,28 @@ def read(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
 def test_what_is_pasted_into_ssh_host(tmp_path: Path, written: str, found: str) -> None:
     done = read(tmp_path, SSH_HOST=written)
     assert done.stdout.startswith(found), done
-    assert ("left out of SSH_HOST: the command 'nvidia-smi" in done.stderr) == ("nvidia" in written)
+    assert ("ignored in SSH_HOST: the command 'nvidia-smi" in done.stderr) == ("nvidia" in written)
 
 
 @pytest.mark.parametrize(
     ("written", "sentence"),
     [
-        ("ssh -p 22", "SSH_HOST names no host: ssh -p 22"),
-        ("ssh root@'host", "SSH_HOST has a quote that is not closed"),
+        ("ssh -p 22", "SSH_HOST contains no host: ssh -p 22"),
+        ("ssh root@'host", "SSH_HOST has an unclosed quote"),
         ("root@host:0", "SSH_PORT must be a number from 1 to 65535, not '0'"),
         ("root@host:99999", "SSH_PORT must be a number from 1 to 65535, not '99999'"),
-        ("root@host,other", "'root@host,other' is not the name of a host (given by SSH_HOST)."),
-        ("ssh -- -oProxyCommand=x", "SSH_HOST names no host"),
+        ("root@host,other", "'root@host,other' is not a host name (set by SSH_HOST)."),
+        ("ssh -- -oProxyCommand=x", "SSH_HOST contains no host"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(tmp_path: Path, written: str, sentence: str) -> None:
+def test_malformed_addresses_are_refused(tmp_path: Path, written: str, sentence: str) -> None:
     done = read(tmp_path, SSH_HOST=written)
     assert done.returncode == 1
     assert sentence in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_what_the_environment_says_wins_over_what_was_edited_in(tmp_path: Path) -> None:
+def test_the_environment_takes_precedence_over_the_edited_script(tmp_path: Path) -> None:
     assert read(tmp_path, SSH_HOST="root@a:7", EDITED_PORT="9").stdout == "root|a|7||"
     assert read(tmp_path, SSH_HOST="root@a:7", SSH_PORT="8").stdout == "root|a|8||"
     assert read(tmp_path, SSH_HOST="a", EDITED_PORT="9").stdout == "|a|9||"
@@ -84,7 +84,9 @@ def test_what_the_environment_says_wins_over_what_was_edited_in(tmp_path: Path) 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
 @pytest.mark.parametrize("indent", [None, 2])
-def test_a_file_of_any_system_is_read(tmp_path: Path, ending: str, indent: int | None) -> None:
+def test_a_json_file_with_any_line_endings_is_read(
+    tmp_path: Path, ending: str, indent: int | None
+) -> None:
     key = tmp_path / 'my "keys", all'
     key.write_text("")
     values = {"host": "root@203.0.113.5", "port": 41234, "key": str(key), "id": 7}
@@ -94,8 +96,8 @@ def test_a_file_of_any_system_is_read(tmp_path: Path, ending: str, indent: int |
     assert (done.stdout, done.stderr) == ("root|203.0.113.5|41234||", "")
 
 
-def test_a_host_of_a_file_is_no_option(tmp_path: Path) -> None:
+def test_a_host_in_a_file_cannot_be_an_ssh_option(tmp_path: Path) -> None:
     (tmp_path / "ssh_config.json").write_text('{"host": "-oProxyCommand=touch x", "port": 1}')
     done = read(tmp_path)
-    assert "is not the name of a host" in done.stderr
+    assert "is not a host name" in done.stderr
     assert done.returncode == 1

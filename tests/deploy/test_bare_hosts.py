@@ -1,4 +1,4 @@
-"""Instances that lack something for real: disk, Python, rsync; by mounts that only they see."""
+"""Instances that lack disk space, Python or rsync, by mounts that only they see."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.host import Host, Laptop, path_without
+from tests.deploy.host import Host, path_without
+from tests.deploy.laptop import Laptop
 
 START = "start_stream_server.sh"
 HIDE = 'for hidden in {}; do [ ! -e "$hidden" ] || mount --bind /dev/null "$hidden"; done'
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def restart(host: Host, laptop: Laptop) -> Iterator[Callable[[str], None]]:
-    """Has the host come up again with these mounts; afterwards without."""
+    """Restarts the host with these mounts, and without them afterwards."""
 
     def restart(mounts: str) -> None:
         host.kill()
@@ -38,7 +39,7 @@ def path_without_rsync(place: Path) -> str:
 
 
 def released(host: Host) -> dict[Path, bytes]:
-    """What the newest release holds."""
+    """The files of the newest release."""
     newest = max((host.base / "releases").iterdir())
     files = [file for file in newest.rglob("*") if file.is_file()]
     return {
@@ -47,17 +48,17 @@ def released(host: Host) -> dict[Path, bytes]:
 
 
 def program(laptop: Laptop) -> dict[Path, bytes]:
-    """What a release is to hold."""
+    """The files that a release has to contain."""
     names = ("realtime_stream.py", "process_batch.py", "requirements.txt", "setup.sh")
     scripts = ("deploy/host.sh", "deploy/loop.sh", "deploy/guard.sh")
-    folders = ("turbostream", "deploy/instance")
+    folders = ("turbostream", "deploy/environment", "deploy/host", "deploy/instance")
     files = [laptop.scripts / name for name in (*names, *scripts)]
     for folder in folders:
         files += [file for file in (laptop.scripts / folder).rglob("*") if file.is_file()]
     return {file.relative_to(laptop.scripts): file.read_bytes() for file in files}
 
 
-def test_a_disk_that_is_too_small_is_said_before_anything_is_copied(
+def test_too_small_a_disk_is_reported_before_anything_is_copied(
     host: Host, laptop: Laptop, restart: Callable[[str], None]
 ) -> None:
     restart(f"mount -t tmpfs -o size=4m none {host.base}")
@@ -70,7 +71,7 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_copied(
 
 
 @pytest.mark.parametrize("tool", ["rsync", "tar"])
-def test_a_disk_that_fills_up_during_the_copy_is_said(
+def test_a_disk_that_fills_up_during_the_copy_is_reported(
     host: Host,
     laptop: Laptop,
     restart: Callable[[str], None],
@@ -81,10 +82,12 @@ def test_a_disk_that_fills_up_during_the_copy_is_said(
     path = laptop.environment["PATH"] if tool == "rsync" else path_without_rsync
     done = laptop.run(START, START_NEEDED_MB="1", PATH=path)
     assert done.returncode == 1
-    assert f"The instance's disk is full: {host.base} took no more." in done.stderr, done.stderr
+    assert f"The instance's disk is full: {host.base} has no space left." in done.stderr, (
+        done.stderr
+    )
 
 
-def test_a_disk_that_takes_the_program_and_not_its_packages_is_said(
+def test_a_disk_with_space_for_the_program_but_not_its_packages_is_reported(
     host: Host, laptop: Laptop, restart: Callable[[str], None]
 ) -> None:
     restart(f"mount -t tmpfs -o size=90m none {host.base}")
@@ -93,7 +96,7 @@ def test_a_disk_that_takes_the_program_and_not_its_packages_is_said(
     assert f"needs 3 GB of disk, and {host.base}/envs has 0 GB free: make room" in done.stderr
 
 
-def test_an_instance_without_python_is_told_what_to_install(
+def test_without_python_on_the_instance_the_message_says_what_to_install(
     host: Host, laptop: Laptop, restart: Callable[[str], None]
 ) -> None:
     host.fake_program("dpkg-query", "exit 1")
@@ -102,10 +105,10 @@ def test_an_instance_without_python_is_told_what_to_install(
     done = laptop.run(START, INSTANCE_PYTHON=None)
     assert done.returncode == 1
     assert "Python 3.11 to 3.14 is needed and none was found: install one (" in done.stderr
-    assert "It was not started; the reason stands above." in done.stderr
+    assert "It was not started; the reason is shown above." in done.stderr
 
 
-def test_an_instance_whose_only_python_is_too_old_is_told_so(
+def test_too_old_a_python_on_the_instance_is_reported(
     host: Host, laptop: Laptop, restart: Callable[[str], None]
 ) -> None:
     host.fake_program("dpkg-query", "exit 1")
@@ -118,7 +121,7 @@ def test_an_instance_whose_only_python_is_too_old_is_told_so(
     assert f"Python 3.11 to 3.14 is needed and {host.fake}/python3 is 3.9: install" in done.stderr
 
 
-def test_an_instance_that_cannot_get_its_tools_is_told_which(
+def test_tools_that_cannot_be_installed_on_the_instance_are_listed(
     host: Host,
     laptop: Laptop,
     restart: Callable[[str], None],

@@ -33,7 +33,7 @@ def test_the_idle_limit_ends_a_rental_whose_server_has_crashed(instance: Instanc
     assert "time is up" in (instance.state / "guard.log").read_text()
 
 
-def test_a_viewer_keeps_the_rental_and_the_last_ones_leaving_ends_it(
+def test_a_viewer_keeps_the_rental_and_it_ends_after_the_last_one_has_left(
     instance: Instance, server: dict
 ) -> None:
     instance.arm(idle_s=3)
@@ -42,13 +42,15 @@ def test_a_viewer_keeps_the_rental_and_the_last_ones_leaving_ends_it(
     wait_for(instance.gone, LONG_S, "the end of the rental")
 
 
-def test_a_prompt_that_speaks_of_viewers_is_no_viewer(instance: Instance, server: dict) -> None:
+def test_a_prompt_that_mentions_viewers_is_not_counted_as_one(
+    instance: Instance, server: dict
+) -> None:
     server.update(viewers=0, prompt='x", "viewers": 9', scene={"viewers": 9})
     instance.arm(idle_s=3)
     wait_for(instance.gone, LONG_S, "the end of the rental")
 
 
-def test_a_server_that_answers_a_byte_now_and_then_does_not_hold_it_up(instance: Instance) -> None:
+def test_a_server_that_answers_byte_by_byte_does_not_block_the_guard(instance: Instance) -> None:
     ended = threading.Event()
 
     def trickle(listener: socket.socket) -> None:
@@ -100,9 +102,11 @@ else:
 """
 
 
-def test_a_clock_that_jumps_neither_ends_nor_prolongs(rent: Callable[[], Instance]) -> None:
+def test_a_change_of_the_clock_neither_ends_nor_extends_the_rental(
+    rent: Callable[[], Instance],
+) -> None:
     jumps = {rent(): -86_400, rent(): 86_400}
-    ends = {}  # by the uptime
+    ends = {}  # in uptime
     for instance, jump_s in jumps.items():
         jump = instance.fake / "jump"
         jump.write_text("0")
@@ -125,12 +129,12 @@ def test_a_clock_that_jumps_neither_ends_nor_prolongs(rent: Callable[[], Instanc
         assert shown["ends_at"] - shown["written_at"] == shown["hard_left_s"]
 
 
-def test_the_guard_goes_on_until_the_rental_is_gone(rent: Callable[[], Instance]) -> None:
+def test_the_guard_retries_until_the_rental_is_gone(rent: Callable[[], Instance]) -> None:
     faults = (
         Fault("DELETE", "/instances/", status=503, times=2),
         Fault("DELETE", "/instances/", status=429, times=2),
         Fault("DELETE", "/instances/", lose=True, ignore=True, times=2),
-        Fault("DELETE", "/instances/", ignore=True, times=1),  # a success that is none
+        Fault("DELETE", "/instances/", ignore=True, times=1),  # claims success wrongly
     )
     instances = [rent() for _ in faults]
     for instance, fault in zip(instances, faults, strict=True):
@@ -141,17 +145,19 @@ def test_the_guard_goes_on_until_the_rental_is_gone(rent: Callable[[], Instance]
         assert sum("DELETE" in request for request in instance.stand_in.requests) >= 2
 
 
-def test_a_guard_that_is_armed_again_keeps_its_time(instance: Instance) -> None:
-    assert "CAREFUL" not in instance.arm(hours_s=600).stderr
+def test_arming_the_guard_again_keeps_its_remaining_time(instance: Instance) -> None:
+    assert "WARNING" not in instance.arm(hours_s=600).stderr
     assert instance.outlives(2)
     again = instance.guard("arm", "--port", str(instance.port))
     assert "armed" in again.stderr
     guard = psutil.Process(int((instance.state / "guard.pid").read_text()))
-    assert guard.name() == "guard"  # killall python3 does not mean it
+    assert guard.name() == "guard"  # killall python3 must not match it
     assert instance.shown["hard_left_s"] <= 598
 
 
-def test_a_killed_guard_is_not_called_armed_and_goes_on_where_it_was(instance: Instance) -> None:
+def test_a_killed_guard_is_reported_as_none_and_the_next_one_resumes_its_count(
+    instance: Instance,
+) -> None:
     instance.arm(hours_s=600)
     assert instance.guard("status").returncode == 0
     watcher = psutil.Process(int((instance.state / "guard.pid").read_text()))
@@ -165,7 +171,7 @@ def test_a_killed_guard_is_not_called_armed_and_goes_on_where_it_was(instance: I
     assert instance.shown["hard_left_s"] <= 600
 
 
-def test_an_older_releases_guard_is_replaced_and_its_time_kept(
+def test_the_guard_of_an_older_release_is_replaced_and_its_time_kept(
     instance: Instance, tmp_path: Path
 ) -> None:
     instance.state.mkdir()
@@ -185,7 +191,7 @@ def test_an_older_releases_guard_is_replaced_and_its_time_kept(
     assert 4900 < instance.counted[0] <= 5000
 
 
-def test_a_guard_that_cannot_be_replaced_goes_on(instance: Instance) -> None:
+def test_a_guard_that_cannot_be_replaced_keeps_running(instance: Instance) -> None:
     instance.arm(hours_s=600)
     guard = psutil.Process(int((instance.state / "guard.pid").read_text()))
     bash = instance.fake / "bash"
@@ -194,13 +200,13 @@ def test_a_guard_that_cannot_be_replaced_goes_on(instance: Instance) -> None:
     done = instance.guard("arm", "--hours", "2")
     assert done.returncode == 1
     assert "does NOT watch (it did not report;" in done.stderr
-    assert "the guard that was armed before goes on." in done.stderr
+    assert "the guard that was armed before keeps watching." in done.stderr
     assert guard.is_running()
     assert instance.outlives(2)
     assert instance.counted[0] < 600
 
 
-def test_it_warns_twice_and_an_extension_gives_time(instance: Instance) -> None:
+def test_it_warns_twice_and_can_be_extended(instance: Instance) -> None:
     instance.environment |= {"GUARD_WARN_FIRST_S": "900", "GUARD_WARN_LAST_S": "590"}
     instance.arm(hours_s=600)
     assert "given back in 10 minutes (its time is up), unless" in instance.shown["message"]
@@ -211,7 +217,7 @@ def test_it_warns_twice_and_an_extension_gives_time(instance: Instance) -> None:
     assert not instance.gone()
 
 
-def test_where_nothing_is_rented_it_says_so(instance: Instance) -> None:
+def test_on_a_machine_that_is_not_rented_it_says_so(instance: Instance) -> None:
     instance.environment["GUARD_ENVIRON"] = "/dev/null"
     done = instance.guard("arm", "--if-rented")
     assert done.returncode == 0
@@ -221,10 +227,10 @@ def test_where_nothing_is_rented_it_says_so(instance: Instance) -> None:
     assert "CANNOT be guarded: destroy it yourself" in refused.stderr
 
 
-def test_a_key_that_does_not_open_is_said_when_it_is_armed(instance: Instance) -> None:
-    # Once by whatever proxy there is, once past it.
+def test_a_key_that_the_api_refuses_is_reported_when_it_is_armed(instance: Instance) -> None:
+    # Once through the proxies, once without.
     instance.stand_in.faults += [Fault("PUT", "/instances/", status=401) for _ in range(2)]
-    assert "CAREFUL: the rental's API did not take this instance's key" in instance.arm().stderr
+    assert "WARNING: the rental's API did not accept this instance's key" in instance.arm().stderr
 
 
 def test_the_key_is_in_no_argument_and_no_file(instance: Instance, tmp_path: Path) -> None:
@@ -247,7 +253,7 @@ def test_the_key_is_in_no_argument_and_no_file(instance: Instance, tmp_path: Pat
         assert not file.is_file() or CONTAINER_KEY not in file.read_text(), file
 
 
-def test_the_account_key_is_not_what_the_guard_uses(instance: Instance) -> None:
+def test_the_guard_does_not_use_the_account_key(instance: Instance) -> None:
     sources = (ROOT / "deploy/guard.sh", *(ROOT / "deploy/instance").glob("*.py"))
     text = "".join(source.read_text() for source in sources)
     assert "VAST_API_KEY" not in text

@@ -1,4 +1,4 @@
-"""The guard with a disk that takes no more: the rental ends in time, and it is said."""
+"""The guard on a full disk: the rental ends in time, and the full disk is reported."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def watcher(instance: Instance) -> psutil.Process:
 
 @contextmanager
 def on_time(instance: Instance, seconds: float) -> Iterator[None]:
-    """The rental ends, and not before so many seconds from here."""
+    """The rental ends, but not earlier than this many seconds from now."""
     begun = time.monotonic()
     yield
     wait_for(instance.gone, LONG_S, "the end of the rental")
     assert time.monotonic() - begun > seconds - 2
 
 
-def test_armed_with_any_room_that_is_left_it_ends_the_rental(rent: Callable[[], Instance]) -> None:
+def test_armed_on_a_nearly_full_disk_it_ends_the_rental(rent: Callable[[], Instance]) -> None:
     with ExitStack() as disks:
         instances = {rent(): pages for pages in range(10)}
         for instance, pages in instances.items():
@@ -58,7 +58,7 @@ def test_armed_with_any_room_that_is_left_it_ends_the_rental(rent: Callable[[], 
 
 
 @pytest.mark.parametrize("trouble", ["full", "no inodes", "read-only", "folder removed"])
-def test_a_disk_that_fails_while_it_watches_changes_nothing(
+def test_a_disk_that_fails_while_it_is_armed_changes_nothing(
     instance: Instance, trouble: str
 ) -> None:
     with mounted(instance.state, "size=256k,nr_inodes=50") as disk, on_time(instance, 6):
@@ -79,7 +79,7 @@ def test_a_disk_that_fails_while_it_watches_changes_nothing(
         instance.end()
 
 
-def test_a_state_folder_that_is_removed_is_made_again(instance: Instance) -> None:
+def test_a_state_folder_that_is_removed_is_created_again(instance: Instance) -> None:
     with on_time(instance, 5):
         instance.arm(hours_s=5)
         shutil.rmtree(instance.state)
@@ -87,7 +87,9 @@ def test_a_state_folder_that_is_removed_is_made_again(instance: Instance) -> Non
         assert instance.shown["armed"]
 
 
-def test_on_a_full_disk_its_files_go_on_and_say_so(instance: Instance, disk: Disk) -> None:
+def test_on_a_full_disk_its_files_are_still_written_and_say_so(
+    instance: Instance, disk: Disk
+) -> None:
     instance.arm(hours_s=600)
     disk.fill()
     wait_for(lambda: FULL in instance.shown["message"], PATIENCE_S, "the sentence")
@@ -98,9 +100,9 @@ def test_on_a_full_disk_its_files_go_on_and_say_so(instance: Instance, disk: Dis
     wait_for(lambda: FULL not in instance.shown["message"], PATIENCE_S, "the end of the sentence")
     log = instance.state / "guard.log"
     wait_for(
-        lambda: "the disk has room again" in log.read_text(), PATIENCE_S, "its line in the log"
+        lambda: "the disk has space again" in log.read_text(), PATIENCE_S, "its line in the log"
     )
-    assert f"CAREFUL: {FULL}" in log.read_text()
+    assert f"WARNING: {FULL}" in log.read_text()
 
 
 def test_on_a_full_disk_it_can_be_extended_by_an_hour(instance: Instance, disk: Disk) -> None:
@@ -122,7 +124,9 @@ def test_without_inodes_it_says_that_it_was_not_extended(instance: Instance) -> 
         instance.end()
 
 
-def test_a_wish_that_cannot_be_taken_away_is_granted_once(instance: Instance, disk: Disk) -> None:
+def test_a_request_whose_file_cannot_be_removed_is_granted_once(
+    instance: Instance, disk: Disk
+) -> None:
     instance.arm(hours_s=3)
     guard = watcher(instance)
     guard.send_signal(signal.SIGSTOP)
@@ -132,7 +136,7 @@ def test_a_wish_that_cannot_be_taken_away_is_granted_once(instance: Instance, di
         guard.send_signal(signal.SIGCONT)
 
 
-def test_one_that_was_killed_goes_on_where_it_was_although_the_disk_is_full(
+def test_after_a_kill_on_a_full_disk_the_next_one_resumes_its_count(
     instance: Instance, disk: Disk
 ) -> None:
     instance.arm(hours_s=600)
@@ -147,7 +151,7 @@ def test_one_that_was_killed_goes_on_where_it_was_although_the_disk_is_full(
     assert instance.counted[0] <= 598
 
 
-def test_armed_on_a_full_disk_it_says_its_time_all_the_same(instance: Instance, disk: Disk) -> None:
+def test_armed_on_a_full_disk_it_still_reports_its_time(instance: Instance, disk: Disk) -> None:
     disk.fill()
     instance.arm(hours_s=7200)
     status = instance.guard("status")

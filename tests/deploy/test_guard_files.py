@@ -1,4 +1,4 @@
-"""Files that somebody put where the guard keeps its own: nothing is run, nothing hangs."""
+"""Other files in place of the guard's own: none is run, and none blocks it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PLANTED = {
 
 @pytest.mark.parametrize("text", PLANTED.values(), ids=PLANTED)
 @pytest.mark.parametrize("name", ["guard.state", "guard.json", "guard.extend"])
-def test_what_is_no_file_of_the_guards_is_never_run_and_never_used(
+def test_files_that_the_guard_did_not_write_are_neither_run_nor_used(
     instance: Instance, tmp_path: Path, name: str, text: str
 ) -> None:
     ran = tmp_path / "ran"
@@ -48,7 +48,7 @@ def test_what_is_no_file_of_the_guards_is_never_run_and_never_used(
 
 @pytest.mark.parametrize("kind", ["FIFO", "device", "link", "dangling link", "folder"])
 @pytest.mark.parametrize("name", ["guard.state", "guard.json", "guard.extend", "guard.log"])
-def test_what_is_no_regular_file_neither_hangs_it_nor_leads_it_elsewhere(
+def test_special_files_neither_block_it_nor_redirect_its_output(
     instance: Instance, tmp_path: Path, name: str, kind: str
 ) -> None:
     if kind == "device" and os.geteuid() != 0:
@@ -76,7 +76,7 @@ def test_what_is_no_regular_file_neither_hangs_it_nor_leads_it_elsewhere(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user's file needs root")
-def test_a_strangers_state_is_not_believed(instance: Instance) -> None:
+def test_a_state_file_of_another_user_is_not_used(instance: Instance) -> None:
     instance.state.mkdir()
     planted = instance.state / "guard.state"
     planted.write_text("999999999 999999999 0 1 8000\n")
@@ -87,7 +87,7 @@ def test_a_strangers_state_is_not_believed(instance: Instance) -> None:
 
 
 @pytest.mark.parametrize("hours", ["NaN", "-1", "1e9", "3h", "$(touch ran)", "9" * 400])
-def test_a_limit_that_is_no_number_is_refused(instance: Instance, hours: str) -> None:
+def test_a_limit_that_is_not_a_number_is_refused(instance: Instance, hours: str) -> None:
     done = instance.guard("arm", "--hours", hours)
     assert done.returncode == 1
     assert "--hours needs a number" in done.stderr
@@ -95,7 +95,7 @@ def test_a_limit_that_is_no_number_is_refused(instance: Instance, hours: str) ->
     assert "Traceback" not in done.stderr
 
 
-def test_a_port_that_changes_is_asked_from_then_on(instance: Instance) -> None:
+def test_after_a_change_of_port_the_guard_asks_the_new_one(instance: Instance) -> None:
     instance.arm(hours_s=HOURS_S)
     assert instance.guard("arm", "--port", "9").returncode == 0
     state = (instance.state / "guard.state").read_text().split()
@@ -104,7 +104,9 @@ def test_a_port_that_changes_is_asked_from_then_on(instance: Instance) -> None:
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "deploy/instance").glob("*.py")), ids=str)
-def test_what_runs_on_the_instance_is_python_3_8_and_its_standard_library(file: Path) -> None:
+def test_the_programs_of_the_instance_use_python_3_8_and_its_standard_library_only(
+    file: Path,
+) -> None:
     tree = ast.parse(file.read_text(), feature_version=(3, 8))
     assert "from __future__ import annotations\n" in file.read_text()
     imported = set()

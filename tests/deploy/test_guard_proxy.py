@@ -1,5 +1,5 @@
-"""The guard behind a proxy: the server on its own machine is asked directly, the rental's API is
-asked through the proxy, and a proxy that is dead does not keep a rental alive."""
+"""The guard behind a proxy: it asks the local server directly and the rental's API through the
+proxy, and a proxy that fails does not prolong the rental."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def proxy(request: pytest.FixtureRequest, instance: Instance) -> Iterator[Proxy]
     ],
     indirect=["proxy"],
 )
-def test_a_viewer_keeps_the_rental_and_its_leaving_ends_it(
+def test_a_viewer_keeps_the_rental_and_it_ends_after_the_viewer_has_left(
     instance: Instance, server: dict, proxy: Proxy, names: list[str], no_proxy: str
 ) -> None:
     instance.environment |= proxy.environment(*names, no_proxy=no_proxy)
@@ -44,7 +44,7 @@ def test_a_viewer_keeps_the_rental_and_its_leaving_ends_it(
     assert f"DELETE {address}/api/v0/instances/{instance.rented.id}/" in proxy.requests
 
 
-def test_a_proxy_of_curls_own_settings_is_not_asked_for_the_server(
+def test_a_proxy_in_the_settings_of_curl_is_not_used_for_the_server(
     instance: Instance, server: dict, proxy: Proxy, tmp_path: Path
 ) -> None:
     (tmp_path / ".curlrc").write_text(f"proxy = {proxy.address}\n")
@@ -55,14 +55,14 @@ def test_a_proxy_of_curls_own_settings_is_not_asked_for_the_server(
 
 
 @pytest.mark.parametrize("tool", ["curl", "python"])
-def test_the_rentals_api_is_asked_through_the_proxy(instance: Instance, tool: str) -> None:
+def test_the_api_of_the_rental_is_called_through_the_proxy(instance: Instance, tool: str) -> None:
     if tool == "python":  # a machine without curl
         for program in ("bash", "sh", "dirname", "python3", "sed", "env", "sleep", "setsid", "mv"):
             (instance.fake / program).symlink_to(f"/usr/bin/{program}")
         instance.environment["PATH"] = str(instance.fake)
     with proxying("forwarding") as proxy:
         instance.environment |= proxy.environment()
-        assert "CAREFUL" not in instance.arm(hours_s=3).stderr
+        assert "WARNING" not in instance.arm(hours_s=3).stderr
         wait_for(instance.gone, LONG_S, "the end of the rental")
         kinds = {request.split()[0] for request in proxy.requests}
         instance.end()

@@ -1,4 +1,4 @@
-"""host.sh's own view of a server: by JSON, past every proxy, and past whatever lies in its way."""
+"""How host.sh asks a server: it parses JSON, uses no proxy, and survives unusual files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.host import PATH, PATIENCE_S, ROOT, answers, quick_python, wait_for
+from tests.deploy.host import PATH, PATIENCE_S, ROOT, answers, wait_for
+from tests.deploy.laptop import quick_python
 from tests.deploy.proxying import proxying
 from tests.disks import mounted, needs_mounts
 from tests.ports import free_port
@@ -82,7 +83,9 @@ def instance(tmp_path: Path) -> Iterator[Instance]:
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["guard first", "guard last"])
-def test_the_state_is_the_servers_and_not_its_guards(instance: Instance, first: bool) -> None:
+def test_the_state_shown_is_that_of_the_server_and_not_of_its_guard(
+    instance: Instance, first: bool
+) -> None:
     shown = {"message": "Painting.", "state": "streaming", "fps": 29.5, "viewers": 2}
     guard = {"guard": GUARD, "prompt": 'x", "message": "no, this'}
     instance.answer(guard | shown if first else shown | guard)
@@ -91,7 +94,7 @@ def test_the_state_is_the_servers_and_not_its_guards(instance: Instance, first: 
     assert "stream    29.5 frames/s, viewers: 2\n" in said
 
 
-def test_nothing_in_an_answer_moves_the_cursor(instance: Instance) -> None:
+def test_control_characters_in_an_answer_are_not_printed(instance: Instance) -> None:
     instance.answer({"message": "a\x1b[2Jb\r\nc" + "d" * 5_000_000, "fps": None, "viewers": 0})
     said = instance.status()
     assert "state     a [2Jb  c" in said
@@ -99,7 +102,7 @@ def test_nothing_in_an_answer_moves_the_cursor(instance: Instance) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "no JSON", "[" * 100_000, '{"message": ', "null"])
-def test_an_answer_that_is_no_status_is_one_sentence(instance: Instance, text: str) -> None:
+def test_a_malformed_answer_is_reported_in_one_sentence(instance: Instance, text: str) -> None:
     instance.answer(text)
     assert re.search(
         "state     the (answer of the )?server (cannot be read|does not answer)\n",
@@ -107,7 +110,7 @@ def test_an_answer_that_is_no_status_is_one_sentence(instance: Instance, text: s
     )
 
 
-def test_no_proxy_is_asked_for_it(instance: Instance) -> None:
+def test_the_server_is_not_asked_through_a_proxy(instance: Instance) -> None:
     instance.answer({"message": "Painting."})
     with proxying("refusing") as proxy:
         (instance.base / ".curlrc").write_text(f"proxy = {proxy.address}\n")
@@ -117,7 +120,7 @@ def test_no_proxy_is_asked_for_it(instance: Instance) -> None:
 
 
 @pytest.mark.parametrize("kind", ["FIFO", "link", "folder", "a command"])
-def test_what_is_no_word_of_a_server_is_not_believed(instance: Instance, kind: str) -> None:
+def test_a_malformed_serving_file_is_ignored(instance: Instance, kind: str) -> None:
     instance.serving.unlink()
     if kind == "FIFO":
         os.mkfifo(instance.serving)
@@ -131,9 +134,35 @@ def test_what_is_no_word_of_a_server_is_not_believed(instance: Instance, kind: s
     assert not (instance.base / "ran").exists()
 
 
+def test_a_first_start_reports_only_what_went_wrong(tmp_path: Path) -> None:
+    """The absence of an earlier server's files is not reported as a failure."""
+    base = tmp_path / "base"
+    release = base / "releases/r1"
+    release.mkdir(parents=True)
+    shutil.copytree(ROOT / "deploy", release / "deploy")
+    (release / "realtime_stream.py").write_text(
+        f"SERVER_PORT = {free_port()}\nraise SystemExit(2)\n"
+    )
+    environment = {
+        **{"PATH": PATH, "HOME": str(base), "GUARD_ENVIRON": os.devnull},
+        "INSTANCE_PYTHON": str(quick_python(tmp_path / "python")),
+    }
+    done = subprocess.run(
+        ["bash", str(release / "deploy/host.sh"), "start", str(base), "r1", "MODEL_ID=demo"],
+        env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    said = [line for line in done.stderr.splitlines() if line.startswith("[host]")]
+    ended = "(the server cannot work with these settings (2).)"
+    assert said == [
+        f"[host] the new release failed {ended}. The end of its log:",
+        "[host] Nothing is serving now.",
+    ]
+
+
 @needs_mounts
 @pytest.mark.parametrize("trouble", ["full", "no inodes", "read-only"])
-def test_a_start_on_a_disk_with_any_room_that_is_left_leaves_what_serves(
+def test_a_start_on_a_nearly_full_disk_leaves_the_serving_release_running(
     tmp_path: Path, trouble: str
 ) -> None:
     rental = tmp_path / "environ"
@@ -167,7 +196,7 @@ def test_a_start_on_a_disk_with_any_room_that_is_left_leaves_what_serves(
                     or "the new release failed (the server cannot work with these settings (2).)"
                     in done.stderr
                 ), done.stderr
-                assert "Nothing has changed: r1 goes on serving." in done.stderr, done.stderr
+                assert "Nothing has changed: r1 is still serving." in done.stderr, done.stderr
                 assert instance.process.poll() is None
                 assert instance.serving.read_text() == told
                 if trouble != "read-only":

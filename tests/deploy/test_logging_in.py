@@ -1,4 +1,4 @@
-"""Where plain ssh gets in, so do the scripts: keys, agents, ssh_config, jump hosts, odd folders."""
+"""The scripts can log in wherever plain ssh can: keys, agents, ssh_config, jump hosts, folders."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.host import PATIENCE_S, USER, Host, Laptop, keygen, wait_for
+from tests.deploy.host import PATIENCE_S, USER, Host, keygen, wait_for
+from tests.deploy.laptop import Laptop
 from tests.deploy.terminal import at_terminal
 from tests.ports import free_port
 
@@ -38,7 +39,7 @@ def agent(folder: Path, *keys: Path) -> Iterator[str]:
 
 @pytest.fixture
 def home(laptop: Laptop, tmp_path: Path) -> Path:
-    """Another laptop's home, without a key that the host knows."""
+    """Another laptop's home, without a key that the host accepts."""
     home = tmp_path / "home"
     (home / ".ssh").mkdir(parents=True)
     return home
@@ -46,7 +47,7 @@ def home(laptop: Laptop, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def known(host: Host, laptop: Laptop, tmp_path: Path) -> Path:
-    """A key that the host knows, at no usual place."""
+    """A key that the host accepts, in an unusual place."""
     key = keygen(tmp_path / "known")
     host.allow(key)
     return key
@@ -63,7 +64,7 @@ def status(laptop: Laptop, home: Path, **environment: str | None):
     return laptop.run(START, "--status", HOME=str(home), **environment)
 
 
-def test_the_right_key_in_the_agent_is_offered_beside_a_wrong_default_file(
+def test_the_right_key_in_the_agent_is_offered_besides_a_wrong_default_file(
     laptop: Laptop, home: Path, known: Path, tmp_path: Path
 ) -> None:
     keygen(home / ".ssh/id_ed25519")
@@ -72,7 +73,7 @@ def test_the_right_key_in_the_agent_is_offered_beside_a_wrong_default_file(
     assert IN in done.stdout, done.stderr
 
 
-def test_the_right_default_file_is_offered_behind_eight_wrong_keys(
+def test_the_right_default_file_is_offered_after_eight_wrong_keys(
     host: Host, laptop: Laptop, home: Path, known: Path, tmp_path: Path
 ) -> None:
     shutil.copy(known, home / ".ssh/id_rsa")
@@ -82,7 +83,7 @@ def test_the_right_default_file_is_offered_behind_eight_wrong_keys(
     assert IN in done.stdout, done.stderr
 
 
-def test_a_public_key_names_the_one_that_only_the_agent_holds(
+def test_a_public_key_selects_a_private_one_that_only_the_agent_holds(
     laptop: Laptop, home: Path, known: Path, tmp_path: Path
 ) -> None:
     public = str(known.with_suffix(".pub"))
@@ -95,14 +96,14 @@ def test_a_public_key_names_the_one_that_only_the_agent_holds(
     assert without.returncode == 1
 
 
-def test_a_public_key_beside_its_private_one_means_that(
+def test_a_public_key_selects_the_private_one_beside_it(
     laptop: Laptop, home: Path, known: Path
 ) -> None:
     done = status(laptop, home, SSH_KEY=f"{known}.pub")
     assert IN in done.stdout, done.stderr
 
 
-def test_a_default_key_with_a_passphrase_is_opened_once_the_open_ones_are_refused(
+def test_a_default_key_is_unlocked_once_those_without_passphrase_are_refused(
     host: Host, laptop: Laptop, home: Path
 ) -> None:
     host.allow(keygen(home / ".ssh/id_rsa", "it's right"))
@@ -112,7 +113,7 @@ def test_a_default_key_with_a_passphrase_is_opened_once_the_open_ones_are_refuse
     done = status(laptop, home, PASSPHRASE="it's right")
     assert IN in done.stdout, done.stderr
     wrong = status(laptop, home, PASSPHRASE="wrong")
-    assert f"The passphrase does not open {home}/.ssh/id_" in wrong.stderr
+    assert f"The passphrase does not unlock {home}/.ssh/id_" in wrong.stderr
     with at_terminal(laptop, START, "--status", HOME=str(home)) as terminal:
         terminal.wait_said("passphrase of .*id_")
         terminal.press("it's right\n")
@@ -133,15 +134,15 @@ def test_an_alias_keeps_the_port_the_user_and_the_key_of_ssh_config(
     assert "gpu answers, but nothing listens on port" in refused.stderr
 
 
-def test_an_address_without_a_user_is_roots(laptop: Laptop, home: Path, known: Path) -> None:
-    # A closed port tells which user would have been: only a refused key names it.
+def test_the_user_of_a_plain_address_is_root(laptop: Laptop, home: Path, known: Path) -> None:
+    # Only the refusal of a key names the user.
     stranger = keygen(home / ".ssh/id_ed25519")
     done = status(laptop, home, SSH_USER=None, SSH_KEY=str(stranger))
     assert f"127.0.0.1 refuses the key {stranger} for root" in done.stderr
 
 
 @pytest.mark.parametrize("how", ["pasted", "configured"])
-def test_a_jump_host_is_passed_or_named_in_the_sentence(
+def test_a_jump_host_is_used_or_named_in_the_error(
     host: Host, laptop: Laptop, home: Path, known: Path, jump: Host, how: str
 ) -> None:
     hops = home / "hops"
@@ -161,9 +162,7 @@ def test_a_jump_host_is_passed_or_named_in_the_sentence(
         "SSH_HOST": line, "SSH_PORT": None, "SSH_USER": None, "SSH_KEY": str(known)
     }  # fmt: skip
     unknown = status(laptop, home, **there)
-    assert (
-        "The host key of the jump host hop is not known here: log in there once" in unknown.stderr
-    )
+    assert "The host key of the jump host hop is unknown: log in once" in unknown.stderr
     scan = ["ssh-keyscan", "-p", str(jump.port), "127.0.0.1"]
     hops.write_text(subprocess.run(scan, capture_output=True, text=True, check=True).stdout)
     refused = status(laptop, home, **there)
@@ -174,7 +173,7 @@ def test_a_jump_host_is_passed_or_named_in_the_sentence(
 
 
 @pytest.mark.parametrize("name", ["a key", "100% a key"])
-def test_blanks_in_home_and_tmpdir(
+def test_home_and_tmpdir_may_contain_blanks(
     host: Host, laptop: Laptop, known: Path, tmp_path: Path, name: str
 ) -> None:
     home, temporary, started = (tmp_path / name for name in ("my home", "my tmp", "my folder"))
@@ -197,7 +196,7 @@ def test_blanks_in_home_and_tmpdir(
 
 
 @pytest.mark.parametrize("size", [20, 5_000_000], ids=["escape", "5-MB"])
-def test_what_the_host_says_cannot_command_the_terminal_or_flood_it(
+def test_output_of_the_host_can_neither_control_nor_flood_the_terminal(
     host: Host, laptop: Laptop, size: int
 ) -> None:
     (host.base / "server.log").write_bytes(

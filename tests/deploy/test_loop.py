@@ -1,4 +1,4 @@
-"""The loop that keeps a server alive: after which ends it starts it again, its links, its log."""
+"""The loop that restarts the server: after which exits, its links, its log."""
 
 from __future__ import annotations
 
@@ -78,14 +78,14 @@ def loop(tmp_path: Path) -> Iterator[Loop]:
         loop.process.wait(PATIENCE_S)
 
 
-def test_it_starts_again_after_70_and_signals_and_not_after_0(loop: Loop) -> None:
+def test_it_restarts_after_70_and_signals_and_not_after_0(loop: Loop) -> None:
     loop.run("70", "kill", "0", "70")
     assert loop.ended() == "the server ended by itself (0)."
     assert loop.log.count("life with") == 3
     assert "the server ended with status 70: starting it again in 0 s." in loop.log
 
 
-def test_it_does_not_start_again_after_2(loop: Loop) -> None:
+def test_it_does_not_restart_after_2(loop: Loop) -> None:
     loop.run("2", "0")
     assert loop.ended() == "the server cannot work with these settings (2)."
     assert loop.log.count("life with") == 1
@@ -96,13 +96,13 @@ def test_a_release_that_never_painted_is_given_up_at_once(loop: Loop) -> None:
     assert loop.ended() == "the server ended with status 1 before it painted a picture."
 
 
-def test_five_quick_ends_in_a_row_are_enough(loop: Loop) -> None:
+def test_it_gives_up_after_five_short_runs_in_a_row(loop: Loop) -> None:
     loop.run(*["70"] * 9)
-    assert "ended 5 times in a row, at last with status 70: giving up" in loop.ended()
+    assert "ended 5 times in a row, most recently with status 70: giving up" in loop.ended()
     assert loop.log.count("life with") == 5
 
 
-def test_one_that_has_served_is_started_again_and_keeps_the_port_for_itself(loop: Loop) -> None:
+def test_a_release_that_has_served_is_restarted_and_does_not_take_the_port_back(loop: Loop) -> None:
     (loop.base / "realtime_stream.py").write_text("the user's own")
     loop.run("serve 1", "0")
     loop.ended()
@@ -114,17 +114,17 @@ def test_one_that_has_served_is_started_again_and_keeps_the_port_for_itself(loop
     assert (loop.base / "realtime_stream.py.before-r1").read_text() == "the user's own"
 
 
-def test_it_ends_its_server_when_it_is_ended(loop: Loop) -> None:
+def test_it_stops_its_server_when_it_is_stopped(loop: Loop) -> None:
     loop.run("stay")
     assert loop.process
     wait_for(lambda: "it stays" in loop.log, PATIENCE_S, "the server")
     children = psutil.Process(loop.process.pid).children(recursive=True)
     loop.process.send_signal(signal.SIGTERM)
-    assert loop.ended() == "the server was ended."
+    assert loop.ended() == "the server was stopped."
     assert not psutil.wait_procs(children, PATIENCE_S)[1]
 
 
-def test_a_log_that_has_grown_is_set_aside_while_the_server_goes_on(loop: Loop) -> None:
+def test_a_large_log_is_rotated_while_the_server_keeps_running(loop: Loop) -> None:
     loop.run("stay", LOG_MOST_KB="1")
     wait_for(lambda: "it stays" in loop.log, PATIENCE_S, "the server")
     for letter in "ab":

@@ -1,4 +1,4 @@
-"""The loop, and the server that it keeps alive, with a disk that takes no more."""
+"""The loop and its server on a full disk."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from tests.ports import free_port
 
 pytestmark = needs_mounts
 
-# In place of Python: counts its lives on another disk, says that it serves in the room of an
-# earlier word, and dies when it is told to.
+# In place of Python: counts its runs on another disk, writes that it serves over the existing file,
+# and ends when it is told to.
 SERVER = """#!/bin/bash
-echo "a life" >>"$ELSEWHERE/lives"
+echo "a run" >>"$ELSEWHERE/runs"
 printf '%-100s\\n' "$$ 8000 $PWD" 2>/dev/null 1<>"$STATE_DIR/serving"
 while [[ ! -e $ELSEWHERE/crash ]]; do sleep 0.05; done
 rm "$ELSEWHERE/crash"
@@ -63,22 +63,22 @@ class Loop:
             )
 
     @property
-    def lives(self) -> int:
-        file = self.elsewhere / "lives"
-        return file.read_text().count("a life") if file.exists() else 0
+    def runs(self) -> int:
+        file = self.elsewhere / "runs"
+        return file.read_text().count("a run") if file.exists() else 0
 
-    def wait_for_lives(self, number: int) -> None:
+    def wait_for_runs(self, number: int) -> None:
         def lived() -> bool:
             assert self.process is not None
             assert self.process.poll() is None, "the loop has ended"
-            return self.lives >= number
+            return self.runs >= number
 
         wait_for(lived, PATIENCE_S, f"life {number}")
 
     def crash(self) -> None:
-        number = self.lives
+        number = self.runs
         (self.elsewhere / "crash").touch()
-        self.wait_for_lives(number + 1)
+        self.wait_for_runs(number + 1)
 
     def serve(self, **environment: str) -> None:
         self.start(**environment)
@@ -107,7 +107,7 @@ def loop(disk: Disk, tmp_path: Path) -> Iterator[Loop]:
 
 
 @pytest.mark.parametrize("trouble", ["full", "no inodes", "run removed"])
-def test_a_server_that_crashes_is_started_again_whatever_the_disk_takes(
+def test_a_server_that_crashes_is_restarted_in_any_state_of_the_disk(
     loop: Loop, disk: Disk, trouble: str
 ) -> None:
     loop.serve()
@@ -120,7 +120,7 @@ def test_a_server_that_crashes_is_started_again_whatever_the_disk_takes(
     loop.crash()
 
 
-def test_while_the_disk_is_full_it_does_not_give_up_and_afterwards_it_says_so(
+def test_it_does_not_give_up_while_the_disk_is_full_and_reports_it_afterwards(
     loop: Loop, disk: Disk
 ) -> None:
     loop.serve()
@@ -128,14 +128,14 @@ def test_while_the_disk_is_full_it_does_not_give_up_and_afterwards_it_says_so(
     for _ in range(8):
         loop.crash()
     disk.make_room()
-    wait_for(lambda: "the disk has room again" in loop.log.read_text(), PATIENCE_S, "its line")
+    wait_for(lambda: "the disk has space again" in loop.log.read_text(), PATIENCE_S, "its line")
     said = loop.log.read_text()
-    assert "CAREFUL: the disk is full: make room on it." in said
+    assert "WARNING: the disk is full: make room on it." in said
     assert said.count("the server ended with status 137: starting it again") == 8
     assert all(line.startswith("[loop] ") for line in said.splitlines())
 
 
-def test_started_with_any_room_that_is_left_it_starts_the_server(tmp_path: Path) -> None:
+def test_on_a_nearly_full_disk_it_starts_the_server(tmp_path: Path) -> None:
     with ExitStack() as disks:
         for pages in range(6):
             folder = tmp_path / str(pages)
@@ -151,7 +151,7 @@ def test_started_with_any_room_that_is_left_it_starts_the_server(tmp_path: Path)
             assert told.read_text() == f"{loop.process.pid}\n"
 
 
-def test_the_end_of_its_server_is_told_on_a_full_disk(loop: Loop, disk: Disk) -> None:
+def test_the_end_of_its_server_is_reported_on_a_full_disk(loop: Loop, disk: Disk) -> None:
     loop.python.write_text("#!/bin/sh\nexit 2\n")
     disk.fill()
     loop.start()
@@ -161,7 +161,7 @@ def test_the_end_of_its_server_is_told_on_a_full_disk(loop: Loop, disk: Disk) ->
     assert [file.name for file in (loop.base / "run").iterdir()] == ["r1.ended"]
 
 
-def test_a_log_that_cannot_be_kept_is_cut(loop: Loop, disk: Disk) -> None:
+def test_a_log_that_cannot_be_rotated_is_truncated(loop: Loop, disk: Disk) -> None:
     loop.serve(LOG_MOST_KB="1")
     loop.log.write_bytes(b"x" * 4000)
     disk.fill()
@@ -170,7 +170,7 @@ def test_a_log_that_cannot_be_kept_is_cut(loop: Loop, disk: Disk) -> None:
 
 
 @pytest.mark.parametrize("trouble", ["full", "no inodes"])
-def test_the_real_server_that_crashes_while_the_disk_is_full_comes_back(
+def test_the_real_server_is_restarted_after_a_crash_on_a_full_disk(
     tmp_path: Path, trouble: str
 ) -> None:
     port = free_port()

@@ -1,4 +1,4 @@
-"""deploy/vast.sh: whatever ends it, its last words say what is rented, or that nothing is.
+"""deploy/vast.sh: however it ends, its last message says whether something is still rented.
 
 What Vast.ai refuses is one sentence each; an instance that cannot be reached is given back.
 """
@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.host import Host, Laptop, wait_for
+from tests.deploy.host import Host, wait_for
+from tests.deploy.laptop import Laptop
 from tests.deploy.renting import Vast
 from tests.deploy.standin import Fault, StandIn
 
@@ -28,7 +29,7 @@ def prompts(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def quick(laptop: Laptop) -> dict[str, str]:
-    """In place of the scripts: an instance that answers at once, and paints what `painted` holds.
+    """Replaces the scripts: an instance that answers at once, and paints what `painted` contains.
 
     The real ones are in test_rental.py; here it is about what is said at each end.
     """
@@ -65,19 +66,19 @@ exit 0
     "manifest",
     [b'{"number": 1, "file": "0000', b"[]\n", b'{"file": 3}\n', b"\x89PNG\0\xff", b"{" * 9999],
 )
-def test_an_odd_manifest_is_incomplete_and_the_instance_is_announced(
+def test_with_a_malformed_manifest_the_instance_is_kept_and_reported(
     vast: Vast, stand_in: StandIn, quick: dict, prompts: Path, tmp_path: Path, manifest: bytes
 ) -> None:
     (Path(quick["fakes"]) / "there/manifest.jsonl").write_bytes(manifest)
     done = vast("batch", "--yes", str(prompts), str(tmp_path / "out"))
     assert "Traceback" not in done.stderr
     assert done.returncode == 4, done.stderr
-    assert "THE RESULTS ARE NOT HOME, so instance 7000 IS KEPT AND BILLED" in done.stderr
+    assert "THE RESULTS WERE NOT FETCHED, so instance 7000 IS KEPT AND BILLED" in done.stderr
     assert stand_in.left == [7000]
     stand_in.end_by_hand()
 
 
-def test_a_batch_that_went_well_ends_in_fetched_and_destroyed(
+def test_a_successful_batch_ends_with_fetched_and_destroyed(
     vast: Vast, stand_in: StandIn, quick: dict, prompts: Path, tmp_path: Path
 ) -> None:
     import hashlib
@@ -94,7 +95,7 @@ def test_a_batch_that_went_well_ends_in_fetched_and_destroyed(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 @pytest.mark.parametrize("step", ["loading", "painting"])
-def test_a_batch_that_a_signal_ends_says_what_is_rented(
+def test_a_batch_that_is_ended_by_a_signal_says_what_is_rented(
     vast: Vast,
     stand_in: StandIn,
     laptop: Laptop,
@@ -141,7 +142,7 @@ def test_an_up_that_is_interrupted_says_what_is_rented(
     assert vast("down").returncode == 0
 
 
-def test_a_used_up_quota_is_a_sentence_of_its_own_and_is_not_asked_again(
+def test_an_exhausted_quota_has_its_own_message_and_is_not_retried(
     vast: Vast, stand_in: StandIn
 ) -> None:
     msg = "Daily search quota exceeded"
@@ -166,16 +167,14 @@ def test_a_create_that_is_refused_is_one_sentence_and_no_other_offer_is_tried(
     assert sum("asks" in request for request in stand_in.requests) == 1
 
 
-def test_an_offer_that_went_meanwhile_is_followed_by_the_next_after_a_400(
-    vast: Vast, stand_in: StandIn
-) -> None:
+def test_after_a_400_for_a_taken_offer_the_next_one_is_tried(vast: Vast, stand_in: StandIn) -> None:
     stand_in.faults.append(Fault("PUT", "/asks/1001", 400, msg="no_such_ask 1001 not available"))
     assert vast("up", "--yes").returncode == 0
     assert [i.offer["id"] for i in stand_in.instances.values()] == [1002]
     stand_in.end_by_hand()
 
 
-def test_a_key_without_the_permission_is_said_and_nothing_is_rented(
+def test_a_key_without_permission_is_reported_and_nothing_is_rented(
     vast: Vast, stand_in: StandIn, laptop: Laptop
 ) -> None:
     stand_in.faults.append(Fault("PUT", "/asks/", 403, msg="missing permission", times=9))
@@ -215,12 +214,12 @@ def test_an_instance_that_cannot_be_reached_is_given_back(
     finally:
         allowed.write_text(keys)
     assert done.returncode == 1
-    assert "Instance 7000 did not let ssh in within 4 s" in done.stderr
+    assert "Instance 7000 did not accept ssh within 4 s" in done.stderr
     assert "instance 7000 is gone" in done.stderr
     assert stand_in.left == []
 
 
-def test_two_that_rent_at_once_are_one_rental(
+def test_two_concurrent_ups_rent_one_instance(
     vast: Vast, stand_in: StandIn, laptop: Laptop
 ) -> None:
     stand_in.scripts[1001] = ["loading"]
@@ -228,14 +227,14 @@ def test_two_that_rent_at_once_are_one_rental(
         first.wait_said("renting offer")
         second = vast("up", "--yes")
         assert second.returncode == 1
-        assert "renting at this moment" in second.stderr or "is rented already" in second.stderr
+        assert "is renting an instance" in second.stderr or "is rented already" in second.stderr
         assert len(stand_in.instances) <= 1
         os.killpg(first.process.pid, signal.SIGINT)
         assert first.process.wait(60) == 130
     assert vast("down").returncode == 0
 
 
-def test_an_output_that_is_a_file_is_said_before_anything_is_rented(
+def test_an_output_path_that_is_a_file_is_reported_before_anything_is_rented(
     vast: Vast, stand_in: StandIn, prompts: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "out").write_text("")

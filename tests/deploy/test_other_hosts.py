@@ -1,4 +1,4 @@
-"""One evening on each kind of host.
+"""Start, tunnel, restart and stop on each kind of host.
 
 Start, tunnel, status, logs, a second start while viewing, stop; by the lines that are printed.
 """
@@ -16,14 +16,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.host import PATIENCE_S, Host, Laptop, get, healthy, keygen, wait_for
+from tests.deploy.host import PATIENCE_S, Host, get, healthy, keygen, wait_for
+from tests.deploy.laptop import Laptop
 from tests.deploy.other_hosts import AUTO_TMUX, NOISE, NOISY, Kind, OtherHost
 from tests.deploy.watching import Viewer
 from tests.ports import free_port
 
 START, TUNNEL = "start_stream_server.sh", "tunnel_to_stream.sh"
 PROMPT = 'grüner "Stern" it\'s\nheller'
-# What nobody should read: the login shell's noise, terminal codes, errors of the shells themselves.
+# What must not be shown: output of the login shell, terminal codes, errors of the shells.
 ODD = re.compile(rf"{NOISE}|\r|\x1b|Traceback|syntax error|: line \d+:|[Nn]o such file|not found")
 
 KINDS = {
@@ -47,7 +48,7 @@ pytestmark = [
 @pytest.fixture
 def place() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="turbo-test-", dir="/tmp"))
-    folder.chmod(0o755)  # a user of the host other than this one goes through it
+    folder.chmod(0o755)  # another user of the host must be able to enter it
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -90,8 +91,8 @@ def laptop(place: Path, host: OtherHost, kind: str) -> Iterator[Laptop]:
 
 
 class agent:  # noqa: N801
-    """An ssh-agent with eight keys that the host does not know, and after them the right one, which
-    no file holds."""
+    """An ssh-agent with eight keys that the host refuses, followed by the right one, which is in no
+    file."""
 
     def __init__(self, place: Path, laptop: Laptop) -> None:
         self._socket = place / "agent"
@@ -112,7 +113,7 @@ class agent:  # noqa: N801
 
 
 def jump_host(place: Path, laptop: Laptop, host: OtherHost) -> Host:
-    """The instance gets a name in ssh_config, with port, user and key, behind a jump host."""
+    """The instance has an alias in ssh_config, with port, user and key, behind a jump host."""
     jump = Host(place / "jump")
     key = keygen(place / "jump-key")
     jump.allow(key)
@@ -133,7 +134,7 @@ def jump_host(place: Path, laptop: Laptop, host: OtherHost) -> Host:
     return jump
 
 
-def test_an_evening(host: OtherHost, laptop: Laptop, kind: str) -> None:
+def test_start_tunnel_restart_and_stop(host: OtherHost, laptop: Laptop, kind: str) -> None:
     said = []
 
     def typed(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -143,7 +144,7 @@ def test_an_evening(host: OtherHost, laptop: Laptop, kind: str) -> None:
 
     done = typed()
     assert done.returncode == 0, done.stderr
-    assert "it runs. Now, in another terminal: ./tunnel_to_stream.sh" in done.stderr
+    assert "it is running. Now, in another terminal: ./tunnel_to_stream.sh" in done.stderr
     assert ("lacks curl ps ss: setup.sh installs them" in done.stderr) == (kind == "bare")
     port = free_port()
     with laptop.running(TUNNEL, "--port", str(port)) as tunnel:
@@ -180,7 +181,7 @@ def test_an_evening(host: OtherHost, laptop: Laptop, kind: str) -> None:
     for text in said:
         assert not ODD.search(text), text
     if kind == "auto-tmux":
-        assert sum("starts tmux in place of what it is told: putting" in text for text in said) == 1
+        assert sum("starts tmux instead of the command: creating" in text for text in said) == 1
         assert (host.home / ".no_auto_tmux").exists()
     if kind == "reaps-nobody":
         assert took < 5
@@ -199,7 +200,9 @@ def test_an_evening(host: OtherHost, laptop: Laptop, kind: str) -> None:
     ],
     ids=["tmux-without-sftp", "nologin", "exits"],
 )
-def test_a_login_shell_that_runs_nothing_is_said(place: Path, differs: Kind, sentence: str) -> None:
+def test_a_login_shell_that_runs_no_command_is_reported(
+    place: Path, differs: Kind, sentence: str
+) -> None:
     host = OtherHost(place / "host", differs)
     try:
         laptop = Laptop(place, host)

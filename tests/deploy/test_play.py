@@ -1,4 +1,4 @@
-"""deploy/vast.sh play and the errands beside it: one rental from the first question to the last.
+"""deploy/vast.sh play and the commands beside it: one rental from the first question to the last.
 
 The tests are the acts of one evening at a terminal, in order.
 """
@@ -14,7 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.deploy.host import PATIENCE_S, Host, Laptop, wait_for
+from tests.deploy.host import PATIENCE_S, Host, wait_for
+from tests.deploy.laptop import Laptop
 from tests.deploy.renting import Vast
 from tests.deploy.standin import StandIn
 from tests.deploy.terminal import CTRL_C, at_terminal
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.timeout(240)
 
 @pytest.fixture
 def browser(laptop: Laptop) -> Path:
-    """A browser that only writes down where it was sent."""
+    """A browser that only records the address that it was given."""
     fakes = laptop.home / "fakes"
     fakes.mkdir(exist_ok=True)
     program = fakes / "xdg-open"
@@ -37,7 +38,7 @@ def browser(laptop: Laptop) -> Path:
 
 
 def opened(link: str, address: str, port: int) -> int:
-    """The HTTP status of /status for whoever comes from `address` with the link's token."""
+    """The HTTP status of /status for a client at `address` with the link's token."""
     token = re.fullmatch(rf"http://{address}/#([\w-]{{22,}})", link.strip())
     assert token, link
     request = urllib.request.Request(
@@ -49,7 +50,7 @@ def opened(link: str, address: str, port: int) -> int:
 
 
 def tunnels(port: int) -> list[psutil.Process]:
-    """What holds the laptop's end of a tunnel at that port, or did."""
+    """The processes of a tunnel at that port."""
     words = psutil.process_iter(["cmdline"])
     return [p for p in words if any(f":{port}:" in word for word in p.info["cmdline"] or ())]
 
@@ -79,7 +80,7 @@ def test_play_rents_starts_and_tunnels_and_ctrl_c_asks_whether_to_give_it_back(
 
         before = host.status()["guard"]["ends_at"]  # half an hour from now: nobody watches
         play.press("e")
-        play.wait_said("an hour more was asked for")
+        play.wait_said("another hour was requested")
         wait_for(lambda: host.status()["guard"]["ends_at"] > before + 1500, PATIENCE_S, "the hour")
 
         link = vast("link")
@@ -88,7 +89,7 @@ def test_play_rents_starts_and_tunnels_and_ctrl_c_asks_whether_to_give_it_back(
         assert own != link.stdout
         assert opened(own, "127.0.0.1:41234", host.server_port) == 200
 
-        # Whoever types it on the instance gets the release's tokens and the mapped port.
+        # Run on the instance, it uses the release's tokens and the mapped port.
         typed = ["run", "python3", f"{host.base}/realtime_stream.py", "--share", "own"]
         shared = laptop.run("deploy/remote.sh", *typed).stdout
         assert shared == own.replace("127.0.0.1:41234", "198.51.100.7:41234")
@@ -115,10 +116,10 @@ def test_play_rents_starts_and_tunnels_and_ctrl_c_asks_whether_to_give_it_back(
     assert stand_in.left == [7000]
     assert not tunnels(port)
 
-    # Again, with nobody at a terminal and a start that fails: taken up, and given back unasked.
+    # Again, without a terminal and with a start that fails: resumed, and given back without asking.
     again = vast("play", INSTANCE_PYTHON="/nowhere")
     assert again.returncode == 1
-    assert "INSTANCE_PYTHON names /nowhere, which is not there." in again.stderr
+    assert "INSTANCE_PYTHON is /nowhere, which does not exist or cannot be run." in again.stderr
     assert "instance 7000 is gone" in again.stderr
     assert "what is rented" not in again.stderr
     assert len(stand_in.instances) == 1

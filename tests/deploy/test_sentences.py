@@ -1,4 +1,4 @@
-"""What goes wrong between a laptop and an instance: one sentence each, and nothing is left."""
+"""Failures between laptop and instance: one sentence each, and no process or file is left."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.host import PATIENCE_S, ROOT, USER, Host, Laptop, keygen
+from tests.deploy.host import PATIENCE_S, ROOT, USER, Host, keygen
+from tests.deploy.laptop import Laptop
 from tests.deploy.terminal import CTRL_C, at_terminal
 from tests.ports import free_port
 
@@ -27,17 +28,17 @@ def refused(laptop: Laptop, sentence: str, *arguments: str, status: int = 1, **e
     assert not list(Path(os.environ["TMPDIR"]).glob("turbo.*"))
 
 
-def test_no_instance_is_named(laptop: Laptop) -> None:
-    refused(laptop, "No instance is named: set SSH_HOST and SSH_PORT", SSH_HOST=None)
+def test_no_instance_is_configured(laptop: Laptop) -> None:
+    refused(laptop, "No instance is configured: set SSH_HOST and SSH_PORT", SSH_HOST=None)
 
 
 def test_a_host_that_does_not_exist(laptop: Laptop) -> None:
-    sentence = "There is no host called nowhere.invalid: check SSH_HOST (given by SSH_HOST)."
+    sentence = "There is no host named nowhere.invalid: check SSH_HOST (set by SSH_HOST)."
     refused(laptop, sentence, SSH_HOST="nowhere.invalid")
 
 
 def test_a_host_that_does_not_answer(laptop: Laptop) -> None:
-    # A listener whose queue is full answers no more: what a firewall looks like.
+    # A listener whose queue is full does not answer, like a firewall.
     with socket.socket() as full, socket.socket() as first, socket.socket() as second:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -57,19 +58,19 @@ def test_a_closed_port(laptop: Laptop) -> None:
     refused(laptop, f"127.0.0.1 answers, but nothing listens on port {port}", SSH_PORT=str(port))
 
 
-def test_a_port_that_is_no_number(laptop: Laptop) -> None:
+def test_a_port_that_is_not_a_number(laptop: Laptop) -> None:
     refused(laptop, "SSH_PORT must be a number from 1 to 65535, not '22x'", SSH_PORT="22x")
 
 
-def test_a_key_that_is_not_there(laptop: Laptop) -> None:
-    refused(laptop, "There is no key /nowhere/key (SSH_KEY).", SSH_KEY="/nowhere/key")
+def test_a_key_that_does_not_exist(laptop: Laptop) -> None:
+    refused(laptop, "The key /nowhere/key (SSH_KEY) does not exist.", SSH_KEY="/nowhere/key")
 
 
 def test_no_key_at_all(laptop: Laptop, tmp_path: Path) -> None:
-    refused(laptop, "There is no ssh key: make one with ssh-keygen", HOME=str(tmp_path))
+    refused(laptop, "There is no ssh key: create one with ssh-keygen", HOME=str(tmp_path))
 
 
-def test_a_key_that_the_instance_does_not_know(laptop: Laptop, tmp_path: Path) -> None:
+def test_a_key_that_the_instance_refuses(laptop: Laptop, tmp_path: Path) -> None:
     stranger = keygen(tmp_path / "stranger")
     refused(laptop, f"127.0.0.1 refuses the key {stranger} for {USER}", SSH_KEY=str(stranger))
 
@@ -78,13 +79,13 @@ def test_a_wrong_passphrase(laptop: Laptop, host: Host, tmp_path: Path) -> None:
     locked = keygen(tmp_path / "locked", "right")
     refused(
         laptop,
-        f"The passphrase does not open {locked}: correct PASSPHRASE.",
+        f"The passphrase does not unlock {locked}: correct PASSPHRASE.",
         SSH_KEY=str(locked),
         PASSPHRASE="wrong",
     )
 
 
-def test_a_passphrase_that_nobody_can_be_asked_for(laptop: Laptop, tmp_path: Path) -> None:
+def test_a_passphrase_without_a_terminal_to_ask_at(laptop: Laptop, tmp_path: Path) -> None:
     locked = keygen(tmp_path / "locked", "right")
     refused(
         laptop,
@@ -102,17 +103,17 @@ def test_a_host_key_that_has_changed(laptop: Laptop, host: Host) -> None:
     (laptop.home / ".turbostream/known_hosts").unlink()
 
 
-def test_an_interpreter_that_is_not_there(laptop: Laptop) -> None:
-    sentence = "INSTANCE_PYTHON names /nowhere/python, which is not there."
+def test_an_interpreter_that_does_not_exist(laptop: Laptop) -> None:
+    sentence = "INSTANCE_PYTHON is /nowhere/python, which does not exist or cannot be run."
     refused(laptop, sentence, START, INSTANCE_PYTHON="/nowhere/python")
 
 
-def test_a_port_of_the_instance_that_something_else_holds(laptop: Laptop, host: Host) -> None:
+def test_a_port_of_the_instance_that_is_in_use(laptop: Laptop, host: Host) -> None:
     with socket.create_server(("127.0.0.1", host.server_port)):
         refused(laptop, f"Port {host.server_port} of the instance is taken by", START)
 
 
-def test_a_held_port_of_the_instance_is_said_before_anything_is_installed(
+def test_a_port_of_the_instance_in_use_is_reported_before_anything_is_installed(
     laptop: Laptop, host: Host
 ) -> None:
     with socket.create_server(("127.0.0.1", host.server_port)):
@@ -122,20 +123,20 @@ def test_a_held_port_of_the_instance_is_said_before_anything_is_installed(
 
 
 def test_a_rollback_before_the_first_start(laptop: Laptop, host: Host) -> None:
-    sentence = f"Nothing was started in {host.base} yet, so there is nothing to go back to: run"
+    sentence = f"Nothing was started in {host.base} yet, so there is no earlier release: run"
     refused(laptop, sentence, START, "--rollback")
 
 
-def test_a_tilde_in_remote_dir_is_the_home_there(laptop: Laptop, host: Host) -> None:
+def test_a_tilde_in_remote_dir_is_the_home_on_the_instance(laptop: Laptop, host: Host) -> None:
     quick = {"INSTANCE_PYTHON": "/nowhere/python"}  # ends after the copy
-    refused(laptop, "INSTANCE_PYTHON names", START, REMOTE_DIR="~/some where", **quick)
+    refused(laptop, "INSTANCE_PYTHON is", START, REMOTE_DIR="~/some where", **quick)
     [release] = (host.home / "some where/releases").iterdir()
     assert (release / "turbostream/release.py").is_file()
     assert not (host.home / "~").exists()
 
 
 @pytest.mark.parametrize("rules", ["old", "new"])
-def test_rsync_copies_into_a_folder_with_a_blank_by_old_and_new_rules(
+def test_rsync_of_old_and_new_versions_copies_into_a_folder_with_a_blank(
     laptop: Laptop, host: Host, rules: str
 ) -> None:
     base = host.base / f"{rules} rules; it's"
@@ -143,7 +144,7 @@ def test_rsync_copies_into_a_folder_with_a_blank_by_old_and_new_rules(
     for _ in range(2):
         refused(
             laptop,
-            "INSTANCE_PYTHON names",
+            "INSTANCE_PYTHON is",
             START,
             INSTANCE_PYTHON="/nowhere/python",
             REMOTE_DIR=str(base),
@@ -159,14 +160,14 @@ def test_rsync_copies_into_a_folder_with_a_blank_by_old_and_new_rules(
     shutil.rmtree(base)
 
 
-def test_a_local_port_that_something_holds_is_named_with_the_next_free_one(laptop: Laptop) -> None:
+def test_a_local_port_in_use_is_reported_with_the_next_free_one(laptop: Laptop) -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
         done = laptop.run("tunnel_to_stream.sh", "--port", str(port))
     assert done.returncode == 1
-    assert f"Port {port} here is taken by" in done.stderr
+    assert f"The local port {port} is taken by" in done.stderr
     assert f"(process {os.getpid()})" in done.stderr
-    assert "or take the next free one with --port" in done.stderr
+    assert "or use the next free one: --port" in done.stderr
 
 
 @pytest.mark.parametrize("answer", ["\n", "n\n"], ids=["yes", "no"])
@@ -176,7 +177,7 @@ def test_at_a_terminal_the_next_free_port_is_offered(laptop: Laptop, answer: str
         socket.create_server(("127.0.0.1", int(port))),
         at_terminal(laptop, "tunnel_to_stream.sh", "--port", port) as tunnel,
     ):
-        question = tunnel.wait_said(rf"Port {port} here is taken by .* Take \d+ instead\?")
+        question = tunnel.wait_said(rf"The local port {port} is taken by .* Use \d+ instead\?")
         tunnel.press(answer)
         if answer == "\n":
             following = question.split()[-2]
@@ -197,7 +198,7 @@ def test_an_unknown_option(laptop: Laptop, script: str) -> None:
     assert "there is no option --nonsense." in done.stderr
 
 
-def test_a_start_guards_what_was_rented_on_the_website_until_it_says_no_guard(
+def test_a_start_guards_a_rental_of_the_website_unless_told_not_to(
     laptop: Laptop, host: Host
 ) -> None:
     host.rental.write_text("CONTAINER_ID=7\0CONTAINER_API_KEY=key\0")
@@ -221,14 +222,16 @@ def test_a_pasted_line_is_understood(laptop: Laptop, host: Host) -> None:
     assert "release   none is serving" in done.stdout
 
 
-def test_ssh_config_json_is_read_and_the_environment_wins(laptop: Laptop, host: Host) -> None:
+def test_ssh_config_json_is_read_and_the_environment_takes_precedence(
+    laptop: Laptop, host: Host
+) -> None:
     file = laptop.scripts / "ssh_config.json"
     values = {"host": "127.0.0.1", "port": host.port, "user": USER, "key": "~/.ssh/id_ed25519"}
     for text in (json.dumps(values), json.dumps(values, indent=2)):
         file.write_text(text)
         done = laptop.run(START, "--status", SSH_HOST=None, SSH_PORT=None, SSH_USER=None)
         assert "release   none is serving" in done.stdout, done.stderr
-    refused(laptop, "There is no host called other.invalid", SSH_HOST="other.invalid")
+    refused(laptop, "There is no host named other.invalid", SSH_HOST="other.invalid")
     file.unlink()
 
 
@@ -242,7 +245,7 @@ def test_a_file_named_after_the_instance_is_read(laptop: Laptop, host: Host) -> 
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o700])
-def test_what_is_edited_at_the_top_is_used_and_a_readable_passphrase_warned_of(
+def test_edited_variables_are_used_and_a_readable_passphrase_causes_a_warning(
     laptop: Laptop, host: Host, mode: int
 ) -> None:
     script = laptop.scripts / START
@@ -258,7 +261,7 @@ def test_what_is_edited_at_the_top_is_used_and_a_readable_passphrase_warned_of(
     script.write_text(good)
     script.chmod(0o755)
     assert "release   none is serving" in done.stdout, done.stderr
-    assert ("CAREFUL: others can read" in done.stderr) == (mode == 0o755)
+    assert ("WARNING: others can read" in done.stderr) == (mode == 0o755)
 
 
 def test_the_guides_way_of_copying_setup_sh_alone(laptop: Laptop, host: Host) -> None:

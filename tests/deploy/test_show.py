@@ -1,4 +1,4 @@
-"""From an empty folder on the instance to moving pictures here, and everything that breaks on it.
+"""From an empty folder on the instance to pictures on the laptop, and what can fail on the way.
 
 One instance and one laptop for the whole file: the tests are the acts of one evening, in order.
 """
@@ -20,7 +20,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.deploy.host import PATIENCE_S, Host, Laptop, Running, get, healthy, keygen, wait_for
+from tests.deploy.host import PATIENCE_S, Host, get, healthy, keygen, wait_for
+from tests.deploy.laptop import Laptop, Running
 from tests.deploy.searching import Search, files_with
 from tests.deploy.watching import Viewer
 from tests.ports import free_port
@@ -28,7 +29,7 @@ from tests.ports import free_port
 PASSPHRASE = "correct horse/battery'staple"
 API_KEY = "0123456789abcdef-vast-account-key"
 
-LONG_S = 60.0  # a limit for what takes some seconds
+LONG_S = 60.0  # for what usually takes some seconds
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -71,14 +72,16 @@ def set_prompt(port: int, prompt: str) -> dict:
 
 
 def loops(host: Host) -> list[psutil.Process]:
-    """The loops without the processes that they are made of."""
+    """The loops, without their parent processes."""
     found = {process.pid: process for process in host.processes(r"loop\.sh")}
     with suppress(psutil.NoSuchProcess):
         return [process for process in found.values() if process.ppid() not in found]
     return loops(host)  # one of them has ended meanwhile
 
 
-def test_the_first_start_serves_and_lays_the_guides_links(host: Host, started: Search) -> None:
+def test_the_first_start_serves_and_creates_the_links_of_the_guide(
+    host: Host, started: Search
+) -> None:
     assert healthy(host.server_port)
     assert (host.base / "realtime_stream.py").read_text().startswith("#!/usr/bin/env python3")
     log = (host.base / "server.log").read_text()
@@ -91,7 +94,7 @@ def test_the_first_start_serves_and_lays_the_guides_links(host: Host, started: S
     assert oct((host.base / "state").stat().st_mode)[-3:] == "700"
 
 
-def test_pgrep_shows_the_server_as_the_guide_has_it(host: Host, started: Search) -> None:
+def test_pgrep_shows_the_server_as_in_the_guide(host: Host, started: Search) -> None:
     listed = subprocess.run(["pgrep", "-af", "python3"], capture_output=True, text=True).stdout
     assert f"{host.serving()} python3 realtime_stream.py\n" in listed
 
@@ -105,7 +108,9 @@ def test_no_secret_is_in_any_process_or_file(
     assert not files_with(Path(os.environ["TMPDIR"]), [PASSPHRASE, API_KEY])
 
 
-def test_the_tunnel_shows_moving_pictures_and_obeys_a_prompt(tunnel: tuple[Running, int]) -> None:
+def test_through_the_tunnel_pictures_arrive_and_a_prompt_takes_effect(
+    tunnel: tuple[Running, int],
+) -> None:
     _, port = tunnel
     with Viewer(port) as viewer:
         wait_for(lambda: len(viewer.frames) >= 3, PATIENCE_S, "three frames")
@@ -114,7 +119,7 @@ def test_the_tunnel_shows_moving_pictures_and_obeys_a_prompt(tunnel: tuple[Runni
     assert get(port, "/status")["prompt"] == "a red heart"
 
 
-def test_a_second_start_brings_the_viewer_back_on_new_frames_within_5_s(
+def test_after_a_second_start_the_viewer_gets_new_frames_within_5_s(
     host: Host, laptop: Laptop, tunnel: tuple[Running, int], record_property
 ) -> None:
     _, port = tunnel
@@ -130,13 +135,13 @@ def test_a_second_start_brings_the_viewer_back_on_new_frames_within_5_s(
     record_property("gap_s", round(gap, 2))
     print(f"longest gap without a new frame: {gap:.2f} s")
     assert viewer.refused == 0
-    assert gap < max(5, took / 3)  # a slow machine may take longer, for all of it
+    assert gap < max(5, took / 3)  # a slow machine takes longer for everything
     assert host.serving() != old
-    assert get(port, "/status")["prompt"] == "a red heart"  # the words went along
+    assert get(port, "/status")["prompt"] == "a red heart"  # the prompt was handed over
     wait_for(lambda: len(loops(host)) == 1, PATIENCE_S, "the end of the old loop")
 
 
-def test_a_broken_release_leaves_the_old_stream_alone(
+def test_a_broken_release_does_not_affect_the_running_stream(
     host: Host, laptop: Laptop, tunnel: tuple[Running, int]
 ) -> None:
     _, port = tunnel
@@ -152,7 +157,7 @@ def test_a_broken_release_leaves_the_old_stream_alone(
             program.write_text(good)
         assert done.returncode == 1
         assert "SyntaxError" in done.stderr
-        assert "goes on serving" in done.stderr
+        assert "is still serving" in done.stderr
         failed = time.monotonic()
         wait_for(lambda: viewer.frames[-1][0] > failed, PATIENCE_S, "frames")
         gap = viewer.longest_gap(since)
@@ -161,7 +166,7 @@ def test_a_broken_release_leaves_the_old_stream_alone(
     assert host.serving() == serving
 
 
-def test_a_server_that_is_killed_is_started_again_after_a_second(
+def test_a_server_that_is_killed_is_restarted_after_a_second(
     host: Host, tunnel: tuple[Running, int], record_property
 ) -> None:
     _, port = tunnel
@@ -178,7 +183,9 @@ def test_a_server_that_is_killed_is_started_again_after_a_second(
     assert log.count("[loop]") == log.count("with status 137: starting it again in 1 s.") == 1
 
 
-def test_the_tunnel_survives_the_death_of_the_sshd(host: Host, tunnel: tuple[Running, int]) -> None:
+def test_the_tunnel_reconnects_after_the_sshd_was_killed(
+    host: Host, tunnel: tuple[Running, int]
+) -> None:
     running, port = tunnel
     wait_for(lambda: healthy(port), PATIENCE_S, "health")
     before = len(running.said)
@@ -191,7 +198,7 @@ def test_the_tunnel_survives_the_death_of_the_sshd(host: Host, tunnel: tuple[Run
     wait_for(lambda: re.search(back, running.said[before:]), PATIENCE_S, "the word")
 
 
-def test_status_says_what_runs(host: Host, laptop: Laptop, started: Search) -> None:
+def test_status_shows_what_is_running(host: Host, laptop: Laptop, started: Search) -> None:
     done = laptop.run("start_stream_server.sh", "--status")
     assert done.returncode == 0, done.stderr
     assert re.search(
@@ -214,19 +221,20 @@ def test_a_rollback_serves_the_release_before(host: Host, laptop: Laptop, starte
 
 
 def test_a_port_that_the_user_changes_is_not_handed_over(laptop: Laptop, started: Search) -> None:
-    done = laptop.run("start_stream_server.sh", SERVER_PORT=str(free_port()))
+    port = free_port()
+    done = laptop.run("start_stream_server.sh", SERVER_PORT=str(port))
     assert done.returncode == 1
-    assert "cannot be handed over; take --replace" in done.stderr
+    assert f"cannot be handed over to port {port}: use --replace" in done.stderr
 
 
-def test_where_memory_holds_one_engine_only_it_says_so(
+def test_a_start_without_memory_for_two_engines_is_refused(
     host: Host, laptop: Laptop, started: Search
 ) -> None:
     host.fake_program("nvidia-smi", 'case "$*" in *memory.free*) echo "900, 7000" ;; esac')
     done = laptop.run("start_stream_server.sh")
     (host.fake / "nvidia-smi").unlink()
     assert done.returncode == 1
-    assert "takes 7000 MB and 900 MB are free. Take --replace" in done.stderr
+    assert "uses 7000 MB and 900 MB are free. Use --replace" in done.stderr
 
 
 def test_stop_ends_server_and_loop(host: Host, laptop: Laptop, started: Search) -> None:
@@ -238,14 +246,14 @@ def test_stop_ends_server_and_loop(host: Host, laptop: Laptop, started: Search) 
     wait_for(lambda: not host.processes(r"loop\.sh|realtime_stream"), PATIENCE_S, "their end")
 
 
-def test_the_tunnel_says_that_no_server_answers_and_ctrl_c_leaves_nothing(
+def test_the_tunnel_reports_that_no_server_answers_and_ctrl_c_removes_everything(
     laptop: Laptop, tunnel: tuple[Running, int]
 ) -> None:
     running, _ = tunnel
     running.wait_said("no server answers behind the tunnel: run ./start_stream_server.sh")
     children = psutil.Process(running.process.pid).children(recursive=True)
     assert running.end(signal.SIGINT) == 130
-    _, alive = psutil.wait_procs(children, 8)  # an agent that is left alone ends after 10 s
+    _, alive = psutil.wait_procs(children, 8)  # an agent that is left running ends after 10 s
     assert not alive
     left = [path.name for path in (laptop.home / ".turbostream").iterdir()]
     assert left == ["known_hosts"]

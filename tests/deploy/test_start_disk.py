@@ -1,5 +1,5 @@
-"""A start whose disk is full from one of its steps on: it works or says why, and what serves goes
-on serving. A guard that was armed goes on guarding."""
+"""A start whose disk fills up at one of its steps: it works or says why, the serving release keeps
+serving, and an armed guard stays armed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.deploy.host import PATIENCE_S, Host, Laptop, healthy, wait_for
+from tests.deploy.host import PATIENCE_S, Host, healthy, wait_for
+from tests.deploy.laptop import Laptop
 from tests.deploy.standin import CONTAINER_KEY, StandIn
 from tests.deploy.watching import Viewer
 from tests.disks import Disk, mounted, needs_mounts
@@ -37,8 +38,8 @@ def room_afterwards(disk: Disk) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("trouble", ["full", "no inodes"])
-@pytest.mark.parametrize("step", ["copying to", "starting; the old", "waiting: "])
-def test_a_disk_that_fills_up_at_a_step_of_a_start_stops_no_stream(
+@pytest.mark.parametrize("step", ["copying to", "starting; a running server", "waiting: "])
+def test_a_disk_that_fills_up_during_a_start_does_not_stop_the_stream(
     host: Host, laptop: Laptop, disk: Disk, started: None, step: str, trouble: str
 ) -> None:
     with Viewer(host.server_port) as viewer:
@@ -50,7 +51,9 @@ def test_a_disk_that_fills_up_at_a_step_of_a_start_stops_no_stream(
             said = running.said
         assert "Traceback" not in said
         assert status == 0 or "disk is full" in said or "No space left" in said, said
-        assert status == 0 or "It was not started" in said or "took no more" in said, said
+        assert status == 0 or "It was not started" in said or "has no space left. Remove" in said, (
+            said
+        )
         wait_for(lambda: healthy(host.server_port), PATIENCE_S, "health")
     assert viewer.refused == 0
     shown = laptop.run(START, "--status")
@@ -68,7 +71,7 @@ def test_a_start_on_a_full_disk_leaves_the_instance_guarded(
     rented = stand_in.rent(stand_in.offers[0], "website")
     host.rental.write_text(f"CONTAINER_ID={rented.id}\0CONTAINER_API_KEY={CONTAINER_KEY}\0")
     with laptop.running(START, START_NEEDED_MB="1", START_WAIT_S="60") as running:
-        running.wait_said("starting; the old", 90)
+        running.wait_said("starting; a running server", 90)
         disk.fill()
         running.process.wait(150)
         said = running.said

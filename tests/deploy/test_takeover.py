@@ -1,5 +1,5 @@
-"""A start that cannot see its own success: behind a proxy, or where the questions to the new server
-fail. Once the port is handed over, what has it is never ended for nothing."""
+"""A start that cannot confirm its success: behind a proxy, or if requests to the new server fail.
+Once the port is handed over, the release that has it is not ended."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.deploy.host import PATIENCE_S, Host, Laptop, healthy, wait_for
+from tests.deploy.host import PATIENCE_S, Host, healthy, wait_for
+from tests.deploy.laptop import Laptop
 from tests.deploy.proxying import proxying
 from tests.deploy.watching import Viewer
 from tests.ports import free_port
@@ -45,7 +46,7 @@ def started(host: Host, laptop: Laptop) -> Iterator[None]:
 
 @pytest.fixture
 def deaf(host: Host, started: None) -> Iterator[None]:
-    """No question of the start reaches a server."""
+    """No request of the start reaches a server."""
     host.fake_program("curl", "exit 7")
     yield
     (host.fake / "curl").unlink()
@@ -60,7 +61,7 @@ def deaf(host: Host, started: None) -> Iterator[None]:
         pytest.param("instance", "silent", marks=LONG),
     ],
 )
-def test_behind_a_proxy_a_start_takes_over_from_the_one_before(
+def test_behind_a_proxy_a_start_takes_over_from_the_previous_release(
     host: Host, laptop: Laptop, started: None, monkeypatch: pytest.MonkeyPatch, side: str, kind: str
 ) -> None:
     port = free_port()
@@ -92,7 +93,7 @@ def test_behind_a_proxy_a_start_takes_over_from_the_one_before(
     host.start()
 
 
-def test_a_start_that_is_interrupted_after_the_handover_leaves_the_new_one(
+def test_a_start_that_is_interrupted_after_the_handover_leaves_the_new_release_running(
     host: Host, laptop: Laptop, deaf: None
 ) -> None:
     old = host.serving()
@@ -105,19 +106,19 @@ def test_a_start_that_is_interrupted_after_the_handover_leaves_the_new_one(
 
 
 @pytest.mark.long
-def test_a_start_that_waits_in_vain_after_the_handover_leaves_the_new_one(
+def test_a_start_that_times_out_after_the_handover_leaves_the_new_release_running(
     host: Host, laptop: Laptop, deaf: None
 ) -> None:
     old = host.serving()
     done = laptop.run(START, START_WAIT_S="60", timeout_s=150)
     assert done.returncode == 1
-    assert "has taken the port over and is left running." in done.stderr
+    assert "has taken over the port and is left running." in done.stderr
     assert "Nothing" not in done.stderr
     assert host.serving() != old
     assert healthy(host.server_port)
 
 
-def test_a_new_one_that_ends_after_the_handover_is_followed_by_the_one_before(
+def test_when_a_new_release_ends_after_the_handover_the_previous_one_is_restarted(
     host: Host, laptop: Laptop, deaf: None
 ) -> None:
     release = (host.base / "current").resolve()
@@ -130,7 +131,7 @@ def test_a_new_one_that_ends_after_the_handover_is_followed_by_the_one_before(
     finally:
         program.write_text(good)
     assert done.returncode == 1
-    assert f"took the port over and ended: starting {release.name} again." in done.stderr
-    assert f"{release.name} serves again." in done.stderr
+    assert f"took over the port and ended: starting {release.name} again." in done.stderr
+    assert f"{release.name} is serving again." in done.stderr
     wait_for(lambda: healthy(host.server_port), PATIENCE_S, "health")
     assert (host.base / "current").resolve() == release

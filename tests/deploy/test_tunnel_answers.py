@@ -1,4 +1,4 @@
-"""What the tunnel makes of what answers behind it, which may be anything."""
+"""How the tunnel handles arbitrary answers of a server behind it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from tests.deploy.host import PATIENCE_S, Host, Laptop, wait_for
+from tests.deploy.host import PATIENCE_S, Host, wait_for
+from tests.deploy.laptop import Laptop
 from tests.ports import free_port
 
 TUNNEL = "tunnel_to_stream.sh"
@@ -19,7 +20,7 @@ TUNNEL = "tunnel_to_stream.sh"
 
 @contextmanager
 def answering(port: int, answers: dict[str, bytes]) -> Iterator[list[str]]:
-    """A server there with these answers; the paths that it was asked for."""
+    """A server with these answers; the paths that were requested."""
     asked: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -56,7 +57,7 @@ def answering(port: int, answers: dict[str, bytes]) -> Iterator[list[str]]:
         ("{soon}", "the instance is given back in [23] minutes. Press e"),
     ],
 )
-def test_a_deadline_of_any_kind(
+def test_any_deadline_in_an_answer_is_handled(
     host: Host, laptop: Laptop, deadline: str, said: str | None
 ) -> None:
     port = free_port()
@@ -72,7 +73,7 @@ def test_a_deadline_of_any_kind(
         tunnel.wait_said("the stream is reachable")
         if said:
             tunnel.wait_said(said)
-        else:  # it has been looked at, and the stream once more after that
+        else:  # it was checked, and the stream once more after that
             wait_for(lambda: "/status" in asked, PATIENCE_S, "a look at the guard")
             seen = len(asked)
             wait_for(lambda: "/healthz" in asked[seen:], PATIENCE_S, "another look")
@@ -82,7 +83,7 @@ def test_a_deadline_of_any_kind(
 
 
 @pytest.mark.parametrize("size", [20, 5_000_000], ids=["escape", "5-MB"])
-def test_an_answer_cannot_command_the_terminal_or_flood_it(
+def test_an_answer_can_neither_control_nor_flood_the_terminal(
     host: Host, laptop: Laptop, size: int
 ) -> None:
     port = free_port()

@@ -1,4 +1,4 @@
-"""A viewer as a browser is one: it reads the stream, and comes back when it ends."""
+"""A viewer like a browser: it reads the stream, and reconnects when it ends."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import http.client
 import threading
 import time
 
-SILENCE_S = 15.0  # after so long without a word a line counts as broken
+SILENCE_S = 15.0  # without data for this long, a connection counts as lost
 
 
 class Viewer:
-    """Reads /stream on `port` in a thread: when each new frame came, and how often it came back."""
+    """Reads /stream on `port` in a thread; records the new frames and the connections."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -48,7 +48,7 @@ class Viewer:
             if response.status != 200:
                 return
             self.connections += 1
-            newest = 0  # a part is sent again when the next one is far; 0 is a picture of words
+            newest = 0  # a part may be sent twice; 0 is a placeholder with text
             while not self._ended.is_set():
                 line = response.readline()
                 if not line:
@@ -62,6 +62,6 @@ class Viewer:
             connection.close()
 
     def longest_gap(self, since: float) -> float:
-        """Seconds without a new frame, the longest since then."""
+        """The longest time without a new frame since then, in seconds."""
         times = [since, *(at for at, _, _ in self.frames if at >= since)]
         return max(later - earlier for earlier, later in zip(times, times[1:], strict=False))

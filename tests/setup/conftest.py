@@ -13,7 +13,7 @@ from tests.setup.machine import ROOT, Machine, serve, write_index
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
-    """A machine with setup.sh alone on it."""
+    """A machine with only setup.sh."""
     return Machine(tmp_path)
 
 
@@ -27,7 +27,7 @@ def index_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def environment_template(index_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with nothing but pip in it."""
+    """An environment with only pip in it."""
     folder = tmp_path_factory.mktemp("template") / "venv"
     venv.create(folder, symlinks=True)
     [packages] = folder.glob("lib/python*/site-packages")
@@ -53,8 +53,8 @@ def index(index_folder: Path) -> Iterator[str]:
 
 @pytest.fixture
 def program(machine: Machine, index: str) -> Machine:
-    """A machine with the program's root files, that reaches an index like PyPI, not PyTorch's."""
-    machine.copy("requirements.txt")
+    """A machine with the program's root files, which reaches PyPI's index, but not PyTorch's."""
+    machine.copy("requirements.txt", "deploy")
     (machine.home / "requirements-dev.txt").write_text("pytest==9.2.0\n")
     (machine.home / "realtime_stream.py").write_text(
         "import sys\nassert sys.argv[1:] == ['--check']\nopen('painted', 'a').write('x')\n"

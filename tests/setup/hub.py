@@ -1,5 +1,5 @@
 """A hub on loopback, shaped as huggingface.co is: one repository, its weights behind a redirect to
-another host, ETags, the commit in a header. It can drop the line, or be closed to a stranger.
+another host, ETags, the commit in a header. It can drop the connection, or require a token.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ class Hub:
             if file.is_file()
         }
         self.status = 200  # what the repository answers: 401 where its terms are not accepted
-        self.token: str | None = None  # the one that is valid; None: none is looked at
-        self.drop: dict[str, list[int]] = {}  # file -> bytes until the line drops, one a try
+        self.token: str | None = None  # the valid one; None: tokens are ignored
+        self.drop: dict[
+            str, list[int]
+        ] = {}  # file -> bytes until the connection is lost, one for each try
         self.fetched: list[tuple[str, int]] = []  # file, from which byte
 
     def entry(self, name: str) -> dict[str, Any]:
@@ -111,7 +113,7 @@ def send(
         if handler.command != "HEAD":
             handler.wfile.write(content[:drop_after])
     except OSError:
-        handler.close_connection = True  # whoever asked has given up
+        handler.close_connection = True  # the client has closed the connection
     if drop_after is not None:
         handler.close_connection = True
 

@@ -59,7 +59,11 @@ class Machine:
 
     def copy(self, *names: str) -> None:
         for name in names:
-            shutil.copy2(ROOT / name, self.home / name)
+            if (ROOT / name).is_dir():
+                ignore = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(ROOT / name, self.home / name, ignore=ignore)
+            else:
+                shutil.copy2(ROOT / name, self.home / name)
 
     def fake(self, name: str, *lines: str) -> None:
         program = self.fakes / name
@@ -79,7 +83,7 @@ class Machine:
         self.fake("nvidia-smi", f"echo '{driver}, {capability}'")
 
     def hurry(self, template: Path) -> None:
-        """Copy the template where `python -m venv --clear FOLDER` is asked for: 5 s less a test."""
+        """Copy the template instead of running `python -m venv --clear FOLDER`, to save 5 s."""
         copy = f'rm -rf "$4"; exec cp -a {template} "$4"'
         self.fake(
             "quick-python",
@@ -100,20 +104,20 @@ class Machine:
         )
 
     def setup(self, *options: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-        """Run it to its end and insist on its exit status."""
+        """Run it to its end and check its exit status."""
         process = self.start(*options)
         stdout, stderr = process.communicate(timeout=110)
         assert process.returncode == status, f"status {process.returncode}:\n{stdout}{stderr}"
         return subprocess.CompletedProcess(process.args, status, stdout, stderr)
 
     def version_of(self, package: str) -> str:
-        """What pip put into the environment."""
+        """The version that pip installed."""
         [found] = (self.home / ".venv/lib").glob(f"python*/site-packages/{package}-*.dist-info")
         return found.name.removeprefix(f"{package}-").removesuffix(".dist-info")
 
 
 def write_wheel(folder: Path, name: str, version: str, files: dict[str, bytes]) -> None:
-    """A wheel that pip takes for real."""
+    """A wheel that pip accepts."""
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"{normal(name).replace('-', '_')}-{version}"
     info = f"{stem}.dist-info"

@@ -1,4 +1,4 @@
-"""The model from a hub: the bar, a line that drops, and what is said when it cannot be had."""
+"""The model from a hub: the bar, a lost connection, and the messages when it is unavailable."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def fetch(environment: dict[str, str], *before: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-def test_the_model_comes_with_a_bar_and_goes_on_after_a_dropped_line(
+def test_the_model_is_fetched_with_a_bar_and_resumed_after_a_lost_connection(
     hub: Hub, environment: dict[str, str]
 ) -> None:
     hub.drop[UNET] = [PIECE + 500_000]
@@ -73,12 +73,12 @@ def test_the_model_comes_with_a_bar_and_goes_on_after_a_dropped_line(
     first, second = [begin for name, begin in hub.fetched if name == UNET]
     assert "HTTP Request" not in terminal.said
     shown = [int(text) for text in re.findall(rf"(\d+) of {MODEL_MB} MB", terminal.said)]
-    assert shown.count(MODEL_MB) <= 2  # it counts what is there, and is full at the end only
+    assert shown.count(MODEL_MB) <= 2  # it counts the received bytes, and is full only at the end
     assert first == 0
     assert second == PIECE
 
 
-def test_a_line_that_stays_away_ends_it_and_the_next_run_fetches_only_what_is_missing(
+def test_a_lasting_loss_of_connection_ends_it_and_the_next_run_fetches_only_the_rest(
     hub: Hub, environment: dict[str, str]
 ) -> None:
     hub.drop[UNET] = [PIECE + 500_000] + [0] * 6
@@ -101,7 +101,7 @@ def test_a_line_that_stays_away_ends_it_and_the_next_run_fetches_only_what_is_mi
         (404, " shows no model somebody/model: correct MODEL_ID"),
     ],
 )
-def test_a_model_that_the_hub_does_not_give_is_said(
+def test_a_model_that_the_hub_refuses_is_reported(
     hub: Hub, environment: dict[str, str], status: int, sentence: str
 ) -> None:
     hub.status = status
@@ -112,7 +112,7 @@ def test_a_model_that_the_hub_does_not_give_is_said(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
-def test_a_disk_that_fills_up_is_said(environment: dict[str, str]) -> None:
+def test_a_disk_that_fills_up_is_reported(environment: dict[str, str]) -> None:
     cache = Path(environment["HF_HOME"])
     cache.mkdir()
     mount = f'mount -t tmpfs -o size=4m none {cache}; exec "$@"'
@@ -177,7 +177,7 @@ def socks() -> Iterator[Socks]:
 
 
 @pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
-def test_a_socks_proxy_is_what_the_model_comes_through(
+def test_the_model_is_fetched_through_a_socks_proxy(
     environment: dict[str, str], socks: Socks, scheme: str
 ) -> None:
     proxy = {"ALL_PROXY": f"{scheme}://127.0.0.1:{socks.port}", "NO_PROXY": "", "no_proxy": ""}
@@ -196,7 +196,7 @@ def test_a_socks_proxy_is_what_the_model_comes_through(
         ("HTTP_PROXY", "socks5://[::1"),
     ],
 )
-def test_a_proxy_that_cannot_be_used_is_one_sentence(
+def test_an_unusable_proxy_is_reported_in_one_sentence(
     environment: dict[str, str], name: str, proxy: str
 ) -> None:
     status, said = fetch(environment | {name: proxy})

@@ -21,13 +21,13 @@ DEMO = ROOT / "turbostream/demo_model"
 UNET = "unet/diffusion_pytorch_model.safetensors"
 ENCODER = "text_encoder/model.safetensors"
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n"
-NOWHERE = "http://127.0.0.1:9"  # discard: nobody listens
+NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens there
 
 
 @pytest.fixture
 def hub() -> Hub:
     hub = Hub(DEMO)
-    hub.files |= {  # what repositories hold beside the pipeline, and the program leaves there
+    hub.files |= {  # what repositories hold besides the pipeline, and the program ignores
         "sd_turbo.safetensors": b"another format of the same",
         "unet/model.onnx": b"another format",
         "safety_checker/model.safetensors": b"not used",
@@ -158,7 +158,7 @@ def wants_a_token(hub: Hub) -> None:
         (answers(200), {"HF_HOME": "/dev/null/cache"}, "name another folder as HF_HOME"),
     ],
 )
-def test_what_cannot_be_played_is_refused_in_one_sentence_before_any_weights_come(
+def test_an_unsupported_model_is_refused_in_one_sentence_before_any_weights_are_fetched(
     hub: Hub,
     environment: dict[str, str],
     change: Callable[[Hub], None],
@@ -173,7 +173,7 @@ def test_what_cannot_be_played_is_refused_in_one_sentence_before_any_weights_com
     assert not [name for name, _ in hub.fetched if name.endswith(".safetensors")]
 
 
-def test_a_pointer_in_the_repository_ends_the_program_and_is_not_tried_again(
+def test_a_pointer_in_the_repository_ends_the_program_without_a_retry(
     hub: Hub, environment: dict[str, str]
 ) -> None:
     hub.files[UNET] = POINTER
@@ -183,7 +183,7 @@ def test_a_pointer_in_the_repository_ends_the_program_and_is_not_tried_again(
     assert "Traceback" not in done.stderr
 
 
-def test_a_hub_that_is_away_is_waited_for(
+def test_it_waits_for_a_hub_that_is_unreachable(
     hub: Hub, environment: dict[str, str], tmp_path: Path
 ) -> None:
     hub.status = 503

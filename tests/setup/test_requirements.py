@@ -45,13 +45,13 @@ def test_the_list_names_all_nine_packages(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FLOORS)
-def test_no_pin_lies_below_a_known_hole(name: str) -> None:
+def test_no_pin_is_below_a_known_vulnerability(name: str) -> None:
     parts = zip_longest(PINS[name].split("."), FLOORS[name].split("."), fillvalue="0")
     pinned, floor = zip(*((int(a), int(b)) for a, b in parts), strict=True)
     assert pinned >= floor
 
 
-def test_the_tests_run_on_what_is_pinned() -> None:
+def test_the_tests_run_with_the_pinned_versions() -> None:
     wanted = {name: v for name, v in {**PINS, **DEV_PINS}.items() if name not in NVIDIA_ONLY}
     here = {name: importlib.metadata.version(name).split("+")[0] for name in wanted}
     assert here == wanted
@@ -61,7 +61,7 @@ def test_the_development_list_repeats_no_pin() -> None:
     assert not PINS.keys() & DEV_PINS.keys()
 
 
-def test_no_script_carries_a_second_list_of_versions() -> None:
+def test_no_script_has_a_second_list_of_versions() -> None:
     for script in [
         ROOT / "Makefile",
         ROOT / ".ci/run",
@@ -71,16 +71,16 @@ def test_no_script_carries_a_second_list_of_versions() -> None:
         assert not re.search(r"[a-z]==[0-9]", script.read_text()), script
 
 
-def test_the_list_for_a_processor_is_the_same_less_what_only_a_card_needs(
+def test_the_list_for_the_cpu_leaves_out_what_only_a_card_needs(
     machine: Machine,
 ) -> None:
-    machine.copy("requirements.txt")
+    machine.copy("requirements.txt", "deploy")
     listed = pins(machine.setup("--list").stdout)
     assert listed == {name: v for name, v in PINS.items() if name not in NVIDIA_ONLY}
 
 
 def test_the_list_for_a_card_with_a_new_driver_is_the_file(machine: Machine) -> None:
-    machine.copy("requirements.txt")
+    machine.copy("requirements.txt", "deploy")
     machine.fake_card("580.65.06", "8.9")
     assert pins(machine.setup("--list").stdout) == PINS
 
@@ -91,13 +91,13 @@ def test_the_list_for_a_card_with_a_new_driver_is_the_file(machine: Machine) -> 
 def test_the_list_for_an_older_driver_or_card_leaves_the_runtime_to_torch(
     machine: Machine, driver: str, capability: str
 ) -> None:
-    machine.copy("requirements.txt")
+    machine.copy("requirements.txt", "deploy")
     machine.fake_card(driver, capability)
     listed = pins(machine.setup("--list").stdout)
     assert listed == {k: v for k, v in PINS.items() if k != "nvidia-cuda-runtime-cu12"}
 
 
-def test_the_processors_list_can_be_asked_for_beside_a_card(machine: Machine) -> None:
-    machine.copy("requirements.txt")
+def test_the_list_for_the_cpu_can_be_chosen_with_a_card(machine: Machine) -> None:
+    machine.copy("requirements.txt", "deploy")
     machine.fake_card("580.65.06", "8.9")
     assert "xformers" not in pins(machine.setup("--list", "--cpu").stdout)

@@ -16,7 +16,7 @@ from tests.setup.machine import ROOT, Machine, pins
 TORCH = pins((ROOT / "requirements.txt").read_text())["torch"]
 
 
-PATIENCE_S = 30.0  # a limit of what takes a moment, unless the machine is busy
+PATIENCE_S = 30.0  # for what usually takes a moment; the machine may be busy
 
 
 def painted(machine: Machine) -> int:
@@ -52,7 +52,7 @@ def test_a_dry_run_changes_nothing(program: Machine) -> None:
 # --- alone on an instance -----------------------------------------------------------------------
 
 
-def test_alone_it_installs_the_systems_part_and_says_what_comes_next(machine: Machine) -> None:
+def test_alone_it_installs_the_system_packages_and_says_what_comes_next(machine: Machine) -> None:
     calls = machine.fake_apt(installed=False)
     said = machine.setup()
     update, install = calls.read_text().splitlines()
@@ -64,7 +64,7 @@ def test_alone_it_installs_the_systems_part_and_says_what_comes_next(machine: Ma
     assert [path.name for path in machine.home.iterdir()] == ["setup.sh"]
 
 
-def test_alone_where_all_is_there_it_installs_nothing(machine: Machine) -> None:
+def test_alone_it_installs_nothing_if_everything_is_installed(machine: Machine) -> None:
     calls = machine.fake_apt(installed=True)
     machine.setup()
     assert calls.read_text() == ""
@@ -74,8 +74,8 @@ def test_alone_where_all_is_there_it_installs_nothing(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("version", ["3.9", "2.7", "3.15", "4.0"])
-def test_a_python_that_will_not_do_is_named(machine: Machine, version: str) -> None:
-    machine.copy("requirements.txt")
+def test_an_unsuitable_python_is_named(machine: Machine, version: str) -> None:
+    machine.copy("requirements.txt", "deploy")
     machine.fake("another-python", f"echo {version}")
     machine.environment["PYTHON"] = str(machine.fakes / "another-python")
     [sentence] = machine.setup(status=1).stderr.splitlines()
@@ -85,21 +85,21 @@ def test_a_python_that_will_not_do_is_named(machine: Machine, version: str) -> N
 
 
 def test_an_nvidia_driver_too_old_for_any_build_is_named(machine: Machine) -> None:
-    machine.copy("requirements.txt")
+    machine.copy("requirements.txt", "deploy")
     machine.fake_card("470.57.02", "8.6")
     [sentence] = machine.setup(status=1).stderr.splitlines()
     assert "470.57.02" in sentence
     assert "525.60" in sentence
 
 
-def test_an_older_driver_without_pytorchs_index_is_told_so(program: Machine) -> None:
+def test_an_older_driver_without_the_index_of_pytorch_is_an_error(program: Machine) -> None:
     program.fake_card("550.54.15", "8.9")
     last = program.setup(status=1).stderr.splitlines()[-1]
     assert "driver 550.54.15 needs a CUDA 12 build" in last
     assert "TORCH_INDEX" in last
 
 
-def test_too_small_a_disk_is_told_before_anything_is_fetched(program: Machine) -> None:
+def test_too_small_a_disk_is_reported_before_anything_is_fetched(program: Machine) -> None:
     program.fake("df", "echo head; echo disk 0 0 1048576 0% /")
     last = program.setup(status=1).stderr.splitlines()[-1]
     assert "has 1 GB free" in last
@@ -109,8 +109,8 @@ def test_too_small_a_disk_is_told_before_anything_is_fetched(program: Machine) -
 # --- installing for real, from a small index ----------------------------------------------------
 
 
-def test_plain_pip_takes_over_where_pytorchs_index_does_not_answer(program: Machine) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, never answers
+def test_plain_pip_is_used_if_the_index_of_pytorch_does_not_answer(program: Machine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts connections, never answers
         program.environment["TORCH_INDEX"] = f"http://127.0.0.1:{silent.getsockname()[1]}"
         program.environment["TORCH_INDEX_WAIT_S"] = "1"
         began = time.monotonic()
@@ -123,7 +123,7 @@ def test_plain_pip_takes_over_where_pytorchs_index_does_not_answer(program: Mach
 
     began = time.monotonic()
     again = program.setup().stderr.splitlines()
-    assert again == ["[setup] everything is in place (for the processor)."]
+    assert again == ["[setup] everything is in place (for the CPU)."]
     assert time.monotonic() - began < took / 2
     assert painted(program) == 1
 
@@ -133,7 +133,9 @@ def test_plain_pip_takes_over_where_pytorchs_index_does_not_answer(program: Mach
     assert painted(program) == 2
 
 
-def test_the_processors_build_comes_from_pytorchs_index(quick_program: Machine, index: str) -> None:
+def test_the_build_for_the_cpu_comes_from_the_index_of_pytorch(
+    quick_program: Machine, index: str
+) -> None:
     quick_program.environment["TORCH_INDEX"] = index
     said = quick_program.setup().stderr
     assert "GB to fetch" not in said
@@ -149,7 +151,7 @@ def test_an_older_driver_gets_the_newest_cuda_12_build_there_is(
     assert quick_program.version_of("torch") == f"{TORCH}+cu126"
 
 
-def test_what_a_killed_run_left_behind_is_mended(quick_program: Machine) -> None:
+def test_the_remains_of_a_killed_run_are_repaired(quick_program: Machine) -> None:
     (quick_program.home / ".venv/.setup").mkdir(parents=True)
     (quick_program.home / ".venv/.setup/torn").touch()
     (quick_program.home / ".venv/bin").mkdir()
@@ -163,12 +165,12 @@ def test_what_a_killed_run_left_behind_is_mended(quick_program: Machine) -> None
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_a_run_that_is_ended_leaves_no_process_for_long(
+def test_a_run_that_is_ended_soon_leaves_no_process(
     quick_machine: Machine, end: signal.Signals
 ) -> None:
-    quick_machine.copy("requirements.txt")
+    quick_machine.copy("requirements.txt", "deploy")
     quick_machine.environment |= {"PIP_RETRIES": "0", "PIP_TIMEOUT": "600"}
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, never answers
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts connections, never answers
         quick_machine.environment["PIP_INDEX_URL"] = (
             f"http://127.0.0.1:{silent.getsockname()[1]}/simple/"
         )
@@ -178,7 +180,7 @@ def test_a_run_that_is_ended_leaves_no_process_for_long(
         with connection:
             children = psutil.Process(process.pid).children(recursive=True)
             process.send_signal(end)
-            if end == signal.SIGKILL:  # which it cannot pass on: its pip is answered, and fails
+            if end == signal.SIGKILL:  # which cannot be passed on: its pip gets a reply, and fails
                 process.wait(PATIENCE_S)
                 lock = (quick_machine.home / ".venv.lock/pids").read_text().split()
                 assert {child.pid for child in children} & set(map(int, lock))
@@ -186,13 +188,13 @@ def test_a_run_that_is_ended_leaves_no_process_for_long(
                 connection.close()
             process.communicate(timeout=PATIENCE_S)
             _, alive = psutil.wait_procs(children, PATIENCE_S)
-            assert not alive  # while nothing but the signal has ended them
+            assert not alive  # ended by nothing but the signal
     if end != signal.SIGKILL:
         assert process.returncode == 128 + end
         assert not (quick_machine.home / ".venv.lock").exists()
 
 
-def test_a_holder_that_has_ended_is_not_waited_for_where_nobody_reaps_it(
+def test_a_holder_that_is_a_zombie_is_not_waited_for(
     quick_program: Machine,
 ) -> None:
     ended = subprocess.Popen(["true"])  # a zombie until the wait below
@@ -201,11 +203,11 @@ def test_a_holder_that_has_ended_is_not_waited_for_where_nobody_reaps_it(
     (quick_program.home / ".venv.lock/pids").write_text(f"{ended.pid}\n")
     said = quick_program.setup().stderr
     ended.wait()
-    assert "at work here" not in said
+    assert "is running here" not in said
 
 
 @pytest.mark.parametrize("has_python", [True, False])
-def test_the_guides_command_python_is_installed_where_there_is_none(
+def test_the_command_python_of_the_guide_is_installed_if_missing(
     machine: Machine, has_python: bool
 ) -> None:
     calls = machine.fake_apt(installed=False)
@@ -229,7 +231,7 @@ def test_the_guides_command_python_is_installed_where_there_is_none(
 
 
 def test_a_second_run_waits_for_the_first(machine: Machine) -> None:
-    machine.copy("requirements.txt")
+    machine.copy("requirements.txt", "deploy")
     first = subprocess.Popen(["sleep", "infinity"])
     lock = machine.home / ".venv.lock"
     lock.mkdir()
@@ -238,11 +240,11 @@ def test_a_second_run_waits_for_the_first(machine: Machine) -> None:
     try:
         assert second.stderr is not None
         line = second.stderr.readline()
-        assert f"another setup.sh (process {first.pid}) is at work" in line
+        assert f"another setup.sh (process {first.pid}) is running here" in line
         assert second.poll() is None
     finally:
         second.terminate()
         second.communicate(timeout=PATIENCE_S)
         first.kill()
         first.wait()
-    assert lock.exists()  # it was not the second one's
+    assert lock.exists()  # it did not belong to the second one

@@ -60,7 +60,7 @@ def test_shellcheck_finds_nothing(script: Path) -> None:
 
 
 @pytest.mark.parametrize("script", named(SCRIPTS))
-def test_bash_3_2_of_macos_can_read_it(script: Path) -> None:
+def test_bash_3_2_of_macos_can_run_it(script: Path) -> None:
     text = code(script)
     found = {
         what: m[0] for what, rule in NOT_IN_BASH_3_2.items() if (m := re.search(rule, text, re.M))
@@ -101,12 +101,12 @@ def test_every_script_that_is_run_stops_at_its_first_error(script: Path) -> None
 
 # The functions that ask a server on this machine, and how: no proxy of the environment and no
 # setting in ~/.curlrc (--disable has to come first) may answer in its place.
-LOOPBACK_ASKERS = {"host.sh": "host_ask", "tunnel_to_stream.sh": "tunnel_ask"}
+LOOPBACK_ASKERS = {"server_status.sh": "host_ask", "tunnel_to_stream.sh": "tunnel_ask"}
 DIRECTLY = "curl --disable --noproxy '*' "
 
 
 def loopback_questions(text: str, asker: str) -> list[str]:
-    """Lines that ask this machine by another way than `asker`."""
+    """Lines that send a request to this machine without `asker`."""
     found = []
     for line in text.replace("\\\n", " ").splitlines():
         here = re.search(r"127\.|localhost|\[::1\]|0\.0\.0\.0", line)
@@ -118,7 +118,7 @@ def loopback_questions(text: str, asker: str) -> list[str]:
 
 
 @pytest.mark.parametrize("script", named(SCRIPTS))
-def test_a_question_to_this_machine_passes_no_proxy(script: Path) -> None:
+def test_a_request_to_this_machine_uses_no_proxy(script: Path) -> None:
     text, asker = code(script), LOOPBACK_ASKERS.get(script.name, "")
     assert not loopback_questions(text, asker)
     calls = re.findall(r"^.*\bcurl\b +-.*$", text, re.MULTILINE)
@@ -137,12 +137,12 @@ def test_a_question_to_this_machine_passes_no_proxy(script: Path) -> None:
         "curl --silent \\\n  http://localhost/",
     ],
 )
-def test_the_rule_for_questions_to_this_machine_finds_them(line: str) -> None:
+def test_the_rule_for_requests_to_this_machine_finds_them(line: str) -> None:
     assert loopback_questions(line, "host_ask")
 
 
-def test_no_python_opens_an_address_by_whatever_proxy_the_environment_names() -> None:
-    """urlopen does; an opener of urllib's says which proxies it takes."""
+def test_no_python_code_opens_a_url_through_an_unnoticed_proxy() -> None:
+    """urlopen takes those of the environment; with an opener the choice is visible."""
     files = list(ROOT.glob("*.py"))
     for folder in ("turbostream", "deploy", "benchmarks", "training"):
         files += (ROOT / folder).rglob("*.py")

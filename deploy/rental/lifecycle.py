@@ -1,6 +1,6 @@
-"""One rental's life: rented, waited for, given back. Never two at once, never one forgotten.
+"""The lifecycle of a rental: rented, waited for, destroyed. Never two at once, and none forgotten.
 
-What counts is what Vast.ai shows afterwards, never what a call said of itself.
+Only what Vast.ai shows afterwards counts, never the reply to a call.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from rental import record
 from rental.client import ApiError, Client, KeyRefused, NoAnswer, Refused, say
-from rental.offers import Offer, Wish, fitting
-from rental.reach import Way
+from rental.endpoints import endpoints_of
+from rental.offers import Offer, Query, suitable
 
 CONSOLE = "https://cloud.vast.ai/instances/"
 POLL_S = float(os.environ.get("VAST_POLL_S", "5"))
@@ -27,28 +27,8 @@ class Failed(Exception):
     """The user has to do something; one sentence."""
 
 
-def ways(instance: dict[str, Any]) -> list[Way]:
-    """Where it can be reached: the direct port, then Vast's proxy. Never a mix of both."""
-    found = []
-    mapped = (instance.get("ports") or {}).get("22/tcp") or []
-    public = str(instance.get("public_ipaddr") or "").strip()
-    if public and mapped:
-        found.append(Way("direct", public, int(mapped[0]["HostPort"])))
-    if instance.get("ssh_host") and instance.get("ssh_port"):
-        jupyter = "jupyter" in str(instance.get("image_runtype") or "")
-        found.append(Way("proxy", instance["ssh_host"], int(instance["ssh_port"]) + jupyter))
-    return found
-
-
-def public_page(instance: dict[str, Any], port: int = 8000) -> str | None:
-    """The address of the stream for others, who also need a link with a token."""
-    mapped = (instance.get("ports") or {}).get(f"{port}/tcp") or []
-    public = str(instance.get("public_ipaddr") or "").strip()
-    return f"http://{public}:{mapped[0]['HostPort']}/" if public and mapped else None
-
-
-def patiently(call: Callable[[], Any], what: str, tries: int = 5) -> Any:
-    """The call's answer; a missing one is asked for again with growing pauses."""
+def retried(call: Callable[[], Any], what: str, tries: int = 5) -> Any:
+    """The call's answer; one that was lost is asked for again, with growing pauses."""
     for attempt in range(tries):
         try:
             return call()
@@ -60,11 +40,17 @@ def patiently(call: Callable[[], Any], what: str, tries: int = 5) -> Any:
     raise AssertionError
 
 
-def present(client: Client) -> dict[str, Any] | None:
+def search(client: Client, query: Query, not_on: Iterable[int] = ()) -> list[Offer]:
+    """The suitable offers, cheapest first, without the machines `not_on`."""
+    offers = retried(lambda: client.search(query.text, query.disk_gb), "search")
+    return suitable(offers, query, not_on)
+
+
+def current(client: Client) -> dict[str, Any] | None:
     """The instance that this laptop rented and did not give back, as Vast.ai shows it now."""
     rental = record.read()
     if rental.get("id"):
-        found: dict[str, Any] | None = patiently(lambda: client.show(int(rental["id"])), "status")
+        found: dict[str, Any] | None = retried(lambda: client.show(int(rental["id"])), "status")
         if found is None:
             record.forget()
         return found
@@ -74,17 +60,17 @@ def present(client: Client) -> dict[str, Any] | None:
 
 
 def _find_by_label(client: Client, label: str) -> dict[str, Any] | None:
-    """What a create whose reply was lost has rented; extra ones are destroyed."""
-    rows = patiently(client.instances, "list")
+    """What a create whose reply was lost has rented; duplicates are destroyed."""
+    rows = retried(client.instances, "list")
     mine = [row for row in rows if row.get("label") == label]
     for extra in mine[1:]:
-        say(f"instance {extra['id']} was rented twice over: destroying it.")
+        say(f"instance {extra['id']} is a duplicate: destroying it.")
         give_back(client, int(extra["id"]))
     return mine[0] if mine else None
 
 
-def rent(client: Client, wish: Wish, offers: list[Offer], image: str) -> dict[str, Any]:
-    """An instance that runs and has an address. Tries the next offer when a host fails."""
+def rent(client: Client, query: Query, offers: list[Offer], image: str) -> dict[str, Any]:
+    """An instance that runs and has an address; the next offer is tried when a host fails."""
     avoided: set[int] = set()
     while offers:
         offer = offers.pop(0)
@@ -94,7 +80,7 @@ def rent(client: Client, wish: Wish, offers: list[Offer], image: str) -> dict[st
         label = f"turbostream-{secrets.token_hex(6)}"
         record.write(label=label, price=offer.price, asked_at=time.time(), id=None, host=None)
         try:
-            instance_id = _create(client, offer, image, wish, label)
+            instance_id = _create(client, offer, image, query, label)
             if instance_id is not None:
                 record.write(id=instance_id)
                 instance = _until_running(client, instance_id)
@@ -103,65 +89,68 @@ def rent(client: Client, wish: Wish, offers: list[Offer], image: str) -> dict[st
                 give_back(client, instance_id)
         except BaseException:
             if record.read():
-                say(f"what may be rented has the label {label}: deploy/vast.sh down gives it back.")
+                say(
+                    f"an instance labelled {label} may be rented: deploy/vast.sh down gives it "
+                    "back."
+                )
             raise
         if record.read().get("label") != label:
-            raise Failed("The rental was given back from elsewhere meanwhile; nothing is rented.")
+            raise Failed(
+                "The rental was given back by another command meanwhile; nothing is rented."
+            )
         avoided.add(offer.machine_id)
         if not offers:
-            offers = fitting(
-                patiently(lambda: client.search(wish.query, wish.disk_gb), "search"), wish, avoided
-            )
+            offers = search(client, query, avoided)
     record.forget()
-    raise Failed("No offer is left that fits: raise --max-price, or try another --gpu.")
+    raise Failed("No suitable offer is left: raise --max-price, or try another --gpu.")
 
 
-def _create(client: Client, offer: Offer, image: str, wish: Wish, label: str) -> int | None:
-    """The instance's id; None where it is certain that nothing was rented.
+def _create(client: Client, offer: Offer, image: str, query: Query, label: str) -> int | None:
+    """The instance's id; None if it is certain that nothing was rented.
 
-    Also where Vast.ai said no: the client repeats a request whose reply was lost, and the second
-    one is told that the offer is gone, since the first one has rented it.
+    A refusal is checked too: the client repeats a request whose reply was lost, and the second one
+    is refused because the first one has taken the offer.
     """
     looks = 1
     try:
-        return client.create(offer.id, image, wish.disk_gb, label, 8000)
+        return client.create(offer.id, image, query.disk_gb, label, 8000)
     except KeyRefused:
         record.forget()  # it is certain that nothing was rented
         raise
     except ApiError as error:
         refused = error if isinstance(error, Refused) else None
         looks = 3 if isinstance(error, NoAnswer) else 1
-        say(f"{error} Looking whether it was rented all the same.")
+        say(f"{error} Checking whether it was rented nevertheless.")
     for _ in range(looks):
         time.sleep(POLL_S)
         found = _find_by_label(client, label)
         if found is not None:
             say(f"it was: instance {found['id']}.")
             return int(found["id"])
-    if refused is not None:  # and would be with the next offer
+    if refused is not None:  # so would be the next offer
         record.forget()
         raise Failed(f"{refused} Nothing is rented.")
-    say("it was not; taking the next offer.")
+    say("it was not: trying the next offer.")
     return None
 
 
 def _until_running(client: Client, instance_id: int) -> dict[str, Any] | None:
-    """The instance once it runs and has an address; None where it never will."""
+    """The instance once it runs and has an address; None if it never will."""
     begun, said = time.monotonic(), ""
     while time.monotonic() - begun < START_LIMIT_S:
-        instance = patiently(lambda: client.show(instance_id), "status")
+        instance = retried(lambda: client.show(instance_id), "status")
         if instance is None:
             say(f"instance {instance_id} is gone.")
             return None
-        state = str(instance.get("actual_status") or "being made")
+        state = str(instance.get("actual_status") or "being created")
         shown = f"{state} {str(instance.get('status_msg') or '').strip()[:100]}".strip()
         if shown != said:
             say(f"instance {instance_id}, after {time.monotonic() - begun:.0f} s: {shown}")
             said = shown
-        if state == "running" and ways(instance):
+        if state == "running" and endpoints_of(instance):
             return dict(instance)
         if state in NEVER_RUNS:
-            say(f"a host that is {state} will not start it: giving it back.")
+            say(f"a host in state {state} will not start it: giving it back.")
             return None
         time.sleep(POLL_S)
     say(f"it did not start within {START_LIMIT_S / 60:.0f} minutes: giving it back.")
@@ -169,23 +158,25 @@ def _until_running(client: Client, instance_id: int) -> dict[str, Any] | None:
 
 
 def give_back(client: Client, instance_id: int) -> None:
-    """Destroy, and read until it is gone; Failed, loudly, where it is not."""
+    """Destroy it and check that it is gone; raises Failed if it is not."""
     why = "it is still there"
     for attempt in range(DESTROY_TRIES):
         try:
             client.destroy(instance_id)
         except KeyRefused:
-            raise Failed(_shout(instance_id, "the API key may not do it")) from None
+            raise Failed(
+                _not_destroyed(instance_id, "the API key has no permission for it")
+            ) from None
         except ApiError as error:
             why = str(error)
         for _ in range(2):
             try:
                 if client.show(instance_id) is None:
-                    say(f"instance {instance_id} is gone; nothing is billed for it any more.")
+                    say(f"instance {instance_id} is gone and no longer billed.")
                     if record.read().get("id") in (instance_id, None):
                         try:
                             record.write(id=None, host=None)
-                        except OSError:  # the disk is full; no record says the same
+                        except OSError:  # the disk is full; a missing record means the same
                             record.forget()
                     return
             except ApiError as error:
@@ -193,14 +184,14 @@ def give_back(client: Client, instance_id: int) -> None:
             time.sleep(min(POLL_S, 3))
         say(f"instance {instance_id} is still there (attempt {attempt + 1}): {why}")
         time.sleep(POLL_S)
-    raise Failed(_shout(instance_id, why))
+    raise Failed(_not_destroyed(instance_id, why))
 
 
 _announced = False
 
 
 def announce(why: str = "", command: str = "deploy/vast.sh down gives it back.") -> None:
-    """Say what is rented and goes on costing; once, and nothing where nothing is rented."""
+    """Say, once, what is still rented and billed, if anything."""
     global _announced
     rental = record.read()
     if _announced or not (rental.get("id") or rental.get("label")):
@@ -211,10 +202,10 @@ def announce(why: str = "", command: str = "deploy/vast.sh down gives it back.")
     say(f"{why} {name} IS KEPT AND BILLED: {command}")
 
 
-def _shout(instance_id: int, why: str) -> str:
+def _not_destroyed(instance_id: int, why: str) -> str:
     global _announced
     _announced = True
     return (
-        f"INSTANCE {instance_id} IS NOT DESTROYED AND IS BILLED ON ({why}): "
+        f"INSTANCE {instance_id} IS NOT DESTROYED AND IS STILL BILLED ({why}): "
         f"destroy it by hand at {CONSOLE}"
     )
