@@ -14,8 +14,8 @@ from typing import Any
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
-# Their progress bars and advice about parts that are not used here would drown our own lines.
-# Said before their classes are imported, since that is when some of the advice comes.
+# Their progress bars and their warnings about parts that are not used here would hide this
+# program's log lines. Before their classes are imported, since imports already log some of them.
 diffusers_logging.set_verbosity_error()
 diffusers_logging.disable_progress_bar()
 transformers_logging.set_verbosity_error()
@@ -40,12 +40,13 @@ from turbostream.engine.model.step import PREDICTIONS, Decode, Denoise, Schedule
 from turbostream.engine.rewrite import folded, packed, tiny, upsampled  # noqa: E402
 from turbostream.engine.rewrite.traced import TracedGraph  # noqa: E402
 from turbostream.engine.weights import model_files  # noqa: E402
-from turbostream.stream.scene import Shot  # noqa: E402
+from turbostream.stream.capabilities import Capabilities  # noqa: E402
 from turbostream.stream.seam import EngineUnusable  # noqa: E402
+from turbostream.stream.shot import Shot  # noqa: E402
 
 log = logging.getLogger(__name__)
 
-# What the loaders raise about files that are not what they should be.
+# What the loaders raise about damaged or foreign files.
 UNREADABLE = (
     OSError,
     ValueError,
@@ -104,7 +105,7 @@ def _loaded(kind: Any, folder: Path, part: str, hardware: Hardware, name: str) -
         if choice is None:
             return kind.from_pretrained(place, **options)
         loaded, report = kind.from_pretrained(place, **options)
-    except (torch.OutOfMemoryError, MemoryError):  # a RuntimeError, and no fault of the file
+    except (torch.OutOfMemoryError, MemoryError):  # a RuntimeError, but the file is intact
         raise
     except UNREADABLE as error:
         first_line = (str(error).strip() or repr(error)).splitlines()[0]
@@ -123,7 +124,7 @@ def _loaded(kind: Any, folder: Path, part: str, hardware: Hardware, name: str) -
 
 
 def schedule_of(scheduler: Any) -> Schedule:
-    """The one step's numbers; another scheduler than Euler's is replaced, since one step needs
+    """The numbers of the single step; any scheduler but Euler's is replaced, since one step needs
     its first sigma."""
     if not isinstance(scheduler, EulerDiscreteScheduler):
         log.info("[init] %s is replaced by EulerDiscreteScheduler.", type(scheduler).__name__)
@@ -133,7 +134,7 @@ def schedule_of(scheduler: Any) -> Schedule:
     scheduler.set_timesteps(1)
     prediction = scheduler.config.prediction_type
     if prediction not in PREDICTIONS:
-        raise EngineUnusable(f"This model predicts {prediction!r}, which is not known here.")
+        raise EngineUnusable(f"This model predicts {prediction!r}, which is not supported.")
     return Schedule(
         float(scheduler.sigmas[0]),
         float(scheduler.init_noise_sigma),
@@ -143,7 +144,7 @@ def schedule_of(scheduler: Any) -> Schedule:
 
 
 class KLDecoder(torch.nn.Module):
-    """The full decoder of Stable Diffusion, AutoencoderKL's, as a module of one argument."""
+    """The full decoder of Stable Diffusion, AutoencoderKL's, as a module with one argument."""
 
     def __init__(self, vae: Any) -> None:
         super().__init__()
@@ -160,6 +161,8 @@ class OneStepModel:
     """A shot's inputs in, pixels out; one step, guidance 0. `vae` may be another decoder than
     the pipeline's own."""
 
+    capabilities = Capabilities(steps=(1,))
+
     def __init__(self, pipe: Any, hardware: Hardware, vae: Any = None) -> None:
         self.hardware = hardware
         self.schedule = schedule_of(pipe.scheduler)
@@ -174,7 +177,7 @@ class OneStepModel:
             packed.pack(pipe.unet)
         device, dtype = hardware.device, hardware.dtype
         self.denoise = Denoise(pipe.unet, self.schedule, dtype).to(device)
-        # A single one, on the engine's thread alone.
+        # For one shot at a time; the engine's thread only.
         self.denoise_one = TracedGraph(self.denoise) if device.type == "cpu" else self.denoise
         self.decode = Decode(decoder, vae.config.scaling_factor, dtype).to(device)
         self.latent_channels: int = pipe.unet.config.in_channels
@@ -203,11 +206,13 @@ class OneStepModel:
 
     def values(self, shot: Shot) -> Values:
         """The shot's inputs: unit noise [C, H/8, W/8] on the CPU, the embedding [tokens, hidden]
-        on the device."""
+        on the device. ShotError where `capabilities` do not cover the shot."""
+        self.capabilities.check([shot])
         shape = self.latent_shape(shot.width, shot.height)
+        ((prompt, _),) = shot.prompts  # the weight of a single prompt is 1
         return {
-            "prompt_embedding": self.encode_prompt(shot.prompt),
-            "noise": Value(noise_of(shot, shape)),
+            "prompt_embedding": self.encode_prompt(prompt),
+            "noise": Value(noise_of(shot.noise, shape)),
         }
 
     def paint(self, **inputs: torch.Tensor) -> torch.Tensor:
@@ -216,14 +221,14 @@ class OneStepModel:
         return pixels
 
     def synchronize(self) -> None:
-        """Wait for the device, so that a stage's time is its own."""
+        """Wait for the device, so that each stage is measured by itself."""
         if self.hardware.device.type == "cuda":
             torch.cuda.synchronize(self.hardware.device)
         elif self.hardware.device.type == "mps":
             torch.mps.synchronize()
 
     def release(self) -> None:
-        """Drop the weights and give the device's memory back."""
+        """Drop the weights and return the device's memory."""
         del self.denoise, self.denoise_one, self.decode, self.encode_prompt
         give_back(self.hardware.device.type)
 
