@@ -270,7 +270,7 @@ def test_a_signal_ends_it_with_one_sentence_and_the_next_run_goes_on(
 
     program.next_engine = BatchEngine(interrupt)
     assert program() == status
-    assert "Interrupted; the same command goes on from here." in program.said
+    assert "Interrupted; the same command continues from here." in program.said
     assert "Traceback" not in program.said
     here = len(program.manifest())
     assert 0 < here < 12
