@@ -234,11 +234,11 @@ def test_the_prompt_for_messages_is_the_one_of_the_greatest_weight() -> None:
 def test_an_engine_refuses_what_it_does_not_declare(change: dict[str, Any]) -> None:
     shot = replace(PLAIN, **change)
     with pytest.raises(ShotError, match=SENTENCE):
-        Capabilities(steps=(1,)).check([PLAIN, shot])
-    Capabilities(prompts=2, sources=True, steps=range(1, 5), adapters={"ink"}).check([shot])
+        Capabilities(steps=(1,)).check(shot)
+    Capabilities(prompts=2, sources=True, steps=range(1, 5), adapters={"ink"}).check(shot)
 
 
 def test_every_engine_takes_any_noise_and_the_steps_that_it_declares() -> None:
     noise = ((1, 0.6), (2, 0.64), (3, 0.48))
-    Capabilities().check([PLAIN, replace(PLAIN, noise=noise, width=64, height=64)])
-    Capabilities(steps=(1,)).check([replace(PLAIN, steps=1)])
+    Capabilities().check(replace(PLAIN, noise=noise, width=64, height=64))
+    Capabilities(steps=(1,)).check(replace(PLAIN, steps=1))

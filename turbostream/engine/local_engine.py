@@ -1,9 +1,9 @@
 """The engine on this machine's own device: shots in, JPEGs out.
 
-The generation thread opens and calls it, and there the text is encoded, the noise is drawn and
-the work is launched. Waiting for the device and encoding the JPEG happen on small thread pools, so
-that the next submission runs at the same time. On a CPU, and where memory does not allow more,
-`submit` does everything before it returns.
+One thread, the producer's, opens it and calls it: text, noise and launching happen there.
+Waiting for the device and making the JPEG happen on small pools, so that the next submission is
+under way meanwhile. On a CPU, and wherever memory does not allow more, `submit` does everything
+before it returns.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class LocalEngine:
-    """`plan` says how many submissions are in flight at once; fewer when memory runs out."""
+    """`plan` says how much is under way at once; less when memory runs out."""
 
     def __init__(
         self,
@@ -46,12 +46,12 @@ class LocalEngine:
         size: tuple[int | None, int | None] = (None, None),
         choices: Mapping[str, str] | None = None,
     ) -> None:
-        """size: (width, height) in pixels that the graphs are captured for; shots of another size
-        take the plain path."""
+        """size: (width, height) in pixels that the graphs are for; other shots go plain."""
         self.model = model
         self.choices: Mapping[str, str] = dict(choices or {})
-        # ReadsWords; usable after `close`, since it does not need the model
-        self.dropped = model.encode_prompt.limit.dropped
+        self.dropped = (
+            model.encode_prompt.limit.dropped
+        )  # the seam's ReadsWords; outlives the model
         self._base, self._quality = fingerprint, quality
         self._declaration = model.inputs(*size)
         self._kind = "plain"
@@ -74,7 +74,7 @@ class LocalEngine:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What it honours of a shot; `submit` raises ShotError for any other."""
+        """What it honours of a shot; `submit` raises ShotError for a shot that asks for more."""
         return self.model.capabilities
 
     @property
@@ -99,7 +99,7 @@ class LocalEngine:
         if self._closed:
             raise EngineClosed("The engine was closed.")
         if len(shots) > self.plan.max_batch and self.plan.streams:
-            size = self.plan.max_batch  # memory has run out since it was asked: split
+            size = self.plan.max_batch  # memory ran out on the way: several submissions
             return _joined([self.submit(shots[i : i + size]) for i in range(0, len(shots), size)])
         try:
             return self._submit(shots)
@@ -109,12 +109,12 @@ class LocalEngine:
 
     @torch.inference_mode()
     def verify(self, shots: Sequence[Shot]) -> None:
-        """Compare the graphs' pictures, with several in flight, with the plain path's; on the
-        engine's thread. Where they differ, the engine continues with the plain path."""
+        """Hold the graphs' pictures, several under way at once, against the plain path's; on the
+        engine's thread. A card or driver on which they differ goes on with the plain path."""
         if self._streams is None:
             return
-        in_flight = [self.submit([shot]) for shot in shots]
-        for shot, future in zip(shots, in_flight, strict=True):
+        under_way = [self.submit([shot]) for shot in shots]
+        for shot, future in zip(shots, under_way, strict=True):
             plain, _ = self._plain.paint([self.model.values(shot)])
             pair = (future.result()[0].jpeg, jpeg.encode(plain[0], self._quality))
             quality = psnr(*(torch.from_numpy(jpeg.decode(data)) for data in pair))
@@ -182,7 +182,7 @@ class LocalEngine:
     # -- memory ----------------------------------------------------------------------------------
 
     def _step_down(self, error: torch.OutOfMemoryError, batch: int) -> None:
-        """Continue with the next smaller plan; EngineUnusable when there is none."""
+        """Go on with the next smaller plan; EngineUnusable when there is none."""
         plan = smaller(self.plan, batch)
         self._close_streams()
         give_back(self.model.hardware.device.type)
@@ -219,7 +219,7 @@ class LocalEngine:
         self._encoders = ThreadPoolExecutor(jpeg.THREADS, "jpeg")
 
     def make_streams(self, plan: Plan) -> Streams:
-        """The graphs of `plan`; tests override this with a simulated device."""
+        """The graphs of `plan`; the tests put a simulated device here."""
         device = Cuda(self.model.hardware.device)
         return Streams(
             device, plan, self.model.paint, self._declaration, self._request_code, self._refused
@@ -255,7 +255,7 @@ class LocalEngine:
 
 
 def _joined(parts: list[Future[list[Picture]]]) -> Future[list[Picture]]:
-    """One future of all the pictures, in order; it fails with the first part that failed."""
+    """One future of all the pictures, in order; it fails as the first that failed."""
     whole: Future[list[Picture]] = Future()
     left = [len(parts)]
     lock = threading.Lock()

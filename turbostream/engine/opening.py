@@ -1,7 +1,4 @@
-"""Opening the local engine: fetch, load, choose, warm up, each choice with its reason.
-
-Runs on the thread that will call the engine. Knows nothing of channels or frames.
-"""
+"""Opening the local engine: fetch, load, choose, warm up, each choice with its reason."""
 
 from __future__ import annotations
 
@@ -33,25 +30,25 @@ from turbostream.stream.shot import MAX_SEED, Shot
 log = logging.getLogger(__name__)
 
 MAX_BATCH = BATCHES[-1]
-# A thread that waits for the GIL requests it after this time. Python's default, 5 ms, is longer
-# than a frame: finished pictures waited that long before they were encoded (docs/experiments.md).
+# A thread that waits for the GIL asks for it after so long. Python's own 5 ms are longer than a
+# frame: a picture that is ready waited for them to be made a JPEG (docs/experiments.md).
 GIL_PATIENCE_S = 0.0005
 
 
 @dataclass(frozen=True)
 class Techniques:
-    """What the benchmarks vary; the program uses these defaults."""
+    """What the benchmarks switch; the program takes what stands here."""
 
     streams: int = 2  # graphs at once: a third costs a frame of latency
-    spare: int = 1  # submissions in flight beyond one per stream
-    # cuDNN's search for each shape takes seconds on every thread that calls it, and no gain was
+    spare: int = 1  # submissions under way beyond one per stream
+    # cuDNN's search for each shape: seconds on every thread that calls it, for no gain that was
     # measured (docs/experiments.md).
     cudnn_benchmark: bool = False
     inductor: Mapping[str, Any] = field(default_factory=dict)  # options beside aot.OPTIONS
 
 
 def open_local(settings: Settings, weights: Weights, report: Report) -> LocalEngine:
-    """Fetch, load, accelerate and warm up; on the thread that will call it."""
+    """Fetch, load, make fast and warm up; on the thread that will call it."""
     started = time.perf_counter()
     device = hardware.choose(settings.device)
     folder = fetch(weights, report)
@@ -85,10 +82,10 @@ def warm_up(
     techniques: Techniques = Techniques(),  # noqa: B008  (frozen)
 ) -> LocalEngine:
     """The engine over a loaded pipeline, after its first picture. `vae` may be None: the
-    pipeline's own decoder. The benchmark calls this with random weights."""
+    pipeline's own decoder. The benchmark comes in here, with random weights."""
     torch.backends.cudnn.benchmark = techniques.cudnn_benchmark
     model = OneStepModel(pipe, device, vae)
-    model.latent_shape(settings.width, settings.height)  # refused now, not at each frame
+    model.latent_shape(settings.width, settings.height)  # refused now, not per frame
     kind, reason = acceleration(settings.acceleration, device)
     choices["acceleration"] = f"{kind}: {reason}"
     choices["text"] = "plain: ACCELERATION is off"
@@ -149,7 +146,7 @@ def acceleration(wish: str, device: hardware.Hardware) -> tuple[str, str]:
 
 
 def threads(device: hardware.Hardware) -> str:
-    """Leave one core to the server where there are more than two; "choice: reason"."""
+    """Leave the server a core's share where there are cores to spare; "choice: reason"."""
     cores = os.cpu_count() or 1
     if device.device.type != "cpu":
         return f"{torch.get_num_threads()}: the processor only feeds the GPU"

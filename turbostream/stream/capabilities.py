@@ -1,12 +1,12 @@
-"""What an engine can honour of a shot, and the one sentence where it cannot. Pure, any thread.
+"""What an engine can honour of a shot, and one sentence where it cannot. Pure, any thread.
 
 An engine declares its capabilities and checks every shot against them before it paints, so that no
-field of a shot is ever ignored.
+field of a shot is silently ignored. Knows no engine and no model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container
 from dataclasses import dataclass
 
 from turbostream.stream.shot import Shot, ShotError
@@ -14,12 +14,13 @@ from turbostream.stream.shot import Shot, ShotError
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What an engine paints apart from noise of any mix, which every engine must honour.
+    """The fields of a shot that an engine honours. Noise, a mix of any seeds, belongs to every
+    engine; a size that the model cannot paint is refused by the engine itself.
 
-    The defaults are the least: one prompt, noise alone, the model's own number of steps.
-
-    prompts: how many prompts a shot may mix. sources: whether it may start from a picture.
-    steps: the numbers of steps a shot may ask for. adapters: the names of those that are loaded.
+    prompts: the most prompts that a shot may mix.
+    sources: whether a shot may start from a picture.
+    steps: the numbers of steps that a shot may ask for; the model's own number needs no entry.
+    adapters: the names of the adapters that a shot may use.
     """
 
     prompts: int = 1
@@ -27,18 +28,17 @@ class Capabilities:
     steps: Container[int] = ()
     adapters: Container[str] = ()
 
-    def check(self, shots: Iterable[Shot]) -> None:
-        """Raises ShotError for the first shot that the engine cannot paint exactly as it says."""
-        for shot in shots:
-            if len(shot.prompts) > self.prompts:
-                raise ShotError(
-                    f"The shot mixes {len(shot.prompts)} prompts, and this engine takes at most "
-                    f"{self.prompts}."
-                )
-            if shot.source is not None and not self.sources:
-                raise ShotError("The shot has a source, and this engine starts from noise alone.")
-            if shot.steps is not None and shot.steps not in self.steps:
-                raise ShotError(f"The shot asks for {shot.steps} steps, which this engine has not.")
-            for name, _ in shot.adapters:
-                if name not in self.adapters:
-                    raise ShotError(f"The shot uses {name[:40]!r}, an adapter not loaded here.")
+    def check(self, shot: Shot) -> None:
+        """Raises ShotError with one sentence if the engine cannot honour every field of `shot`."""
+        if len(shot.prompts) > self.prompts:
+            raise ShotError(
+                f"The shot mixes {len(shot.prompts)} prompts, and this engine takes at most "
+                f"{self.prompts}."
+            )
+        if shot.source is not None and not self.sources:
+            raise ShotError("The shot has a source, and this engine starts from noise only.")
+        if shot.steps is not None and shot.steps not in self.steps:
+            raise ShotError(f"The shot asks for {shot.steps} steps, which this engine cannot take.")
+        for name, _ in shot.adapters:
+            if name not in self.adapters:
+                raise ShotError(f"The shot uses the adapter {name[:40]!r}, which is not loaded.")

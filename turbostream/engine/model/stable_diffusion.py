@@ -14,8 +14,8 @@ from typing import Any
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
-# Their progress bars and their warnings about parts that are not used here would hide this
-# program's log lines. Before their classes are imported, since imports already log some of them.
+# Their progress bars and advice about parts that are not used here would drown our own lines.
+# Said before their classes are imported, since that is when some of the advice comes.
 diffusers_logging.set_verbosity_error()
 diffusers_logging.disable_progress_bar()
 transformers_logging.set_verbosity_error()
@@ -46,7 +46,7 @@ from turbostream.stream.shot import Shot  # noqa: E402
 
 log = logging.getLogger(__name__)
 
-# What the loaders raise about damaged or foreign files.
+# What the loaders raise about files that are not what they should be.
 UNREADABLE = (
     OSError,
     ValueError,
@@ -105,7 +105,7 @@ def _loaded(kind: Any, folder: Path, part: str, hardware: Hardware, name: str) -
         if choice is None:
             return kind.from_pretrained(place, **options)
         loaded, report = kind.from_pretrained(place, **options)
-    except (torch.OutOfMemoryError, MemoryError):  # a RuntimeError, but the file is intact
+    except (torch.OutOfMemoryError, MemoryError):  # a RuntimeError, and no fault of the file
         raise
     except UNREADABLE as error:
         first_line = (str(error).strip() or repr(error)).splitlines()[0]
@@ -124,7 +124,7 @@ def _loaded(kind: Any, folder: Path, part: str, hardware: Hardware, name: str) -
 
 
 def schedule_of(scheduler: Any) -> Schedule:
-    """The numbers of the single step; any scheduler but Euler's is replaced, since one step needs
+    """The one step's numbers; another scheduler than Euler's is replaced, since one step needs
     its first sigma."""
     if not isinstance(scheduler, EulerDiscreteScheduler):
         log.info("[init] %s is replaced by EulerDiscreteScheduler.", type(scheduler).__name__)
@@ -134,7 +134,7 @@ def schedule_of(scheduler: Any) -> Schedule:
     scheduler.set_timesteps(1)
     prediction = scheduler.config.prediction_type
     if prediction not in PREDICTIONS:
-        raise EngineUnusable(f"This model predicts {prediction!r}, which is not supported.")
+        raise EngineUnusable(f"This model predicts {prediction!r}, which is not known here.")
     return Schedule(
         float(scheduler.sigmas[0]),
         float(scheduler.init_noise_sigma),
@@ -144,7 +144,7 @@ def schedule_of(scheduler: Any) -> Schedule:
 
 
 class KLDecoder(torch.nn.Module):
-    """The full decoder of Stable Diffusion, AutoencoderKL's, as a module with one argument."""
+    """The full decoder of Stable Diffusion, AutoencoderKL's, as a module of one argument."""
 
     def __init__(self, vae: Any) -> None:
         super().__init__()
@@ -177,7 +177,7 @@ class OneStepModel:
             packed.pack(pipe.unet)
         device, dtype = hardware.device, hardware.dtype
         self.denoise = Denoise(pipe.unet, self.schedule, dtype).to(device)
-        # For one shot at a time; the engine's thread only.
+        # A single one, on the engine's thread alone.
         self.denoise_one = TracedGraph(self.denoise) if device.type == "cpu" else self.denoise
         self.decode = Decode(decoder, vae.config.scaling_factor, dtype).to(device)
         self.latent_channels: int = pipe.unet.config.in_channels
@@ -206,8 +206,8 @@ class OneStepModel:
 
     def values(self, shot: Shot) -> Values:
         """The shot's inputs: unit noise [C, H/8, W/8] on the CPU, the embedding [tokens, hidden]
-        on the device. ShotError where `capabilities` do not cover the shot."""
-        self.capabilities.check([shot])
+        on the device. Raises ShotError for a shot that `capabilities` do not cover."""
+        self.capabilities.check(shot)
         shape = self.latent_shape(shot.width, shot.height)
         ((prompt, _),) = shot.prompts  # the weight of a single prompt is 1
         return {
@@ -221,14 +221,14 @@ class OneStepModel:
         return pixels
 
     def synchronize(self) -> None:
-        """Wait for the device, so that each stage is measured by itself."""
+        """Wait for the device, so that a stage's time is its own."""
         if self.hardware.device.type == "cuda":
             torch.cuda.synchronize(self.hardware.device)
         elif self.hardware.device.type == "mps":
             torch.mps.synchronize()
 
     def release(self) -> None:
-        """Drop the weights and return the device's memory."""
+        """Drop the weights and give the device's memory back."""
         del self.denoise, self.denoise_one, self.decode, self.encode_prompt
         give_back(self.hardware.device.type)
 
