@@ -3,10 +3,10 @@
 
     python process_batch.py [prompts.txt [pictures/]] [--price 0.45] [realtime_stream.py's settings]
 
-Without names it reads prompts.txt in the current folder and paints into pictures/ beside it. A
-prompt a line, or JSON lines such as {"prompt": "a red heart", "seed": 7, "width": 512}; empty
-lines and lines that begin with # are left out. Run again, it goes on where it was interrupted.
-Wiring only; turbostream/batch/ does the work.
+By default it reads prompts.txt in the current folder and paints into pictures/ beside it. The file
+has one prompt per line, or JSON lines such as {"prompt": "a red heart", "seed": 7, "width": 512};
+empty lines and lines that begin with # are ignored. Run again, it continues where it was
+interrupted. Wiring only; turbostream/batch/ does the work.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from pathlib import Path  # noqa: E402
 
 
 class Ended(SystemExit):
-    """A signal asked for the end."""
+    """A signal ended the program."""
 
 
 def heed_signals() -> None:
-    """SIGTERM and SIGHUP end this as Ctrl-C does; one that is ignored (nohup) stays ignored."""
+    """SIGTERM and SIGHUP end the program as Ctrl-C does; an ignored one (nohup) stays ignored."""
 
     def end(number: int, _: object) -> None:
         raise Ended(128 + number)
@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         nargs="?",
         default=Path("prompts.txt"),
-        help="a prompt a line, or JSON lines with seed and size (default: %(default)s)",
+        help="one prompt per line, or JSON lines with seed and size (default: %(default)s)",
     )
     parser.add_argument(
         "out",
@@ -66,13 +66,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str]) -> int:
-    """0: all painted; 1: some failed; 2: the user has to change something; 130, 143 or 129:
-    interrupted by that signal."""
+    """0: all painted; 1: some failed; 2: the user must change something; 130, 143 or 129:
+    interrupted by SIGINT, SIGTERM or SIGHUP."""
     options, rest = parser().parse_known_args(argv)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     heed_signals()
 
-    import realtime_stream as stream  # the guide's four settings stand there
+    import realtime_stream as stream  # for the guide's four settings
     from turbostream import batch
     from turbostream.batch.recipe import pipeline_of
     from turbostream.engine import open_engine, weights
@@ -103,7 +103,7 @@ def main(argv: Sequence[str]) -> int:
         logging.error("%s", error)
         return 1
     except (KeyboardInterrupt, Ended) as error:
-        logging.error("Interrupted; the same command goes on from here.")
+        logging.error("Interrupted; the same command continues from here.")
         return error.code if isinstance(error, Ended) and isinstance(error.code, int) else 130
 
 

@@ -19,8 +19,8 @@ from turbostream.engine.cuda.graph import Graph
 from turbostream.engine.model.inputs import Paint, Tensors
 from turbostream.stream.channel import Channel
 from turbostream.stream.meter import percentile
-from turbostream.stream.scene import Shot
 from turbostream.stream.seam import Engine, Picture
+from turbostream.stream.shot import Shot, great_circle
 
 
 def median_ms(call: Callable[[], object], device: str, times: int = 20) -> float:
@@ -154,7 +154,7 @@ def throughput(engine: Engine, batch: int, frames: int) -> tuple[float, int, str
 
     def shots(first: int) -> Sequence[Shot]:
         return [
-            Shot("a red star", n // 40, n // 40 + 1, n % 40 / 40)
+            Shot((("a red star", 1.0),), great_circle(n // 40, n // 40 + 1, n % 40 / 40))
             for n in range(first, first + batch)
         ]
 
@@ -186,7 +186,8 @@ def kernels(engine: Engine, cuda: bool, frames: int = 5, rows: int = 25) -> str:
     activity = ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU
     with profile(activities=[activity]) as found:
         for number in range(frames):
-            engine.submit([Shot("a red star", number, number + 1, 0.3)]).result()
+            noise = great_circle(number, number + 1, 0.3)
+            engine.submit([Shot((("a red star", 1.0),), noise)]).result()
     name = "self_device_time_total" if cuda else "self_cpu_time_total"
     times = [
         (getattr(row, name) / frames, row.count / frames, row.key) for row in found.key_averages()

@@ -14,8 +14,8 @@ from concurrent.futures import Future
 
 from PIL import Image
 
-from turbostream.stream.scene import Shot
 from turbostream.stream.seam import Engine, Picture, Report
+from turbostream.stream.shot import Shot
 
 
 def colour_of(prompt: str) -> tuple[int, int, int]:

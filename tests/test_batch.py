@@ -43,17 +43,17 @@ def test_lines_and_json_lines_become_numbered_jobs(tmp_path: Path) -> None:
     jobs = jobs_of(
         tmp_path, 'a\n\n# no\nb\n{"prompt": "c", "seed": 7, "width": 64, "height": 72}\n'
     )
-    assert [(j.number, j.shot.prompt, j.shot.seed_from, j.shot.width) for j in jobs] == [
-        (1, "a", 100, None),
-        (2, "b", 101, None),
-        (3, "c", 7, 64),
+    assert [(j.number, j.shot.prompt, j.shot.noise, j.shot.width) for j in jobs] == [
+        (1, "a", ((100, 1.0),), None),
+        (2, "b", ((101, 1.0),), None),
+        (3, "c", ((7, 1.0),), 64),
     ]
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "holds no prompt"),
+        ("", "contains no prompt"),
         ("a\n{\n", "line 2"),
         ('{"prompt": "a", "sead": 1}\n', "line 1: there is no field 'sead'"),
         ('{"prompt": "a", "seed": -1}\n', "line 1: seed must be a whole number"),
@@ -86,7 +86,7 @@ def test_the_manifest_notes_what_the_model_does_not_read_of_a_prompt(tmp_path: P
     jobs = jobs_of(tmp_path, "a red star\na red star on blue\n")
     paint(tmp_path, jobs, ShortReader())
     assert [entry.get("dropped") for entry in manifest(tmp_path)] == [None, "on blue"]
-    assert [entry["shot"]["prompt"] for entry in manifest(tmp_path)][1] == "a red star on blue"
+    assert manifest(tmp_path)[1]["shot"]["prompts"] == [["a red star on blue", 1.0]]
     paint(tmp_path, jobs, ShortReader())
     assert len(manifest(tmp_path)) == 2, "the note makes nothing be painted again"
 

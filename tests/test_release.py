@@ -111,6 +111,6 @@ def test_the_guides_batch_without_arguments_reads_prompts_txt(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert process_batch.main([]) == 2
-    assert "There is no file prompts.txt: write a prompt a line into it" in caplog.text
+    assert "There is no file prompts.txt: write one prompt per line into it" in caplog.text
     (tmp_path / "prompts.txt").write_text("# nothing yet\n")
     assert process_batch.main([]) == 2

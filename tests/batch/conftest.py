@@ -9,6 +9,7 @@ import pytest
 
 import process_batch
 from tests.batch.program import BatchEngine, Program
+from turbostream.stream.shot_json import from_json
 
 
 @pytest.fixture
@@ -44,16 +45,25 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog, capfd) -> I
 
 @pytest.fixture
 def as_before() -> object:
-    """Turns a folder's manifest into what the program wrote before it knew recipes."""
+    """Rewrites a folder's manifest in its first form: no pipeline, and shots of version 1."""
 
     def rewrite(folder: Path) -> None:
         file = folder / "manifest.jsonl"
         lines = []
         for line in file.read_text().splitlines():
             entry = json.loads(line)
-            for name in ("recipe", "pipeline", "counted_from"):
+            for name in ("pipeline", "counted_from"):
                 entry.pop(name, None)
-            entry["shot"] |= {"width": None, "height": None}
+            shot = from_json(entry["shot"])
+            seed = shot.noise[0][0]
+            entry["shot"] = {
+                "prompt": shot.prompt,
+                "seed_from": seed,
+                "seed_to": seed + 1,
+                "angle": 0.0,
+                "width": shot.width,
+                "height": shot.height,
+            }
             lines.append(json.dumps(entry) + "\n")
         file.write_text("".join(lines))
 

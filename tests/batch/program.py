@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.engines import ColourEngine
 from turbostream.stream.seam import Picture
+from turbostream.stream.shot_json import from_json
 
 
 class BatchEngine(ColourEngine):
@@ -69,14 +70,15 @@ class Program:
         return sorted(shot.prompt for engine in self.engines for shot in engine.shots)
 
     def manifest(self, folder: Path | None = None) -> list[dict]:
-        """The entries, each checked against its picture."""
+        """The entries, each checked against its picture and with its shot as a Shot."""
         folder = folder or self.out
         entries = [json.loads(line) for line in (folder / "manifest.jsonl").open()]
         for entry in entries:
+            entry["shot"] = from_json(entry["shot"])
             content = (folder / entry["file"]).read_bytes()
             assert hashlib.sha256(content).hexdigest() == entry["sha256"], entry["file"]
         return entries
 
     def prompts(self) -> dict[str, str]:
         """file -> the prompt of the picture that is there."""
-        return {entry["file"]: entry["shot"]["prompt"] for entry in self.manifest()}
+        return {entry["file"]: entry["shot"].prompt for entry in self.manifest()}

@@ -19,8 +19,8 @@ def test_without_a_file_one_sentence_says_what_to_write(program: Program) -> Non
     assert program._main([]) == 2
     program("prompts.txt", "pictures")
     assert program.said == (
-        "There is no file prompts.txt: write a prompt a line into it, or name another "
-        "(process_batch.py FILE FOLDER).\n"
+        "There is no file prompts.txt: write one prompt per line into it, or name another "
+        "file (process_batch.py FILE FOLDER).\n"
     )
     assert not program.out.exists()
 
@@ -85,7 +85,7 @@ def test_every_bad_line_is_named_up_to_a_few(program: Program) -> None:
 def test_a_null_is_as_good_as_no_field(program: Program) -> None:
     program.write('{"prompt": "a", "seed": null, "width": null}\n')
     assert program() == 0, program.said
-    assert program.manifest()[0]["shot"]["seed_from"] == 0
+    assert program.manifest()[0]["shot"].noise == ((0, 1.0),)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_null_is_as_good_as_no_field(program: Program) -> None:
     [
         (b"a\nb\xff\n", "prompts.txt, line 2: this is not UTF-8; save it as UTF-8."),
         ("a\n".encode("utf-16"), "prompts.txt, line 1: this is not UTF-8; save it as UTF-8."),
-        (b"\n# nothing\n", "prompts.txt holds no prompt; write one a line."),
+        (b"\n# nothing\n", "prompts.txt contains no prompt; write one per line."),
     ],
 )
 def test_a_file_that_is_no_list_of_prompts_is_one_sentence(

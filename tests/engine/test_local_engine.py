@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,8 +18,8 @@ from turbostream.engine.cuda.streams import InFlight, Streams
 from turbostream.engine.local_engine import LocalEngine
 from turbostream.engine.model.inputs import Value
 from turbostream.engine.model.stable_diffusion import OneStepModel
-from turbostream.stream.scene import Shot
 from turbostream.stream.seam import EngineClosed, EngineUnusable
+from turbostream.stream.shot import EarlierFrame, Shot, ShotError, great_circle
 
 FULL = Plan(2, 8)
 Open = Callable[..., "SimulatedEngine"]
@@ -61,7 +62,7 @@ def open_engine(model: OneStepModel, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 def shot(number: int, prompt: str = "a red circle") -> Shot:
-    return Shot(prompt, number, number + 1, 0.3)
+    return Shot(((prompt, 1.0),), great_circle(number, number + 1, 0.3))
 
 
 def pixels(jpeg: bytes) -> bytes:
@@ -215,13 +216,39 @@ def test_a_closed_engine_says_so(open_engine: Open) -> None:
 
 def test_a_shot_of_another_size_is_painted_plainly(open_engine: Open) -> None:
     engine = open_engine()
-    picture = engine.submit([Shot("a star", 0, 1, 0.0, 128, 64)]).result()[0]
+    picture = engine.submit([Shot.single("a star", 0, 128, 64)]).result()[0]
     assert Image.open(io.BytesIO(picture.jpeg)).size == (128, 64)
     assert "plain" in picture.fingerprint
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"prompts": (("a star", 0.5), ("a cat", 0.5))},
+        {"source": EarlierFrame(1), "strength": 0.5},
+        {"steps": 2},
+        {"adapters": (("ink", 1.0),)},
+    ],
+)
+@pytest.mark.parametrize("plan", [Plan(0, 1), FULL])
+def test_a_shot_that_the_model_cannot_honour_is_refused_and_the_next_one_painted(
+    open_engine: Open, plan: Plan, change: dict[str, Any]
+) -> None:
+    engine = open_engine(plan)
+    with pytest.raises(ShotError, match=r"^The shot .*\.$"):
+        engine.submit([shot(1), replace(shot(2), **change)])
+    assert engine.submit([shot(1)]).result()[0].jpeg
+
+
+def test_one_step_asked_for_is_the_models_own_step(open_engine: Open) -> None:
+    engine = open_engine(Plan(0, 1))
+    pictures = engine.submit([shot(1), replace(shot(1), steps=1)]).result()
+    assert engine.capabilities.steps == (1,)
+    assert pictures[0].jpeg == pictures[1].jpeg
+
+
 def shots(count: int) -> list[Shot]:
-    return [Shot("a red circle", seed, seed + 1, 0.0) for seed in range(count)]
+    return [Shot.single("a red circle", seed) for seed in range(count)]
 
 
 def test_graphs_that_paint_as_the_plain_path_does_are_kept(open_engine: Open) -> None:

@@ -18,23 +18,41 @@ from PIL import Image
 from turbostream.engine import jpeg
 from turbostream.engine.cuda.compile_cache import KEPT, Cache
 from turbostream.engine.model import prompt_encoder
-from turbostream.engine.model.noise import noise_of
+from turbostream.engine.model.noise import gaussian, noise_of
 from turbostream.engine.model.prompt_encoder import PromptEncoder
 from turbostream.engine.model.stable_diffusion import OneStepModel
-from turbostream.stream.scene import Shot
+from turbostream.stream.shot import great_circle
 
 seeds = st.integers(0, 2**63 - 1)
 
 
 @given(seeds, seeds, st.floats(0, math.pi / 2))
 def test_noise_keeps_unit_variance_along_the_whole_walk(first: int, second: int, at: float) -> None:
-    noise = noise_of(Shot("x", first, second if second != first else second ^ 1, at), (4, 64, 64))
+    circle = great_circle(first, second if second != first else second ^ 1, at)
+    noise = noise_of(circle, (4, 64, 64))
     assert abs(float(noise.var()) - 1) < 0.1  # 16,384 numbers: 9 standard errors
     assert abs(float(noise.mean())) < 0.1
 
 
-def test_a_plain_average_of_two_seeds_would_not() -> None:
-    halves = [noise_of(Shot("x", seed, seed, 0.0), (4, 64, 64)) / 2 for seed in (1, 2)]
+@given(seeds, seeds, st.floats(0, math.pi / 2, exclude_min=True))
+def test_noise_between_two_seeds_is_exact_to_the_bit(first: int, second: int, at: float) -> None:
+    """Pictures of earlier versions are painted again byte for byte."""
+    shape = (4, 8, 8)
+    exact = math.cos(at) * gaussian(first, shape) + math.sin(at) * gaussian(second, shape)
+    assert torch.equal(noise_of(great_circle(first, second, at), shape), exact)
+    assert torch.equal(noise_of(great_circle(first, second, 0.0), shape), gaussian(first, shape))
+
+
+def test_noise_is_the_weighted_sum_of_any_number_of_seeds() -> None:
+    mix = ((1, 0.6), (2, -0.64), (3, 0.48))
+    exact = sum(weight * gaussian(seed, (4, 64, 64)).double() for seed, weight in mix)
+    noise = noise_of(mix, (4, 64, 64))
+    assert torch.allclose(noise.double(), torch.as_tensor(exact), atol=1e-6)
+    assert torch.equal(noise_of(((1, -1.0),), (4, 8, 8)), -gaussian(1, (4, 8, 8)))
+
+
+def test_a_plain_average_of_two_seeds_would_not_keep_unit_variance() -> None:
+    halves = [noise_of(((seed, 1.0),), (4, 64, 64)) / 2 for seed in (1, 2)]
     assert float(sum(halves).var()) < 0.6  # type: ignore[union-attr]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import json
 import logging
+import math
 import os
 import sys
 import threading
@@ -19,8 +20,8 @@ import realtime_stream
 from benchmarks.peers import jpeg_of
 from turbostream.engine.weights import Weights
 from turbostream.settings import SettingError, load
-from turbostream.stream.scene import Shot
 from turbostream.stream.seam import Engine, Picture, Progress, Report
+from turbostream.stream.shot import Shot
 from turbostream.web import tokens
 
 MAY_LOAD = "may-load"  # the file in STATE_DIR that lets "loads-badly" load
@@ -59,7 +60,9 @@ def _note(shot: Shot) -> None:
     """Where it stands in the noise, and when, for a test that asks (SHOTS_FILE)."""
     if file := os.environ.get("SHOTS_FILE"):
         with open(file, "a", encoding="utf-8") as out:
-            place = [time.monotonic(), os.getpid(), shot.seed_from, shot.angle, shot.prompt]
+            (seed, weight), *others = shot.noise
+            angle = math.atan2(sum(other for _, other in others), weight)
+            place = [time.monotonic(), os.getpid(), seed, angle, shot.prompt]
             out.write(json.dumps(place) + "\n")
 
 

@@ -34,7 +34,7 @@ def test_a_refused_change_leaves_the_scene(channel: Channel) -> None:
 def test_the_walk_begins_at_the_seed_when_the_channel_begins() -> None:
     channel = Channel("main", Scene("words", seed=5), lambda: 1_000_000.25)
     shot = channel.take_shot()[1]
-    assert (shot.seed_from, shot.angle) == (5, 0.0)
+    assert shot.noise == ((5, 1.0),)
 
 
 def test_changes_within_one_frame_share_the_next_and_the_first_waited_longest() -> None:

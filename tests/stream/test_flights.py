@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from tests.stream.clock import Clock, Landing
 from tests.stream.test_producer import running, wait_until
 from turbostream.stream.channel import Channel
-from turbostream.stream.scene import Shot
+from turbostream.stream.shot import Shot
 
 LANE_S, JPEG_S, TEXT_S = 0.008, 0.002, 0.002  # as modelled for an H100
 FRAMES = 400

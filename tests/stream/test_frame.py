@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 
 from turbostream.stream.frame import Frame, FrameBuffer
-from turbostream.stream.scene import Shot
+from turbostream.stream.shot import Shot
 
-SHOT = Shot("words", 0, 1, 0.0)
+SHOT = Shot.single("words", 0)
 
 
 def frame(number: int) -> Frame:

@@ -17,7 +17,7 @@ from turbostream.stream.channel import Channel
 from turbostream.stream.frame import Frame
 from turbostream.stream.meter import Meter
 from turbostream.stream.producer import FAILURES_BEFORE_REBUILD, Producer
-from turbostream.stream.scene import Scene, Shot
+from turbostream.stream.scene import Scene
 from turbostream.stream.seam import (
     Engine,
     EngineUnavailable,
@@ -26,6 +26,7 @@ from turbostream.stream.seam import (
     Progress,
     Report,
 )
+from turbostream.stream.shot import Shot
 
 PATIENCE_S = 30.0  # a limit of what comes at once, unless the machine is busy
 

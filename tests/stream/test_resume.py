@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turbostream.stream.resume import left, resumed
-from turbostream.stream.scene import JSON_VERSION, MAX_PHASE, MAX_SEED, Scene, SceneError
+from turbostream.stream.scene import JSON_VERSION, MAX_PHASE, Scene, SceneError
+from turbostream.stream.shot import MAX_SEED
 
 INITIAL = Scene("first words")
 PLAYED = Scene("typed", motion="walk", speed=1.5, seed=77, phase=2.25, anchored_at=100.0)

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turbostream.stream.scene import MAX_SEED, Scene, SceneError, check_prompt
+from turbostream.stream.scene import Scene, SceneError, check_prompt
+from turbostream.stream.shot import MAX_SEED, great_circle
+from turbostream.stream.shot_json import from_json, to_json
 
 times = st.floats(0, 1e6)
 speeds = st.floats(0, 4)
@@ -25,15 +27,18 @@ def test_the_same_moment_gives_the_same_shot(time: float, speed: float, seed: in
 @given(times, speeds, seeds)
 def test_a_walk_stays_between_two_neighbouring_seeds(time: float, speed: float, seed: int) -> None:
     shot = Scene("words", speed=speed, seed=seed).shot_at(time, 1)
-    assert 0 <= shot.angle <= math.pi / 2
-    assert shot.seed_to == (shot.seed_from + 1) % (MAX_SEED + 1)
+    (first, cosine), *others = shot.noise
+    assert 0 < cosine <= 1
+    assert len(others) <= 1
+    for second, sine in others:
+        assert second == (first + 1) % (MAX_SEED + 1)
+        assert 0 < sine <= 1
 
 
 def test_a_walk_at_one_quarter_turn_a_second_reaches_the_next_seed_after_one_second() -> None:
     scene = Scene("words", speed=1.0, seed=5)
-    assert scene.shot_at(1.0, 1).seed_from == 6
-    assert scene.shot_at(1.0, 1).angle == 0
-    assert scene.shot_at(0.5, 1).angle == pytest.approx(math.pi / 4)
+    assert scene.shot_at(1.0, 1).noise == ((6, 1.0),)
+    assert scene.shot_at(0.5, 1).noise == great_circle(5, 6, math.pi / 4)
 
 
 def test_hold_keeps_one_noise() -> None:
@@ -43,7 +48,7 @@ def test_hold_keeps_one_noise() -> None:
 
 def test_fresh_takes_new_noise_for_every_frame() -> None:
     scene = Scene("words", motion="fresh")
-    assert len({scene.shot_at(0, number).seed_from for number in range(100)}) == 100
+    assert len({scene.shot_at(0, number).noise for number in range(100)}) == 100
 
 
 @given(st.floats(0, 1000), speeds, speeds, st.sampled_from(["walk", "hold"]))
@@ -57,12 +62,12 @@ def test_a_change_on_the_way_does_not_jump(
 
 def test_a_new_seed_starts_its_walk_at_that_seed() -> None:
     scene = Scene("words", speed=1.0).changed(10.25, {"seed": 77})
-    assert (scene.shot_at(10.25, 1).seed_from, scene.shot_at(10.25, 1).angle) == (77, 0)
+    assert scene.shot_at(10.25, 1).noise == ((77, 1.0),)
 
 
-def test_a_shot_is_plain_data() -> None:
-    shot = Scene("words").shot_at(1.5, 3)
-    assert json.loads(json.dumps(shot.as_dict())) == shot.as_dict()
+def test_a_shot_of_a_scene_is_plain_data() -> None:
+    shot = Scene("words", width=64).shot_at(1.5, 3)
+    assert from_json(json.loads(json.dumps(to_json(shot)))) == shot
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ from turbostream.stream.channel import Channel
 from turbostream.stream.frame import Frame
 from turbostream.stream.meter import Meter
 from turbostream.stream.producer import Producer
-from turbostream.stream.scene import Scene, Shot
+from turbostream.stream.scene import Scene
+from turbostream.stream.shot import Shot
 from turbostream.web.app import create_app
 from turbostream.web.context import AppContext
 from turbostream.web.multipart import BOUNDARY, PartCache
@@ -135,7 +136,7 @@ def test_a_newcomer_never_sees_words_that_were_replaced_while_nobody_watched(
 
 
 def test_two_channels_with_frames_of_one_number_each_send_their_own() -> None:
-    cache, shot = PartCache(), Shot("words", 0, 1, 0.0)
+    cache, shot = PartCache(), Shot.single("words", 0)
     one = Frame(7, b"one", shot, 1.0, {}, "test")
     other = Frame(7, b"other", shot, 1.0, {}, "test")
     for _ in range(2):

@@ -1,8 +1,9 @@
-"""A file of prompts to numbered pictures and a manifest, through any engine, resumable.
+"""From a file of prompts to numbered pictures and a manifest, through any engine, resumable.
 
-prompts.py reads the file, recipe.py says what makes two pictures the same, manifest.py is the list
-of what was painted, folder.py puts the pictures that exist in the file's order, run.py paints the
-rest. One thread, the caller's. Knows the engine by `stream/seam.py` alone, and the web not at all.
+prompts.py reads the file, recipe.py says when two pictures are the same, manifest.py reads and
+writes the list of what was painted, matching.py finds the picture of each job in it, folder.py
+moves the pictures that exist to the file's order, run.py paints the rest. Runs on the caller's
+thread. Knows the engine by `stream/seam.py` only, and nothing of the web.
 """
 
 from turbostream.batch.prompts import BatchError, Job, read_jobs

@@ -1,8 +1,8 @@
-"""The folder of the pictures: those that exist are put in the file's order, none is overwritten.
+"""The folder of the pictures: existing ones are moved to the file's order, none is overwritten.
 
-What the file of prompts no longer asks for is moved into `earlier/`, which has a manifest of its
-own, and comes back from there when it is asked for again. Whatever interrupts this, the next run
-finds every picture by its content. BatchError where the disk or somebody else is in the way.
+A picture that the file of prompts no longer asks for is moved to `earlier/`, which has its own
+manifest, and is moved back when it is asked for again. Whatever interrupts this, the next run
+identifies every picture by its content. Runs on the caller's thread, under `lock.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from turbostream.batch import manifest
 from turbostream.batch.manifest import Entry
 from turbostream.batch.matching import Found, Plan, match
 from turbostream.batch.prompts import Job
-from turbostream.batch.recipe import Pipeline, digest, shot_data
+from turbostream.batch.recipe import Pipeline
 from turbostream.stream.seam import Picture
 
 EARLIER = "earlier"
@@ -27,14 +27,14 @@ MANIFEST = "manifest.jsonl"
 
 
 class Folder:
-    """Used under `locked`. `note` is told, a sentence each, what was found and moved."""
+    """Use it under `locked`. `note` is called with one sentence on each thing found or moved."""
 
     def __init__(self, out: Path, pipeline: Pipeline, note: Callable[[str], None]) -> None:
         self._out, self._earlier = out, out / EARLIER
         self._pipeline, self._note = pipeline, note
 
     def take_up(self, jobs: Sequence[Job]) -> Plan:
-        """What is there and what is to be painted; the kept pictures are in their places then."""
+        """What exists and what is to be painted; moves the kept pictures to their places."""
         for half in (*self._out.glob("*.jpg.tmp"), *self._out.glob(f"{MANIFEST}.tmp")):
             half.unlink()
         entries, bad = manifest.read(self._out / MANIFEST, self._pipeline)
@@ -43,7 +43,7 @@ class Folder:
             self._note(
                 f"line {bad[0]} of {self._out / MANIFEST} cannot be read"
                 + (f", nor can {len(bad) - 1} more" if len(bad) > 1 else "")
-                + "; what only such a line names is painted again."
+                + "; pictures that are named only there are painted again."
             )
         plan = match(jobs, self._present(entries, before), self._pipeline)
         names = {job.number: job.file for job in jobs}
@@ -52,7 +52,7 @@ class Folder:
             for number in sorted(plan.kept)
         ]
         rest = self._place_of_each(plan.rest)
-        # Both lists name a picture until it has been moved; one of them is true at any time.
+        # Both manifests name a picture until it has been moved; one of them is always right.
         if rest or before:
             self._list_earlier([*before, *rest.values()])
         self._move_aside(rest)
@@ -71,30 +71,28 @@ class Folder:
         fingerprint: str,
         dropped: Sequence[str],
     ) -> None:
-        """Put pictures into their places and then their lines into the manifest.
+        """Write the pictures, then their lines in the manifest.
 
         dropped: the end of each prompt that the model does not read.
         """
         contents = {self._out / job.file: p.jpeg for job, p in zip(jobs, pictures, strict=True)}
         hashes = {target: hashlib.sha256(content) for target, content in contents.items()}
-        # Equal where an earlier run ended between a picture and its line.
+        # The others are from a run that ended between writing a picture and its line.
         new = [target for target in contents if _sha256(target) != hashes[target].digest()]
         for target in new:
             if target.exists():
                 self._aside(target)
-        # At once, since the disk takes as long for eight as for one.
+        # In parallel: the disk takes as long for eight as for one.
         with ThreadPoolExecutor(max(1, len(new)), "pictures") as pool:
             list(pool.map(lambda target: manifest.put(target, contents[target]), new))
         entries = []
         for job, picture, unread in zip(jobs, pictures, dropped, strict=True):
-            shot = shot_data(job.shot)
             entries.append(
                 Entry(
                     job.number,
                     job.file,
                     hashes[self._out / job.file].hexdigest(),
-                    self._pipeline.recipe(shot),
-                    shot,
+                    job.shot,
                     picture.fingerprint or fingerprint,
                     str(self._pipeline),
                     job.counted_from,
@@ -106,7 +104,7 @@ class Folder:
     # -- what is there ---------------------------------------------------------------------------
 
     def _present(self, entries: Sequence[Entry], before: Sequence[Entry]) -> list[Found]:
-        """The entries whose pictures are there with their hash, each picture once."""
+        """The entries whose pictures exist with the right hash, each picture once."""
         found: list[Found] = []
         lost: list[Entry] = []
         taken: set[Path] = set()
@@ -118,7 +116,7 @@ class Folder:
                     found.append(Found(entry, path))
                 else:
                     lost.append(entry)
-        if lost:  # an interrupted run may have left them on the way to another place
+        if lost:  # an interrupted run may have left them under another name
             places = [self._out.glob(name) for name in ("*.jpg", "*.moving")]
             others = {
                 _sha256(path): path
@@ -133,7 +131,7 @@ class Folder:
     # -- moving ----------------------------------------------------------------------------------
 
     def _place_of_each(self, rest: Sequence[Found]) -> dict[Path, Entry]:
-        """Where each picture that is not asked for is now -> its entry in earlier's manifest."""
+        """The path of each picture without a job -> its entry in the manifest of `earlier`."""
         names: dict[Path, Entry] = {}
         reserved: set[str] = {one.path.name for one in rest if one.path.parent == self._earlier}
         for one in rest:
@@ -145,7 +143,7 @@ class Folder:
         return names
 
     def _free(self, name: str, reserved: Collection[str] = ()) -> str:
-        """A name in `earlier` that nothing has."""
+        """An unused name in `earlier`."""
         stem = name.partition("-")[0].removesuffix(".jpg")
         names = (f"{stem}.jpg" if n == 1 else f"{stem}-{n}.jpg" for n in count(1))
         return next(n for n in names if n not in reserved and not (self._earlier / n).exists())
@@ -166,7 +164,7 @@ class Folder:
             )
 
     def _move_to_places(self, plan: Plan, names: dict[int, str]) -> None:
-        """In two steps, since they may change places with one another."""
+        """In two steps, since two pictures may swap their places."""
         moves = []
         for number, one in plan.kept.items():
             target = self._out / names[number]
@@ -175,7 +173,7 @@ class Folder:
                 one.path.rename(between)
                 moves.append((between, target))
         for between, target in moves:
-            if target.exists():  # nobody's, or damaged
+            if target.exists():  # not in the manifest, or damaged
                 self._aside(target)
             between.rename(target)
 
@@ -185,27 +183,27 @@ class Folder:
             manifest.write(self._earlier / MANIFEST, entries)
             return
         (self._earlier / MANIFEST).unlink(missing_ok=True)
-        with suppress(OSError):  # pictures of somebody else's are left in it
+        with suppress(OSError):  # it contains files that are not in the manifest
             self._earlier.rmdir()
 
     def _tell(self, plan: Plan) -> None:
-        asked = {digest(shot_data(job.shot)) for job in plan.missing}
+        asked = {job.shot for job in plan.missing}
         now = str(self._pipeline)
         other = [
             one.entry.pipeline or one.entry.fingerprint
             for one in plan.rest
-            if one.entry.pipeline != now and digest(one.entry.shot) in asked
+            if one.entry.pipeline != now and one.entry.shot in asked
         ]
         if other:
             self._note(
                 f"{len(other)} of the pictures in {self._earlier} are painted again with the "
-                f"settings of now ({now}; earlier: {other[0]})."
+                f"present settings ({now}; earlier: {other[0]})."
             )
         unknown = sum((self._out / job.file).exists() for job in plan.missing)
         if unknown:
             self._note(
                 f"{unknown} files have the name of a picture to be painted and are not in the "
-                f"manifest: each is moved to {self._earlier} before its place is taken."
+                f"manifest: each is moved to {self._earlier} before its name is used."
             )
 
 

@@ -1,4 +1,7 @@
-"""The folder of the pictures, for one run at a time, and what its disk says in a sentence."""
+"""The folder of the pictures: one run at a time, and errors of its disk as one sentence.
+
+Runs on the caller's thread. Knows nothing of what is in the folder.
+"""
 
 from __future__ import annotations
 
@@ -19,25 +22,25 @@ NO_LOCKS = (errno.ENOTSUP, errno.ENOLCK, errno.EBADF, errno.EINVAL)  # some netw
 
 @contextmanager
 def explained(out: Path) -> Iterator[None]:
-    """An error of the disk becomes a BatchError."""
+    """Turn an error of the disk into a BatchError."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise BatchError(
-                f"The disk that holds {out} is full: make room and run the same command again; "
-                "it goes on from here, and every picture in the manifest is whole."
+                f"The disk with {out} is full: free some space and run the same command again; it "
+                "continues from here, and every picture in the manifest is complete."
             ) from error
         raise BatchError(
-            f"{error.filename or out} cannot be used ({error.strerror}): once that is put right, "
-            "the same command goes on from here."
+            f"{error.filename or out} cannot be used ({error.strerror}): when that is corrected, "
+            "the same command continues from here."
         ) from error
 
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """The folder, made if need be, for one run at a time. The folder itself is what is locked, so
-    that no lock file stays behind."""
+    """Lock the folder, which is created if necessary. The folder itself is locked, so that no lock
+    file stays behind."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:

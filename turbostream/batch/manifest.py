@@ -1,8 +1,10 @@
-"""manifest.jsonl: a line for each picture that is there, written after the picture.
+"""manifest.jsonl: one line for each picture in the folder, written after the picture.
 
-A line is {"number", "file", "sha256", "recipe", "shot", "fingerprint", "pipeline"} and, where the
-prompt had no seed of its own, "counted_from" (SEED). Lines of before 2026-11-26 have no recipe,
-pipeline and counted_from; all three follow from the rest of them.
+A line is {"number", "file", "sha256", "shot", "fingerprint", "pipeline"}, the shot in the form of
+`shot_json`; "counted_from" (SEED) is added if the prompt has no seed of its own, and "dropped" if
+the model does not read the end of the prompt. Until 2026-11-26 the shot had version 1 of its form
+and a line had "recipe", a digest, which is no longer used; the first lines had no recipe, pipeline
+and counted_from, which follow from the rest. All of them stay readable.
 """
 
 from __future__ import annotations
@@ -10,42 +12,50 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from turbostream.batch.prompts import BatchError
-from turbostream.batch.recipe import Pipeline, digest, without_defaults
+from turbostream.batch.recipe import Pipeline, Recipe
+from turbostream.stream.shot import Shot
+from turbostream.stream.shot_json import NewerShotError, from_json, to_json
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One picture. shot: without defaults; pipeline: empty where only the fingerprint says."""
+    """One picture. pipeline: empty if only the fingerprint is known and it is another pipeline's.
+
+    dropped: the end of the prompt that the model does not read.
+    """
 
     number: int
     file: str
     sha256: str
-    recipe: str
-    shot: Mapping[str, Any]
+    shot: Shot
     fingerprint: str
     pipeline: str
     counted_from: int | None = None
-    dropped: str | None = None  # the end of the prompt that the model does not read
+    dropped: str | None = None
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.shot, self.pipeline or self.fingerprint
 
     def line(self) -> str:
         values = {name: value for name, value in vars(self).items() if value is not None}
-        return json.dumps(values) + "\n"
+        return json.dumps({**values, "shot": to_json(self.shot)}) + "\n"
 
 
 def _entry(data: Any, pipeline: Pipeline) -> Entry:
-    """Raises ValueError, KeyError or TypeError for what is no entry."""
-    number, file, shot = data["number"], data["file"], without_defaults(data["shot"])
-    fingerprint = str(data["fingerprint"])
+    """Raises NewerShotError, or another ValueError, KeyError or TypeError if it is no entry."""
+    number, file, fingerprint = data["number"], data["file"], str(data["fingerprint"])
     if not isinstance(number, int) or not re.fullmatch(r"[0-9]{6,}(-[0-9]+)?\.jpg", file):
         raise ValueError
-    if not re.fullmatch(r"[0-9a-f]{64}", data["sha256"]) or not isinstance(shot["prompt"], str):
+    if not re.fullmatch(r"[0-9a-f]{64}", data["sha256"]):
         raise ValueError
+    shot = from_json(data["shot"])
     counted = data.get("counted_from")
     if not (counted is None or isinstance(counted, int)):
         raise ValueError
@@ -53,17 +63,17 @@ def _entry(data: Any, pipeline: Pipeline) -> Entry:
     if not (dropped is None or isinstance(dropped, str)):
         raise ValueError
     made_by = str(data.get("pipeline") or "")
-    if made_by:
-        recipe = str(data["recipe"])
-    else:
-        counted = int(shot["seed_from"]) - number + 1
+    if not made_by:
+        counted = shot.noise[0][0] - number + 1
         made_by = str(pipeline) if pipeline.painted(fingerprint) else ""
-        recipe = pipeline.recipe(shot) if made_by else digest(shot, fingerprint)
-    return Entry(number, file, data["sha256"], recipe, shot, fingerprint, made_by, counted, dropped)
+    return Entry(number, file, data["sha256"], shot, fingerprint, made_by, counted, dropped)
 
 
 def read(file: Path, pipeline: Pipeline) -> tuple[list[Entry], list[int]]:
-    """(the entries, the numbers of the lines that are none); BatchError where all of it is none."""
+    """(the entries, the numbers of the lines that are not entries).
+
+    BatchError if no line is an entry, or if a newer version of the program has written one.
+    """
     try:
         content = file.read_bytes()
     except FileNotFoundError:
@@ -75,6 +85,8 @@ def read(file: Path, pipeline: Pipeline) -> tuple[list[Entry], list[int]]:
             continue
         try:
             entries.append(_entry(json.loads(line), pipeline))
+        except NewerShotError as error:
+            raise BatchError(f"{file}, line {number}: {error} Nothing was painted.") from None
         except (ValueError, KeyError, TypeError, RecursionError, AttributeError):
             bad.append(number)
     torn = bad == [1] and content.startswith(b'{"number": ') and b"\n" not in content
@@ -91,7 +103,7 @@ def write(file: Path, entries: Iterable[Entry]) -> None:
 
 
 def put(file: Path, content: bytes) -> None:
-    """A file that is whole whatever interrupts this; what it replaces stays until then."""
+    """Write the file whole, whatever interrupts this; until then the previous one stays."""
     written = file.with_name(f"{file.name}.tmp")
     try:
         with written.open("wb") as target:
@@ -105,7 +117,7 @@ def put(file: Path, content: bytes) -> None:
 
 
 def append(file: Path, entries: Iterable[Entry]) -> None:
-    """Lines at the end; none of them where they do not all fit."""
+    """Add lines at the end; none of them if the disk has no room for all."""
     content = "".join(entry.line() for entry in entries).encode()
     with file.open("ab", buffering=0) as target:
         before = target.tell()

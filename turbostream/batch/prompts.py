@@ -1,4 +1,7 @@
-"""The file of prompts: a prompt a line, or JSON lines. Checked as a whole before any painting."""
+"""The file of prompts: one prompt per line, or JSON lines. Checked as a whole before painting.
+
+Runs on the caller's thread. Knows no pictures and no manifest.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from turbostream.stream.scene import MAX_SEED, Shot, check_prompt
+from turbostream.stream.scene import check_prompt
+from turbostream.stream.shot import MAX_SEED, Shot
 
 FIELDS = ("prompt", "seed", "width", "height")
 SIZES = range(64, 2049, 8)  # as WIDTH and HEIGHT in settings.py
-SHOWN = 5  # bad lines that are named
+NAMED = 5  # bad lines in the error
 
 
 class BatchError(Exception):
@@ -20,9 +24,9 @@ class BatchError(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """Picture `number` (from 1, in the file's order), its recipe and the line that asks for it.
+    """Picture `number` (from 1, in the file's order), its shot and its line in the file.
 
-    counted_from: SEED where the line gives no seed of its own; the shot's is SEED + number - 1.
+    counted_from: SEED if the line has no seed of its own; the shot's seed is SEED + number - 1.
     """
 
     number: int
@@ -38,7 +42,7 @@ class Job:
 def read_jobs(file: Path, seed: int, width: int | None, height: int | None) -> list[Job]:
     """The jobs of `file`; a prompt without a seed gets `seed` + its number - 1.
 
-    Raises BatchError, which names every bad line (the first few of many).
+    Raises BatchError, which names the bad lines, the first few if there are many.
     """
     jobs: list[Job] = []
     bad: list[str] = []
@@ -54,20 +58,20 @@ def read_jobs(file: Path, seed: int, width: int | None, height: int | None) -> l
         except ValueError as error:  # a SceneError is one
             bad.append(f"line {line}: {error}")
     if bad:
-        more = f" And {len(bad) - SHOWN} more bad lines." if len(bad) > SHOWN else ""
-        raise BatchError(f"{file}, {' '.join(bad[:SHOWN])}{more} Nothing was painted.")
+        more = f" And {len(bad) - NAMED} more bad lines." if len(bad) > NAMED else ""
+        raise BatchError(f"{file}, {' '.join(bad[:NAMED])}{more} Nothing was painted.")
     if not jobs:
-        raise BatchError(f"{file} holds no prompt; write one a line.")
+        raise BatchError(f"{file} contains no prompt; write one per line.")
     return jobs
 
 
 def _lines(file: Path) -> list[str]:
-    """Split at line feeds alone: U+2028 and its kind are characters of a prompt."""
+    """Split at line feeds only: U+2028 and similar are characters of a prompt."""
     try:
         content = file.read_bytes()
     except FileNotFoundError:
         raise BatchError(
-            f"There is no file {file}: write a prompt a line into it, or name another "
+            f"There is no file {file}: write one prompt per line into it, or name another file "
             "(process_batch.py FILE FOLDER)."
         ) from None
     except OSError as error:
@@ -96,7 +100,7 @@ def _values(line: str) -> dict[str, Any]:
 
 
 def _int(digits: str) -> int:
-    if len(digits) > 20:  # Python itself refuses thousands of them, at length
+    if len(digits) > 20:  # Python refuses thousands of digits with a longer message
         raise ValueError(f"the number {digits[:20]}... is too large.")
     return int(digits)
 
@@ -116,14 +120,7 @@ def _shot(values: dict[str, Any], seed: int, width: int | None, height: int | No
     for name in ("width", "height"):
         if values.get(name) is not None:
             _whole(values, name, SIZES)
-    return Shot(
-        prompt,
-        seed,
-        (seed + 1) % (MAX_SEED + 1),
-        0.0,
-        values.get("width", width),
-        values.get("height", height),
-    )
+    return Shot.single(prompt, seed, values.get("width", width), values.get("height", height))
 
 
 def _whole(values: dict[str, Any], name: str, allowed: range) -> int:

@@ -1,51 +1,32 @@
-"""What makes two pictures the same: the shot, and what the user chose of the engine.
+"""When two pictures are the same: an equal shot, and the same pipeline.
 
 Of the engine's fingerprint only the model, the decoder and the JPEG quality count. The card, the
-versions and the batch size move single bits, so a batch that goes on elsewhere paints nothing
-twice.
+versions and the batch size change single bits, so a batch that continues on another machine
+paints nothing twice. Runs on the caller's thread; imports no torch.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from turbostream.stream.scene import Shot
+from turbostream.stream.shot import Shot
 
-DEFAULTS = {f.name: f.default for f in dataclasses.fields(Shot) if f.default is not MISSING}
-SEEDS = ("seed_from", "seed_to")
 SUFFIXES = (".json", ".txt", ".safetensors", ".bin")
 PIECES, PIECE_BYTES = 16, 64 * 1024  # of each file of a model
 
 
-def shot_data(shot: Shot) -> dict[str, Any]:
-    """The shot as plain data without default values."""
-    return without_defaults(dataclasses.asdict(shot))
-
-
-def without_defaults(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A field that Shot gains later, with a default, changes no recipe of today."""
-    return {
-        name: value
-        for name, value in data.items()
-        if name not in DEFAULTS or value != DEFAULTS[name]
-    }
-
-
-def digest(*parts: object) -> str:
-    content = json.dumps(parts, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(content.encode()).hexdigest()
+# A picture's identity. Shots are compared, not their JSON form, so that neither a new version of
+# that form nor a field that `Shot` gains makes a finished batch be painted again.
+Recipe = tuple[Shot, str]  # the shot and the pipeline
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What the settings choose of the engine and a picture shows.
+    """What the settings choose of the engine, as far as it is visible in a picture.
 
     name: the first word of the engine's fingerprint, MODEL@REVISION. model: what identifies the
     weights on any machine. decoder: empty where DECODER changes nothing.
@@ -60,19 +41,18 @@ class Pipeline:
         decoder = f" {self.decoder}" if self.decoder else ""
         return f"{self.model}{decoder} jpeg-{self.jpeg_quality}"
 
-    def recipe(self, shot: Mapping[str, Any]) -> str:
-        """The identity of a picture of `shot` (without defaults), 64 hexadecimal digits."""
-        return digest(shot, str(self))
+    def recipe(self, shot: Shot) -> Recipe:
+        return shot, str(self)
 
     def painted(self, fingerprint: str) -> bool:
-        """Whether an engine with that fingerprint paints so; for manifests that say no more."""
+        """Whether an engine with that fingerprint is this pipeline; for manifests without one."""
         quality = re.search(r" jpeg-(\d+)(?: |$)", fingerprint)
         decoder = re.search(r" (tiny|full) \S+ jpeg-", fingerprint)
         return (
             fingerprint.startswith(f"{self.name} ")
             and quality is not None
             and int(quality[1]) == self.jpeg_quality
-            # A wish for the tiny one may have ended with the full one.
+            # Where the tiny decoder was asked for, the full one may have been used instead.
             and (self.decoder != "full" or (decoder is not None and decoder[1] == "full"))
         )
 
@@ -80,7 +60,7 @@ class Pipeline:
 def pipeline_of(
     model_id: str, revision: str | None, folder: Path | None, decoder: str, jpeg_quality: int
 ) -> Pipeline:
-    """folder: of a local model, which its content identifies; None for one of the hub."""
+    """folder: of a local model, which is identified by its content; None for a model of the hub."""
     name = f"{model_id}@{revision or 'local'}"
     if folder is None:
         return Pipeline(name, name, decoder, jpeg_quality)
@@ -91,18 +71,18 @@ def pipeline_of(
 def _own_decoder_is_tiny(folder: Path) -> bool:
     try:
         config = json.loads((folder / "vae/config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # the engine, which needs it, says so
+    except (OSError, ValueError):  # the engine needs this file and reports the error
         return False
     return isinstance(config, dict) and config.get("_class_name") == "AutoencoderTiny"
 
 
 def _weights(folder: Path) -> str:
-    """A digest of pieces of each file: training moves all of a model's numbers, and reading all of
-    them would take as long as loading."""
+    """A digest of samples of each file: training changes all numbers of a model, and reading all
+    of them would take as long as loading."""
     whole = hashlib.sha256()
     for file in sorted(folder.rglob("*")):
         name = file.relative_to(folder)
-        # The components' files; what lies beside the index (a list of words, say) paints nothing.
+        # Only the components' files: those beside the index do not affect a picture.
         if len(name.parts) != 2 or file.suffix not in SUFFIXES or not file.is_file():
             continue
         size = file.stat().st_size

@@ -1,4 +1,7 @@
-"""Paint what is missing, at the engine's full batch, with progress on a screen."""
+"""Paint what is missing, at the engine's full batch, with progress on a screen.
+
+Runs on the caller's thread. Knows nothing of how a picture is stored or recognised.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def busy(state_folder: Path) -> Iterator[None]:
-    """A guard on a rented instance does not call it idle while this is entered."""
+    """Keeps the guard of a rented instance from taking it for idle."""
     mark = state_folder / "busy" / str(os.getpid())
     try:
         mark.parent.mkdir(parents=True, exist_ok=True)
@@ -58,9 +61,9 @@ class Batch:
     def paint(
         self, jobs: Sequence[Job], open_engine: Callable[[], Engine], price: float | None
     ) -> int:
-        """Paint what is missing; 0, or 1 where pictures failed. The last line sums it up.
+        """Paint what is missing; 0, or 1 if pictures failed. The last line is the summary.
 
-        Raises BatchError where the folder cannot be used or the disk is full.
+        Raises BatchError if the folder cannot be used or the disk is full.
         """
         with locked(self._out):
             with explained(self._out):
@@ -84,23 +87,23 @@ class Batch:
         return 1 if self._failed else 0
 
     def _run(self, engine: Engine, jobs: Sequence[Job]) -> None:
-        flights: deque[tuple[list[Job], Future[list[Picture]]]] = deque()
+        in_flight: deque[tuple[list[Job], Future[list[Picture]]]] = deque()
         for some in batches(jobs, engine.max_batch):
-            flights.append((some, _submit(engine, some)))
-            while len(flights) >= engine.depth:
-                self._land(engine, *flights.popleft())
-        while flights:
-            self._land(engine, *flights.popleft())
+            in_flight.append((some, _submit(engine, some)))
+            while len(in_flight) >= engine.depth:
+                self._finish(engine, *in_flight.popleft())
+        while in_flight:
+            self._finish(engine, *in_flight.popleft())
 
-    def _land(self, engine: Engine, jobs: list[Job], pictures: Future[list[Picture]]) -> None:
+    def _finish(self, engine: Engine, jobs: list[Job], pictures: Future[list[Picture]]) -> None:
         try:
             done = pictures.result()
         except EngineClosed:
             raise
-        except Exception as error:  # whatever an engine raises: one bad picture may not end all
+        except Exception as error:  # whatever an engine raises: one bad picture must not end all
             if len(jobs) > 1:
                 for job in jobs:
-                    self._land(engine, [job], _submit(engine, [job]))
+                    self._finish(engine, [job], _submit(engine, [job]))
                 return
             self._failed += 1
             where = f" (line {jobs[0].line} of the prompts)" if jobs[0].line else ""
@@ -124,7 +127,7 @@ class Batch:
         return not self._screen.closed and self._screen.isatty()
 
     def _write(self, text: str) -> None:
-        """Painting goes on without a reader (`| head`, a line that broke): it is paid for."""
+        """Errors are ignored: without a reader (`| head`, a lost connection) painting continues."""
         if self._screen_gone:
             return
         try:
@@ -135,10 +138,10 @@ class Batch:
 
 
 def _submit(engine: Engine, jobs: Sequence[Job]) -> Future[list[Picture]]:
-    """The engine's future; an error that it raises at once is in it as well."""
+    """The engine's future; an error that `submit` itself raises is in it as well."""
     try:
         return engine.submit([job.shot for job in jobs])
-    except Exception as error:  # handed on to _land, which looks at it
+    except Exception as error:  # passed on to _finish, which reports it
         failed: Future[list[Picture]] = Future()
         failed.set_exception(error)
         return failed

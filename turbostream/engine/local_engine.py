@@ -27,8 +27,9 @@ from turbostream.engine.cuda.streams import InFlight, Streams
 from turbostream.engine.model.inputs import Values
 from turbostream.engine.model.stable_diffusion import OneStepModel, give_back
 from turbostream.engine.plain_path import Plain
-from turbostream.stream.scene import Shot
+from turbostream.stream.capabilities import Capabilities
 from turbostream.stream.seam import EngineClosed, EngineUnusable, Picture
+from turbostream.stream.shot import Shot
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,11 @@ class LocalEngine:
     @property
     def depth(self) -> int:
         return self.plan.depth
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it honours of a shot; `submit` raises ShotError for a shot that asks for more."""
+        return self.model.capabilities
 
     @property
     def fingerprint(self) -> str:

@@ -24,8 +24,8 @@ from turbostream.engine.model.stable_diffusion import OneStepModel, load_pipelin
 from turbostream.engine.weights import Weights
 from turbostream.engine.weights.hub import fetch, fetch_tiny_decoder
 from turbostream.settings import Settings
-from turbostream.stream.scene import Shot
 from turbostream.stream.seam import Progress, Report
+from turbostream.stream.shot import MAX_SEED, Shot
 
 log = logging.getLogger(__name__)
 
@@ -109,9 +109,10 @@ def warm_up(
         sys.setswitchinterval(GIL_PATIENCE_S)
     size = (settings.width, settings.height)
     engine = LocalEngine(model, settings.jpeg_quality, fingerprint, plan, size, choices)
-    shot = Shot(settings.initial_prompt, settings.seed, settings.seed + 1, 0.0, *size)
+    shot = Shot.single(settings.initial_prompt, settings.seed, *size)
     engine.submit([shot]).result()
-    engine.verify([replace(shot, seed_from=settings.seed + turn) for turn in range(engine.depth)])
+    seeds = [(settings.seed + turn) % (MAX_SEED + 1) for turn in range(engine.depth)]
+    engine.verify([replace(shot, noise=((seed, 1.0),)) for seed in seeds])
     if kind == "compile" and engine.plan.streams:
         engine.choose(
             "acceleration", "graph: of PyTorch's own kernels; Inductor compiles behind it"

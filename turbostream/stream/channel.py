@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from turbostream.stream.frame import FrameBuffer
-from turbostream.stream.scene import Scene, Shot
+from turbostream.stream.scene import Scene
+from turbostream.stream.shot import Shot
 
 MOST_UNSHOWN = 64  # changes that wait for their first frame; more only while frames fail
 

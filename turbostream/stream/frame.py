@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from turbostream.stream.scene import Shot
+from turbostream.stream.shot import Shot
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from turbostream.stream.channel import Channel
 from turbostream.stream.frame import Frame
 from turbostream.stream.meter import Meter
-from turbostream.stream.scene import Shot
 from turbostream.stream.seam import (
     Engine,
     EngineUnavailable,
@@ -30,6 +29,7 @@ from turbostream.stream.seam import (
     Progress,
     dropped_by,
 )
+from turbostream.stream.shot import Shot
 
 log = logging.getLogger(__name__)
 

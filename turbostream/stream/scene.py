@@ -1,7 +1,7 @@
-"""What a channel shows and how it moves, and one frame's complete recipe.
+"""What a channel shows and how it moves.
 
-Pure data and pure functions: no clock, no thread, no torch. `scene.shot_at(time, number)` is the
-whole of the motion; whoever calls it owns the clock.
+Pure data and pure functions, any thread: no clock, no torch. `scene.shot_at(time, number)` is all
+of the motion; the caller owns the clock.
 """
 
 from __future__ import annotations
@@ -9,27 +9,27 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
+
+from turbostream.stream.shot import MAX_SEED, MAX_SIDE, Shot, great_circle
 
 MAX_PROMPT_CHARACTERS = 1000
 MOTIONS = ("walk", "hold", "fresh")
 MAX_SPEED = 4.0
-MAX_SEED = 2**63 - 1
 MAX_PHASE = 1e12  # quarter turns; beyond it a float no longer tells two frames apart
-MAX_SIDE = 16_384  # pixels
 JSON_VERSION = 1
 
 
 class SceneError(ValueError):
-    """One sentence about a scene that cannot be; the scene in force stays as it is."""
+    """One sentence about an invalid scene; the scene in force stays as it is."""
 
 
 def check_prompt(prompt: object) -> str:
     """The prompt, stripped; raises SceneError if it is not 1 to 1,000 printable characters.
 
-    Line breaks and tabs become blanks (a form's text may hold them); other control characters
-    and lone surrogates are refused, since they cannot be meant as words.
+    Line breaks and tabs, which a form's text may contain, become spaces; other control characters
+    and lone surrogates are refused.
     """
     if not isinstance(prompt, str):
         raise SceneError("The prompt must be text.")
@@ -46,38 +46,19 @@ def check_prompt(prompt: object) -> str:
 
 
 @dataclass(frozen=True)
-class Shot:
-    """One frame's complete recipe, as plain data.
-
-    The noise is cos(angle) * n(seed_from) + sin(angle) * n(seed_to): it keeps unit variance, and
-    at angle 0 it is `seed_from` alone. The same shot under the same engine fingerprint is the
-    same picture, byte for byte.
-    """
-
-    prompt: str
-    seed_from: int
-    seed_to: int
-    angle: float  # radians, 0 to pi/2
-    width: int | None = None  # pixels; None: the model's own
-    height: int | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-@dataclass(frozen=True)
 class Scene:
     """What is shown and how it moves.
 
-    motion: `fresh` takes new noise for every frame (the original guide's way), `hold` keeps one
-    noise, `walk` goes along great circles from one noise to the next at `speed` quarter turns a
-    second. `phase` is where the walk stood, in quarter turns, at `anchored_at` (seconds on the
-    producer's clock).
+    motion: `fresh` takes new noise for every frame, as the original guide does; `hold` keeps the
+    noise; `walk` follows great circles from the noise of one seed to that of the next, at `speed`.
+    phase: the position of the walk at `anchored_at`, in quarter turns since the seed.
+    anchored_at: seconds on the caller's clock.
+    width, height: in pixels; None: the model's own.
     """
 
     prompt: str
     motion: str = "walk"
-    speed: float = 0.15  # quarter turns a second; each quarter turn ends on wholly new noise
+    speed: float = 0.15  # quarter turns per second; each ends on the noise of the next seed
     seed: int = 0
     width: int | None = None
     height: int | None = None
@@ -85,7 +66,7 @@ class Scene:
     anchored_at: float = 0.0
 
     def phase_at(self, time: float) -> float:
-        """Quarter turns walked since the seed, at `time` in seconds."""
+        """Quarter turns since the seed, at `time` in seconds."""
         if self.motion != "walk":
             return self.phase
         return self.phase + self.speed * max(0.0, time - self.anchored_at)
@@ -100,26 +81,31 @@ class Scene:
             angle = (phase - turns) * math.pi / 2
         first = (self.seed + turns) % (MAX_SEED + 1)
         second = (first + 1) % (MAX_SEED + 1)
-        return Shot(self.prompt, first, second, angle, self.width, self.height)
+        return Shot(
+            ((self.prompt, 1.0),),
+            great_circle(first, second, angle),
+            width=self.width,
+            height=self.height,
+        )
 
     def changed(self, time: float, changes: dict[str, Any]) -> Scene:
-        """The scene with `changes`, anchored at `time` so that what goes on does not jump.
+        """The scene with `changes`, anchored at `time` so that the walk does not jump.
 
         Accepts prompt, motion, speed and seed; raises SceneError with one sentence otherwise.
-        A new seed starts its walk from the beginning.
+        With a seed in `changes` the walk starts at that seed.
         """
         checked = {name: _check(name, value) for name, value in changes.items()}
         phase = 0.0 if "seed" in checked else self.phase_at(time)
         return replace(self, phase=phase, anchored_at=time, **checked)
 
     def as_dict(self) -> dict[str, Any]:
-        """What the web shows and may patch."""
+        """What the web shows and can patch."""
         return {name: getattr(self, name) for name in PATCHABLE}
 
     def as_json(self, time: float) -> dict[str, Any]:
-        """The whole scene as it is at `time`, for another process; `from_json` reads it.
+        """The whole scene at `time`, for another process; `from_json` reads it.
 
-        It holds no value of this process's clock: the phase says how far the walk has come.
+        It contains no value of this process's clock: the phase is the position of the walk.
         """
         size = {name: getattr(self, name) for name in SIZE if getattr(self, name) is not None}
         phase = min(self.phase_at(time), MAX_PHASE)
@@ -127,10 +113,10 @@ class Scene:
 
     @classmethod
     def from_json(cls, data: object, time: float) -> Scene:
-        """The scene of `as_json`, which goes on from its phase at `time` in seconds.
+        """The scene of `as_json`, which continues from its phase at `time` in seconds.
 
-        What is missing has its default, save for the prompt. Raises SceneError with one sentence
-        for anything else that no version up to this one writes.
+        Missing fields have their defaults; the prompt is required. Raises SceneError with one
+        sentence for what no version of the program up to this one writes.
         """
         if not isinstance(data, Mapping):
             raise SceneError("The scene is not a JSON object.")

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from turbostream.stream.scene import Shot
+from turbostream.stream.shot import Shot
 
 
 class EngineError(Exception):

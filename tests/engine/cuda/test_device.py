@@ -19,7 +19,7 @@ from turbostream.engine.device.hardware import Hardware
 from turbostream.engine.local_engine import LocalEngine
 from turbostream.engine.model.inputs import Input, Value
 from turbostream.engine.model.stable_diffusion import OneStepModel
-from turbostream.stream.scene import Shot
+from turbostream.stream.shot import Shot, great_circle
 
 pytestmark = pytest.mark.cuda
 
@@ -128,7 +128,7 @@ def test_the_engines_graphs_paint_as_the_plain_path_does() -> None:
     model = OneStepModel(pipe, hardware)
     assert model.encode_prompt.capture(Graph).startswith("graph")
     engine = LocalEngine(model, 95, "test", Plan(2, 4))
-    shots = [Shot(f"a red star, {n}", n, n + 1, 0.3) for n in range(8)]
+    shots = [Shot(((f"a red star, {n}", 1.0),), great_circle(n, n + 1, 0.3)) for n in range(8)]
     engine.verify(shots[: engine.depth])
     assert engine.plan.streams == 2, engine.choices
     pictures = [engine.submit(shots[n : n + 4]) for n in (0, 4)]

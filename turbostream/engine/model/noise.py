@@ -1,30 +1,34 @@
-"""A shot's noise, drawn on the CPU so that it is the same on every machine."""
+"""A shot's noise, drawn on the CPU so that it is the same on every machine; the engine's thread.
+
+Knows seeds and weights, and nothing of prompts or of what the noise becomes.
+"""
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 
 import torch
 
-from turbostream.stream.scene import Shot
+from turbostream.stream.shot import Noise
 
 
 @lru_cache(maxsize=64)
 def gaussian(seed: int, shape: tuple[int, ...]) -> torch.Tensor:
-    """Unit noise of `shape` in fp32. Do not write into it: it is shared by the cache."""
+    """Noise of unit variance, fp32 of `shape`. Do not modify it: the cache shares it."""
     generator = torch.Generator(device="cpu").manual_seed(seed)
     return torch.randn(shape, generator=generator, dtype=torch.float32)
 
 
-def noise_of(shot: Shot, shape: tuple[int, ...]) -> torch.Tensor:
-    """The shot's noise, fp32 of `shape`: a point on the great circle between its two seeds.
+def noise_of(noise: Noise, shape: tuple[int, ...]) -> torch.Tensor:
+    """The weighted sum of the seeds' noise, fp32 of `shape`; do not modify it either.
 
-    cos² + sin² = 1 keeps the variance at one. A plain average of two seeds would not, and breaks
-    one-step models.
+    The terms are added in the order of `noise`, each product rounded to fp32 first: another order
+    changes single bits, and so the picture.
     """
-    first = gaussian(shot.seed_from, shape)
-    if shot.angle == 0:
-        return first
-    second = gaussian(shot.seed_to, shape)
-    return math.cos(shot.angle) * first + math.sin(shot.angle) * second
+    (seed, weight), *others = noise
+    total = gaussian(seed, shape)
+    if weight != 1:
+        total = weight * total
+    for seed, weight in others:
+        total = total + weight * gaussian(seed, shape)
+    return total

@@ -40,8 +40,9 @@ from turbostream.engine.model.step import PREDICTIONS, Decode, Denoise, Schedule
 from turbostream.engine.rewrite import folded, packed, tiny, upsampled  # noqa: E402
 from turbostream.engine.rewrite.traced import TracedGraph  # noqa: E402
 from turbostream.engine.weights import model_files  # noqa: E402
-from turbostream.stream.scene import Shot  # noqa: E402
+from turbostream.stream.capabilities import Capabilities  # noqa: E402
 from turbostream.stream.seam import EngineUnusable  # noqa: E402
+from turbostream.stream.shot import Shot  # noqa: E402
 
 log = logging.getLogger(__name__)
 
@@ -160,6 +161,8 @@ class OneStepModel:
     """A shot's inputs in, pixels out; one step, guidance 0. `vae` may be another decoder than
     the pipeline's own."""
 
+    capabilities = Capabilities(steps=(1,))
+
     def __init__(self, pipe: Any, hardware: Hardware, vae: Any = None) -> None:
         self.hardware = hardware
         self.schedule = schedule_of(pipe.scheduler)
@@ -203,11 +206,13 @@ class OneStepModel:
 
     def values(self, shot: Shot) -> Values:
         """The shot's inputs: unit noise [C, H/8, W/8] on the CPU, the embedding [tokens, hidden]
-        on the device."""
+        on the device. Raises ShotError for a shot that `capabilities` do not cover."""
+        self.capabilities.check(shot)
         shape = self.latent_shape(shot.width, shot.height)
+        ((prompt, _),) = shot.prompts  # the weight of a single prompt is 1
         return {
-            "prompt_embedding": self.encode_prompt(shot.prompt),
-            "noise": Value(noise_of(shot, shape)),
+            "prompt_embedding": self.encode_prompt(prompt),
+            "noise": Value(noise_of(shot.noise, shape)),
         }
 
     def paint(self, **inputs: torch.Tensor) -> torch.Tensor:
