@@ -195,7 +195,7 @@ def test_when_not_even_one_frame_fits_one_sentence_says_so(
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(engine._plain, "paint", full)
-    with pytest.raises(EngineUnusable, match="memory is full even for one frame"):
+    with pytest.raises(EngineUnusable, match="memory is too small even for one frame"):
         engine.submit([shot(0)])
 
 

@@ -1,4 +1,4 @@
-"""A shot's noise, drawn on the CPU so that it is the same on every machine."""
+"""A shot's noise, generated on the CPU so that it is identical on every machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from turbostream.stream.scene import Shot
 
 @lru_cache(maxsize=64)
 def gaussian(seed: int, shape: tuple[int, ...]) -> torch.Tensor:
-    """Unit noise of `shape` in fp32. Do not write into it: it is shared by the cache."""
+    """Unit noise of `shape` in fp32. Do not modify it: the cache shares it."""
     generator = torch.Generator(device="cpu").manual_seed(seed)
     return torch.randn(shape, generator=generator, dtype=torch.float32)
 
