@@ -1,4 +1,4 @@
-"""All code that uses torch; see README.md in this folder. Importing this package imports no torch."""
+"""All code that uses torch (see README.md here). Importing this package does not import torch."""
 
 from __future__ import annotations
 

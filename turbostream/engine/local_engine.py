@@ -45,7 +45,7 @@ class LocalEngine:
         size: tuple[int | None, int | None] = (None, None),
         choices: Mapping[str, str] | None = None,
     ) -> None:
-        """size: (width, height) in pixels of the graphs; shots of other sizes take the plain path."""
+        """size: (width, height) in pixels of the graphs; other sizes take the plain path."""
         self.model = model
         self.choices: Mapping[str, str] = dict(choices or {})
         # Part of the engine API (ReadsWords); still usable after the model is released.

@@ -93,7 +93,9 @@ def test_code_that_paints_something_else_is_refused_and_forgotten(
     run = start(call=lambda **inputs: model.denoise(**inputs) * 1.1)
     run.compile()
     assert run.installed == []
-    assert run.said[0].startswith("graph: Inductor's code was rejected: the UNet's output differs by")
+    assert run.said[0].startswith(
+        "graph: Inductor's code was rejected: the UNet's output differs by"
+    )
     assert list((tmp_path / "compiled").glob("*.pt2")) == []
 
 

@@ -201,7 +201,7 @@ def test_an_unknown_prediction_is_refused_with_one_sentence(pipe: Any) -> None:
 
     scheduler = Scheduler.from_config(pipe.scheduler.config)
     scheduler.register_to_config(prediction_type="flow")
-    with pytest.raises(EngineUnusable, match="predicts 'flow'"):
+    with pytest.raises(EngineUnusable, match="prediction type, 'flow'"):
         schedule_of(scheduler)
 
 

@@ -1,4 +1,4 @@
-"""The fallbacks when GPU memory runs out: a smaller batch, fewer in-flight requests, the plain path.
+"""Fallbacks when GPU memory runs out: a smaller batch, fewer in-flight requests, the plain path.
 
 Pure decisions, no torch: `local_engine.py` builds what the plan says, and asks for the next plan
 when it does not fit.

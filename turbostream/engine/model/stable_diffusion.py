@@ -198,7 +198,7 @@ class OneStepModel:
         return self.latent_channels, high // self.vae_scale, wide // self.vae_scale
 
     def inputs(self, width: int | None, height: int | None) -> Declaration:
-        """The inputs of `paint` and `denoise` for pictures of this size; EngineUnusable as above."""
+        """The inputs of `paint` and `denoise` for pictures of this size; raises EngineUnusable."""
         embedding = self.encode_prompt(" ").tensor  # any prompt gives the shape and dtype
         return (
             Input("noise", self.latent_shape(width, height), torch.float32, staged=True),
