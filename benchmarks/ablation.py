@@ -29,7 +29,7 @@ from turbostream.engine.cuda import aot, background_compiler, compile_cache, par
 from turbostream.engine.model.inputs import Declaration, Input, Paint
 from turbostream.engine.model.stable_diffusion import KLDecoder, schedule_of
 from turbostream.engine.model.step import Decode, Denoise
-from turbostream.engine.rewrite import folded, packed, tiny, upsampled
+from turbostream.engine.rewrite import folded, packed, tiny_decoder, upsampled
 
 MEASURING_S = 40.0  # reserved for measuring after the compilation
 COMPILED = (  # name, batch, whether norms.py is applied
@@ -96,7 +96,7 @@ def techniques_for(device: str) -> list[tuple[str, Callable[[Parts], object]]]:
             lambda parts: folded.fold_time(parts.unet, parts.schedule.timestep),
         ),
         ("transformers stay in NHWC", lambda parts: folded.stay_in_nhwc(parts.unet)),
-        ("decoder's convolutions fused", lambda parts: tiny.fuse(parts.decoder, device)),
+        ("decoder's convolutions fused", lambda parts: tiny_decoder.fuse(parts.decoder, device)),
         ("upsampling transposed", lambda parts: upsampled.fold(parts.unet)),
     ]
     if device == "cpu" and packed.available():

@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 from benchmarks.browsers import serving
-from benchmarks.chromium import chromium
+from benchmarks.chromium_driver import chromium
 from benchmarks.report import emit, machine
 from benchmarks.server_process import free_port
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import psutil
 
-from benchmarks.chromium import chromium
-from benchmarks.firefox import firefox
+from benchmarks.chromium_driver import chromium
+from benchmarks.firefox_driver import firefox
 from benchmarks.report import emit, machine, percentile
 from benchmarks.server_process import free_port, wait_for, wait_until_healthy
 

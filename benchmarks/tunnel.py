@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from benchmarks.chromium import chromium
+from benchmarks.chromium_driver import chromium
 from benchmarks.report import emit, machine, percentile
 from benchmarks.server_process import free_port, wait_for
 from benchmarks.viewers import StreamReader

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, distributed, nn
 
-from training import dataset, losses, model, optimise, render
+from training import dataset, losses, model, optimizer, render
 from training.render import Painted
 from training.scene import COLUMNS
 
@@ -90,7 +90,7 @@ class Trainer:
                     p.data.copy_(learnt[name])
         both.to(self.device)
         self.dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
-        self.optimizer = optimise.Optimizer(both, args.rate, 0.01, self.dtype)
+        self.optimizer = optimizer.Optimizer(both, args.rate, 0.01, self.dtype)
         self.large = render.Renderer(self.device, model.IMAGE_SIZE)
         self.small = render.Renderer(self.device, 64)
         manner = self.prompts.recipes[:, COLUMNS.index("manner")] > 0

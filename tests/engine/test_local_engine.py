@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.engine.cuda.simulated import Device
 from turbostream.engine.cuda.background_compiler import Outcome
-from turbostream.engine.cuda.memory import Plan, smaller
+from turbostream.engine.cuda.memory_plan import Plan, smaller
 from turbostream.engine.cuda.streams import InFlight, Streams
 from turbostream.engine.local_engine import LocalEngine
 from turbostream.engine.model.inputs import Value

@@ -21,7 +21,7 @@ import torch
 from turbostream.engine import jpeg
 from turbostream.engine.cuda.background_compiler import BackgroundCompiler, Outcome
 from turbostream.engine.cuda.graph import Cuda
-from turbostream.engine.cuda.memory import BATCHES, Plan, smaller
+from turbostream.engine.cuda.memory_plan import BATCHES, Plan, smaller
 from turbostream.engine.cuda.parity import PSNR_LIMIT, psnr
 from turbostream.engine.cuda.streams import InFlight, Streams
 from turbostream.engine.model.inputs import Values

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from turbostream.engine.cuda.graph import Graph
-from turbostream.engine.cuda.memory import BATCHES, Plan
+from turbostream.engine.cuda.memory_plan import BATCHES, Plan
 from turbostream.engine.device import hardware
 from turbostream.engine.local_engine import LocalEngine
 from turbostream.engine.model import attention, decoder

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from turbostream.engine.cuda.memory import Plan
+from turbostream.engine.cuda.memory_plan import Plan
 from turbostream.engine.model.inputs import Declaration, Paint, Values, batched
 
 log = logging.getLogger(__name__)

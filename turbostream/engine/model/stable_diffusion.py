@@ -38,7 +38,7 @@ from turbostream.engine.model.inputs import Declaration, Input, Value, Values  #
 from turbostream.engine.model.noise import noise_of  # noqa: E402
 from turbostream.engine.model.prompt_encoder import PromptEncoder  # noqa: E402
 from turbostream.engine.model.step import PREDICTIONS, Decode, Denoise, Schedule  # noqa: E402
-from turbostream.engine.rewrite import folded, packed, tiny, upsampled  # noqa: E402
+from turbostream.engine.rewrite import folded, packed, tiny_decoder, upsampled  # noqa: E402
 from turbostream.engine.rewrite.traced import TracedGraph  # noqa: E402
 from turbostream.engine.weights import model_files  # noqa: E402
 from turbostream.stream.scene import Shot  # noqa: E402
@@ -171,7 +171,7 @@ class OneStepModel:
         vae.requires_grad_(False).to(memory_format=torch.channels_last)
         decoder = vae.decoder if type(vae).__name__ == "AutoencoderTiny" else KLDecoder(vae)
         folded.prepare(pipe.unet, self.schedule.timestep)
-        if not tiny.fuse(decoder, hardware.device.type):
+        if not tiny_decoder.fuse(decoder, hardware.device.type):
             upsampled.fold(decoder)
         self.encode_prompt = PromptEncoder(pipe.tokenizer, pipe.text_encoder)
         if hardware.device.type == "cpu" and packed.available():
