@@ -182,7 +182,7 @@ def main() -> None:
     if options.serve:
         raise SystemExit(serve_simulated(options.serve, options.target_fps))
     rows = []
-    print("changes/s (asked)  changes/s  frames/s at viewers  painted/s  p50 ms  p95 ms")
+    print("changes/s (target)  changes/s  frames/s at viewers  painted/s  p50 ms  p95 ms")
     with (
         tempfile.TemporaryDirectory(prefix="control-") as state_dir,
         Server(options.engine, options.target_fps, state_dir) as server,
@@ -192,7 +192,7 @@ def main() -> None:
             rows.append(row)
             times = row["change_to_picture_ms"]
             print(
-                f"{rate:17g}  {row['changes_per_second']:9.1f}  {row['frames_per_second']:19.2f}"
+                f"{rate:18g}  {row['changes_per_second']:9.1f}  {row['frames_per_second']:19.2f}"
                 f"  {row['painted_per_second']:9.1f}  {times['p50'] or 0:6.1f}"
                 f"  {times['p95'] or 0:6.1f}",
                 flush=True,

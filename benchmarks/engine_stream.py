@@ -65,7 +65,7 @@ class StreamRun(Run):
     ) -> None:
         """since: the time of the first frame, when the compiler was started."""
         watcher.reset()
-        begun, number = time.monotonic(), 0
+        started, number = time.monotonic(), 0
         while not (done := engine.compiler.wait(1, PROMPT_INTERVAL_S)) and self._may_compile():
             number += 1
             channel.change({"prompt": f"a red star number {number}"})
@@ -76,8 +76,8 @@ class StreamRun(Run):
         time.sleep(2.0)  # both CUDA streams change over within a few frames
         self.note(
             compile_s=round(compiled - since, 1) if done else None,
-            fps_while_compiling=round(watcher.fps(begun, compiled), 1),
-            worst_gap_while_compiling_ms=round(watcher.worst_gap_ms(begun, compiled + 2), 1),
+            fps_while_compiling=round(watcher.fps(started, compiled), 1),
+            worst_gap_while_compiling_ms=round(watcher.worst_gap_ms(started, compiled + 2), 1),
             frames_while_compiling=len(watcher.times),
             swapped="compile" in watcher.kinds[-5:],
         )
@@ -90,8 +90,8 @@ class StreamRun(Run):
     def steady(self, channel: Channel, watcher: measures.Watcher, seconds: float) -> None:
         host, gpu = measures.host_mb(), measures.gpu_mb()
         watcher.reset()
-        begun, number = time.monotonic(), 0
-        while time.monotonic() - begun < seconds:
+        started, number = time.monotonic(), 0
+        while time.monotonic() - started < seconds:
             number += 1  # a new prompt each time, so that each is encoded
             channel.change({"prompt": f"a blue house on a field, variant {time.monotonic()}"})
             time.sleep(PROMPT_INTERVAL_S)

@@ -201,12 +201,12 @@ def serve_epoll(port: int, newest: Newest) -> None:
                 send(number, rests[number])
             elif number in clients:
                 try:
-                    asked = clients[number].recv(4096)
+                    request = clients[number].recv(4096)
                 except OSError:
-                    asked = b""
-                if not asked:
+                    request = b""
+                if not request:
                     drop(number)
-                elif asked.startswith(b"POST"):
+                elif request.startswith(b"POST"):
                     clients[number].send(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n")
                     drop(number)
                 else:

@@ -46,8 +46,8 @@ class Row:
 
 def read(port: int, query: str, row: Row, reads_s: float, bytes_s: float, seconds: float) -> None:
     """Fill in `row`: read for `seconds`, and reconnect after each reset."""
-    begun = time.time()
-    end, numbers = begun + seconds, set()
+    started = time.time()
+    end, numbers = started + seconds, set()
     while time.time() < end:
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
@@ -74,7 +74,7 @@ def read(port: int, query: str, row: Row, reads_s: float, bytes_s: float, second
                     now = time.time()
                     if number:
                         row.parts += 1
-                        row.ages.append((now - begun, now - stamp))
+                        row.ages.append((now - started, now - stamp))
                         numbers.add(number)
                     due += 1 / reads_s if reads_s else length / bytes_s if bytes_s else 0.0
                     due = max(due, now - 0.1)  # time spent waiting for a picture is not made up

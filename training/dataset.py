@@ -65,5 +65,5 @@ def hard(recipes: Tensor) -> Tensor:
     there = column(recipes, "thing") != NO_THING
     size = column(recipes, "size")
     fine = (column(recipes, "pattern") > 0) | (size == 1) | (size == 2)
-    asked = torch.isin(column(recipes, "colour"), torch.tensor(colours))
-    return (there & asked) * (1 + 2 * fine)
+    is_hard = torch.isin(column(recipes, "colour"), torch.tensor(colours))
+    return (there & is_hard) * (1 + 2 * fine)

@@ -105,7 +105,7 @@ def scores(seen: dict[str, Tensor], recipes: Tensor) -> dict[str, Any]:
     thing, ground = column(recipes, "thing"), column(recipes, "ground")
     plain = is_plain(recipes)
     clear = (seen["shape"] >= 0) & plain
-    said = plain & (ground < len(scene.GROUNDS) - 2)
+    named = plain & (ground < len(scene.GROUNDS) - 2)
     shape = seen["shape"] == thing
     by_thing = {
         name: share(shape, clear & (thing == k)) for k, name in enumerate(vocabulary.THINGS)
@@ -117,9 +117,9 @@ def scores(seen: dict[str, Tensor], recipes: Tensor) -> dict[str, Any]:
             seen["colour"] == column(recipes, "colour"), plain & (column(recipes, "pattern") == 0)
         ),
         "colour by palette": share(seen["colour by palette"] == column(recipes, "colour"), plain),
-        "ground": share(seen["ground"] == ground, said),
+        "ground": share(seen["ground"] == ground, named),
         "ground by palette": share(
-            seen["palette"] == ground, said & (ground < len(vocabulary.COLOURS))
+            seen["palette"] == ground, named & (ground < len(vocabulary.COLOURS))
         ),
         "shape": share(shape, clear),
         "shape of one": share(shape, clear & (count == 0)),

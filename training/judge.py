@@ -235,9 +235,9 @@ class Judge:
         each = torch.arange(len(mask), device=mask.device)
         shown = mean_where(image, self.core)
         own = self.outlines[each, self.thing, SCALES.index(1.0)]
-        asked = copies(self.recipes)
-        loose = pieces(mask, own.sum(1) / asked)
-        count = torch.where(complete(mask, own, self.painted.layout, self.small), asked, loose)
+        requested = copies(self.recipes)
+        loose = pieces(mask, own.sum(1) / requested)
+        count = torch.where(complete(mask, own, self.painted.layout, self.small), requested, loose)
         return {
             "colour": nearest_colour(shown, self.colours),
             "colour by palette": nearest_colour(shown),

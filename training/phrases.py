@@ -104,21 +104,21 @@ class Writer:
         meaning.ground = words_ground(meaning.thing)
         if self.chance(0.78):
             meaning.colour = self.pick(tuple(vocabulary.COLOURS))
-        said = self.chance(0.72)
-        if said:
+        on_ground = self.chance(0.72)
+        if on_ground:
             meaning.ground = self.pick(
                 tuple(vocabulary.COLOURS if self.chance(0.55) else vocabulary.SCENES)
             )
         if self.held:
             meaning.colour = self.pick(sorted(HELD_COLOURS[meaning.thing]))
-            if said:
+            if on_ground:
                 meaning.ground = self.pick(sorted(HELD_GROUNDS[meaning.thing]))
         meaning.count = rng.choices(vocabulary.COUNTS, (0.58, 0.14, 0.14, 0.14))[0]
         meaning.size = self.pick(vocabulary.SIZES) if self.chance(0.32) else None
         meaning.pattern = self.pick(vocabulary.PATTERNS) if self.chance(0.18) else None
         meaning.manner = self.pick(vocabulary.MANNERS) if self.chance(0.12) else None
         text = self.noun_phrase(meaning)
-        if said:
+        if on_ground:
             text = self.join(text, self.ground_phrase(meaning))
         return self.in_manner(text, meaning), meaning
 

@@ -123,8 +123,8 @@ class Renderer:
 
     def colours(self, recipes: Tensor, thing: Tensor) -> tuple[Tensor, Tensor]:
         """The thing's own colour and its second one [B, 3, 1, 1]."""
-        said = column(recipes, "colour")
-        number = torch.where(said == NO_COLOUR, self.natural[thing], said)
+        named = column(recipes, "colour")
+        number = torch.where(named == NO_COLOUR, self.natural[thing], named)
         own, accent = self.palette[number], self.accents[thing]
         close = ((own - accent).norm(dim=1, keepdim=True) < LEAST_CONTRAST).float()
         bright = (own.mean(1, keepdim=True) > 0.45).float()

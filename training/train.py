@@ -202,19 +202,19 @@ def train(args: argparse.Namespace) -> Path:
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.allow_tf32 = True
     args.out.mkdir(parents=True, exist_ok=True)
-    begun = time.monotonic()
+    started = time.monotonic()
     trainer = Trainer(args)
-    log.info("%d prompts after %.0f s", len(trainer.token_ids), time.monotonic() - begun)
+    log.info("%d prompts after %.0f s", len(trainer.token_ids), time.monotonic() - started)
     trainer.optimizer.set_rate(0.0, 0.0)
     step_once = trainer.captured()
-    log.info("first step after %.0f s", time.monotonic() - begun)
+    log.info("first step after %.0f s", time.monotonic() - started)
     start, every = time.monotonic(), max(1, min(100, args.steps // 20))
     log_file = args.out / "log.jsonl" if leads() else Path(os.devnull)
     with log_file.open("w", encoding="utf-8") as lines:
         for step in range(args.steps):
             elapsed = time.monotonic() - start
             if step % CLOCKED == 0:
-                spent = (time.monotonic() - begun) / 60 / args.minutes
+                spent = (time.monotonic() - started) / 60 / args.minutes
                 progress = trainer.agreed(max(step / args.steps, spent))
             if progress >= 1:
                 break
@@ -240,7 +240,7 @@ def train(args: argparse.Namespace) -> Path:
     if leads():
         trainer.save_checkpoint(args.out / AVERAGE)
         model.save(trainer.finished(), folder)
-        log.info("done after %.0f s: %s", time.monotonic() - begun, folder)
+        log.info("done after %.0f s: %s", time.monotonic() - started, folder)
     if distributed.is_initialized():
         distributed.destroy_process_group()
     return folder

@@ -251,7 +251,7 @@ class LocalEngine:
 
 def _joined(parts: list[Future[list[Picture]]]) -> Future[list[Picture]]:
     """One future of all the pictures, in order; if several parts fail, the first error is set."""
-    whole: Future[list[Picture]] = Future()
+    combined: Future[list[Picture]] = Future()
     remaining = [len(parts)]
     lock = threading.Lock()
 
@@ -262,10 +262,10 @@ def _joined(parts: list[Future[list[Picture]]]) -> Future[list[Picture]]:
                 return
         errors = [error for part in parts if (error := part.exception()) is not None]
         if errors:
-            whole.set_exception(errors[0])
+            combined.set_exception(errors[0])
         else:
-            whole.set_result([picture for part in parts for picture in part.result()])
+            combined.set_result([picture for part in parts for picture in part.result()])
 
     for part in parts:
         part.add_done_callback(on_done)
-    return whole
+    return combined

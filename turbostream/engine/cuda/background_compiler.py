@@ -201,8 +201,8 @@ def compile_apart(job: aot.Job, path: Path, stopping: threading.Event) -> None:
         if process.returncode < 0:
             name = signal.Signals(-process.returncode).name
             raise CompileFailed(f"the compiler, or the first run of its code, ended by {name}")
-        said = [line.strip() for line in lines if line.strip()]
-        last = said[-1][:300] if said else f"exit status {process.returncode}"
+        output = [line.strip() for line in lines if line.strip()]
+        last = output[-1][:300] if output else f"exit status {process.returncode}"
         if process.returncode != 0:
             raise CompileFailed(f"the compiler failed: {last}")
         log.info("[compile] batch %d: %s", job.batch, last)

@@ -57,12 +57,12 @@ def weights_of(component: str, names: Iterable[str]) -> Choice | None:
             dotted = rf"\.{variant}" if variant else ""
             pattern = rf"{stem}{dotted}(?:-(\d{{5}})-of-(\d{{5}}))?\.{ending}"
             found = [match for name in names if (match := re.fullmatch(pattern, name))]
-            whole = [match[0] for match in found if match[1] is None]
+            complete = [match[0] for match in found if match[1] is None]
             shards = [match[0] for match in found if match[1] is not None]
-            if not whole and shards and len(shards) == int(found[0][2]):
-                whole = shards
-            if whole:
-                return Choice(tuple(whole), variant, safetensors)
+            if not complete and shards and len(shards) == int(found[0][2]):
+                complete = shards
+            if complete:
+                return Choice(tuple(complete), variant, safetensors)
     return None
 
 
