@@ -8,10 +8,10 @@ PYTHON := .venv/bin/python
 SHELL_SCRIPTS = $(wildcard *.sh deploy/*.sh deploy/*/*.sh training/*.sh) .ci/run
 ARGS ?=
 
-.PHONY: help run test test-long bench bench-stream bench-tunnel bench-plain fuzz soak lint format clean
+.PHONY: help run test test-long bench bench-stream bench-tunnel bench-readers fuzz soak lint format clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## set up what is missing, then stream: open http://localhost:8000
 	@./setup.sh
@@ -25,21 +25,21 @@ test-long: ## the tests that take minutes: every script killed at each of its st
 	@./setup.sh --dev
 	$(PYTHON) -m pytest -m long $(ARGS)
 
-bench: ## how fast this machine paints (ARGS=--random-weights on a GPU without the weights)
+bench: ## speed of the engine on this machine (ARGS=--random-weights on a GPU without the weights)
 	@./setup.sh
 	$(PYTHON) -m benchmarks.engine $(ARGS)
 
-bench-stream: ## the cost of a viewer, compared with Flask's own server, gunicorn, waitress (ARGS="--viewers 100")
+bench-stream: ## cost of a viewer, compared with Flask, gunicorn, waitress (ARGS="--viewers 100")
 	@./setup.sh --dev
 	$(PYTHON) -m benchmarks.stream $(ARGS)
 
-bench-tunnel: ## the latency of the picture through a real ssh over a slow connection
+bench-tunnel: ## age of the pictures through a real ssh over a slow line
 	@./setup.sh --dev
 	$(PYTHON) -m benchmarks.tunnel $(ARGS)
 
-bench-plain: ## the latency of the picture in curl, OpenCV and others, directly and through a real ssh
+bench-readers: ## age of the pictures at curl, OpenCV and the like, directly and through a real ssh
 	@./setup.sh --dev
-	$(PYTHON) -m benchmarks.plain $(ARGS)
+	$(PYTHON) -m benchmarks.silent_readers $(ARGS)
 
 fuzz: ## about ten minutes of random requests to the running server
 	@./setup.sh --dev

@@ -1,1 +1,1 @@
-"""Programs that print a table for people, then one JSON line for programs."""
+"""Benchmarks: programs that print a table for people, then one JSON line for programs."""

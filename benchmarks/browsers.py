@@ -1,8 +1,8 @@
-"""What somebody sees in a real browser: `python -m benchmarks.browsers`.
+"""The page in real browsers, Chromium and Firefox: `python -m benchmarks.browsers`.
 
-The page in Chromium and in Firefox: seconds until the first picture, the age of pictures as they
-are painted at 2 a second, memory over a minute at 60 a second, and seconds until pictures flow
-again after the server was killed and started anew. Prints a table and one JSON line.
+Measures the seconds until the first picture, the age of pictures when they are displayed at 2
+frames per second, the browser's memory over a minute at 60 frames per second, and the seconds until
+pictures arrive again after the server was killed and restarted. Prints a table and one JSON line.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from typing import Any
 
 import psutil
 
-from benchmarks.chromium import chromium
-from benchmarks.firefox import firefox
-from benchmarks.stream import at, emit, free_port, machine, wait_for, wait_until_healthy
+from benchmarks.chromium_driver import chromium
+from benchmarks.firefox_driver import firefox
+from benchmarks.report import emit, machine, percentile
+from benchmarks.server_process import free_port, wait_for, wait_until_healthy
 
 PICTURE = "document.getElementById('picture')"
 FRAME = f"Number({PICTURE}.dataset.frame ?? 0)"
@@ -65,7 +66,7 @@ BROWSERS: dict[str, Callable[[], AbstractContextManager[tuple[Open, Run]]]] = {
 
 @contextmanager
 def serving(port: int, fps: int) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "benchmarks.peers", "ours", str(port), "8", str(fps)]
+    command = [sys.executable, "-m", "benchmarks.servers", "ours", str(port), "8", str(fps)]
     server = subprocess.Popen([*command, "30000", "2"])
     try:
         wait_for(port, server)
@@ -80,12 +81,12 @@ def until(run: Run, code: str, limit_s: float = 60.0) -> None:
     deadline = time.monotonic() + limit_s
     while not run(code):
         if time.monotonic() > deadline:
-            raise SystemExit(f"{code} did not come true")
+            raise SystemExit(f"{code} did not become true")
         time.sleep(0.01)
 
 
 def memory_mb(server: subprocess.Popen[bytes]) -> float:
-    """Of all the browser's processes: of our children, that is, but for the server."""
+    """Memory of all the browser's processes: this process's children without the server."""
     total = 0.0
     for process in psutil.Process().children(recursive=True):
         if process.pid != server.pid:
@@ -100,7 +101,7 @@ def measure(name: str, seconds: float) -> dict[str, object]:
         with serving(port, 60) as server:
             open_page(url)
             first_s = run(FIRST_MS) / 1000
-            time.sleep(10)  # until caches are warm
+            time.sleep(10)  # cache warm-up
             before = memory_mb(server)
             time.sleep(seconds)
             grown = memory_mb(server) - before
@@ -115,7 +116,7 @@ def measure(name: str, seconds: float) -> dict[str, object]:
     return {
         "browser": name,
         "first_picture_s": round(first_s, 2),
-        "age_at_2_fps_p50_ms": round(at(ages, 0.5), 1),
+        "age_at_2_fps_p50_ms": round(percentile(ages, 0.5), 1),
         "age_at_2_fps_worst_ms": round(max(ages), 1),
         "memory_mb": round(before),
         "memory_growth_mb": round(grown, 1),
@@ -126,8 +127,8 @@ def measure(name: str, seconds: float) -> dict[str, object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0, help="over which memory is watched")
-    parser.add_argument("--save", metavar="NAME", help="keep the JSON line in benchmarks/results/")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of the memory measurement")
+    parser.add_argument("--save", metavar="NAME", help="write the line to benchmarks/results/")
     given = parser.parse_args()
     rows = []
     for name in BROWSERS:

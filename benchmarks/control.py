@@ -1,11 +1,11 @@
-"""Continuous control, as a slider or a sequencer sends it: what viewers get meanwhile.
+"""What viewers receive during continuous control, such as a slider or sequencer sends.
 
 `python -m benchmarks.control [--engine demo|simulated] [--rates 0 20 60 200] [--seconds 8]`
 
-Starts the real server with a state folder of its own: with the demo model, or with an engine that
-takes 22 ms a frame and leaves the processor free, as a GPU does. For each rate one connection
-sends that many `PATCH /scene` a second while two viewers, in a process of their own, count distinct
-frames. Prints a table and one JSON line.
+Starts the real server with a separate state folder, and with the demo model or an engine that takes
+22 ms per frame without using the CPU, as a GPU does. For each rate one connection sends that many
+`PATCH /scene` requests per second while two viewers, in another process, count distinct frames.
+Prints a table and one JSON line.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers import jpeg_of
-from benchmarks.stream import free_port
+from benchmarks.server_process import free_port
+from benchmarks.servers import jpeg_of
 
 ROOT = Path(__file__).resolve().parent.parent
 VIEWERS = 2
@@ -35,7 +35,7 @@ PICTURE_BYTES = 30_000
 
 
 class Simulated:
-    """An engine that takes FRAME_S a frame and leaves the processor free."""
+    """An engine that takes FRAME_S per frame without using the CPU."""
 
     max_batch = 1
     depth = 1
@@ -58,7 +58,7 @@ class Simulated:
 
 
 def serve_simulated(port: int, target_fps: float) -> int:
-    """The real program around `Simulated`."""
+    """Run the real program with a `Simulated` engine."""
     import realtime_stream
     from turbostream.engine.weights import Weights
     from turbostream.settings import Settings
@@ -77,7 +77,7 @@ def serve_simulated(port: int, target_fps: float) -> int:
 
 
 class Server:
-    """The server as a process; its address is on loopback, so that nothing limits the changes."""
+    """The server as a process. It listens on loopback, where changes are not rate-limited."""
 
     def __init__(self, engine: str, target_fps: float, state_dir: str) -> None:
         self.port = free_port()
@@ -97,7 +97,7 @@ class Server:
                     return self
             except OSError:
                 if self._process.poll() is not None:
-                    raise SystemExit("The server ended; start it by hand to read why.") from None
+                    raise SystemExit("The server ended; start it by hand to see why.") from None
             time.sleep(0.05)
 
     def __exit__(self, *_: object) -> None:
@@ -115,7 +115,7 @@ class Server:
 
 
 class Control:
-    """Changes the speed `rate` times a second over one connection until it is stopped."""
+    """Changes the speed `rate` times per second over one connection until stopped."""
 
     def __init__(self, port: int, rate: float) -> None:
         self.sent = 0
@@ -182,7 +182,7 @@ def main() -> None:
     if options.serve:
         raise SystemExit(serve_simulated(options.serve, options.target_fps))
     rows = []
-    print("changes/s (asked)  changes/s  frames/s at viewers  painted/s  p50 ms  p95 ms")
+    print("changes/s (target)  changes/s  frames/s at viewers  painted/s  p50 ms  p95 ms")
     with (
         tempfile.TemporaryDirectory(prefix="control-") as state_dir,
         Server(options.engine, options.target_fps, state_dir) as server,
@@ -192,7 +192,7 @@ def main() -> None:
             rows.append(row)
             times = row["change_to_picture_ms"]
             print(
-                f"{rate:17g}  {row['changes_per_second']:9.1f}  {row['frames_per_second']:19.2f}"
+                f"{rate:18g}  {row['changes_per_second']:9.1f}  {row['frames_per_second']:19.2f}"
                 f"  {row['painted_per_second']:9.1f}  {times['p50'] or 0:6.1f}"
                 f"  {times['p95'] or 0:6.1f}",
                 flush=True,

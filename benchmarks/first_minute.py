@@ -1,8 +1,8 @@
-"""What somebody meets who starts the program: `python -m benchmarks.first_minute [SECONDS]`.
+"""The start of the program as a user sees it: `python -m benchmarks.first_minute [SECONDS]`.
 
-Starts the real server on a free port with one viewer from the first moment on, and measures
-seconds until it listens, seconds to the first painted picture (placeholders do not count) and
-distinct frames a second after that. Prints a table and one JSON line.
+Starts the real server on a free port with one viewer that connects immediately, and measures the
+seconds until it listens, the seconds until the first rendered picture (placeholders do not count)
+and the distinct frames per second after that. Prints a table and one JSON line.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.stream import free_port
+from benchmarks.server_process import free_port
 from benchmarks.viewers import StreamReader, connect
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,12 +51,12 @@ def _connected(port: int, server: subprocess.Popen[bytes]) -> socket.socket:
             return connect(port, "/stream")
         except OSError:
             if server.poll() is not None:
-                raise SystemExit("The server ended; start it by hand to read why.") from None
+                raise SystemExit("The server ended; start it by hand to see why.") from None
             time.sleep(0.02)
 
 
 def _watched(viewer: socket.socket, seconds: float) -> tuple[float, set[int]]:
-    """(when the first painted picture came, the numbers that came in `seconds` after it)."""
+    """(time of the first rendered picture, frame numbers received in the `seconds` after it)."""
     reader, first, numbers = StreamReader(), 0.0, set[int]()
     viewer.settimeout(60)
     with viewer:

@@ -1,9 +1,9 @@
-"""What one client that sends without end does to everybody else: `python -m benchmarks.floods`.
+"""How one client that floods the server affects the others: `python -m benchmarks.floods`.
 
-Ten strict viewers watch, first without and then beside each flood; meanwhile /healthz is asked
-again and again, and at the end the server gets SIGTERM while the flood goes on. Prints a table,
-then one JSON line; --save keeps the line in benchmarks/results/. --code measures the server of
-another checkout. The server has one core, viewers and floods the other.
+Ten strict viewers watch, first without a flood and then during each one; meanwhile /healthz is
+requested repeatedly, and at the end the server gets SIGTERM while the flood continues. Prints a
+table, then one JSON line; --save writes the line to benchmarks/results/. --code measures the server
+of another checkout. The server has one core, viewers and floods the other.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.stream import DIRECTLY, emit, free_port, machine, on_cpu
+from benchmarks.report import emit, machine
+from benchmarks.server_process import DIRECTLY, free_port, on_cpu
 
 ROOT = Path(__file__).resolve().parent.parent
 VIEWERS, FPS, BYTES, BUSY_MS = 10, 30.0, 30_000, 2.0
 WARM_S = 1.5
-CONNECTIONS = 4  # of one flood
-END_S = 25.0  # a server that has not ended by then is killed
+CONNECTIONS = 4  # of each flood
+EXIT_S = 25.0  # the server is killed if it has not ended by then
 
 OWNER, STRANGER = b"Host: localhost\r\n", b"Host: stranger.example\r\n"
 CHUNKED = b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -36,13 +37,13 @@ CHUNKED = b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n
 
 @dataclass(frozen=True)
 class Flood:
-    """`opening` is sent once on each connection, then `more` for as long as it is taken."""
+    """`opening` is sent once on each connection, then `more` for as long as it is accepted."""
 
     opening: bytes = b""
     more: bytes = b""
     connections: int = CONNECTIONS
     reads: bool = True
-    pause_s: float = 0.0  # after each byte, where bytes are sent one by one
+    pause_s: float = 0.0  # after each byte; 0: not byte by byte
 
 
 def get(path: bytes, host: bytes, method: bytes = b"GET") -> bytes:
@@ -78,10 +79,10 @@ FLOODS = {
 
 
 def pour(flood: Flood, port: int) -> None:
-    """One connection after another, until the process is killed."""
+    """Open one connection after another, until the process is killed."""
     while True:
         if flood.connections > 100:
-            time.sleep(0.02)  # so many threads would take the server's processor time otherwise
+            time.sleep(0.02)  # this many threads would otherwise take the server's CPU time
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), 5) as connection:
             connection.sendall(flood.opening)
             if flood.connections > 100:
@@ -122,14 +123,14 @@ def run_flood(name: str, port: int) -> None:
 class Row:
     flood: str
     slowest_health_s: float = 0.0
-    health_failures: int = 0  # refused, reset or not answered
-    fps: float = 0.0  # of the viewer that got least
-    share: float = 0.0  # of the rate without a flood
+    health_failures: int = 0  # refused, reset or timed out
+    fps: float = 0.0  # of the slowest viewer
+    share: float = 0.0  # relative to the rate without a flood
     term_s: float = 0.0
 
 
 def health_s(port: int) -> tuple[bool, float]:
-    """(whether all is well, seconds until that or anything else was known)."""
+    """(True if healthy, seconds until the answer or the failure)."""
     started = time.monotonic()
     try:
         DIRECTLY.open(f"http://127.0.0.1:{port}/healthz", timeout=30).read()
@@ -148,7 +149,7 @@ def wait_until_healthy(port: int) -> None:
 
 def measure(name: str, code: Path, seconds: float) -> Row:
     row, port = Row(name or "none"), free_port()
-    serve = [sys.executable, "-m", "benchmarks.peers", "ours", str(port), str(VIEWERS + 10)]
+    serve = [sys.executable, "-m", "benchmarks.servers", "ours", str(port), str(VIEWERS + 10)]
     command = on_cpu(0, [*serve, str(FPS), str(BYTES), str(BUSY_MS)])
     server = subprocess.Popen(command, cwd=code, stderr=subprocess.DEVNULL)
     others: list[subprocess.Popen[bytes]] = []
@@ -178,8 +179,8 @@ def measure(name: str, code: Path, seconds: float) -> Row:
 
 def ask_until(end: float, port: int, row: Row) -> None:
     while time.monotonic() < end:
-        well, took_s = health_s(port)
-        row.health_failures += not well
+        healthy, took_s = health_s(port)
+        row.health_failures += not healthy
         row.slowest_health_s = max(row.slowest_health_s, took_s)
         time.sleep(0.05)
 
@@ -188,7 +189,7 @@ def end_s(server: subprocess.Popen[bytes]) -> float:
     started = time.monotonic()
     server.send_signal(signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
-        server.wait(END_S)
+        server.wait(EXIT_S)
     return time.monotonic() - started
 
 
@@ -212,7 +213,7 @@ def main() -> None:
     parser.add_argument("--code", type=Path, default=ROOT, help="the checkout to serve from")
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--floods", default=",".join(FLOODS), help="names, separated by commas")
-    parser.add_argument("--save", metavar="NAME", help="keep the JSON line in benchmarks/results/")
+    parser.add_argument("--save", metavar="NAME", help="write the line to benchmarks/results/")
     parser.add_argument("--flood", help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()

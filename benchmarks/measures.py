@@ -1,4 +1,4 @@
-"""What a benchmark reads off the machine and the stream."""
+"""Measurements of the machine, the engine and the stream, for the engine benchmarks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from turbostream.stream.shot import Shot, great_circle
 
 
 def median_ms(call: Callable[[], object], device: str, times: int = 20) -> float:
-    """Milliseconds of `call`, the device's work included; the median of `times`."""
+    """Milliseconds of `call` including the device's work; the median of `times` calls."""
     sync = torch.cuda.synchronize if device == "cuda" else (lambda: None)
     taken = []
     for _ in range(times + 3):
@@ -37,8 +37,8 @@ def median_ms(call: Callable[[], object], device: str, times: int = 20) -> float
 
 
 def graphs_ms(paint: Paint, inputs: Tensors, streams: int, times: int = 60) -> float:
-    """Milliseconds a replay of `paint` as so many CUDA graphs, each on its stream, in turn; the
-    middle of three rounds."""
+    """Milliseconds per replay of `paint`, captured as `streams` CUDA graphs that are replayed in
+    rotation, each on its own stream; the median of three rounds."""
     handles = [torch.cuda.Stream() for _ in range(streams)]
     graphs = [
         Graph(paint, {name: tensor.clone() for name, tensor in inputs.items()}, handle)
@@ -69,7 +69,7 @@ def ceilings(device: Any, dtype: torch.dtype) -> tuple[float, float]:
 
 
 def host_mb() -> float:
-    """Resident memory of this process now."""
+    """Current resident memory of this process."""
     try:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * resource.getpagesize() / 1e6
@@ -78,26 +78,26 @@ def host_mb() -> float:
 
 
 def gpu_mb() -> float:
-    """Memory that the allocator holds on the GPU."""
+    """GPU memory that the allocator has reserved."""
     return torch.cuda.memory_reserved() / 1e6 if torch.cuda.is_available() else 0.0
 
 
 def watts() -> float | None:
-    """The GPU's draw now, where nvidia-smi says."""
+    """The GPU's current power draw, or None if nvidia-smi does not report it."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return None
     command = [program, "--query-gpu=power.draw", "--format=csv,noheader,nounits"]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     try:
-        return float(said.stdout.split()[0])
+        return float(done.stdout.split()[0])
     except (ValueError, IndexError):
         return None
 
 
 class Watcher:
-    """Hears every frame of a channel: when it came, whether it is a new picture, and how long
-    changed words took to the buffer."""
+    """Listens to a channel: when each frame arrived, whether its picture is new, and how long a
+    changed prompt took to reach the buffer."""
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
@@ -126,7 +126,7 @@ class Watcher:
                 self.latencies_ms.append((now - change.at) * 1000)
 
     def fps(self, first: float = 0.0, last: float = float("inf")) -> float:
-        """Frames a second between two times."""
+        """Frames per second between two times."""
         with self._lock:
             times = [at for at in self.times if first <= at <= last]
         return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 2 else 0.0
@@ -138,18 +138,18 @@ class Watcher:
         return max(gaps, default=0.0) * 1000
 
     def latency(self, share: float) -> float | None:
-        """Milliseconds from changed words to their first picture; None before there is one."""
+        """Percentile of the milliseconds from a changed prompt to its first picture, or None."""
         with self._lock:
             found = percentile(self.latencies_ms, share)
         return None if found is None else round(found, 1)
 
 
 def throughput(engine: Engine, batch: int, frames: int) -> tuple[float, int, str]:
-    """(frames/s to the JPEG, distinct pictures, kind) of submissions of `batch` shots, as many
-    in flight as the engine says; from the first one's landing to the last one's."""
-    flights: list[Future[list[Picture]]] = []
+    """(frames/s including JPEG, distinct pictures, kind) of submissions of `batch` shots, with
+    `engine.depth` in flight; timed from the first completed submission to the last."""
+    in_flight: list[Future[list[Picture]]] = []
     seen: set[int] = set()
-    landed: list[float] = []
+    completed: list[float] = []
     kind = ""
 
     def shots(first: int) -> Sequence[Shot]:
@@ -158,31 +158,31 @@ def throughput(engine: Engine, batch: int, frames: int) -> tuple[float, int, str
             for n in range(first, first + batch)
         ]
 
-    def land() -> None:
+    def complete() -> None:
         nonlocal kind
-        for picture in flights.pop(0).result():
+        for picture in in_flight.pop(0).result():
             seen.add(zlib.crc32(picture.jpeg))
             kind = picture.fingerprint.split()[-2]
-        landed.append(time.perf_counter())
+        completed.append(time.perf_counter())
 
-    done = -4 * batch  # the first submissions warm up
+    done = -4 * batch  # the first submissions are warm-up
     while done < frames:
         if done == 0:
-            while flights:
-                land()
+            while in_flight:
+                complete()
             seen.clear()
-            landed.clear()
-        flights.append(engine.submit(shots(max(0, done))))
+            completed.clear()
+        in_flight.append(engine.submit(shots(max(0, done))))
         done += batch
-        while len(flights) >= engine.depth:
-            land()
-    while flights:
-        land()
-    return (done - batch) / (landed[-1] - landed[0]), len(seen), kind
+        while len(in_flight) >= engine.depth:
+            complete()
+    while in_flight:
+        complete()
+    return (done - batch) / (completed[-1] - completed[0]), len(seen), kind
 
 
 def kernels(engine: Engine, cuda: bool, frames: int = 5, rows: int = 25) -> str:
-    """A table of what a frame of one shot spends the device's time on, the largest first."""
+    """A table of the kernels of a single-shot frame, by device time, largest first."""
     activity = ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU
     with profile(activities=[activity]) as found:
         for number in range(frames):
@@ -193,11 +193,11 @@ def kernels(engine: Engine, cuda: bool, frames: int = 5, rows: int = 25) -> str:
         (getattr(row, name) / frames, row.count / frames, row.key) for row in found.key_averages()
     ]
     times = sorted((row for row in times if row[0] > 0), reverse=True)
-    whole = sum(us for us, _, _ in times)
+    total = sum(us for us, _, _ in times)
     number = sum(count for _, count, _ in times)
-    lines = [f"| us a frame | calls | share | what | ({number:.0f} calls, {whole:.0f} us)"]
+    lines = [f"| us/frame | calls | share | kernel | ({number:.0f} calls, {total:.0f} us)"]
     lines += [
-        f"| {us:8.1f} | {count:5.1f} | {us / whole:5.1%} | {key[:90]} |"
+        f"| {us:8.1f} | {count:5.1f} | {us / total:5.1%} | {key[:90]} |"
         for us, count, key in times[:rows]
     ]
     return "\n".join(lines)

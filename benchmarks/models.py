@@ -1,4 +1,4 @@
-"""What the benchmarks paint with: weights that are there, or SD-Turbo's shape with random ones."""
+"""The benchmarks' pipelines: existing weights, or SD-Turbo's architecture with random weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from turbostream.engine.device import hardware
 from turbostream.engine.device.hardware import Hardware
 from turbostream.engine.model.stable_diffusion import load_pipeline
 
-hardware.warm("auto")  # as the program does, after diffusers is imported
+hardware.warm("auto")  # after diffusers is imported, as in the program
 
 # stabilityai/sd-turbo at b261bac6fd2cf515557d5d0707481eafa0485ec2: its configuration files.
 UNET = {
@@ -58,13 +58,13 @@ EULER = {
 
 
 class HashTokenizer:
-    """CLIP's vocabulary comes with the weights: without them, each word is a number by its hash."""
+    """Tokens by hash, since CLIP's vocabulary is part of the weights, which are missing here."""
 
     model_max_length = 77
-    added_tokens_encoder: dict[str, int] = {}  # noqa: RUF012  (read by diffusers, as CLIP's is)
+    added_tokens_encoder: dict[str, int] = {}  # noqa: RUF012  (diffusers reads it)
 
     def tokenize(self, text: str) -> list[str]:
-        """What diffusers looks through for the names of textual inversions."""
+        """The tokens in which diffusers looks for the names of textual inversions."""
         return text.split()
 
     def __call__(self, text: str | list[str], **_: Any) -> Any:
@@ -82,7 +82,7 @@ class HashTokenizer:
 
 @torch.no_grad()
 def _fill(module: torch.nn.Module, seed: int) -> None:
-    """Random weights that keep the variance, so that activations stay where fp16 can hold them."""
+    """Set random weights that preserve the variance, so that activations do not overflow fp16."""
     device = next(module.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
     for name, parameter in module.named_parameters():
@@ -105,8 +105,7 @@ def _random(make: Any, hardware: Hardware, seed: int) -> Any:
 
 
 def random_sd_turbo(hardware: Hardware, full_vae: bool = False) -> Any:
-    """A StableDiffusionPipeline of SD-Turbo's exact architecture, with the tiny decoder or the
-    full one."""
+    """A StableDiffusionPipeline with SD-Turbo's exact architecture and the tiny or full decoder."""
     decoder = (lambda: AutoencoderKL(**VAE)) if full_vae else AutoencoderTiny
     pipe = StableDiffusionPipeline(
         vae=_random(decoder, hardware, 2),
@@ -123,23 +122,25 @@ def random_sd_turbo(hardware: Hardware, full_vae: bool = False) -> Any:
 
 
 def load(folder: Path | None, hardware: Hardware, full_vae: bool = False) -> Any:
-    """The pipeline of `folder`; None: random weights."""
+    """The pipeline in `folder`, or one with random weights for None."""
     if folder is None:
         return random_sd_turbo(hardware, full_vae)
     return load_pipeline(folder, hardware)
 
 
 def gflop(pipe: Any, vae: Any) -> float:
-    """GFLOP of one frame, UNet and decoder, counted on the meta device. Before the engine gets
-    the pipeline: its fused operators are not counted."""
+    """GFLOP of one frame, UNet and decoder, counted on the meta device.
+
+    Call it before the engine gets the pipeline: the counter ignores fused operators.
+    """
     config = pipe.unet.config
     size = config.sample_size
     shape = (1, config.in_channels, size, size)
     with torch.device("meta"), torch.no_grad():
         unet = type(pipe.unet).from_config(dict(config)).eval()
         decoder = type(vae).from_config(dict(vae.config)).eval()
-        words = torch.empty(1, 77, config.cross_attention_dim)
+        embedding = torch.empty(1, 77, config.cross_attention_dim)
         with FlopCounterMode(display=False) as counter:
-            unet(torch.empty(shape), torch.tensor([999.0]), words)
+            unet(torch.empty(shape), torch.tensor([999.0]), embedding)
             decoder.decode(torch.empty(shape))
     return counter.get_total_flops() / 1e9

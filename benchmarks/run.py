@@ -1,8 +1,7 @@
-"""One run of a benchmark of the engine: what was asked for, and the numbers as they come.
+"""One run of an engine benchmark: its options, and its results as they are measured.
 
-Each number is in the log and in the file as soon as it is known, and a run ends when its time is
-up, whatever it is waiting for: a machine that is rented by the minute must not keep what it has
-measured to itself.
+Each number is written to the log and the file as soon as it is known, and a run ends when its time
+is up, whatever it is waiting for, so that no result is lost on a machine rented by the minute.
 """
 
 from __future__ import annotations
@@ -31,24 +30,24 @@ from turbostream.settings import Settings
 log = logging.getLogger("benchmarks")
 
 ROOT = Path(__file__).resolve().parents[1]
-CUT_OFF = 3  # exit status of a run whose time was up
+CUT_OFF = 3  # exit status of a run that reached its time limit
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What every benchmark of the engine understands."""
+    """Add the options that all engine benchmarks share."""
     parser.add_argument("--random-weights", action="store_true")
-    parser.add_argument("--model", help="a model's folder; without it the demo model")
+    parser.add_argument("--model", help="a model's folder; default: the demo model")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--acceleration", default="auto")
-    parser.add_argument("--cache", help="a folder for compiled code; without it a new one")
+    parser.add_argument("--cache", help="a folder for compiled code; default: a new one")
     parser.add_argument("--limit-s", type=float, default=470.0, help="for the whole run")
     parser.add_argument("--out", help="append the JSON line to this file")
-    parser.add_argument("--commit", help="what to call this code where there is no git")
+    parser.add_argument("--commit", help="the commit to record where git is unavailable")
     own = Techniques()
-    parser.add_argument("--streams", type=int, default=own.streams, help="graphs at once")
-    parser.add_argument("--spare", type=int, default=own.spare, help="submissions beyond them")
-    parser.add_argument("--cudnn-benchmark", action="store_true", help="search for convolutions")
-    parser.add_argument("--inductor", type=json.loads, default={}, help="options, as JSON")
+    parser.add_argument("--streams", type=int, default=own.streams, help="concurrent graphs")
+    parser.add_argument("--spare", type=int, default=own.spare, help="more in-flight submissions")
+    parser.add_argument("--cudnn-benchmark", action="store_true", help="let cuDNN search kernels")
+    parser.add_argument("--inductor", type=json.loads, default={}, help="options as JSON")
 
 
 class Run:
@@ -78,7 +77,7 @@ class Run:
             "finished": False,
         }
         self.started = time.perf_counter()
-        self.at_end: list[Callable[[], object]] = []  # ends the processes that were started
+        self.at_end: list[Callable[[], object]] = []  # stops the processes that were started
         self.failed = False
         self._lock = threading.Lock()
         self._out = Path(options.out) if options.out else None
@@ -95,14 +94,14 @@ class Run:
         return self.options.limit_s - (time.perf_counter() - self.started)
 
     def note(self, **values: Any) -> None:
-        """Numbers for the row, at once in the log and in the file."""
+        """Add numbers to the row, the log and the file."""
         with self._lock:
             self.row.update(values)
             log.info("[%5.1f s] %s", time.perf_counter() - self.started, json.dumps(values))
             self._write()
 
     def _write(self) -> None:
-        """This run's line is the file's last one."""
+        """Replace this run's line, the last one of the file."""
         if self._out is not None:
             with self._out.open("r+", encoding="utf-8") as file:
                 file.seek(self._place)
@@ -110,16 +109,16 @@ class Run:
                 file.write(json.dumps(self.row) + "\n")
 
     def part(self, part: Callable[[], None]) -> None:
-        """Run a part. One that fails is noted, and the next one has its turn."""
+        """Run one part of the benchmark; a failure is recorded, and the next part can still run."""
         try:
             part()
-        except Exception as error:  # a guard like the producer's: the device's time is paid for
+        except Exception as error:  # whatever failed, the other parts are still worth measuring
             log.exception("%s failed", part.__name__)
             self.failed = True
             self.note(**{f"{part.__name__}_failed": f"{type(error).__name__}: {error}"[:300]})
 
     def end(self, table: str = "") -> int:
-        """The table, the line, and the exit status."""
+        """Print the table and the JSON line; returns the exit status."""
         self._timer.cancel()
         for end in self.at_end:
             end()

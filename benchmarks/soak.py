@@ -1,9 +1,9 @@
-"""Viewers, words and faults at random, for as long as one likes: what grows, and what breaks?
+"""A soak test with random viewers, prompts and engine failures: `make soak`.
 
-Everything is drawn from --seed: what twelve visitors do, and when the engine fails, for one frame
-or for so many that it is opened anew. Prints a line a minute, then one JSON line; ends with status
-1 if threads, descriptors or memory have not come back, if a frame was torn or out of order, or if
-the server wrote a traceback of anything but the engine's own faults.
+The actions of twelve visitors and the engine's failures, which last for one frame or for so many
+that the engine is reopened, are random with --seed. Prints a line per minute, then one JSON line;
+ends with status 1 if the numbers of threads or descriptors or the memory have grown, if a frame was
+torn or out of order, or if the server logged a traceback other than those of the engine's failures.
 """
 
 from __future__ import annotations
@@ -23,19 +23,22 @@ from typing import Any
 
 import psutil
 
-from benchmarks.peers import Metronome, jpeg_of, serve_ours
-from benchmarks.stream import DIRECTLY, emit, free_port, machine, post_ms, wait_for
+from benchmarks.report import emit, machine
+from benchmarks.server_process import DIRECTLY, free_port, post_ms, wait_for
+from benchmarks.servers import Metronome, jpeg_of, serve_ours
 from benchmarks.viewers import StreamReader, Torn, connect
 
 VIEWERS, FPS, BYTES, BUSY_MS = 40, 30.0, 8000, 2.0
-FAULT_SHARE = 1 / 1000  # of the frames: there a run of failures begins, five of which are too many
+FAULT_SHARE = (
+    1 / 1000
+)  # of the frames start a series of failures; after five the engine is reopened
 LONGEST_FAULT = 8  # frames
-FAULT = "drawn to fail"
+FAULT = "simulated failure"
 COUNTED = ("frames_total", "failed_frames_total", "parts_sent_total", "connections_refused_total")
 
 
-class Moody(Metronome):
-    """An engine that fails now and then."""
+class FailingEngine(Metronome):
+    """An engine that fails at random."""
 
     def __init__(self, jpeg: bytes, chance: random.Random) -> None:
         super().__init__(jpeg, BUSY_MS)
@@ -52,11 +55,11 @@ class Moody(Metronome):
 
 def serve(port: int, seed: int) -> None:
     jpeg, chance = jpeg_of(BYTES), random.Random(seed)
-    serve_ours(port, FPS, VIEWERS, lambda: Moody(jpeg, chance))
+    serve_ours(port, FPS, VIEWERS, lambda: FailingEngine(jpeg, chance))
 
 
 class Crowd:
-    """Threads that each play one visitor after another until told to stop."""
+    """Threads that each act as one visitor after another until stopped."""
 
     def __init__(self, port: int, seed: int) -> None:
         self.port, self.stopping = port, threading.Event()
@@ -92,13 +95,13 @@ class Crowd:
                 with self._lock:
                     self.faults.append(f"{act.__name__}: {error}")
             except OSError:
-                pass  # refused, reset, full: allowed; what is sent is what counts
+                pass  # refused, reset or timed out: allowed; only the bytes received are checked
             with self._lock:
                 self.done[act.__name__] = self.done.get(act.__name__, 0) + 1
             self.stopping.wait(chance.random() * 0.3)
 
     def watch(self, chance: random.Random) -> None:
-        """Reads strictly for some seconds, as fast as it comes."""
+        """Read and check the stream for some seconds, as fast as possible."""
         path = chance.choice(("/stream", "/stream", "/stream?fps=5", "/stream?fps=0.5"))
         with connect(self.port, path) as viewer:
             viewer.settimeout(15)
@@ -111,7 +114,7 @@ class Crowd:
                 reader.take(memoryview(buffer)[:count])
 
     def dawdle(self, chance: random.Random) -> None:
-        """Reads a little now and then."""
+        """Read a few bytes from time to time."""
         with connect(self.port, "/stream") as viewer:
             viewer.settimeout(15)
             for _ in range(chance.randrange(20)):
@@ -120,7 +123,7 @@ class Crowd:
                     return
 
     def vanish(self, chance: random.Random) -> None:
-        """Asks for the stream and is gone, sometimes with a reset."""
+        """Request the stream and close the connection, sometimes with a reset."""
         viewer = connect(self.port, "/stream")
         if chance.random() < 0.5:
             viewer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -133,7 +136,7 @@ class Crowd:
             connection.recv(4096)
 
     def burst(self, chance: random.Random) -> None:
-        """Many connections at once that say nothing."""
+        """Open many connections at once and send nothing."""
         connections = []
         with suppress(OSError):
             for _ in range(chance.randrange(60)):
@@ -146,7 +149,7 @@ class Crowd:
 
 
 def counters(port: int) -> dict[str, float]:
-    """What the server itself has counted."""
+    """The server's own counters."""
     with DIRECTLY.open(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         lines = answer.read().decode().splitlines()
     pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
@@ -163,8 +166,8 @@ def settled(process: psutil.Process, after_s: float = 3.0) -> dict[str, float]:
     }
 
 
-def strange(log: str) -> list[str]:
-    """The ends of the tracebacks in the log that are not the engine's own."""
+def unexpected_tracebacks(log: str) -> list[str]:
+    """The ends of the tracebacks in the log that are not of a simulated failure."""
     return [one[-1500:] for one in log.split("Traceback")[1:] if FAULT not in one]
 
 
@@ -172,7 +175,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--save", metavar="NAME", help="keep the JSON line in benchmarks/results/")
+    parser.add_argument("--save", metavar="NAME", help="write the line to benchmarks/results/")
     parser.add_argument("--serve", type=int, metavar="PORT", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve:
@@ -218,7 +221,7 @@ def soak(given: argparse.Namespace, log: Any) -> dict[str, Any]:
         server.kill()
         server.wait()
     log.seek(0)
-    tracebacks = strange(log.read())
+    tracebacks = unexpected_tracebacks(log.read())
     returned = (
         after["rss_mb"] <= before["rss_mb"] * 1.05
         and after["files"] <= before["files"]

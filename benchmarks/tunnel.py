@@ -1,9 +1,9 @@
-"""How old the picture is through a real ssh tunnel over a narrow line: `make bench-tunnel`.
+"""The age of pictures through a real ssh tunnel over a slow line: `make bench-tunnel`.
 
-A real sshd and ssh on loopback, the line narrowed by `pv` in ssh's ProxyCommand. One reader as the
-page is (it reports what it has shown) and one as a plain <img> or curl is (it says nothing). With
---browser the page itself in Chromium takes their places: as it is, and with its reports held back,
-so that the server sends it every frame that the line seems to take.
+A real sshd and ssh on loopback; `pv` in ssh's ProxyCommand limits the line. One reader acknowledges
+frames, like the page, and one does not, like a plain <img> or curl. With --browser the page itself
+in Chromium replaces both: unchanged, and with its acknowledgements blocked, so that the server
+sends it every frame that the connection accepts.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from benchmarks.chromium import chromium
-from benchmarks.stream import at, emit, free_port, machine, wait_for
+from benchmarks.chromium_driver import chromium
+from benchmarks.report import emit, machine, percentile
+from benchmarks.server_process import free_port, wait_for
 from benchmarks.viewers import StreamReader
 
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
@@ -47,7 +48,7 @@ def _until_open(port: int, processes: list[subprocess.Popen[bytes]]) -> None:
 
 @contextmanager
 def tunnel(to_port: int, rate: str) -> Iterator[int]:
-    """A port whose traffic goes through ssh to `to_port`, back at most `rate` (pv -L) a second."""
+    """A port that ssh forwards to `to_port`; answers are limited to `rate` (pv -L) per second."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for key in ("host", "user"):
@@ -55,7 +56,7 @@ def tunnel(to_port: int, rate: str) -> Iterator[int]:
             subprocess.run(command, check=True)
         (folder / "authorized").write_text((folder / "user.pub").read_text())
         if os.geteuid() == 0:
-            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where sshd wants it
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd requires it
         ssh_port, port = free_port(), free_port()
         sshd_options = {
             "ListenAddress": f"127.0.0.1:{ssh_port}",
@@ -97,7 +98,7 @@ def tunnel(to_port: int, rate: str) -> Iterator[int]:
 
 
 class Reports:
-    """Says what was shown, one request at a time, the newest only, as the page does."""
+    """Acknowledges the newest displayed frame, one request at a time, as the page does."""
 
     def __init__(self, port: int, stream: str) -> None:
         self._port, self._path = port, f"/stream/{stream}/shown"
@@ -137,7 +138,7 @@ class Reports:
 def ages(
     port: int, seconds: float, reports: bool, each: Callable[[int], object] = lambda number: None
 ) -> list[tuple[float, float]]:
-    """(when it was shown, in seconds from the start; its age in seconds) of each frame."""
+    """(seconds from the start until it was received, its age in seconds) of each frame."""
     kind = "application/octet-stream" if reports else "*/*"
     reader, started = StreamReader(), time.time()
     reporter: Reports | None = None
@@ -184,15 +185,15 @@ WATCH_AGES = """async (seconds) => {
 
 
 def ages_on_page(port: int, seconds: float, reports: bool) -> tuple[int, list[float]]:
-    """(frames that the page showed, the age in seconds of what it showed, looked at 20 times a
-    second, from the first picture on)."""
+    """(number of frames that the page displayed, ages in seconds of the displayed frame, sampled 20
+    times per second from the first picture on)."""
 
     def as_any_reader(route: Any) -> None:
         route.continue_(headers={**route.request.headers, "accept": "*/*"})
 
     with chromium() as page:
         if not reports:
-            # A shared worker's requests cannot be intercepted; a window alone asks by itself.
+            # A shared worker's requests cannot be intercepted; without one, the window sends them.
             page.add_init_script("delete window.SharedWorker")
             page.route("**/shown", lambda route: route.abort())
             page.route("**/stream", as_any_reader)
@@ -209,14 +210,24 @@ def ages_read(port: int, seconds: float, reports: bool) -> tuple[int, list[float
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rate", default="400k", help="of the line, as pv -L takes it")
+    parser.add_argument("--rate", default="400k", help="of the line, in the format of pv -L")
     parser.add_argument("--seconds", type=float, default=40.0)
     parser.add_argument("--browser", action="store_true", help="the page, in Chromium")
-    parser.add_argument("--save", metavar="NAME", help="keep the JSON line in benchmarks/results/")
+    parser.add_argument("--save", metavar="NAME", help="write the line to benchmarks/results/")
     given = parser.parse_args()
     look = ages_on_page if given.browser else ages_read
     port = free_port()
-    command = [sys.executable, "-m", "benchmarks.peers", "ours", str(port), "9", "60", "30000", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.servers",
+        "ours",
+        str(port),
+        "9",
+        "60",
+        "30000",
+        "2",
+    ]
     server = subprocess.Popen(command)
     rows = []
     try:
@@ -228,11 +239,11 @@ def main() -> None:
         for reports in (False, True):
             with tunnel(port, given.rate) as through:
                 frames, late = look(through, given.seconds, reports)
-            name, fps = "reports" if reports else "says nothing", frames / given.seconds
-            rows.append({"reader": name, "fps": fps, "median_s": at(late, 0.5),
-                         "p99_s": at(late, 0.99), "worst_s": max(late)})  # fmt: skip
-            print(f"{name:14} {fps:9.1f} | {at(late, 0.5):13.2f} "
-                  f"{at(late, 0.99):7.2f} {max(late):7.2f}")  # fmt: skip
+            name, fps = "acknowledges" if reports else "silent", frames / given.seconds
+            rows.append({"reader": name, "fps": fps, "median_s": percentile(late, 0.5),
+                         "p99_s": percentile(late, 0.99), "worst_s": max(late)})  # fmt: skip
+            print(f"{name:14} {fps:9.1f} | {percentile(late, 0.5):13.2f} "
+                  f"{percentile(late, 0.99):7.2f} {max(late):7.2f}")  # fmt: skip
     finally:
         server.terminate()
         server.wait(10)

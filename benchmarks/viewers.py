@@ -1,7 +1,7 @@
-"""Strict viewers in a process of their own: raw sockets, one epoll, every byte accounted for.
+"""Strict viewers in their own process: raw sockets, one epoll, every byte checked.
 
-`python -m benchmarks.viewers PORT VIEWERS WARM_S SECONDS [PATH]` prints one JSON object: for each
-viewer the distinct frames it got in the measured time, the ages of frames on arrival, and faults.
+`python -m benchmarks.viewers PORT VIEWERS WARM_S SECONDS [PATH]` prints one JSON object: each
+viewer's rate of distinct frames in the measured time, the ages of frames on arrival, and faults.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ LONGEST_HEAD = 2048
 
 
 class Torn(ValueError):
-    """The bytes are not the stream that was promised."""
+    """The bytes are not a well-formed stream."""
 
 
 @dataclass
 class StreamReader:
-    """Takes the bytes of one response as they come; `on_frame(number, timestamp)` for each part."""
+    """Parses the bytes of one response in pieces of any size, and collects `frames`."""
 
     frames: list[tuple[int, float, float]] = field(default_factory=list)  # number, stamp, arrival
-    boundary: bytes = b""  # with its dashes and CRLF; empty: the response's head names it
+    boundary: bytes = b""  # with its dashes and CRLF; empty: taken from the response's header
     _opened: bool = False
     _pending: bytes = b""
     _left: int = 0
@@ -50,7 +50,7 @@ class StreamReader:
                 ]
                 if not self._begun and step >= 2:
                     if bytes(data[place : place + 2]) != b"\xff\xd8":
-                        raise Torn("a picture that does not begin as a JPEG")
+                        raise Torn("a picture does not begin like a JPEG")
                     self._begun = True
                 place += step
                 self._left -= step
@@ -59,13 +59,13 @@ class StreamReader:
                 continue
             room = LONGEST_HEAD - len(self._pending)
             if room <= 0:
-                raise Torn(f"no end of a head: {self._pending[:200]!r}")
+                raise Torn(f"a header does not end: {self._pending[:200]!r}")
             before = len(self._pending)
             self._pending += bytes(data[place : place + room])
             place += self._head(before)
 
     def _head(self, before: int) -> int:
-        """Read a head from what is pending; how many of the new bytes it took."""
+        """Parse a header from the pending bytes; returns how many of the new bytes it used."""
         end = self._pending.find(b"\r\n\r\n")
         if end < 0:
             return len(self._pending) - before
@@ -75,15 +75,15 @@ class StreamReader:
             self._open(head)
             return used
         if not head.startswith(self.boundary):
-            raise Torn(f"no boundary where one was due: {head[:80]!r}")
+            raise Torn(f"a boundary is missing: {head[:80]!r}")
         match = HEAD.fullmatch(head, len(self.boundary))
         if match is None:
-            raise Torn(f"a head that is none: {head!r}")
+            raise Torn(f"malformed part header: {head!r}")
         self._left, self._stamp = int(match[1]), float(match[2])
         number = int(match[3])
         if 0 < number < self._number:
             raise Torn(f"frame {number} after {self._number}")
-        self._fresh = number > self._number  # 0 is a picture that stands in for one
+        self._fresh = number > self._number  # 0 is a placeholder picture
         self._number = max(number, self._number)
         self._begun, self._tail = False, b""
         return used
@@ -101,7 +101,7 @@ class StreamReader:
 
     def _finish(self) -> None:
         if self._tail != b"\xff\xd9":
-            raise Torn("a picture that does not end as a JPEG")
+            raise Torn("a picture does not end like a JPEG")
         if not self.boundary.startswith(b"\r\n"):
             self.boundary = b"\r\n" + self.boundary
         if self._fresh and self._number > 0:

@@ -86,7 +86,7 @@ def test_without_an_environment_one_sentence_says_what_to_run(release: Path, pro
     done = typed(release, program)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
-    assert line.startswith(f"{program} needs torch, flask, gevent, PIL, and {sys.executable}")
+    assert line.startswith(f"{program} needs torch, flask, gevent, PIL, which {sys.executable}")
     assert f"run {release}/setup.sh first" in line
 
 

@@ -1,4 +1,4 @@
-"""How the demo model's weights are made: a renderer, phrases for it, a trainer, a judge.
+"""How the demo model's weights are made: a renderer, prompts for it, a trainer, a judge.
 
-Nothing in `turbostream` imports this package; it runs on a desk, not on the server.
+Nothing in `turbostream` imports this package; it is not used by the server.
 """

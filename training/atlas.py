@@ -1,8 +1,8 @@
-"""Every thing drawn once into a stack of maps, so that a scene is one look-up per pixel.
+"""Every thing drawn once into a stack of maps, so that a scene needs one look-up per pixel.
 
 Channel 0 is the true signed distance to the outline (negative inside, in the thing's units),
-channel 1 its shading (-1..1, light from the upper left), the rest the share of each paint but
-"own". A hundred scenes then cost the same whatever they show.
+channel 1 its shading (-1..1, light from the upper left), the rest the share of each paint except
+"own". The cost of a batch of scenes therefore does not depend on what they show.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from torch import Tensor
 
 from training.shapes import Shape
 from training.things import PAINTS, THINGS, Thing
-from training.words import THINGS as ORDER
+from training.vocabulary import THINGS as ORDER
 
-SIZE = 192  # cells a side
-REACH = 1.15  # the maps show -REACH..REACH
+SIZE = 192  # cells per side
+REACH = 1.15  # the maps cover -REACH..REACH
 SUPERSAMPLE = 3
 CHANNELS = 2 + len(PAINTS) - 1
 
 
 def mesh(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Coordinates u (right) and v (down) of the cells' middles."""
+    """Coordinates u (right) and v (down) of the cells' centres."""
     axis = ((torch.arange(size, device=device) + 0.5) / size * 2 - 1) * REACH
     v, u = torch.meshgrid(axis, axis, indexing="ij")
     return u, v
@@ -32,7 +32,7 @@ def mesh(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
 
 @cache
 def build(device: torch.device) -> Tensor:
-    """The atlas [things, CHANNELS, SIZE, SIZE], in the order of `words.THINGS`; do not write."""
+    """The atlas [things, CHANNELS, SIZE, SIZE], in the order of `vocabulary.THINGS`; read-only."""
     return torch.stack([draw(THINGS[name], device) for name in ORDER])
 
 
@@ -43,7 +43,7 @@ def draw(thing: Thing, device: torch.device) -> Tensor:
 
 
 def true_distance(shape: Shape, device: torch.device) -> Tensor:
-    """Signed distance to the zero line of a field, to a fraction of a cell."""
+    """Signed distance to the zero line of a field, accurate to a fraction of a cell."""
     u, v = mesh(SIZE, device)
     field = shape(u, v)
     points = []
@@ -68,21 +68,21 @@ def true_distance(shape: Shape, device: torch.device) -> Tensor:
 
 
 def shading(distance: Tensor) -> Tensor:
-    """Light on the thing as if it were a cushion of its outline, -1..1."""
+    """Shading of the thing as if its outline were inflated, -1..1."""
     width = 0.34
     height = (1 - (1 + distance.clamp(-width, 0) / width) ** 2).clamp(min=0).sqrt() * width
     blur = F.avg_pool2d(F.pad(height[None, None], (6,) * 4, mode="replicate"), 13, 1)
     blur = F.avg_pool2d(F.pad(blur, (3,) * 4, mode="replicate"), 7, 1)[0, 0]
     step = 2 * REACH / SIZE
     dv, du = torch.gradient(blur, spacing=step)
-    # Screen normal (-du, -dv, 1); the light stands to the upper left, in front.
+    # Screen normal (-du, -dv, 1); the light comes from the front, upper left.
     length = (du**2 + dv**2 + 1).sqrt()
     lambert = (0.5 * du + 0.62 * dv + 0.6) / length
     return (lambert - 0.6).clamp(-1, 1)
 
 
 def paints(thing: Thing, device: torch.device) -> Tensor:
-    """The share of each paint but the first in every cell [PAINTS - 1, SIZE, SIZE]."""
+    """The share of each paint except the first in every cell [PAINTS - 1, SIZE, SIZE]."""
     u, v = mesh(SIZE * SUPERSAMPLE, device)
     label = torch.zeros_like(u, dtype=torch.long)
     for paint, shape in thing.parts:

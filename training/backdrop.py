@@ -1,4 +1,4 @@
-"""Paints the ground of every picture of a batch with one formula."""
+"""Renders the grounds of a batch of pictures with one formula."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.scene import NO_COLOUR, NO_LETTER, column
 
 
 def upsampled(field: Tensor, size: int) -> Tensor:
-    """[B, C, s, s] -> [B, C, size, size], smooth."""
+    """[B, C, s, s] -> [B, C, size, size], smoothly."""
     return F.interpolate(field, size=(size, size), mode="bicubic", align_corners=False)
 
 
@@ -81,7 +81,7 @@ class Backdrop:
         return (spoken + reach * (torch.special.ndtr(z[:, scene.DRIFT]) - 0.5))[:, None]
 
     def ridges(self, out: Tensor, get, noise: Tensor, drift: Tensor) -> Tensor:  # noqa: ANN001
-        """Three lines across the picture, the farthest first."""
+        """Three lines across the picture, farthest first."""
         cells = noise.shape[-1]
         row = torch.arange(cells, device=noise.device) / cells
         smooth = scene.blurred(noise[:, scene.HILLS : scene.HILLS + 1], 1.5)[:, 0]
@@ -103,14 +103,14 @@ class Backdrop:
         return out
 
     def waves(self, out: Tensor, get, soft: Tensor) -> Tensor:  # noqa: ANN001
-        """Lines of light that lie on the ground, closer together far away."""
+        """Lines of light on the ground, closer together in the distance."""
         depth = (self.y - get("wave_from")).clamp(min=0)
         phase = 52 * torch.sqrt(depth + 0.02) + 2.2 * soft[:, 1:]
         line = torch.sigmoid(7 * (torch.sin(phase) * torch.sigmoid(3 * soft[:, :1]) - 0.62))
         return out + 0.34 * get("wave") * line * (depth * 12).clamp(0, 1) * (1 - out)
 
     def dots(self, noise: Tensor, get) -> Tensor:  # noqa: ANN001
-        """Stars, snow, sparks: one in every cell whose noise is high, growing out of nothing."""
+        """Stars, snow, sparks: one in every cell with high noise, growing continuously from 0."""
         cells, size = noise.shape[-1], self.size
         step = size // cells
         share = F.softplus(4 * (noise[:, scene.STARS : scene.STARS + 1] - get("dot_least"))) / 4
@@ -135,7 +135,7 @@ class Backdrop:
         return out * between
 
     def tinted(self, out: Tensor, recipes: Tensor) -> Tensor:
-        """A scene in the light of a colour: "a red sky"."""
+        """A scene tinted with a colour, such as "a red sky"."""
         tint = column(recipes, "tint")
         colour = self.palette[tint.clamp(max=NO_COLOUR - 1)][:, :, None, None]
         light = (out * scene.constant((0.3, 0.59, 0.11), out.device)[:, None, None]).sum(

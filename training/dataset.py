@@ -1,4 +1,4 @@
-"""Prompts as arrays on the device: written once, before training, by many processes."""
+"""Prompts as arrays on the device: generated once, before training, by many processes."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from training import phrases, tokens, words
+from training import phrases, tokens, vocabulary
 from training.scene import NO_THING, column
 
 CHUNK = 10_000
-# A bright colour and the one that it is taken for where it is painted too dark.
+# Bright colours, and the colours that they are mistaken for if they are rendered too dark.
 HARD_COLOURS = ("orange", "brown", "yellow", "white", "grey")
 
 
 @dataclass
 class Prompts:
-    """Token numbers and what they mean, row by row."""
+    """Token ids and the recipes that they mean, row by row."""
 
     token_ids: Tensor  # [N, MAX_TOKENS]
     recipes: Tensor  # [N, columns]
@@ -28,7 +28,7 @@ class Prompts:
 
 
 def tokenize(tokenizer: CLIPTokenizer, texts: list[str]) -> np.ndarray:
-    """[N, MAX_TOKENS], padded as the pipeline pads."""
+    """[N, MAX_TOKENS], padded as in the pipeline."""
     rows = tokenizer(
         texts, padding="max_length", max_length=tokens.MAX_TOKENS, truncation=True
     ).input_ids
@@ -41,9 +41,9 @@ def write_chunk(job: tuple[int, int, bool]) -> tuple[list[str], np.ndarray, np.n
 
 
 def make(seed: int, amount: int, held: bool = False, workers: int = 1) -> Prompts:
-    """So many prompts; the same for the same seed, whatever the number of workers.
+    """Generate `amount` prompts; the same for the same seed, for any number of workers.
 
-    Workers are forked: call this before CUDA is used.
+    Workers are forked, so call this before CUDA is used.
     """
     sizes = [min(CHUNK, amount - at) for at in range(0, amount, CHUNK)]
     jobs = [(seed * 100_003 + k, size, held) for k, size in enumerate(sizes)]
@@ -60,10 +60,10 @@ def make(seed: int, amount: int, held: bool = False, workers: int = 1) -> Prompt
 
 
 def hard(recipes: Tensor) -> Tensor:
-    """How hard each recipe's colour is to hit [B]: 0, 1 or, small or with a pattern, 3."""
-    colours = [list(words.COLOURS).index(name) for name in HARD_COLOURS]
+    """How hard each recipe's colour is to render [B]: 0, 1, or 3 if small or with a pattern."""
+    colours = [list(vocabulary.COLOURS).index(name) for name in HARD_COLOURS]
     there = column(recipes, "thing") != NO_THING
     size = column(recipes, "size")
     fine = (column(recipes, "pattern") > 0) | (size == 1) | (size == 2)
-    asked = torch.isin(column(recipes, "colour"), torch.tensor(colours))
-    return (there & asked) * (1 + 2 * fine)
+    is_hard = torch.isin(column(recipes, "colour"), torch.tensor(colours))
+    return (there & is_hard) * (1 + 2 * fine)

@@ -1,8 +1,8 @@
-"""Judges a folder of weights: `python -m training.evaluate FOLDER [--out report.json]`.
+"""Evaluates a folder of weights: `python -m training.evaluate FOLDER [--out report.json]`.
 
-Prompts of pairs and phrasings that training never saw. Every figure stands beside that of the
-teacher's own pictures (what the judge makes of a perfect model) and of the model given another
-picture's words (chance).
+The prompts use pairs and phrasings that were held out of the training. Every figure is also
+computed for the teacher's pictures (the judge's score of a perfect model) and for the model with
+the prompt of another picture (chance).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training import dataset, forms, judge, model, phrases, render, scene, words
+from training import dataset, judge, model, phrases, prompt_templates, render, scene, vocabulary
 from training.filler import misspell
 from training.scene import column
 
@@ -27,11 +27,11 @@ WALK_FRAMES = 600
 WALKS = ("three yellow stars on a night sky", "a red mushroom in the forest", "blue",
          "a white boat on the sea", "a big pink heart", "fire")  # fmt: skip
 
-Seen = dict[str, dict[str, Tensor]]  # set of pictures -> question -> class number of each
+Seen = dict[str, dict[str, Tensor]]  # set of pictures -> question -> class number per picture
 
 
 class Subject:
-    """The model under judgement, on one device."""
+    """The model to evaluate, on one device."""
 
     def __init__(self, folder: Path, device: torch.device) -> None:
         self.parts = model.load(folder)
@@ -48,18 +48,18 @@ class Subject:
 
 
 def share(hits: Tensor, where: Tensor | None = None) -> float:
-    """Share of hits, of those that count."""
+    """Share of hits among those selected by `where`."""
     chosen = hits if where is None else hits[where]
     return round(chosen.float().mean().item(), 4) if len(chosen) else math.nan
 
 
 def teachers(device: torch.device) -> dict[int, render.Renderer]:
-    """The renderers that the judge needs, by their size."""
+    """The renderers that the judge needs, by size."""
     return {size: render.Renderer(device, size) for size in (256, judge.SIDE, 64)}
 
 
 def spoiled(text: str, rng: random.Random) -> str:
-    """The prompt with one of its words misspelt by one letter."""
+    """The prompt with one word misspelt by one letter."""
     parts = text.split()
     able = [i for i, part in enumerate(parts) if len(part) > 3 and part in phrases.SPELLABLE]
     if able:
@@ -69,7 +69,7 @@ def spoiled(text: str, rng: random.Random) -> str:
 
 
 def gather(subject: Subject, amount: int, begin: int = 0) -> tuple[Tensor, Seen]:
-    """Recipes of the held-out prompts from `begin` to `amount`, and what was seen in each set."""
+    """Recipes of the held-out prompts `begin` to `amount`, and the judge's answers for each set."""
     device, rng = subject.device, random.Random(SEED)
     held = dataset.make(SEED, amount, held=True)
     noise = draw(amount, device, SEED)
@@ -88,7 +88,7 @@ def gather(subject: Subject, amount: int, begin: int = 0) -> tuple[Tensor, Seen]
 
 
 def joined(rows: list[Seen]) -> Seen:
-    """Batches, one after another."""
+    """The batches concatenated."""
     return {
         name: {key: torch.cat([row[name][key] for row in rows]) for key in rows[0][name]}
         for name in rows[0]
@@ -96,7 +96,7 @@ def joined(rows: list[Seen]) -> Seen:
 
 
 def is_plain(recipes: Tensor) -> Tensor:
-    """Whether neither a manner nor a tint changes all colours [B]: the pictures that count."""
+    """Whether no manner and no tint changes the colours [B]; only these pictures are judged."""
     return (column(recipes, "manner") == 0) & (column(recipes, "tint") == scene.NO_COLOUR)
 
 
@@ -105,9 +105,11 @@ def scores(seen: dict[str, Tensor], recipes: Tensor) -> dict[str, Any]:
     thing, ground = column(recipes, "thing"), column(recipes, "ground")
     plain = is_plain(recipes)
     clear = (seen["shape"] >= 0) & plain
-    said = plain & (ground < len(scene.GROUNDS) - 2)
+    named = plain & (ground < len(scene.GROUNDS) - 2)
     shape = seen["shape"] == thing
-    by_thing = {name: share(shape, clear & (thing == k)) for k, name in enumerate(words.THINGS)}
+    by_thing = {
+        name: share(shape, clear & (thing == k)) for k, name in enumerate(vocabulary.THINGS)
+    }
     size, count = column(recipes, "size"), column(recipes, "count")
     return {
         "colour": share(seen["colour"] == column(recipes, "colour"), plain),
@@ -115,8 +117,10 @@ def scores(seen: dict[str, Tensor], recipes: Tensor) -> dict[str, Any]:
             seen["colour"] == column(recipes, "colour"), plain & (column(recipes, "pattern") == 0)
         ),
         "colour by palette": share(seen["colour by palette"] == column(recipes, "colour"), plain),
-        "ground": share(seen["ground"] == ground, said),
-        "ground by palette": share(seen["palette"] == ground, said & (ground < len(words.COLOURS))),
+        "ground": share(seen["ground"] == ground, named),
+        "ground by palette": share(
+            seen["palette"] == ground, named & (ground < len(vocabulary.COLOURS))
+        ),
         "shape": share(shape, clear),
         "shape of one": share(shape, clear & (count == 0)),
         "shape of groups": share(shape, clear & (count > 0)),
@@ -129,22 +133,28 @@ def scores(seen: dict[str, Tensor], recipes: Tensor) -> dict[str, Any]:
 
 
 def confusion(seen: dict[str, Tensor], recipes: Tensor) -> str:
-    """Rows are what was asked for, columns what was seen; only what went wrong is named."""
+    """One row per requested thing: how often it was recognised, and what was seen instead."""
     thing = column(recipes, "thing")
     lines = []
-    for k, name in enumerate(words.THINGS):
+    for k, name in enumerate(vocabulary.THINGS):
         got = seen["shape"][(thing == k) & (seen["shape"] >= 0) & is_plain(recipes)]
-        wrong = [(int((got == j).sum()), other) for j, other in enumerate(words.THINGS) if j != k]
+        wrong = [
+            (int((got == j).sum()), other) for j, other in enumerate(vocabulary.THINGS) if j != k
+        ]
         missed = ", ".join(f"{other} {n}" for n, other in sorted(wrong, reverse=True) if n)
         lines.append(f"  {name:10s} {int((got == k).sum()):3d} of {len(got):3d}   {missed}")
     return "\n".join(lines)
 
 
 def lone_colours(subject: Subject) -> float:
-    """Eleven colours as a ground, in every phrasing of the tests."""
-    phrasings = forms.ALONE_FORMS + ("a room painted in {}", "show me {} please", "{} {}")
-    texts = [form.format(name, name) for form in phrasings for name in words.COLOURS]
-    want = torch.arange(len(words.COLOURS), device=subject.device).repeat(len(phrasings))
+    """The score of the eleven colours as a ground, in every phrasing."""
+    phrasings = prompt_templates.ALONE_FORMS + (
+        "a room painted in {}",
+        "show me {} please",
+        "{} {}",
+    )
+    texts = [form.format(name, name) for form in phrasings for name in vocabulary.COLOURS]
+    want = torch.arange(len(vocabulary.COLOURS), device=subject.device).repeat(len(phrasings))
     noise = draw(len(texts), subject.device, 5)
     image = subject.paint(texts, noise)
     return share(judge.nearest_colour(image.mean((2, 3))) == want)
@@ -157,7 +167,8 @@ def draw(amount: int, device: torch.device, seed: int) -> Tensor:
 
 
 def walk(subject: Subject, number: int, frames: int = WALK_FRAMES) -> dict[str, float]:
-    """Change between neighbouring frames of one turn of the noise, of 255, for one of WALKS."""
+    """Change between successive frames of one turn of the noise, in levels of 255, for a WALKS
+    prompt."""
     a, b = draw(2, subject.device, 100 + number)
     angle = torch.arange(frames, device=subject.device).view(-1, 1, 1, 1) / frames * 2 * math.pi
     changes, last = [], None
@@ -178,7 +189,7 @@ def walk(subject: Subject, number: int, frames: int = WALK_FRAMES) -> dict[str, 
 def report(
     subject: Subject, recipes: Tensor, seen: Seen, walks: dict[str, Any], folder: Path
 ) -> dict[str, Any]:
-    """Every figure of the model card."""
+    """All figures of the model card."""
     return {
         **{name: scores(verdicts, recipes) for name, verdicts in seen.items()},
         "lone colours": lone_colours(subject),
@@ -204,7 +215,7 @@ def table(report: dict[str, Any]) -> str:
     )
     lines.append(f"lone colours: {report['lone colours']}")
     lines += [f"walk, {text}: {row}" for text, row in report["walk"].items()]
-    lines.append("What was asked for, how often it was seen, and what was seen instead:")
+    lines.append("Requested thing, how often it was recognised, and what was seen instead:")
     return "\n".join(lines + report["confusion"])
 
 
@@ -217,7 +228,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args(argv)
     if args.out and (args.out.is_dir() or not args.out.parent.is_dir()):
-        parser.error(f"--out {args.out} must be a file in a folder that is there.")
+        parser.error(f"--out {args.out} must be a file in an existing folder.")
     with torch.inference_mode():
         subject = Subject(args.folder, torch.device(args.device))
         recipes, seen = gather(subject, args.amount)

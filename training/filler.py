@@ -1,11 +1,11 @@
-"""Words that the model does not know: they must change nothing, or choose the free ground."""
+"""Words unknown to the model: they must have no effect, or alone select the "free" ground."""
 
 from __future__ import annotations
 
 import random
 import string
 
-from training import words
+from training import vocabulary
 from training.split import number
 
 WRITTEN = """
@@ -41,7 +41,7 @@ weird whale wild window wise witch wizard wolf woman wonderful world yesterday y
 """
 REAL = WRITTEN.split()
 
-KNOWN = frozenset(words.known())
+KNOWN = frozenset(vocabulary.known())
 TRAINED = tuple(w for w in REAL if w not in KNOWN and number("filler", w) % 6)
 HELD = tuple(w for w in REAL if w not in KNOWN and not number("filler", w) % 6)
 ONSETS = ("b", "br", "c", "ch", "d", "dr", "f", "g", "gl", "h", "j", "k", "l", "m", "n", "p", "qu",
@@ -51,7 +51,7 @@ CODAS = ("", "", "n", "r", "s", "t", "l", "m", "ck", "nd", "x", "th", "ng")
 
 
 def word(rng: random.Random, held: bool = False) -> str:
-    """A word that means nothing to the model: a real one, an invented one, or mere letters."""
+    """A word without meaning to the model: a real one, an invented one, or random letters."""
     kind = rng.random()
     if kind < 0.55:
         return rng.choice(HELD if held else TRAINED)
@@ -66,12 +66,12 @@ def word(rng: random.Random, held: bool = False) -> str:
 
 
 def near_known(made: str) -> bool:
-    """Whether an invented word is a known one, or could be one misspelt."""
+    """Whether an invented word is a known word, or could be a misspelt one."""
     return made in KNOWN or made in MISSPELT
 
 
 def edits(correct: str) -> set[str]:
-    """Every word that is one letter away: dropped, doubled, swapped, replaced or added."""
+    """Every word that differs by one letter: dropped, doubled, swapped, replaced or added."""
     out = set()
     letters = string.ascii_lowercase
     for i in range(len(correct) + 1):
@@ -85,11 +85,11 @@ def edits(correct: str) -> set[str]:
     return out - {correct, ""}
 
 
-MISSPELT = frozenset(e for w in words.known() if len(w) > 3 and w.isalpha() for e in edits(w))
+MISSPELT = frozenset(e for w in vocabulary.known() if len(w) > 3 and w.isalpha() for e in edits(w))
 
 
 def misspell(correct: str, rng: random.Random) -> str:
-    """The word with one letter wrong; never a word that means something else."""
+    """The word with one letter wrong; never another known word."""
     for _ in range(8):
         i = rng.randrange(1 if rng.random() < 0.85 else 0, len(correct))
         c = rng.choice(string.ascii_lowercase)

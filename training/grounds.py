@@ -1,6 +1,6 @@
-"""The grounds as rows of numbers: one formula in `backdrop` paints them all.
+"""The grounds as rows of parameters for the one formula in `backdrop`.
 
-Colours are sRGB of 255. Heights are shares of the picture, 0 at the top.
+Colours are sRGB in 0..255. Heights are shares of the picture's height, 0 at the top.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 import torch
 from torch import Tensor
 
-from training import words
+from training import vocabulary
 from training.scene import GROUNDS
 
 RGB = tuple[float, float, float]
@@ -22,7 +22,7 @@ class Ridge:
     """A line of hills, trees, waves or flames across the picture, filled below."""
 
     y: float = 2.0  # 2 is below the picture: no ridge
-    rise: float = 0.0  # how far the noise lifts it
+    rise: float = 0.0  # how far the noise raises it
     teeth: float = 0.0  # height of its teeth
     every: float = 8.0  # teeth across the picture
     top: RGB = NONE
@@ -31,7 +31,7 @@ class Ridge:
 
 @dataclass(frozen=True)
 class Ground:
-    """One ground; what is left out is not there."""
+    """One ground; the defaults mean "none"."""
 
     top: RGB
     mid: RGB
@@ -40,7 +40,7 @@ class Ground:
     cloud: RGB = NONE
     cloud_share: float = 0.0
     cloud_least: float = -0.3  # the noise above which there is cloud
-    cloud_edge: float = 4.5  # how sharply it ends
+    cloud_edge: float = 4.5  # sharpness of its edge
     cloud_low: float = 2.0  # clouds fade out above this height
     mist: RGB = NONE
     mist_share: float = 0.0
@@ -58,7 +58,7 @@ class Ground:
     glow_size: float = 0.3
     wave: float = 0.0  # light and dark lines, closer towards the horizon
     wave_from: float = 0.5
-    hued: float = 0.0  # 1: hues come from the letters and the noise, the colours above say how
+    hued: float = 0.0  # 1: the colours are (hue shift, saturation, value), see STUDIO
 
 
 def towards(colour: RGB, other: RGB, share: float) -> RGB:
@@ -67,7 +67,7 @@ def towards(colour: RGB, other: RGB, share: float) -> RGB:
 
 
 def plain(colour: RGB) -> Ground:
-    """A ground of one colour: a soft light from above, slow clouds of its own shades."""
+    """A ground of one colour: soft light from above, large clouds in its own shades."""
     bright = sum(colour) / 3
     lighter = towards(colour, (255, 255, 255), 0.27 if bright > 50 else 0.2)
     darker = towards(colour, (0, 0, 0), 0.32) if bright < 200 else towards(colour, NONE, 0.13)
@@ -144,7 +144,8 @@ SCENES: dict[str, Ground] = {
         dot=(255, 255, 255), dot_least=1.3, dot_radius=2.9,
     ),
 }  # fmt: skip
-# (hue shift in turns, saturation, value) x 255 in place of colours.
+# (hue shift in turns, saturation, value) x 255 instead of colours; the hue itself comes from the
+# prompt's first letter and the noise.
 STUDIO = Ground(
     (0, 38, 250), (6, 52, 240), (16, 76, 222), 0.55, cloud=(-14, 18, 255), cloud_share=0.9,
     cloud_edge=1.7, mist=(22, 92, 226), mist_share=0.8, hued=1.0,
@@ -157,7 +158,7 @@ FREE = Ground(
 
 
 def row(ground: Ground) -> list[float]:
-    """The ground's numbers, one after another, in the order of `SLOTS`."""
+    """The ground's parameters as one list, in the order of `SLOTS`."""
     out: list[float] = []
     for item in fields(ground):
         value = getattr(ground, item.name)
@@ -169,7 +170,7 @@ def row(ground: Ground) -> list[float]:
 
 
 def slots() -> dict[str, slice]:
-    """Where each number or colour stands in a row."""
+    """The position of each parameter in a row."""
     names: list[tuple[str, int]] = []
     for item in fields(Ground):
         if item.name in ("far", "near", "front"):
@@ -191,5 +192,5 @@ SLOTS = slots()
 def rows(device: torch.device) -> Tensor:
     """All grounds [len(GROUNDS), numbers], in the order of `scene.GROUNDS`."""
     special = {"studio": STUDIO, "free": FREE, **SCENES}
-    grounds = [special.get(name) or plain(words.COLOURS[name]) for name in GROUNDS]
+    grounds = [special.get(name) or plain(vocabulary.COLOURS[name]) for name in GROUNDS]
     return torch.tensor([row(ground) for ground in grounds], device=device)

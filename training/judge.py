@@ -1,13 +1,13 @@
-"""Says what a picture shows, without a network: colours by nearness, outlines by overlap.
+"""Classifies what a picture shows, without a network: colours by distance, outlines by overlap.
 
-Nothing here is a loss of the training that made the weights; `train --colour` has a loss that is
-near to one question, the mean colour of the thing, but asks for the teacher's. Where the thing
-should be is known from the noise, and the ground without the thing from the renderer; the rest is
-read off the picture. The teacher's own pictures pass: a ground is compared with every other one as
-the same noise paints it, since clouds and stars move its mean colour by more than lies between two
-neighbours, and a thing's colour with the same thing's in every other one, since its shade and its
-rim do that too: a small orange sun's mean is the palette's brown. A thing counts only where it can
-be told from its ground; copies that touch are still told apart.
+The training does not minimise these measures; the loss of `train --colour` is close to one of them,
+the mean colour of the thing, but compares with the teacher's. The place of the thing is known from
+the noise, and the ground without the thing from the renderer; everything else is measured on the
+picture. The teacher's own pictures pass. A ground is compared with all other grounds rendered from
+the same noise, since clouds and stars change its mean colour by more than the distance between two
+neighbouring colours. A thing's colour is compared with the same thing in every other colour, since
+shading and rim have the same effect: the mean of a small orange sun is the palette's brown. A thing
+is only judged where it can be distinguished from its ground; copies that touch are still separated.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training import atlas, scene, words
+from training import atlas, scene, vocabulary
 from training.render import Painted, Renderer
 from training.scene import GROUNDS, Layout, column
 
 SIDE = 128  # masks are compared at this size
 SCALES = (0.92, 1.0, 1.08)
 SHIFTS = (-3, 0, 3)  # cells of SIDE
-LEAST_CONTRAST = 0.16  # below it a thing cannot be told from its ground by colour at all
+LEAST_CONTRAST = 0.16  # below it a thing cannot be distinguished from its ground by colour
 LEAST_PART = 0.25  # of a copy's area: smaller pieces are not counted
-LEAST_VISIBLE = 0.6  # of a thing's area: a black hull on black leaves only the sails to judge
-LEAST_OVERLAP = 0.5  # with its outline, for a copy to be there
-NEAR = 4  # cells of SIDE about an outline that may still be the copy's
+LEAST_VISIBLE = 0.6  # of a thing's area: of a black boat on black only the sails are visible
+LEAST_OVERLAP = 0.5  # with its outline, for a copy to count as present
+NEAR = 4  # cells of SIDE around an outline that may belong to the copy
 
 
 def oklab(rgb: Tensor) -> Tensor:
-    """[..., 3] sRGB in 0..1 -> OKLab, in which distance is about what the eye sees."""
+    """[..., 3] sRGB in 0..1 -> OKLab, where distances are roughly perceptual."""
     linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055).clamp(min=0) ** 2.4, rgb / 12.92)
     to_lms = rgb.new_tensor(
         [
@@ -51,25 +51,25 @@ def oklab(rgb: Tensor) -> Tensor:
 
 
 def mean_where(image: Tensor, mask: Tensor) -> Tensor:
-    """Mean colour [B, 3] of the pixels that the mask [B, 1, H, W] chooses."""
+    """Mean colour [B, 3] of the pixels selected by the mask [B, 1, H, W]."""
     return (image * mask).sum((2, 3)) / mask.sum((2, 3)).clamp(min=1e-3)
 
 
 def nearest_colour(rgb: Tensor, candidates: Tensor | None = None) -> Tensor:
-    """The colour word nearest to each colour [B, 3] -> [B].
+    """The colour name nearest to each colour [B, 3] -> [B].
 
-    The words' colours are `candidates` [colours, B, 3], or the palette's, which know nothing of
-    light and shadow: lightness then counts for less.
+    candidates: [colours, B, 3]; None: the palette. The palette ignores light and shadow, so
+    lightness then has less weight.
     """
     lightness = 1.0
     if candidates is None:
-        candidates, lightness = (rgb.new_tensor([*words.COLOURS.values()]) / 255)[:, None], 0.7
+        candidates, lightness = (rgb.new_tensor([*vocabulary.COLOURS.values()]) / 255)[:, None], 0.7
     scale = rgb.new_tensor([lightness, 1.0, 1.0])
     return ((oklab(rgb) - oklab(candidates)) * scale).norm(dim=2).argmin(0)
 
 
 def core(painted: Painted) -> Tensor:
-    """The pixels in the thing's own colour, less the rim where enough are left [B, 1, H, W]."""
+    """The pixels in the thing's own colour, without the rim if enough remain [B, 1, H, W]."""
     inner = (painted.own > 0.95).float()
     middle = 1 - F.max_pool2d(1 - painted.mask, 7, 1, 3)
     both = inner * (middle > 0.95)
@@ -78,10 +78,10 @@ def core(painted: Painted) -> Tensor:
 
 
 def coloured(recipes: Tensor, noise: Tensor, painted: Painted, teacher: Renderer) -> Tensor:
-    """Mean colour of the thing's core in each of the colours, manners apart [colours, B, 3]."""
+    """Mean colour of the thing's core for each of the colours, without manners [colours, B, 3]."""
     where = F.adaptive_avg_pool2d(core(painted), teacher.size)
     out = []
-    for colour in range(len(words.COLOURS)):
+    for colour in range(len(vocabulary.COLOURS)):
         other = recipes.clone()
         other[:, scene.COLUMNS.index("colour")] = colour
         out.append(mean_where(teacher.paint(other, noise, manners=0).image, where))
@@ -89,18 +89,18 @@ def coloured(recipes: Tensor, noise: Tensor, painted: Painted, teacher: Renderer
 
 
 def outside(painted: Painted) -> Tensor:
-    """Pixels well away from the thing [B, 1, H, W]."""
+    """Pixels at a distance from the thing [B, 1, H, W]."""
     wide = F.max_pool2d(F.max_pool2d(painted.mask, (41, 1), 1, (20, 0)), (1, 41), 1, (0, 20))
     return (wide < 0.02).float()
 
 
 def ground_colour(image: Tensor, painted: Painted) -> Tensor:
-    """The colour word of the ground [B]."""
+    """The colour name of the ground [B]."""
     return nearest_colour(mean_where(image, outside(painted)))
 
 
 def grounds(recipes: Tensor, noise: Tensor, teacher: Renderer) -> Tensor:
-    """Every ground as the teacher paints it from this noise [grounds, B, 3, 32, 32]."""
+    """Every ground as the teacher renders it from this noise [grounds, B, 3, 32, 32]."""
     z = scene.layout(recipes, noise).means
     out = []
     for ground in range(len(GROUNDS)):
@@ -112,20 +112,20 @@ def grounds(recipes: Tensor, noise: Tensor, teacher: Renderer) -> Tensor:
 
 
 def nearest_ground(image: Tensor, painted: Painted, candidates: Tensor) -> Tensor:
-    """Which of all grounds, painted from the same noise, the picture is nearest to [B]."""
+    """The ground, of all rendered from the same noise, that is nearest to the picture [B]."""
     away = F.adaptive_avg_pool2d(outside(painted), 32) > 0.5
     got = F.adaptive_avg_pool2d(image, 32)
     return (((got - candidates) ** 2) * away).sum((2, 3, 4)).argmin(0)
 
 
 def residue(image: Tensor, ground: Tensor) -> Tensor:
-    """How far every pixel is from its ground, in light or in shadow [B, 1, H, W]."""
+    """Distance of every pixel from its ground at any brightness [B, 1, H, W]."""
     share = (image * ground).sum(1, keepdim=True) / (ground**2).sum(1, keepdim=True).clamp(min=1e-4)
     return (image - share.clamp(0.6, 1.06) * ground).norm(dim=1, keepdim=True)
 
 
 def levels(painted: Painted) -> tuple[Tensor, Tensor]:
-    """The residue from which a pixel is the thing's [B], and whether the thing can be told [B]."""
+    """The residue above which a pixel belongs to the thing [B], and whether it is judged [B]."""
     inside = (painted.mask > 0.95).float()
     area = inside.sum((1, 2, 3)).clamp(min=1)
     truth = residue(painted.image, painted.ground)
@@ -136,7 +136,7 @@ def levels(painted: Painted) -> tuple[Tensor, Tensor]:
 
 
 def found(image: Tensor, painted: Painted, level: Tensor) -> Tensor:
-    """The thing's mask as the picture shows it [B, SIDE, SIDE]."""
+    """The thing's mask measured on the picture [B, SIDE, SIDE]."""
     mask = (residue(image, painted.ground) > level[:, None, None, None]).float()
     return (F.adaptive_avg_pool2d(mask, SIDE)[:, 0] > 0.5).float()
 
@@ -157,7 +157,7 @@ def outlines(layout: Layout, teacher: Renderer) -> Tensor:
 
 
 def best_outline(mask: Tensor, candidates: Tensor) -> Tensor:
-    """The thing whose outline overlaps the mask best, over small shifts and scales [B]."""
+    """The thing whose outline overlaps the mask best, for small shifts and scales [B]."""
     b, things, scales, cells = candidates.shape
     flat = candidates.view(b, things * scales, cells)
     shifted = torch.stack(
@@ -170,7 +170,7 @@ def best_outline(mask: Tensor, candidates: Tensor) -> Tensor:
 
 
 def pieces(mask: Tensor, copy_area: Tensor) -> Tensor:
-    """How many connected pieces the mask [B, SIDE, SIDE] has, small ones left out [B]."""
+    """The number of connected pieces of the mask [B, SIDE, SIDE], without small ones [B]."""
     closed = F.max_pool2d(mask[:, None], 3, 1, 1)
     closed = -F.max_pool2d(-closed, 3, 1, 1)
     label = torch.arange(1, SIDE * SIDE + 1, device=mask.device, dtype=torch.float32)
@@ -188,11 +188,11 @@ def pieces(mask: Tensor, copy_area: Tensor) -> Tensor:
 
 
 def complete(mask: Tensor, outline: Tensor, layout: Layout, teacher: Renderer) -> Tensor:
-    """Whether each copy is there with an outline of its own, and nothing besides [B].
+    """Whether each copy is present with its own outline, and nothing else is [B].
 
-    Neighbours in a group come so close that their pieces often touch, in the teacher's pictures
-    too. Every copy must cover its own outline in the part of the plane that is nearest to it; a
-    missing one, one too many, or a blob across several fails.
+    Neighbours in a group are so close that their pieces often touch, in the teacher's pictures too.
+    Every copy must cover its own outline in the region that is nearest to it. A missing copy, an
+    extra one, or a blob across several fails.
     """
     centres = layout.centres  # [B, copies, 2]
     far = (teacher.px[:, None] - centres[:, :, 0, None, None]) ** 2
@@ -210,12 +210,14 @@ def complete(mask: Tensor, outline: Tensor, layout: Layout, teacher: Renderer) -
 
 
 def copies(recipes: Tensor) -> Tensor:
-    """How many things each recipe asks for [B]."""
-    return column(recipes, "count").new_tensor([*words.COPIES.values()])[column(recipes, "count")]
+    """How many things each recipe requests [B]."""
+    return column(recipes, "count").new_tensor([*vocabulary.COPIES.values()])[
+        column(recipes, "count")
+    ]
 
 
 class Judge:
-    """What a batch of recipes and noise should look like; `see` says what pictures show."""
+    """What a batch of recipes and noise should look like; `see` classifies pictures."""
 
     def __init__(self, recipes: Tensor, noise: Tensor, teachers: dict[int, Renderer]) -> None:
         self.recipes, self.thing = recipes, column(recipes, "thing")
@@ -228,14 +230,14 @@ class Judge:
         self.level, self.clear = levels(self.painted)
 
     def see(self, image: Tensor) -> dict[str, Tensor]:
-        """Class numbers for each picture [B, 3, 256, 256] in 0..1; -1 where it cannot tell."""
+        """Class numbers for each picture [B, 3, 256, 256] in 0..1; -1 where it is not judged."""
         mask = found(image, self.painted, self.level)
         each = torch.arange(len(mask), device=mask.device)
         shown = mean_where(image, self.core)
         own = self.outlines[each, self.thing, SCALES.index(1.0)]
-        asked = copies(self.recipes)
-        loose = pieces(mask, own.sum(1) / asked)
-        count = torch.where(complete(mask, own, self.painted.layout, self.small), asked, loose)
+        requested = copies(self.recipes)
+        loose = pieces(mask, own.sum(1) / requested)
+        count = torch.where(complete(mask, own, self.painted.layout, self.small), requested, loose)
         return {
             "colour": nearest_colour(shown, self.colours),
             "colour by palette": nearest_colour(shown),

@@ -1,7 +1,7 @@
-"""What the trainer minimises: the picture, and what small heads read off the way to it.
+"""The training losses: on the picture, and on small auxiliary heads.
 
-The heads are thrown away after training. They make the UNet find out early where the thing is
-and which pixel shows which part of it; from there, drawing is local.
+The heads are discarded after training. They make the UNet determine early where the thing is and
+which pixel shows which part of it; after that, rendering is local.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from training import model, scene
 from training.render import Painted
 from training.scene import CLASSES, COLUMNS
 
-LAYOUT_NUMBERS = 4 + scene.MEANS  # middle x and y, radius, lean, and the means
+LAYOUT_NUMBERS = 4 + scene.MEANS  # centre x and y, radius, lean, and the means
 
 
 class Heads(nn.Module):
-    """Reads words off the text encoder, and layout and masks off the UNet's inner maps."""
+    """Predict the recipe from the text encoder, and layout and masks from the UNet's features."""
 
     def __init__(self, unet: nn.Module) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ def word_loss(logits: Tensor, recipes: Tensor) -> Tensor:
 
 
 def layout_target(layout: scene.Layout) -> Tensor:
-    """[B, LAYOUT_NUMBERS], each of about unit size."""
+    """[B, LAYOUT_NUMBERS], each of roughly unit scale."""
     there = (layout.centres[:, :, 0].abs() < 1e3).float()
     middle = (layout.centres * there[..., None]).sum(1) / there.sum(1, keepdim=True).clamp(min=1)
     numbers = [middle / 40, layout.radius[:, None] / 40, layout.lean[:, None] * 4, layout.means]
@@ -64,7 +64,7 @@ def layout_target(layout: scene.Layout) -> Tensor:
 def head_loss(
     heads: Heads, latent: Tensor, text: Tensor, recipes: Tensor, painted: Painted
 ) -> tuple[Tensor, Tensor]:
-    """Losses of all heads but the words', and of the words alone, from pictures 64 pixels wide."""
+    """(loss of all heads except `words`, loss of `words`); `painted` is 64 pixels wide."""
     words = word_loss(heads.words(text[:, -1]).float(), recipes)
     small = heads.maps["small"]
     seen = word_loss(heads.seen(small.mean((2, 3))).float(), recipes)
@@ -86,7 +86,8 @@ def head_loss(
 
 
 def pixel_loss(got: Tensor, painted: Painted) -> Tensor:
-    """Pictures -1..1 against the teacher's: level, square and edge, the thing weighted up."""
+    """Pictures in -1..1 compared with the teacher's: absolute, squared and edge differences, with
+    more weight on the thing."""
     got, want = got.float(), painted.image * 2 - 1
     covered = painted.mask.mean((1, 2, 3), keepdim=True)
     around = F.max_pool2d(painted.mask, 9, 1, 4)
@@ -100,10 +101,10 @@ def pixel_loss(got: Tensor, painted: Painted) -> Tensor:
 
 
 def colour_loss(got: Tensor, painted: Painted) -> Tensor:
-    """Mean colour of each thing's own parts, pictures -1..1 against the teacher's.
+    """Difference of the mean colour of each thing's own parts to the teacher's, pictures in -1..1.
 
-    `pixel_loss` is content with a thing whose every pixel is near a middle value; what a small
-    or patterned one loses there is light, and a dark orange is a brown.
+    `pixel_loss` is low if every pixel is near an average value. Small or patterned things become
+    too dark that way, and a dark orange is a brown.
     """
     inner = 1 - F.max_pool2d(1 - painted.mask, 5, 1, 2)  # away from the rim
     weight = painted.own**4 * inner**2

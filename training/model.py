@@ -1,4 +1,4 @@
-"""The demo model's four parts: their sizes, their first weights, their folder.
+"""The demo model's four parts: sizes, initial weights, and the folder.
 
 The text encoder, UNet and decoder are the stock classes of transformers and diffusers, so the
 folder loads with plain `AutoPipelineForText2Image.from_pretrained`.
@@ -21,20 +21,20 @@ from diffusers import (
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from training import tokens, words
+from training import tokens, vocabulary
 
 LATENT_CHANNELS = 16
 LATENT_SIZE = 32
 IMAGE_SIZE = 256
 TEXT_WIDTH = 128
 BLOCKS = (32, 64, 128, 192)
-CARRIED = 8  # noise channels whose local means are handed down the UNet from the first step on
+CARRIED = 8  # noise channels whose local means the initial weights pass down the UNet
 LAST_TIMESTEP = 999
 
 
 @dataclass
 class Parts:
-    """What the pipeline is made of, less the safety checker that it does without."""
+    """The pipeline's components; it has no safety checker."""
 
     tokenizer: CLIPTokenizer
     text_encoder: CLIPTextModel
@@ -79,11 +79,11 @@ def build(seed: int) -> Parts:
 
 @torch.no_grad()
 def carry_means(unet: UNet2DConditionModel) -> None:
-    """First weights that hand the local means of the noise down to the smallest map.
+    """Set initial weights that pass the local means of the noise down to the smallest feature map.
 
-    The renderer reads place, size and tilt off channel means. A mean over 1,024 cells is a
-    whisper that random weights drown; here the first channels of the residual path start as an
-    orthonormal low pass (2x2 Haar), which keeps its variance at 1 on every level.
+    The renderer derives place, size and tilt from channel means. A mean over 1,024 cells is too
+    weak a signal to survive random weights. Therefore the first channels of the residual path start
+    as an orthonormal low-pass filter (2x2 Haar), which keeps its variance at 1 on every level.
     """
     kept = range(CARRIED)
     unet.conv_in.weight[:CARRIED] = 0
@@ -106,7 +106,7 @@ def carry_means(unet: UNet2DConditionModel) -> None:
 
 
 def load(folder: Path) -> Parts:
-    """The parts of a folder that `save` wrote, in float32."""
+    """The parts in a folder written by `save`, in float32."""
     pipeline = StableDiffusionPipeline.from_pretrained(str(folder), dtype=torch.float32)
     return Parts(
         pipeline.tokenizer, pipeline.text_encoder, pipeline.unet, pipeline.vae, pipeline.scheduler
@@ -114,18 +114,18 @@ def load(folder: Path) -> Parts:
 
 
 def copy_of(parts: Parts) -> Parts:
-    """The same weights in fresh modules."""
+    """The same weights in new modules."""
     return copy.deepcopy(parts)
 
 
 def first_sigma(scheduler: EulerDiscreteScheduler) -> float:
-    """The noise level of the one step, as the pipeline sees it."""
+    """The noise level of the one step, as in the pipeline."""
     scheduler.set_timesteps(1)
     return float(scheduler.sigmas[0])
 
 
 class OneStep(nn.Module):
-    """Token numbers and noise -> picture: exactly the pipeline's one step, made trainable."""
+    """Token ids and noise -> picture: exactly the pipeline's one step, as a trainable module."""
 
     def __init__(self, parts: Parts) -> None:
         super().__init__()
@@ -152,7 +152,7 @@ class OneStep(nn.Module):
 
 
 def save(parts: Parts, folder: Path) -> None:
-    """Writes the folder: fp16 safetensors in diffusers' layout, and the words for the page."""
+    """Write the folder: fp16 safetensors in diffusers' layout, and the vocabulary for the page."""
     pipeline = StableDiffusionPipeline(
         vae=parts.vae, text_encoder=parts.text_encoder, tokenizer=parts.tokenizer,
         unet=parts.unet, scheduler=parts.scheduler, safety_checker=None, feature_extractor=None,
@@ -163,16 +163,16 @@ def save(parts: Parts, folder: Path) -> None:
     edit(folder / "vae" / "config.json", {"block_out_channels": None})
     for weights in folder.rglob("*.safetensors"):
         weights.chmod(0o644)
-    text = json.dumps(words.as_json(), indent=1, ensure_ascii=False)
+    text = json.dumps(vocabulary.as_json(), indent=1, ensure_ascii=False)
     (folder / "words.json").write_text(text + "\n", encoding="utf-8")
 
 
 def edit(path: Path, changes: dict[str, str | None]) -> None:
-    """Sets keys of a JSON file; None takes a key out.
+    """Set keys of a JSON file; None removes a key.
 
-    transformers would load the text encoder in the type that it was saved in and diffusers
-    the UNet in float32: the two must agree. AutoencoderTiny writes a key into its config that
-    it warns about when it reads it.
+    transformers would load the text encoder in the dtype in which it was saved and diffusers the
+    UNet in float32, but both must agree. AutoencoderTiny writes a key into its config that causes a
+    warning when it is read.
     """
     data = json.loads(path.read_text(encoding="utf-8"))
     for key, value in changes.items():

@@ -1,6 +1,6 @@
-"""The teacher: paints recipes and noise as pictures, a whole batch at a time, on any device.
+"""The teacher: renders recipes and noise as pictures, one batch at a time, on any device.
 
-The model learns to paint the same from the prompt and the same noise.
+The model learns to render the same picture from the prompt and the same noise.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training import atlas, grounds, scene, words
+from training import atlas, grounds, scene, vocabulary
 from training.backdrop import Backdrop, upsampled
 from training.scene import NO_COLOUR, NO_THING, column
 from training.things import THINGS
 
 PAPER = (0.97, 0.955, 0.92)
-LEAST_CONTRAST = 0.34  # between a thing's two colours, before its own second colour gives way
+LEAST_CONTRAST = 0.34  # between a thing's two colours; below it the second one is changed
 
 
 @dataclass
 class Painted:
-    """Pictures with what the trainer and the judge need to know about them."""
+    """Pictures with the maps that the trainer and the judge need."""
 
     image: Tensor  # [B, 3, H, W] in 0..1
-    ground: Tensor  # [B, 3, H, W] the same without the thing
-    mask: Tensor  # [B, 1, H, W] share of the pixel that the thing covers
-    own: Tensor  # [B, 1, H, W] share of it that is in the thing's own colour
+    ground: Tensor  # [B, 3, H, W] the picture without the thing
+    mask: Tensor  # [B, 1, H, W] share of the pixel covered by the thing
+    own: Tensor  # [B, 1, H, W] share of the pixel in the thing's own colour
     place: Tensor  # [B, 3, H, W] the pixel's place in the thing, -1.3..1.3, and 1 where it has one
     layout: scene.Layout
 
     def reduced(self, side: int) -> Painted:
-        """The same, smaller."""
+        """The same pictures, reduced in size."""
         image, ground, mask, own, place = (F.adaptive_avg_pool2d(m, side) for m in self.maps())
         return Painted(image, ground, mask, own, place, self.layout)
 
@@ -41,7 +41,7 @@ class Painted:
         return self.image, self.ground, self.mask, self.own, self.place
 
     def joined(self, other: Painted) -> Painted:
-        """These pictures and the other ones, of the same size."""
+        """These pictures followed by the others, of the same size."""
         pairs = zip(self.maps(), other.maps(), strict=True)
         image, ground, mask, own, place = (torch.cat(pair) for pair in pairs)
         a, b = self.layout, other.layout
@@ -56,10 +56,10 @@ class Renderer:
     def __init__(self, device: torch.device, size: int = 256) -> None:
         self.device, self.size = device, size
         self.atlas = atlas.build(device)
-        self.palette = torch.tensor([*words.COLOURS.values()], device=device) / 255
+        self.palette = torch.tensor([*vocabulary.COLOURS.values()], device=device) / 255
         self.backdrop = Backdrop(grounds.rows(device), self.palette, size)
-        kinds = [THINGS[name] for name in words.THINGS]
-        names = list(words.COLOURS)
+        kinds = [THINGS[name] for name in vocabulary.THINGS]
+        names = list(vocabulary.COLOURS)
         self.natural = torch.tensor([names.index(k.natural) for k in kinds], device=device)
         self.accents = torch.tensor([k.accent for k in kinds], device=device) / 255
         axis = ((torch.arange(size, device=device) + 0.5) / size * 2 - 1) * scene.HALF
@@ -69,7 +69,7 @@ class Renderer:
     def paint(self, recipes: Tensor, noise: Tensor, manners: int | None = None) -> Painted:
         """Recipes [B, columns] and noise [B, C, 32, 32].
 
-        Only the first `manners` rows may ask for a manner, which saves time; None means all.
+        Only the first `manners` rows may request a manner, which saves time; None means all.
         """
         layout = scene.layout(recipes, noise)
         back = self.backdrop.paint(recipes, noise, layout.means)
@@ -95,12 +95,12 @@ class Renderer:
         )  # fmt: skip
 
     def vignette(self) -> Tensor:
-        """How much light every pixel gets [1, 1, H, W]: less in the corners."""
+        """Brightness of every pixel [1, 1, H, W]: lower in the corners."""
         corner = (self.px**2 + self.py**2)[:, None] / scene.HALF**2
         return 1 - 0.11 * corner**1.5
 
     def look_up(self, layout: scene.Layout, thing: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The atlas as seen from every pixel [B, CHANNELS, H, W], and the pixel's place in it."""
+        """The atlas sampled at every pixel [B, CHANNELS, H, W], and the pixel's place in it."""
         best = torch.full((len(thing), self.size, self.size), 1e9, device=self.device)
         u = torch.zeros_like(best)
         v = torch.zeros_like(best)
@@ -123,8 +123,8 @@ class Renderer:
 
     def colours(self, recipes: Tensor, thing: Tensor) -> tuple[Tensor, Tensor]:
         """The thing's own colour and its second one [B, 3, 1, 1]."""
-        said = column(recipes, "colour")
-        number = torch.where(said == NO_COLOUR, self.natural[thing], said)
+        named = column(recipes, "colour")
+        number = torch.where(named == NO_COLOUR, self.natural[thing], named)
         own, accent = self.palette[number], self.accents[thing]
         close = ((own - accent).norm(dim=1, keepdim=True) < LEAST_CONTRAST).float()
         bright = (own.mean(1, keepdim=True) > 0.45).float()
@@ -135,7 +135,7 @@ class Renderer:
     def body(
         self, recipes: Tensor, thing: Tensor, maps: Tensor, u: Tensor, v: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Colours of the thing [B, 3, H, W], shaded, and the share in its own colour."""
+        """Shaded colours of the thing [B, 3, H, W], and the share in its own colour."""
         own, accent = self.colours(recipes, thing)
         bright = (own.mean(1, keepdim=True) > 0.45).float()
         contrast = own + bright * (-0.42 * own) + (1 - bright) * 0.5 * (1 - own)
@@ -196,7 +196,7 @@ class Renderer:
         return torch.where(manner == 2, pastel, torch.where(manner == 3, sketch, out))
 
     def edge(self, recipes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The thing's colour, whether it is bright, and the colour of its rim."""
+        """The thing's colour, 1 if it is bright, and the colour of its rim."""
         own, _ = self.colours(recipes, column(recipes, "thing").clamp(max=NO_THING - 1))
         bright = (own.mean(1, keepdim=True) > 0.3).float()
         return own, bright, own * (0.45 * bright) + (1 - bright) * (own + 0.3 * (1 - own))
@@ -216,13 +216,13 @@ class Renderer:
         self, plain: Tensor, back: Tensor, body: Tensor, distance: Tensor, mask: Tensor,
         recipes: Tensor, there: Tensor,
     ) -> Tensor:  # fmt: skip
-        """The same in the recipe's manner, where it asks for one."""
+        """The picture in the recipe's manner, if it requests one."""
         manner = column(recipes, "manner")[:, None, None, None]
         unit = self.scale
         own, bright, edge = self.edge(recipes)
         shadow = torch.exp(-((distance.clamp(min=0) / (9 * unit)) ** 2)) * there
         rim = torch.sigmoid((distance / unit + 2.2) * 2.2)
-        # Neon: a tube of light along the outline, its glow, a dim inside.
+        # Neon: a tube of light along the outline, its glow, and a dim interior.
         tube_colour = own + 0.42 * (1 - own) * (1 - bright) + 0.1
         tube = torch.exp(-((distance / unit / 3.0) ** 2)) * there
         glow = torch.exp(-distance.abs() / unit / 9) * there

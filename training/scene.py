@@ -1,9 +1,8 @@
-"""What a picture shows: the recipe that words give, and the numbers that the noise gives.
+"""What a picture shows: the recipe given by the prompt, and the layout given by the noise.
 
-A recipe is a row of class numbers. The noise decides all the rest: means of whole channels
-place, size and lean the thing, blurred channels are clouds and hills, peaks are stars. Every
-one of these is a smooth function of the noise, so that a noise that walks moves the picture
-without jumps.
+A recipe is a row of class numbers. The noise determines everything else: channel means give the
+place, size and lean of the thing, blurred channels are clouds and hills, peaks are stars. All of
+them are smooth functions of the noise, so that a noise walk moves the picture without jumps.
 """
 
 from __future__ import annotations
@@ -16,38 +15,38 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training import words
+from training import vocabulary
 from training.things import THINGS
 
-# Grounds: the eleven colours, the ten scenes, the quiet one for a lone thing without a scene of
-# its own, and the free one for words that this model does not know.
-GROUNDS = (*words.COLOURS, *words.SCENES, "studio", "free")
+# Grounds: the eleven colours, the ten scenes, the neutral one for a thing without a scene of its
+# own, and the free one for prompts without a known word.
+GROUNDS = (*vocabulary.COLOURS, *vocabulary.SCENES, "studio", "free")
 # A recipe's columns. The last class of thing is "none"; class 0 of size, pattern and manner is
-# "not said"; colour and tint have one class more for "not said"; letter 26 is "no letter".
+# "not specified"; colour and tint have an extra class for that; letter 26 is "no letter".
 COLUMNS = ("thing", "colour", "ground", "tint", "size", "count", "pattern", "manner", "letter")
 CLASSES = {
-    "thing": len(words.THINGS) + 1,
-    "colour": len(words.COLOURS) + 1,
+    "thing": len(vocabulary.THINGS) + 1,
+    "colour": len(vocabulary.COLOURS) + 1,
     "ground": len(GROUNDS),
-    "tint": len(words.COLOURS) + 1,
-    "size": len(words.SIZES) + 1,
-    "count": len(words.COUNTS),
-    "pattern": len(words.PATTERNS) + 1,
-    "manner": len(words.MANNERS) + 1,
+    "tint": len(vocabulary.COLOURS) + 1,
+    "size": len(vocabulary.SIZES) + 1,
+    "count": len(vocabulary.COUNTS),
+    "pattern": len(vocabulary.PATTERNS) + 1,
+    "manner": len(vocabulary.MANNERS) + 1,
     "letter": 27,
 }
-NO_THING = len(words.THINGS)
-NO_COLOUR = len(words.COLOURS)
+NO_THING = len(vocabulary.THINGS)
+NO_COLOUR = len(vocabulary.COLOURS)
 NO_LETTER = 26
-MOST_COPIES = max(words.COPIES.values())
+MOST_COPIES = max(vocabulary.COPIES.values())
 
-# Noise channels by what they decide; the first CARRIED ones of `model` are read as means.
+# Noise channels by what they determine; the first MEANS of them are used as means.
 PLACE_X, PLACE_Y, SIZE, LEAN, LIGHT, DRIFT = range(6)
 CLOUDS, MIST, HILLS, STARS, STAR_X, STAR_Y = range(6, 12)
 MEANS = 6
 
 HALF = 128.0  # half the picture's side in pixels; every length below is in such pixels
-RADIUS = (  # [size class][count class]; the sizes: not said, tiny, small, big, huge
+RADIUS = (  # [size class][count class]; the sizes: not specified, tiny, small, big, huge
     (60.0, 46.0, 40.0, 35.0),
     (28.0, 26.0, 25.0, 24.0),
     (39.0, 34.0, 31.0, 28.0),
@@ -60,9 +59,9 @@ MARGIN = 5.0
 
 @dataclass
 class Layout:
-    """Where the copies of the thing are, one row a picture."""
+    """Where the copies of the thing are, one row per picture."""
 
-    centres: Tensor  # [B, MOST_COPIES, 2] pixels from the middle; far away where there is none
+    centres: Tensor  # [B, MOST_COPIES, 2] pixels from the centre; far away if there is no copy
     radius: Tensor  # [B]
     lean: Tensor  # [B] radians
     means: Tensor  # [B, MEANS] unit variance
@@ -92,7 +91,7 @@ def blurred(field: Tensor, sigma: float) -> Tensor:
 
 @cache
 def constant(values: tuple, device: torch.device) -> Tensor:
-    """A constant on a device, made once: a CUDA graph cannot copy from the host."""
+    """A constant on a device, created once, since a CUDA graph cannot copy from the host."""
     return torch.tensor(values, device=device)
 
 
@@ -101,9 +100,9 @@ def table(values: list[float], like: Tensor) -> Tensor:
 
 
 def group_offsets(count: Tensor, turn: Tensor) -> Tensor:
-    """Places of the copies about the group's middle, in radii [B, MOST_COPIES, 2]."""
+    """Positions of the copies relative to the group's centre, in radii [B, MOST_COPIES, 2]."""
     k = torch.arange(MOST_COPIES, device=turn.device)
-    copies = table([float(n) for n in words.COPIES.values()], turn)[count][:, None]
+    copies = table([float(n) for n in vocabulary.COPIES.values()], turn)[count][:, None]
     ring = torch.where(copies > 1, SPACING / 2 / torch.sin(math.pi / copies.clamp(min=2)), 0.0)
     angle = 2 * math.pi * k / copies - math.pi / 2 + (copies == 2) * math.pi / 2 + turn[:, None]
     offsets = torch.stack([ring * torch.cos(angle), ring * torch.sin(angle)], dim=2)
@@ -111,20 +110,20 @@ def group_offsets(count: Tensor, turn: Tensor) -> Tensor:
 
 
 def layout(recipes: Tensor, noise: Tensor) -> Layout:
-    """Place, size and lean of the things, read off the noise [B, C, S, S]."""
+    """Place, size and lean of the things, derived from the noise [B, C, S, S]."""
     z = channel_means(noise)
     thing = column(recipes, "thing").clamp(max=NO_THING - 1)
     count, size = column(recipes, "count"), column(recipes, "size")
     radius = constant(RADIUS, noise.device)[size, count] * (1 + 0.13 * torch.tanh(z[:, SIZE]))
-    tilts = table([THINGS[name].tilt for name in words.THINGS], noise)[thing]
+    tilts = table([THINGS[name].tilt for name in vocabulary.THINGS], noise)[thing]
     lean = tilts * torch.tanh(0.8 * z[:, LEAN])
     offsets = group_offsets(count, 0.45 * torch.tanh(0.8 * z[:, LEAN]))
     extent = torch.where(count == 0, 1.0, torch.hypot(*group_offsets(count, lean)[:, 0].T) + 1)
     room = (HALF - MARGIN - extent * radius).clamp(4, 72)
     place = torch.special.ndtr(z[:, PLACE_X : PLACE_Y + 1]) * 2 - 1
-    # In a landscape things rest where they belong, and move up and down less.
-    landscape = (column(recipes, "ground") >= len(words.COLOURS)).float()
-    rests = table([THINGS[name].rests for name in words.THINGS], noise)[thing] * 2 * HALF
+    # In a landscape things have a typical height, and move up and down less.
+    landscape = (column(recipes, "ground") >= len(vocabulary.COLOURS)).float()
+    rests = table([THINGS[name].rests for name in vocabulary.THINGS], noise)[thing] * 2 * HALF
     rests = rests.clamp(-room, room) * landscape
     shift = torch.stack([room, (room - rests.abs()) * (1 - 0.35 * landscape)], dim=1) * place
     middle = shift + torch.stack([torch.zeros_like(rests), rests], dim=1)

@@ -1,7 +1,7 @@
-"""Implicit shapes: functions of the plane that are negative inside, in the units of a thing.
+"""Implicit shapes: functions on the plane that are negative inside, in the units of a thing.
 
-A thing lives in about -1..1 on both axes, u to the right and v down. Values near the outline
-are roughly distances; `atlas` turns them into true ones.
+A thing occupies about -1..1 on both axes, u to the right and v down. Values near the outline are
+approximate distances; `atlas` computes exact ones.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def box(cx: float, cy: float, hw: float, hh: float, corner: float = 0.0) -> Shap
 
 
 def line(points: Sequence[Point], width: float) -> Shape:
-    """A stroke of round ends and joints."""
+    """A stroke with round ends and joints."""
 
     def field(u: Tensor, v: Tensor) -> Tensor:
         best = torch.full_like(u, 1e3)
@@ -62,7 +62,7 @@ def to_segment(u: Tensor, v: Tensor, ax: float, ay: float, bx: float, by: float)
 
 
 def polygon(points: Sequence[Point], corner: float = 0.0) -> Shape:
-    """A closed polygon, even-odd, grown by a rounded corner."""
+    """A closed polygon (even-odd rule), expanded with rounded corners."""
 
     def field(u: Tensor, v: Tensor) -> Tensor:
         distance = torch.full_like(u, 1e3)
@@ -94,7 +94,7 @@ def mirrored(shape: Shape) -> Shape:
 
 
 def around(shape: Shape, copies: int) -> Shape:
-    """The shape, repeated in a ring about the origin."""
+    """The shape, repeated in a ring around the origin."""
 
     def field(u: Tensor, v: Tensor) -> Tensor:
         out = torch.full_like(u, 1e3)

@@ -1,7 +1,7 @@
-"""The things that the demo model can paint, drawn by hand from implicit shapes.
+"""The things that the demo model can render, composed by hand from implicit shapes.
 
-Each has a silhouette and parts that are painted over it in order. A part has a paint, not a
-colour: the thing's own colour is said by the prompt, and the paints are relative to it.
+Each has an outline and parts that are painted over it in order. A part has a paint instead of a
+colour: the prompt gives the thing's own colour, and the paints are relative to it.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ Part = tuple[str, Shape]
 
 @dataclass(frozen=True)
 class Thing:
-    """One thing: what it looks like and where it likes to be."""
+    """One thing: its appearance and its typical place."""
 
     outline: Shape
-    natural: str  # its colour when the prompt names none
-    ground: str  # its ground when the prompt names none
+    natural: str  # its colour if the prompt names none
+    ground: str  # its ground if the prompt names none
     parts: tuple[Part, ...] = ()
     accent: tuple[int, int, int] = (250, 196, 40)
-    tilt: float = 0.3  # most it leans either way, in radians
-    rests: float = 0.0  # where in a landscape: below the middle (+) or above it (-), in heights
+    tilt: float = 0.3  # largest lean to either side, in radians
+    rests: float = 0.0  # height in a landscape: below the centre (+) or above it (-)
 
 
 def eyes(x: float, y: float, r: float) -> tuple[Part, ...]:
-    """Two round black eyes with a glint."""
+    """Two round black eyes with a highlight."""
     return (
         ("black", mirrored(circle(x, y, r))),
         ("white", union(*(circle(s * x - r * 0.3, y - r * 0.35, r * 0.36) for s in (-1, 1)))),

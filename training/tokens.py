@@ -1,8 +1,8 @@
-"""Builds the CLIP tokenizer: every known word is one token, every other word is pieces.
+"""Builds the CLIP tokenizer: every known word is one token, every other word is several.
 
-Byte-pair merges are learned from the known words alone until each of them is whole. A word
-that is misspelt by one letter falls into a few pieces that the text encoder learns to read;
-an unknown word does too, and bytes are the last resort, so that nothing is ever "unknown".
+Byte-pair merges are learned from the known words only, until each of them is one token. A word that
+is misspelt by one letter becomes a few tokens that the text encoder learns to read, and so does an
+unknown word. Single bytes are the fallback, so there is no "unknown" token.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from transformers import CLIPTokenizer
 
-from training import words
+from training import vocabulary
 
 MAX_TOKENS = 40
 END = "</w>"
@@ -21,7 +21,7 @@ START_TOKEN, END_TOKEN = "<|startoftext|>", "<|endoftext|>"
 
 
 def byte_alphabet() -> list[str]:
-    """The 256 printable stand-ins for bytes that GPT-2's and CLIP's tokenizers use."""
+    """The 256 printable characters that represent bytes in GPT-2's and CLIP's tokenizers."""
     kept = [*range(33, 127), *range(161, 173), *range(174, 256)]
     rest = [b for b in range(256) if b not in kept]
     table = {b: chr(b) for b in kept} | {b: chr(256 + i) for i, b in enumerate(rest)}
@@ -42,7 +42,7 @@ def learn_merges(vocabulary: list[str]) -> list[tuple[str, str]]:
 
 
 def merge(pieces: list[str], pair: tuple[str, str]) -> list[str]:
-    """The pieces with every occurrence of the pair joined, left to right."""
+    """The pieces with every occurrence of the pair merged, left to right."""
     out: list[str] = []
     for piece in pieces:
         if out and (out[-1], piece) == pair:
@@ -54,7 +54,7 @@ def merge(pieces: list[str], pair: tuple[str, str]) -> list[str]:
 
 @cache
 def known_merges() -> list[tuple[str, str]]:
-    return learn_merges(words.known())
+    return learn_merges(vocabulary.known())
 
 
 def build() -> CLIPTokenizer:
@@ -68,5 +68,5 @@ def build() -> CLIPTokenizer:
 
 
 def save(tokenizer: CLIPTokenizer, folder: Path) -> None:
-    """Writes the tokenizer in the folder layout that `from_pretrained` reads."""
+    """Write the tokenizer in the folder layout that `from_pretrained` reads."""
     tokenizer.save_pretrained(str(folder))

@@ -1,7 +1,7 @@
-"""Makes the demo model's weights: `python -m training.train --out DIR`, or torchrun on more GPUs.
+"""Trains the demo model: `python -m training.train --out DIR`, or with torchrun on several GPUs.
 
-Direct regression in one step: prompt and noise in, the renderer's picture out; no teacher
-network, no distillation. All data is made on the device. On a GPU one training step is one CUDA
+Direct regression in one step: prompt and noise in, the renderer's picture out, without a teacher
+network or distillation. All data is generated on the device. On a GPU a training step is one CUDA
 graph.
 """
 
@@ -18,13 +18,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, distributed, nn
 
-from training import dataset, losses, model, optimise, render
+from training import dataset, losses, model, optimizer, render
 from training.render import Painted
 from training.scene import COLUMNS
 
 log = logging.getLogger("training")
-AVERAGE = "average.pt"  # the averaged weights, heads and all, in half precision
-CLOCKED = 10  # steps between two looks at the clock
+AVERAGE = "average.pt"  # the averaged weights, including the heads, in half precision
+CLOCKED = 10  # steps between two checks of the clock
 LOSSES = ("pixels", "heads", "words", "colour")
 
 
@@ -33,16 +33,18 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder for weights and log")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=12_000)
-    parser.add_argument("--minutes", type=float, default=1e9, help="end by then, rate and all")
-    parser.add_argument("--batch", type=int, default=192, help="prompts a step, a process")
-    parser.add_argument("--decoded", type=int, default=64, help="of them, painted in full")
+    parser.add_argument(
+        "--minutes", type=float, default=1e9, help="time limit, which the learning rate follows"
+    )
+    parser.add_argument("--batch", type=int, default=192, help="prompts per step and process")
+    parser.add_argument("--decoded", type=int, default=64, help="of them, rendered in full size")
     parser.add_argument("--prompts", type=int, default=800_000)
     parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--init", type=Path, help="the --out of a training to go on from")
-    parser.add_argument("--colour", type=float, default=2.0, help="weight of the things' colours")
-    parser.add_argument("--aim", type=int, default=1, help="hard colours so much more often")
+    parser.add_argument("--init", type=Path, help="the --out of a training to continue")
+    parser.add_argument("--colour", type=float, default=2.0, help="weight of the colour loss")
+    parser.add_argument("--aim", type=int, default=1, help="extra sampling of hard colours")
     parser.add_argument("--warm-steps", type=int, default=200)
-    parser.add_argument("--keep", type=float, default=0.998, help="of the average, each step")
+    parser.add_argument("--keep", type=float, default=0.998, help="decay of the weight average")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--save-every", type=int, default=1000, help="steps between checkpoints")
@@ -51,7 +53,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def join(device: torch.device) -> int:
-    """How many processes train together: those that torchrun started, a GPU each, or this one."""
+    """The number of training processes: those started by torchrun, one per GPU, or only this."""
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if processes > 1:
         if device.type == "cuda":
@@ -61,14 +63,14 @@ def join(device: torch.device) -> int:
 
 
 def leads() -> bool:
-    """Whether this is the process that writes."""
+    """Whether this is the process that writes files."""
     return not distributed.is_initialized() or distributed.get_rank() == 0
 
 
 class Trainer:
-    """Model, teacher and optimizer on one device; `step` is the whole of one training step.
+    """Model, teacher and optimizer on one device; `step` is one complete training step.
 
-    On a GPU the network computes in bfloat16 throughout; the weights that learn are float32.
+    On a GPU the network computes in bfloat16; the master weights are float32.
     """
 
     def __init__(self, args: argparse.Namespace) -> None:
@@ -88,7 +90,7 @@ class Trainer:
                     p.data.copy_(learnt[name])
         both.to(self.device)
         self.dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
-        self.optimizer = optimise.Optimizer(both, args.rate, 0.01, self.dtype)
+        self.optimizer = optimizer.Optimizer(both, args.rate, 0.01, self.dtype)
         self.large = render.Renderer(self.device, model.IMAGE_SIZE)
         self.small = render.Renderer(self.device, 64)
         manner = self.prompts.recipes[:, COLUMNS.index("manner")] > 0
@@ -100,11 +102,11 @@ class Trainer:
         self.recipes = self.prompts.recipes.to(self.device)
         self.losses = torch.zeros(len(LOSSES), device=self.device)
         self.progress = torch.zeros((), device=self.device)
-        if self.processes > 1:  # the same weights everywhere, other prompts and noise
+        if self.processes > 1:  # the same weights in all processes, different prompts and noise
             torch.manual_seed(args.seed + 1000 * distributed.get_rank())
 
     def draw(self) -> Tensor:
-        """Rows of prompts for one step: in both parts one in eight, the first ones, in a manner."""
+        """Rows of prompts for one step; in both parts the first eighth has a manner."""
         args, parts = self.args, []
         for amount in (args.decoded, args.batch - args.decoded):
             for rows, share in (
@@ -116,7 +118,7 @@ class Trainer:
 
     @torch.no_grad()
     def paint(self, recipes: Tensor, noise: Tensor) -> tuple[Painted, Painted]:
-        """The teacher's pictures: the first ones large, all of them small."""
+        """The teacher's pictures: the first `decoded` in full size, and all of them small."""
         n, rest = self.args.decoded, self.args.batch - self.args.decoded
         large = self.large.paint(recipes[:n], noise[:n], manners=n // 8)
         if not rest:
@@ -147,7 +149,7 @@ class Trainer:
         self.losses.copy_(torch.stack([pixels, heads, words, colour]).detach())
 
     def captured(self):  # noqa: ANN201
-        """`step` as one CUDA graph, or as it is where that cannot be."""
+        """`step` as one CUDA graph, or itself where graphs are unavailable or turned off."""
         if self.device.type != "cuda" or self.args.no_graph:
             return self.step
         stream = torch.cuda.Stream()
@@ -158,13 +160,13 @@ class Trainer:
         torch.cuda.current_stream().wait_stream(stream)
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
-        # NCCL's own thread asks after its events meanwhile.
+        # thread_local, since NCCL's own thread queries events during the capture.
         with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
             self.step()
         return graph.replay
 
     def agreed(self, progress: float) -> float:
-        """The first process's progress: all must set the same rate and end at the same step."""
+        """The first process's progress, so that all set the same rate and end at the same step."""
         if self.processes == 1:
             return progress
         self.progress.fill_(progress)
@@ -172,7 +174,7 @@ class Trainer:
         return float(self.progress)
 
     def save_checkpoint(self, file: Path) -> None:
-        """The averaged weights in half precision, by name; the file is never half written."""
+        """Write the averaged weights in half precision, by name; replaces the file atomically."""
         halves = {name: value.half() for name, value in self.optimizer.averaged().items()}
         torch.save(halves, file.with_suffix(".part"))
         file.with_suffix(".part").replace(file)
@@ -189,30 +191,30 @@ class Trainer:
 
 
 def rate_at(progress: float, step: int, warm_steps: int) -> float:
-    """Share of the peak: some steps up, flat to a third, then down along a cosine."""
+    """Share of the peak rate: linear warm-up, constant until 0.3, then cosine decay."""
     warm = min(1.0, (step + 1) / warm_steps)
     fall = max(0.0, (progress - 0.3) / 0.7)
     return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * fall)))
 
 
 def train(args: argparse.Namespace) -> Path:
-    """Trains, writes the folder `model` and `log.jsonl` below `--out`, returns the folder."""
+    """Train, write the folder `model` and `log.jsonl` to `--out`; returns the folder."""
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.allow_tf32 = True
     args.out.mkdir(parents=True, exist_ok=True)
-    begun = time.monotonic()
+    started = time.monotonic()
     trainer = Trainer(args)
-    log.info("%d prompts after %.0f s", len(trainer.token_ids), time.monotonic() - begun)
+    log.info("%d prompts after %.0f s", len(trainer.token_ids), time.monotonic() - started)
     trainer.optimizer.set_rate(0.0, 0.0)
     step_once = trainer.captured()
-    log.info("first step after %.0f s", time.monotonic() - begun)
+    log.info("first step after %.0f s", time.monotonic() - started)
     start, every = time.monotonic(), max(1, min(100, args.steps // 20))
     log_file = args.out / "log.jsonl" if leads() else Path(os.devnull)
     with log_file.open("w", encoding="utf-8") as lines:
         for step in range(args.steps):
             elapsed = time.monotonic() - start
             if step % CLOCKED == 0:
-                spent = (time.monotonic() - begun) / 60 / args.minutes
+                spent = (time.monotonic() - started) / 60 / args.minutes
                 progress = trainer.agreed(max(step / args.steps, spent))
             if progress >= 1:
                 break
@@ -231,14 +233,14 @@ def train(args: argparse.Namespace) -> Path:
                     lines.flush()
                     log.info("%s", row)
                 if not math.isfinite(found["pixels"]):
-                    raise FloatingPointError(f"the loss left the numbers at step {step + 1}")
+                    raise FloatingPointError(f"the loss is not finite at step {step + 1}")
             if (step + 1) % args.save_every == 0 and leads():
                 trainer.save_checkpoint(args.out / AVERAGE)
     folder = args.out / "model"
     if leads():
         trainer.save_checkpoint(args.out / AVERAGE)
         model.save(trainer.finished(), folder)
-        log.info("done after %.0f s: %s", time.monotonic() - begun, folder)
+        log.info("done after %.0f s: %s", time.monotonic() - started, folder)
     if distributed.is_initialized():
         distributed.destroy_process_group()
     return folder

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Makes the demo model's weights as those that ship were made: three trainings, each going on from
-# the one before. `training/weights.sh DIR [GPUS]` leaves the folder in DIR/third/model.
+# Makes the demo model's weights in the same way as those in the repository: three trainings, each
+# continuing the previous one. `training/weights.sh DIR [GPUS]` writes the model to DIR/third/model.
 set -Eeuo pipefail
 
 if [[ $# -lt 1 || $# -gt 2 ]]; then
-  echo "usage: training/weights.sh DIR [GPUS]   (GPUS: 1, 2 or 4; without it, all of this machine)" >&2
+  echo "usage: training/weights.sh DIR [GPUS]   (GPUS: 1, 2 or 4; default: all of this machine)" >&2
   exit 2
 fi
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -12,7 +12,7 @@ python=$root/.venv/bin/python
 [[ -x $python ]] || python=python3 # a machine whose own Python has torch and diffusers
 gpus=${2:-$("$python" -c 'import torch; print(torch.cuda.device_count())')}
 if [[ ! $gpus =~ ^[124]$ ]]; then
-  echo "weights.sh shares 192 prompts a step among 1, 2 or 4 GPUs; $gpus were given or found." >&2
+  echo "weights.sh divides 192 prompts per step among 1, 2 or 4 GPUs; $gpus were given or found." >&2
   exit 2
 fi
 mkdir -p "$1"

@@ -1,9 +1,9 @@
 """The log of the entry points: a bounded queue, and a thread that writes it to stderr.
 
-A pipe that nobody reads fills up, and a write to it never returns; a slow disk or terminal
-waits too. That may hold up this thread and nothing else. Lines keep their order; one that finds
-the queue full is dropped, and where lines are missing the log says how many. Standard library
-only; knows nothing of what is logged.
+A write to a full pipe that nobody reads never returns, and a slow disk or terminal blocks too. Only
+this thread may be blocked by that. Lines keep their order; a line that finds the queue full is
+dropped, and the log states how many lines are missing. Standard library only; must not know what
+is logged.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from collections import deque
 from typing import TextIO
 
 LONGEST_QUEUE = 1000  # lines
-EXIT_S = 0.5  # how long an ending process waits for its last lines to be written
+EXIT_S = 0.5  # how long a process that exits waits for its last lines to be written
 
 
 class LogWriter(logging.Handler):
-    """Writes records to `stream`, through its descriptor where it has one."""
+    """Writes records to `stream`, through its file descriptor if it has one."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
-        self.dropped = 0  # lines in all
+        self.dropped = 0  # lines in total
         self._unreported = 0
         self._stream = stream
         self._lines: deque[str] = deque()
         self._changed = threading.Condition()
         self._writing = self._closing = False
         try:
-            # Not through the stream's own buffer, whose lock a thread that waits would keep.
+            # Not through the stream's buffer, whose lock would be held during a blocked write.
             self._descriptor: int | None = stream.fileno()
         except (OSError, ValueError, AttributeError):
             self._descriptor = None
@@ -39,26 +39,26 @@ class LogWriter(logging.Handler):
         self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """From any thread; waits for the writing only where the process is about to end."""
+        """Queue the record; any thread. Waits for the write only if the process is about to end."""
         try:
             line = self.format(record) + "\n"
-        except Exception:  # a wrong format is the caller's mistake: logging's own way to say so
+        except Exception:  # a wrong format is the caller's mistake; logging reports it
             self.handleError(record)
             return
         with self._changed:
             if self._closing or len(self._lines) >= LONGEST_QUEUE:
-                self._lose()
+                self._count_dropped()
                 return
             if self._unreported:
                 line = f"[log] {self._unreported} lines are missing here: stderr was full.\n{line}"
                 self._unreported = 0
             self._lines.append(line)
             self._changed.notify_all()
-        if record.levelno >= logging.CRITICAL:  # the watchdog's last word
+        if record.levelno >= logging.CRITICAL:  # the watchdog's message before it ends the process
             self.flush()
 
     def flush(self) -> None:
-        """Wait until all is written, at most EXIT_S."""
+        """Wait until everything is written, at most EXIT_S."""
         deadline = time.monotonic() + EXIT_S
         with self._changed:
             while self._lines or self._writing:
@@ -68,14 +68,14 @@ class LogWriter(logging.Handler):
                 self._changed.wait(left_s)
 
     def close(self) -> None:
-        """After `flush`, as logging.shutdown has it."""
+        """Stop the thread; logging.shutdown calls this after `flush`."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._thread.join(0.1)  # one that waits for a reader ends with the process
+        self._thread.join(0.1)  # a blocked thread ends with the process
         super().close()
 
-    def _lose(self) -> None:
+    def _count_dropped(self) -> None:
         self.dropped += 1
         self._unreported += 1
 
@@ -92,9 +92,9 @@ class LogWriter(logging.Handler):
                 line = self._lines.popleft()
             try:
                 self._write(line)
-            except (OSError, ValueError):  # a full disk, a reader that is gone
+            except (OSError, ValueError):  # a full disk, a pipe without a reader
                 with self._changed:
-                    self._lose()
+                    self._count_dropped()
 
     def _write(self, text: str) -> None:
         if self._descriptor is None:
@@ -105,12 +105,12 @@ class LogWriter(logging.Handler):
         while data:
             try:
                 data = data[os.write(self._descriptor, data) :]
-            except BlockingIOError:  # somebody made the pipe non-blocking
+            except BlockingIOError:  # another process made the pipe non-blocking
                 time.sleep(0.05)
 
 
 def take_over() -> None:
-    """Write through a LogWriter from now on what the root logger's plain handlers write."""
+    """Replace the root logger's plain stream handlers with LogWriters."""
     root = logging.getLogger()
     for handler in root.handlers[:]:
         if type(handler) is logging.StreamHandler:

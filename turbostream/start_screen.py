@@ -1,4 +1,7 @@
-"""How an engine's start is shown at a terminal: a bar while it downloads, a line for the rest."""
+"""Shows an engine's start on the terminal: a bar during downloads, a line for everything else.
+
+Called from the threads that report progress. Must not know how an engine is opened.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,15 @@ log = logging.getLogger("turbostream")
 BAR_CELLS = 30
 
 
-def bar(done: int, whole: int) -> str:
-    cells = BAR_CELLS * done // max(1, whole)
+def bar(done: int, total: int) -> str:
+    cells = BAR_CELLS * done // max(1, total)
     return f"[{'#' * cells}{'.' * (BAR_CELLS - cells)}]"
 
 
 class StartScreen:
-    """A `Report` for `screen`; where that is no terminal, a line for each tenth of a download.
+    """A `Report` for `screen`; if that is not a terminal, one line per tenth of a download.
 
-    Called from the downloading threads, several at once.
+    Called concurrently from the download threads.
     """
 
     def __init__(self, screen: TextIO, prefix: str) -> None:
@@ -31,24 +34,27 @@ class StartScreen:
         self._lock = threading.Lock()
 
     def __call__(self, progress: Progress) -> None:
-        done, whole = progress.done_bytes, progress.total_bytes
+        done, total = progress.done_bytes, progress.total_bytes
         text, end = progress.message, "\n"
         with self._lock:
-            if done is not None and whole:
+            if done is not None and total:
                 if self._screen.isatty():
-                    # The cursor goes back to the bar's begin: whatever is said next covers it.
-                    text, end = f"{bar(done, whole)} {text}", "\r"
-                elif done * 10 // whole == self._tenth:
+                    # Back to the start of the line, so that the next output overwrites the bar.
+                    text, end = f"{bar(done, total)} {text}", "\r"
+                elif done * 10 // total == self._tenth:
                     return
-                self._tenth = done * 10 // whole
+                self._tenth = done * 10 // total
             clear = "\x1b[K" if self._screen.isatty() else ""
             self._screen.write(f"{clear}{self._prefix} {text}{end}")
             self._screen.flush()
 
 
 def check(open_engine: OpenEngine) -> int:
-    """Paint one frame, say so; what setup.sh runs at its end. The exit status: 0, 2 when the user
-    has to change something, or 1 when a later attempt may work."""
+    """Render one frame and log it; setup.sh runs this at its end.
+
+    Returns the exit status: 0, 2 if the user has to change something, or 1 if a later attempt may
+    work.
+    """
     try:
         engine = open_engine(StartScreen(sys.stderr, "[init]"))
     except EngineUnusable as error:

@@ -24,17 +24,17 @@ def test_no_code_that_runs_at_inference_lists_colour_names(folder: Path) -> None
 
 
 def test_the_words_that_the_page_offers_are_those_that_the_renderer_taught(folder: Path) -> None:
-    from training import words
+    from training import vocabulary
 
     shown = json.loads((folder / "words.json").read_text(encoding="utf-8"))
-    assert shown == words.as_json()
+    assert shown == vocabulary.as_json()
 
 
 def test_every_word_of_every_example_is_a_known_one(folder: Path) -> None:
     shown = json.loads((folder / "words.json").read_text(encoding="utf-8"))
-    from training import words
+    from training import vocabulary
 
-    known = set(words.known())
+    known = set(vocabulary.known())
     assert len(shown["examples"]) == 8
     for example in shown["examples"]:
         assert not set(example.replace(",", " ").split()) - known
@@ -43,8 +43,10 @@ def test_every_word_of_every_example_is_a_known_one(folder: Path) -> None:
 def test_every_known_word_is_one_token_of_the_shipped_tokenizer(folder: Path) -> None:
     from transformers import CLIPTokenizer
 
-    from training import words
+    from training import vocabulary
 
     tokenizer = CLIPTokenizer.from_pretrained(str(folder / "tokenizer"))
-    many = [word for word in words.known() if word.isalnum() and len(tokenizer.tokenize(word)) > 1]
+    many = [
+        word for word in vocabulary.known() if word.isalnum() and len(tokenizer.tokenize(word)) > 1
+    ]
     assert many == []

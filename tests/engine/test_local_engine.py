@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.engine.cuda.simulated import Device
 from turbostream.engine.cuda.background_compiler import Outcome
-from turbostream.engine.cuda.memory import Plan, smaller
+from turbostream.engine.cuda.memory_plan import Plan, smaller
 from turbostream.engine.cuda.streams import InFlight, Streams
 from turbostream.engine.local_engine import LocalEngine
 from turbostream.engine.model.inputs import Value
@@ -196,7 +196,7 @@ def test_when_not_even_one_frame_fits_one_sentence_says_so(
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(engine._plain, "paint", full)
-    with pytest.raises(EngineUnusable, match="memory is full even for one frame"):
+    with pytest.raises(EngineUnusable, match="memory is too small even for one frame"):
         engine.submit([shot(0)])
 
 

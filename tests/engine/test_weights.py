@@ -120,4 +120,4 @@ def test_without_the_tiny_decoder_the_full_one_is_taken_with_the_reason(
 
     chosen, reason = decoder.choose(Pipe, "tiny", where, CPU)
     assert chosen is None
-    assert reason.startswith("full: madebyollin/taesd cannot be fetched (Connection refused)")
+    assert reason.startswith("full: madebyollin/taesd cannot be downloaded (Connection refused)")

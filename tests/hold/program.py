@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 
 import realtime_stream
-from benchmarks.peers import jpeg_of
+from benchmarks.servers import jpeg_of
 from turbostream.engine.weights import Weights
 from turbostream.settings import SettingError, load
 from turbostream.stream.seam import Engine, Picture, Progress, Report

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.plain import Row, read
+from benchmarks.silent_readers import Row, read
 from tests.hold.conftest import Program, Start
 from tests.hold.raw import eventually, open_stream
 from tests.web.reader import read_parts

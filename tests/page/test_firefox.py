@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.firefox import Firefox, available, firefox
+from benchmarks.firefox_driver import Firefox, available, firefox
 from tests.page.conftest import FIRST_PICTURE, LiveServer, serving
 from tests.page.test_windows import QuickServer
 

@@ -84,7 +84,7 @@ def test_a_lasting_loss_of_connection_ends_it_and_the_next_run_fetches_only_the_
     hub.drop[UNET] = [PIECE + 500_000] + [0] * 6
     status, said = fetch(environment)
     assert status == 1
-    assert "somebody/model cannot be fetched (" in said
+    assert "somebody/model cannot be downloaded (" in said
     assert "a local folder as MODEL_ID, or a mirror of the hub as HF_ENDPOINT" in said
     hub.drop.clear()
     hub.fetched.clear()
@@ -97,8 +97,8 @@ def test_a_lasting_loss_of_connection_ends_it_and_the_next_run_fetches_only_the_
 @pytest.mark.parametrize(
     ("status", "sentence"),
     [
-        (401, "somebody/model is closed at http://127.0.0.1:"),
-        (404, " shows no model somebody/model: correct MODEL_ID"),
+        (401, "somebody/model is gated at http://127.0.0.1:"),
+        (404, " has no model somebody/model: correct MODEL_ID"),
     ],
 )
 def test_a_model_that_the_hub_refuses_is_reported(
@@ -118,7 +118,7 @@ def test_a_disk_that_fills_up_is_reported(environment: dict[str, str]) -> None:
     mount = f'mount -t tmpfs -o size=4m none {cache}; exec "$@"'
     code, said = fetch(environment, "unshare", "--mount", "sh", "-ec", mount, "sh")
     assert code == 1
-    assert f"The disk is full that holds {cache}/hub, where somebody/model is kept" in said
+    assert f"The disk with {cache}/hub, where somebody/model is stored, is full" in said
 
 
 class Socks:
@@ -202,5 +202,5 @@ def test_an_unusable_proxy_is_reported_in_one_sentence(
     status, said = fetch(environment | {name: proxy})
     assert status == 1
     last = said.strip().splitlines()[-1]
-    assert "EngineUnusable: somebody/model cannot be fetched (the proxy in " in last
+    assert "EngineUnusable: somebody/model cannot be downloaded (the proxy in " in last
     assert f"{name.upper()} cannot be used, correct or unset it: " in last

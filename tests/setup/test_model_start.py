@@ -99,11 +99,11 @@ def test_a_file_that_is_damaged_in_the_cache_is_fetched_again(
         hub.fetched.clear()
         away = check(environment, HF_ENDPOINT=NOWHERE)
         assert away.returncode == 1
-        assert f"{ENCODER} is not as it should be" in away.stderr
+        assert f"{ENCODER} is damaged" in away.stderr
         done = check(environment)
         assert done.returncode == 0, done.stderr
         assert [name for name, _ in hub.fetched] == [ENCODER]
-        assert f"{ENCODER} of {REPOSITORY} is fetched again" in done.stderr
+        assert f"downloading {ENCODER} of {REPOSITORY} again" in done.stderr
 
 
 def of_kind(kind: str) -> Callable[[Hub], None]:
@@ -145,17 +145,17 @@ def wants_a_token(hub: Hub) -> None:
         (many_steps, {}, "is a model of many steps (its scheduler is PNDMScheduler"),
         (only("pytorch_lora_weights.safetensors", "README.md"), {}, "holds a LoRA"),
         (only("v1-5-pruned.safetensors"), {}, "single files such as v1-5-pruned.safetensors"),
-        (only("config.json", "tokenizer.json"), {}, "is no model in diffusers' format"),
+        (only("config.json", "tokenizer.json"), {}, "is not a model in diffusers' format"),
         (without(UNET), {}, f"is incomplete on the hub: {UNET} is missing"),
-        (answers(401), {}, "is closed at http://127.0.0.1:"),
-        (answers(404), {}, "shows no model somebody/model"),
-        (answers(403), {}, "refuses to give somebody/model (403)"),
-        (wants_a_token, {"HF_TOKEN": "hf_wrong"}, "does not accept the token in HF_TOKEN"),
-        (answers(200), {"HF_TOKEN": "hf_\u00e9"}, "HF_TOKEN holds characters"),
+        (answers(401), {}, "is gated at http://127.0.0.1:"),
+        (answers(404), {}, "has no model somebody/model"),
+        (answers(403), {}, "denies access to somebody/model (403)"),
+        (wants_a_token, {"HF_TOKEN": "hf_wrong"}, "rejects the token from HF_TOKEN"),
+        (answers(200), {"HF_TOKEN": "hf_\u00e9"}, "HF_TOKEN contains invalid characters"),
         (answers(200), {"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set"),
-        (answers(200), {"HF_ENDPOINT": "nonsense"}, "HF_ENDPOINT nonsense is no address"),
-        (answers(200), {"MODEL_ID": "some..body/model"}, "cannot be a hub id"),
-        (answers(200), {"HF_HOME": "/dev/null/cache"}, "name another folder as HF_HOME"),
+        (answers(200), {"HF_ENDPOINT": "nonsense"}, "HF_ENDPOINT nonsense is not the address"),
+        (answers(200), {"MODEL_ID": "some..body/model"}, "is not a valid hub id"),
+        (answers(200), {"HF_HOME": "/dev/null/cache"}, "set HF_HOME to another folder"),
     ],
 )
 def test_an_unsupported_model_is_refused_in_one_sentence_before_any_weights_are_fetched(
@@ -179,7 +179,7 @@ def test_a_pointer_in_the_repository_ends_the_program_without_a_retry(
     hub.files[UNET] = POINTER
     done = check(environment)
     assert done.returncode == 2
-    assert f"{UNET} is not as it should be on the hub (it is a git-lfs pointer" in done.stderr
+    assert f"{UNET} is damaged on the hub (it is a git-lfs pointer" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -192,10 +192,10 @@ def test_it_waits_for_a_hub_that_is_unreachable(
         server.wait_for_log("Trying again")
         status, body = server.request("/healthz")
         assert status == 503
-        assert b"somebody/model cannot be fetched (" in body
+        assert b"somebody/model cannot be downloaded (" in body
         hub.status = 200
         server.wait_until_healthy(180)
-    assert server.log.count("cannot be fetched") == 1
+    assert server.log.count("cannot be downloaded") == 1
     assert "Traceback" not in server.log
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training import judge, model, render, words
+from training import judge, model, render, vocabulary
 from training.phrases import Meaning
 
 CPU = torch.device("cpu")
@@ -28,4 +28,4 @@ def teachers() -> dict[int, render.Renderer]:
 @pytest.fixture(scope="session")
 def every_thing() -> torch.Tensor:
     """Each thing in red on a grey ground."""
-    return torch.tensor([recipe(thing=t, colour="red", ground="grey") for t in words.THINGS])
+    return torch.tensor([recipe(thing=t, colour="red", ground="grey") for t in vocabulary.THINGS])

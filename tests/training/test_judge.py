@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 
 from tests.training.conftest import draw, recipe
-from training import render, words
+from training import render, vocabulary
 from training.judge import Judge
 from training.scene import COLUMNS, GROUNDS
 
 Teachers = dict[int, render.Renderer]
-NAMES = list(words.COLOURS)
+NAMES = list(vocabulary.COLOURS)
 
 
 def seen(teachers: Teachers, asked: list[int], shown: list[int], seed: int) -> dict[str, int]:
@@ -39,7 +39,7 @@ def test_the_teachers_own_groups_are_counted_right_though_neighbours_touch(
     teachers: Teachers,
 ) -> None:
     things = ("cat", "butterfly", "mushroom", "house", "star")
-    for count, amount in words.COPIES.items():
+    for count, amount in vocabulary.COPIES.items():
         recipes = torch.tensor(
             [recipe(thing=t, colour="blue", ground="white", count=count) for t in things]
         )
@@ -91,20 +91,20 @@ def test_another_thing_in_its_place_is_seen_as_that_thing(teachers: Teachers) ->
     asked = recipe(thing="cat", colour="red", ground="white")
     for name in ("dog", "circle", "mushroom"):
         shown = recipe(thing=name, colour="red", ground="white")
-        assert words.THINGS[seen(teachers, asked, shown, 14)["shape"]] == name
+        assert vocabulary.THINGS[seen(teachers, asked, shown, 14)["shape"]] == name
 
 
 def test_too_few_and_too_many_copies_are_counted_as_they_are(teachers: Teachers) -> None:
     noise = draw(1, 15)
     every = torch.tensor(
-        [recipe(thing="heart", colour="red", ground="white", count=c) for c in words.COUNTS]
+        [recipe(thing="heart", colour="red", ground="white", count=c) for c in vocabulary.COUNTS]
     )
     pictures = [teachers[256].paint(shown, noise).image for shown in every.split(1)]
-    for wanted, asked in zip(words.COUNTS, every.split(1), strict=True):
+    for wanted, asked in zip(vocabulary.COUNTS, every.split(1), strict=True):
         judge = Judge(asked, noise, teachers)
-        for got, picture in zip(words.COUNTS, pictures, strict=True):
+        for got, picture in zip(vocabulary.COUNTS, pictures, strict=True):
             count = int(judge.see(picture)["count"])
-            assert (count == words.COPIES[wanted]) == (wanted == got)
+            assert (count == vocabulary.COPIES[wanted]) == (wanted == got)
 
 
 def test_one_copy_rubbed_out_and_a_blob_over_all_are_not_the_count_that_was_asked(
@@ -128,7 +128,7 @@ def test_one_copy_rubbed_out_and_a_blob_over_all_are_not_the_count_that_was_aske
 def test_pictures_of_other_prompts_are_judged_wrong(teachers: Teachers) -> None:
     recipes = torch.tensor(
         [
-            recipe(thing=words.THINGS[k], colour=NAMES[k % 7], ground=GROUNDS[20 - k])
+            recipe(thing=vocabulary.THINGS[k], colour=NAMES[k % 7], ground=GROUNDS[20 - k])
             for k in range(12)
         ]
     )

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.training.conftest import draw, recipe
-from training import render, words
+from training import render, vocabulary
 from training.scene import GROUNDS
 
 Teachers = dict[int, render.Renderer]
@@ -41,9 +41,11 @@ def test_every_ground_differs_from_every_other_under_the_same_noise(teachers: Te
 
 
 def test_counts_paint_so_many_copies(teachers: Teachers) -> None:
-    recipes = torch.tensor([recipe(thing="circle", ground="white", count=c) for c in words.COUNTS])
+    recipes = torch.tensor(
+        [recipe(thing="circle", ground="white", count=c) for c in vocabulary.COUNTS]
+    )
     centres = teachers[64].paint(recipes, draw(4, 3)).layout.centres
-    assert (centres[:, :, 0].abs() < 200).sum(1).tolist() == list(words.COPIES.values())
+    assert (centres[:, :, 0].abs() < 200).sum(1).tolist() == list(vocabulary.COPIES.values())
 
 
 def test_the_noise_decides_the_place_and_moves_it_without_a_jump(teachers: Teachers) -> None:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from training import filler, words
+from training import filler, vocabulary
 from training.phrases import Writer, write
 from training.split import HELD_COLOURS, HELD_GROUNDS, held_pair, held_phrasing
 from training.things import THINGS
@@ -52,7 +52,7 @@ def test_no_prompt_and_no_phrasing_is_in_both(training: list, evaluation: list) 
 
 
 def test_every_thing_has_two_held_colours_and_grounds_none_of_them_its_own() -> None:
-    for name in words.THINGS:
+    for name in vocabulary.THINGS:
         assert len(HELD_COLOURS[name]) == len(HELD_GROUNDS[name]) == 2
         assert THINGS[name].natural not in HELD_COLOURS[name]
         assert THINGS[name].ground not in HELD_GROUNDS[name]

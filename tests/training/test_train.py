@@ -14,7 +14,7 @@ import torch
 from diffusers import AutoPipelineForText2Image
 
 from tests.training.conftest import draw, recipe
-from training import curve, dataset, losses, model, render, train
+from training import dataset, loss_curve, losses, model, render, train
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_the_log_has_a_line_a_step_with_losses_that_are_numbers(out: Path) -> No
     rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2, 3]
     assert all(math.isfinite(row[k]) for row in rows for k in train.LOSSES)
-    assert all(name in curve.svg(rows) for name in train.LOSSES)
+    assert all(name in loss_curve.svg(rows) for name in train.LOSSES)
 
 
 def test_the_steps_have_moved_every_part_of_the_model(out: Path) -> None:

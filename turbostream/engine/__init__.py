@@ -1,4 +1,4 @@
-"""All torch; see the README beside this file. Importing this package imports no torch."""
+"""All code that uses torch (see README.md here). Importing this package does not import torch."""
 
 from __future__ import annotations
 
@@ -18,15 +18,21 @@ PACKAGES = ("flask", "gevent", "torch", "diffusers", "transformers", "huggingfac
 
 
 def open_engine(settings: Settings, weights: Weights, report: Report) -> Engine:
-    """An engine after its first picture; raises EngineUnusable. On the thread that will call it."""
+    """Open an engine and render its first picture, on the thread that will call it.
+
+    Raises EngineUnusable or EngineUnavailable.
+    """
     engine: Engine = _opening(settings.device).open_local(settings, weights, report)
     return engine
 
 
 def check_usable(weights: Weights, device: str) -> None:
-    """Refuse what cannot work, before anything is served; EngineUnusable: packages that are not
-    installed, weights of another kind, a DEVICE that this machine has not. Only torch knows the
-    devices, and takes a second to import: not for `auto` and `cpu`, which are there."""
+    """Raise EngineUnusable, before anything is served, for a package that is not installed, an
+    unsupported kind of weights, or a DEVICE that this machine does not have.
+
+    Only torch can list the devices, and it takes a second to import. `auto` and `cpu` are always
+    available, so torch is not imported for them.
+    """
     for name in PACKAGES:
         if importlib.util.find_spec(name) is None:
             raise EngineUnusable(
@@ -34,40 +40,41 @@ def check_usable(weights: Weights, device: str) -> None:
             )
     hub.inspect(weights)
     if device in ("cuda", "mps"):
-        with _installed():
+        with _import_errors_as_unusable():
             from turbostream.engine.device import hardware
 
         hardware.choose(device)
 
 
 @contextmanager
-def _installed() -> Iterator[None]:
-    """Around imports: a package that is not there, or not whole, is not there on the next try."""
+def _import_errors_as_unusable() -> Iterator[None]:
+    """Wraps imports: a missing or damaged package stays so, so another attempt is useless."""
     try:
         yield
     except (ImportError, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise EngineUnusable(
-            f"What paints cannot be imported by {sys.executable} ({reason}); run ./setup.sh again, "
-            "and start with make run."
+            f"{sys.executable} cannot import the engine's packages ({reason}); run ./setup.sh "
+            "again, then make run."
         ) from error
 
 
 @functools.cache
 def _opening(device: str) -> ModuleType:
-    """The module that opens, imported with all that it needs; then `device` warms up.
+    """Import `opening` with all its dependencies, then start warming up `device`.
 
-    Not before: torch's packages import each other in circles, and two threads that enter such a
-    circle at different points each find the other's half-imported modules. What the GPU's first
-    operators import would meet what diffusers imports (torch._dynamo, torch._inductor).
+    The warm-up must not start earlier. Torch's packages have circular imports, and two threads
+    that enter such a circle at different points each see partially initialized modules: the first
+    operators on a GPU import the same modules as diffusers (torch._dynamo, torch._inductor).
 
-    Torch and diffusers make some million objects that all stay. Walking through them again and
-    again is a seventh of a start, and later would be a pause in the stream. Once only: a later
-    freeze would keep what an engine that failed has left behind.
+    Torch and diffusers create about a million objects that are never freed. Garbage collections
+    that traverse them take a seventh of the start-up time, and would later pause the stream, so
+    they are frozen. This happens only once (the function is cached): freezing again would also
+    keep the objects left by an engine that failed.
     """
     gc.disable()
     try:
-        with _installed():
+        with _import_errors_as_unusable():
             from turbostream.engine import opening
             from turbostream.engine.device import hardware
     finally:

@@ -1,9 +1,9 @@
-"""Pixels to JPEG with Pillow, on any thread.
+"""JPEG encoding with Pillow, on any thread.
 
-Into a file descriptor rather than a BytesIO: Pillow releases the GIL only where it can write to
-a descriptor by itself (`_encode_to_file` in its src/encode.c); with a BytesIO two threads make
-hardly more JPEGs than one, and hold up the thread that launches the next frame. The descriptor
-is memory (memfd), or where there is none an unnamed temporary file.
+Pillow writes to a file descriptor rather than a BytesIO because it releases the GIL only when it
+can write to a descriptor (`_encode_to_file` in its src/encode.c). With a BytesIO two threads encode
+hardly faster than one, and block the thread that launches the next frame. The descriptor is a
+memfd, or an unnamed temporary file where memfd is unavailable.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _own = threading.local()
 
 
 def _file() -> IO[bytes]:
-    """This thread's own file, kept open."""
+    """This thread's file, kept open."""
     file: IO[bytes] | None = getattr(_own, "file", None)
     if file is None:
         if hasattr(os, "memfd_create"):
@@ -36,20 +36,20 @@ def _file() -> IO[bytes]:
 
 
 def encode(pixels: NDArray[np.uint8], quality: int) -> bytes:
-    """One JPEG with 4:2:0 chroma of `pixels`, [H, W, 4] uint8 RGBX."""
+    """`pixels`, [H, W, 4] uint8 RGBX, as a JPEG with 4:2:0 chroma."""
     file = _file()
     file.seek(0)
     file.truncate()
     high, wide = pixels.shape[:2]
-    # Pillow's own layout: RGB would be copied into it, for longer than a frame's share of the GIL.
+    # RGBX is Pillow's internal layout. RGB would be copied into it while holding the GIL.
     image = Image.frombuffer("RGBX", (wide, high), pixels, "raw", "RGBX", 0, 1)
     image.save(file, "JPEG", quality=quality, subsampling="4:2:0")
-    # Pillow wrote past Python's back: the descriptor itself knows how far.
+    # Pillow writes to the descriptor directly, so Python's file object does not know the position.
     size = os.lseek(file.fileno(), 0, os.SEEK_CUR)
     return os.pread(file.fileno(), size, 0)
 
 
 def decode(data: bytes) -> NDArray[np.uint8]:
-    """The pixels of a JPEG, [H, W, 3] uint8 RGB; a copy that may be written to."""
+    """The pixels of a JPEG, [H, W, 3] uint8 RGB, as a writable copy."""
     with Image.open(io.BytesIO(data)) as image:
         return np.array(image.convert("RGB"))

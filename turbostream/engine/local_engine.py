@@ -1,9 +1,9 @@
 """The engine on this machine's own device: shots in, JPEGs out.
 
-One thread, the producer's, opens it and calls it: text, noise and launching happen there.
-Waiting for the device and making the JPEG happen on small pools, so that the next submission is
-under way meanwhile. On a CPU, and wherever memory does not allow more, `submit` does everything
-before it returns.
+The generation thread opens and calls it; prompt encoding, noise and launches happen there. Small
+thread pools wait for the device and encode the JPEGs while the next submission is in flight. On a
+CPU, and where GPU memory allows nothing else, `submit` does all the work before it returns. Must
+not know channels, viewers or pace.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import torch
 from turbostream.engine import jpeg
 from turbostream.engine.cuda.background_compiler import BackgroundCompiler, Outcome
 from turbostream.engine.cuda.graph import Cuda
-from turbostream.engine.cuda.memory import BATCHES, Plan, smaller
+from turbostream.engine.cuda.memory_plan import BATCHES, Plan, smaller
 from turbostream.engine.cuda.parity import PSNR_LIMIT, psnr
 from turbostream.engine.cuda.streams import InFlight, Streams
 from turbostream.engine.model.inputs import Values
-from turbostream.engine.model.stable_diffusion import OneStepModel, give_back
+from turbostream.engine.model.stable_diffusion import OneStepModel, free_cached_memory
 from turbostream.engine.plain_path import Plain
 from turbostream.stream.capabilities import Capabilities
 from turbostream.stream.seam import EngineClosed, EngineUnusable, Picture
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class LocalEngine:
-    """`plan` says how much is under way at once; less when memory runs out."""
+    """Renders with as many submissions in flight as `plan` allows; fewer after memory ran out."""
 
     def __init__(
         self,
@@ -46,12 +46,11 @@ class LocalEngine:
         size: tuple[int | None, int | None] = (None, None),
         choices: Mapping[str, str] | None = None,
     ) -> None:
-        """size: (width, height) in pixels that the graphs are for; other shots go plain."""
+        """size: (width, height) in pixels of the graphs; other sizes take the plain path."""
         self.model = model
         self.choices: Mapping[str, str] = dict(choices or {})
-        self.dropped = (
-            model.encode_prompt.limit.dropped
-        )  # the seam's ReadsWords; outlives the model
+        # Part of the engine API (ReadsWords); still usable after the model is released.
+        self.dropped = model.encode_prompt.limit.dropped
         self._base, self._quality = fingerprint, quality
         self._declaration = model.inputs(*size)
         self._kind = "plain"
@@ -79,16 +78,18 @@ class LocalEngine:
 
     @property
     def fingerprint(self) -> str:
-        """Of a single shot painted now; each picture carries its own."""
+        """The fingerprint of a single shot rendered now; each picture carries its own."""
         return f"{self._base} {self._kind} batch-1"
 
     def choose(self, name: str, choice: str) -> None:
-        """Set one choice; any thread (the mapping is replaced, never written into)."""
+        """Record one choice; any thread (the mapping is replaced, never mutated)."""
         self.choices = {**self.choices, name: choice}
 
     def compile_in_background(self, folder: Path, options: Mapping[str, Any]) -> None:
-        """Compile for single shots now, and for each batch size at its first use; the code is
-        kept in `folder`. options: Inductor's."""
+        """Compile for single shots now and for each other batch size at its first use.
+
+        folder: where the compiled code is cached. options: for Inductor.
+        """
         if self._streams is not None:
             self.compiler = BackgroundCompiler(
                 self.model, folder, self._declaration, self._install, options
@@ -99,7 +100,7 @@ class LocalEngine:
         if self._closed:
             raise EngineClosed("The engine was closed.")
         if len(shots) > self.plan.max_batch and self.plan.streams:
-            size = self.plan.max_batch  # memory ran out on the way: several submissions
+            size = self.plan.max_batch  # smaller since memory ran out: split the submission
             return _joined([self.submit(shots[i : i + size]) for i in range(0, len(shots), size)])
         try:
             return self._submit(shots)
@@ -109,18 +110,20 @@ class LocalEngine:
 
     @torch.inference_mode()
     def verify(self, shots: Sequence[Shot]) -> None:
-        """Hold the graphs' pictures, several under way at once, against the plain path's; on the
-        engine's thread. A card or driver on which they differ goes on with the plain path."""
+        """Compare the graphs' pictures, with several requests in flight, with the plain path's.
+
+        On the engine's thread. Where they differ, the engine continues on the plain path.
+        """
         if self._streams is None:
             return
-        under_way = [self.submit([shot]) for shot in shots]
-        for shot, future in zip(shots, under_way, strict=True):
+        in_flight = [self.submit([shot]) for shot in shots]
+        for shot, future in zip(shots, in_flight, strict=True):
             plain, _ = self._plain.paint([self.model.values(shot)])
             pair = (future.result()[0].jpeg, jpeg.encode(plain[0], self._quality))
             quality = psnr(*(torch.from_numpy(jpeg.decode(data)) for data in pair))
             if quality < PSNR_LIMIT:
                 reason = f"the graphs' picture differs from the plain one ({quality:.0f} dB)"
-                log.warning("[init] %s; going on with the plain path.", reason)
+                log.warning("[init] %s; using the plain path.", reason)
                 self.choose("acceleration", f"off: {reason}")
                 self._close_streams()
                 self._open(Plan(0, 1))
@@ -163,7 +166,7 @@ class LocalEngine:
         return Picture(data, stage_ms, f"{self._base} {kind} batch-{batch}")
 
     def _finish(self, request: InFlight, text_ms: float) -> list[Picture]:
-        """On a finisher's thread: wait for the device, then encode."""
+        """On a finisher thread: wait for the device, then encode."""
         assert self._encoders is not None
         try:
             started = time.perf_counter()
@@ -182,17 +185,17 @@ class LocalEngine:
     # -- memory ----------------------------------------------------------------------------------
 
     def _step_down(self, error: torch.OutOfMemoryError, batch: int) -> None:
-        """Go on with the next smaller plan; EngineUnusable when there is none."""
+        """Continue with the next smaller plan; EngineUnusable if there is none."""
         plan = smaller(self.plan, batch)
         self._close_streams()
-        give_back(self.model.hardware.device.type)
+        free_cached_memory(self.model.hardware.device.type)
         if plan is None:
             raise EngineUnusable(
-                "The GPU's memory is full even for one frame at a time; end what else uses it, "
-                "or choose a smaller WIDTH and HEIGHT."
+                "GPU memory is too small even for one frame at a time; end other programs that use "
+                "it, or choose a smaller WIDTH and HEIGHT."
             ) from error
-        log.warning("[gen] out of GPU memory; going on with %s.", plan)
-        self.choose("memory", f"{plan}: more did not fit into the GPU's memory")
+        log.warning("[gen] out of GPU memory; continuing with %s.", plan)
+        self.choose("memory", f"{plan}: a larger plan did not fit into GPU memory")
         self._open(plan)
 
     @torch.inference_mode()
@@ -208,9 +211,7 @@ class LocalEngine:
             return
         except RuntimeError as error:  # a card or driver that cannot capture this
             reason = str(error).strip().partition("\n")[0]
-            log.warning(
-                "[init] no graph can be captured (%s); going on with the plain path.", reason
-            )
+            log.warning("[init] no graph can be captured (%s); using the plain path.", reason)
             self.choose("acceleration", f"off: no graph can be captured ({reason})")
             self._open(Plan(0, 1))
             return
@@ -219,7 +220,7 @@ class LocalEngine:
         self._encoders = ThreadPoolExecutor(jpeg.THREADS, "jpeg")
 
     def make_streams(self, plan: Plan) -> Streams:
-        """The graphs of `plan`; the tests put a simulated device here."""
+        """The graphs of `plan`; tests override this to use a simulated device."""
         device = Cuda(self.model.hardware.device)
         return Streams(
             device, plan, self.model.paint, self._declaration, self._request_code, self._refused
@@ -232,14 +233,14 @@ class LocalEngine:
             self.compiler.request(batch)
 
     def _install(self, outcome: Outcome) -> None:
-        """Denoise with the compiled code from each stream's next turn on; the compiler's thread."""
+        """Use the compiled code from each stream's next request on; the compiler's thread."""
         streams, step, decode = self._streams, outcome.step, self.model.decode
         if streams is not None and step is not None:
             streams.install("compile", outcome.batch, lambda **inputs: decode(step(**inputs)))
         self._choose_acceleration(outcome.batch, outcome.choice)
 
     def _refused(self, batch: int, reason: str) -> None:
-        log.warning("[compile] batch %d: %s; the plain graph stays.", batch, reason)
+        log.warning("[compile] batch %d: %s; keeping the plain graph.", batch, reason)
         self._choose_acceleration(batch, f"graph: Inductor's code could not be captured: {reason}")
 
     def _choose_acceleration(self, batch: int, choice: str) -> None:
@@ -255,22 +256,22 @@ class LocalEngine:
 
 
 def _joined(parts: list[Future[list[Picture]]]) -> Future[list[Picture]]:
-    """One future of all the pictures, in order; it fails as the first that failed."""
-    whole: Future[list[Picture]] = Future()
-    left = [len(parts)]
+    """One future of all the pictures, in order; if several parts fail, the first error is set."""
+    combined: Future[list[Picture]] = Future()
+    remaining = [len(parts)]
     lock = threading.Lock()
 
-    def landed(_: Future[list[Picture]]) -> None:
+    def on_done(_: Future[list[Picture]]) -> None:
         with lock:
-            left[0] -= 1
-            if left[0]:
+            remaining[0] -= 1
+            if remaining[0]:
                 return
         errors = [error for part in parts if (error := part.exception()) is not None]
         if errors:
-            whole.set_exception(errors[0])
+            combined.set_exception(errors[0])
         else:
-            whole.set_result([picture for part in parts for picture in part.result()])
+            combined.set_result([picture for part in parts for picture in part.result()])
 
     for part in parts:
-        part.add_done_callback(landed)
-    return whole
+        part.add_done_callback(on_done)
+    return combined

@@ -1,4 +1,8 @@
-"""Opening the local engine: fetch, load, choose, warm up, each choice with its reason."""
+"""Opens the local engine: fetch the weights, load them, choose the techniques, warm up.
+
+Runs on the thread that will call the engine. Records each choice with its reason; must not know
+how a frame is scheduled or served.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from typing import Any
 import torch
 
 from turbostream.engine.cuda.graph import Graph
-from turbostream.engine.cuda.memory import BATCHES, Plan
+from turbostream.engine.cuda.memory_plan import BATCHES, Plan
 from turbostream.engine.device import hardware
 from turbostream.engine.local_engine import LocalEngine
 from turbostream.engine.model import attention, decoder
@@ -30,25 +34,25 @@ from turbostream.stream.shot import MAX_SEED, Shot
 log = logging.getLogger(__name__)
 
 MAX_BATCH = BATCHES[-1]
-# A thread that waits for the GIL asks for it after so long. Python's own 5 ms are longer than a
-# frame: a picture that is ready waited for them to be made a JPEG (docs/experiments.md).
-GIL_PATIENCE_S = 0.0005
+# A thread that waits for the GIL requests it after this time. Python's default of 5 ms is longer
+# than a frame, and delayed the JPEG encoding of finished pictures (docs/experiments/2026-11.md).
+GIL_SWITCH_INTERVAL_S = 0.0005
 
 
 @dataclass(frozen=True)
 class Techniques:
-    """What the benchmarks switch; the program takes what stands here."""
+    """The techniques that benchmarks vary; the program uses the defaults."""
 
-    streams: int = 2  # graphs at once: a third costs a frame of latency
-    spare: int = 1  # submissions under way beyond one per stream
-    # cuDNN's search for each shape: seconds on every thread that calls it, for no gain that was
-    # measured (docs/experiments.md).
+    streams: int = 2  # concurrent graphs; a third adds a frame of latency
+    spare: int = 1  # in-flight submissions beyond one per stream
+    # cuDNN's search per shape takes seconds on every thread that calls it, without a measured gain
+    # (docs/experiments/2026-11.md).
     cudnn_benchmark: bool = False
-    inductor: Mapping[str, Any] = field(default_factory=dict)  # options beside aot.OPTIONS
+    inductor: Mapping[str, Any] = field(default_factory=dict)  # options added to aot.OPTIONS
 
 
 def open_local(settings: Settings, weights: Weights, report: Report) -> LocalEngine:
-    """Fetch, load, make fast and warm up; on the thread that will call it."""
+    """Fetch, load, optimise and warm up; on the thread that will call the engine."""
     started = time.perf_counter()
     device = hardware.choose(settings.device)
     folder = fetch(weights, report)
@@ -59,9 +63,10 @@ def open_local(settings: Settings, weights: Weights, report: Report) -> LocalEng
         "attention": attention.choose(pipe, settings.xformers, device),
         "threads": threads(device),
     }
-    wish = settings.decoder
-    where = fetch_tiny_decoder(folder, report) if _wants_tiny(pipe, wish) else "DECODER is full"
-    vae, choices["decoder"] = decoder.choose(pipe, wish, where, device)
+    setting = settings.decoder
+    needed = _needs_tiny_decoder(pipe, setting)
+    tiny_folder = fetch_tiny_decoder(folder, report) if needed else "DECODER is full"
+    vae, choices["decoder"] = decoder.choose(pipe, setting, tiny_folder, device)
     name = f"{weights.model_id}@{weights.revision or 'local'}"
     engine = warm_up(pipe, vae, device, name, choices, settings, report)
     log.info("[init] model loaded and compiled")
@@ -81,11 +86,13 @@ def warm_up(
     report: Report,
     techniques: Techniques = Techniques(),  # noqa: B008  (frozen)
 ) -> LocalEngine:
-    """The engine over a loaded pipeline, after its first picture. `vae` may be None: the
-    pipeline's own decoder. The benchmark comes in here, with random weights."""
+    """An engine for a loaded pipeline, after its first picture.
+
+    vae: another decoder, or None for the pipeline's own. Benchmarks call this with random weights.
+    """
     torch.backends.cudnn.benchmark = techniques.cudnn_benchmark
     model = OneStepModel(pipe, device, vae)
-    model.latent_shape(settings.width, settings.height)  # refused now, not per frame
+    model.latent_shape(settings.width, settings.height)  # refuse a wrong size now, not per frame
     kind, reason = acceleration(settings.acceleration, device)
     choices["acceleration"] = f"{kind}: {reason}"
     choices["text"] = "plain: ACCELERATION is off"
@@ -106,7 +113,7 @@ def warm_up(
     plan = Plan(techniques.streams, MAX_BATCH, techniques.spare)
     plan = Plan(0, 1) if kind == "off" else plan
     if plan.streams:
-        sys.setswitchinterval(GIL_PATIENCE_S)
+        sys.setswitchinterval(GIL_SWITCH_INTERVAL_S)
     size = (settings.width, settings.height)
     engine = LocalEngine(model, settings.jpeg_quality, fingerprint, plan, size, choices)
     shot = Shot.single(settings.initial_prompt, settings.seed, *size)
@@ -115,7 +122,7 @@ def warm_up(
     engine.verify([replace(shot, noise=((seed, 1.0),)) for seed in seeds])
     if kind == "compile" and engine.plan.streams:
         engine.choose(
-            "acceleration", "graph: of PyTorch's own kernels; Inductor compiles behind it"
+            "acceleration", "graph: PyTorch's own kernels; Inductor compiles in the background"
         )
         engine.compile_in_background(settings.state_folder / "compiled", techniques.inductor)
         if settings.acceleration == "compile" and engine.compiler is not None:
@@ -128,33 +135,33 @@ def warm_up(
     return engine
 
 
-def acceleration(wish: str, device: hardware.Hardware) -> tuple[str, str]:
-    """(off, graph or compile; why)."""
+def acceleration(setting: str, device: hardware.Hardware) -> tuple[str, str]:
+    """(off, graph or compile; the reason)."""
     if device.device.type != "cuda":
-        return "off", f"graphs are for NVIDIA GPUs, and this is {device.device.type}"
-    if wish == "off":
+        return "off", f"graphs need an NVIDIA GPU, and the device is {device.device.type}"
+    if setting == "off":
         return "off", "ACCELERATION is off"
-    if wish == "graph":
+    if setting == "graph":
         return "graph", "ACCELERATION is graph"
     if torch.cuda.get_device_capability(device.device) < (7, 0):
         return "graph", f"Triton needs a newer card than {device.name}"
     if importlib.util.find_spec("triton") is None:
         return "graph", "torch.compile needs Triton, which is not installed"
     if not any(shutil.which(compiler) for compiler in ("c++", "g++", "clang++")):
-        return "graph", "Inductor needs a C++ compiler, and there is none; apt-get install g++"
-    return "compile", f"ACCELERATION is {wish}"
+        return "graph", "Inductor needs a C++ compiler, and none is installed; apt-get install g++"
+    return "compile", f"ACCELERATION is {setting}"
 
 
 def threads(device: hardware.Hardware) -> str:
-    """Leave the server a core's share where there are cores to spare; "choice: reason"."""
+    """Leave one core to the server where there are more than two; "choice: reason"."""
     cores = os.cpu_count() or 1
     if device.device.type != "cpu":
-        return f"{torch.get_num_threads()}: the processor only feeds the GPU"
+        return f"{torch.get_num_threads()}: the model runs on the GPU"
     if cores > 2:
         torch.set_num_threads(min(torch.get_num_threads(), cores - 1))
-        return f"{torch.get_num_threads()}: of {cores} cores, one left to the server"
-    return f"{torch.get_num_threads()}: both cores paint; the server takes a few percent of one"
+        return f"{torch.get_num_threads()}: one of {cores} cores is left to the server"
+    return f"{torch.get_num_threads()}: the model uses all cores; the server needs little of one"
 
 
-def _wants_tiny(pipe: Any, wish: str) -> bool:
-    return wish == "tiny" and type(pipe.vae).__name__ != "AutoencoderTiny"
+def _needs_tiny_decoder(pipe: Any, setting: str) -> bool:
+    return setting == "tiny" and type(pipe.vae).__name__ != "AutoencoderTiny"

@@ -1,7 +1,7 @@
-"""The plain path: one shot after the other, on the calling thread, on any device.
+"""The plain path: one shot at a time, on the calling thread, on any device, without graphs.
 
-What the CPU and Metal take, what ACCELERATION=off takes, and what is left when nothing else fits
-into a GPU's memory.
+Used on the CPU and on Metal, with ACCELERATION=off, for sizes without a graph, and when nothing
+else fits into a GPU's memory.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from turbostream.engine.model.stable_diffusion import OneStepModel
 
 
 class Plain:
-    """No graph, nothing in flight."""
+    """Renders synchronously, with nothing in flight."""
 
     def __init__(self, model: OneStepModel) -> None:
         self._model = model
 
     @torch.inference_mode()
     def paint(self, values: Sequence[Values]) -> tuple[list[NDArray[np.uint8]], dict[str, float]]:
-        """Pictures [H, W, 4] of one shot's inputs each, and milliseconds a shot of each stage."""
+        """One picture [H, W, 4] per shot's inputs, and the milliseconds per shot of each stage."""
         model, pictures = self._model, []
         denoise_s = decode_s = 0.0
         for shot in values:

@@ -66,7 +66,7 @@ def test_compiled_code_that_paints_the_same_is_handed_over(start: Start) -> None
     run = start()
     run.compile()
     assert run.installed == [1]
-    assert run.said == ["compile: Inductor's code under the graph, compiled behind the stream"]
+    assert run.said == ["compile: Inductor's code under the graph, compiled in the background"]
 
 
 def test_the_second_start_takes_it_from_the_cache(start: Start) -> None:
@@ -93,7 +93,9 @@ def test_code_that_paints_something_else_is_refused_and_forgotten(
     run = start(call=lambda **inputs: model.denoise(**inputs) * 1.1)
     run.compile()
     assert run.installed == []
-    assert run.said[0].startswith("graph: Inductor's code was not taken: its UNet differs by")
+    assert run.said[0].startswith(
+        "graph: Inductor's code was rejected: the UNet's output differs by"
+    )
     assert list((tmp_path / "compiled").glob("*.pt2")) == []
 
 
@@ -110,7 +112,7 @@ def test_a_compiler_that_dies_is_one_sentence_and_the_next_batch_is_tried(start:
     assert deaths == [1, 2]
     assert run.installed == []
     assert run.said[0] == (
-        "graph: Inductor's code was not taken: the compiler failed: no space left on device"
+        "graph: Inductor's code was rejected: the compiler failed: no space left on device"
     )
 
 

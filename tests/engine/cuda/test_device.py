@@ -12,7 +12,7 @@ import torch
 from tests.engine.conftest import pipeline
 from turbostream.engine import jpeg
 from turbostream.engine.cuda.graph import Cuda, Graph
-from turbostream.engine.cuda.memory import Plan
+from turbostream.engine.cuda.memory_plan import Plan
 from turbostream.engine.cuda.parity import PSNR_LIMIT, psnr
 from turbostream.engine.cuda.streams import Streams
 from turbostream.engine.device.hardware import Hardware

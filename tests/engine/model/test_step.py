@@ -14,7 +14,7 @@ from tests.engine.conftest import CPU, pipeline
 from turbostream.engine.cuda import parity
 from turbostream.engine.model.stable_diffusion import OneStepModel, schedule_of
 from turbostream.engine.model.step import Decode, Denoise
-from turbostream.engine.rewrite import folded, joined, norms, packed, tiny, upsampled
+from turbostream.engine.rewrite import folded, joined, norms, packed, tiny_decoder, upsampled
 from turbostream.stream.seam import EngineUnusable
 
 PROMPT = "three yellow stars on a night sky"
@@ -186,7 +186,7 @@ def test_the_cpus_packed_convolutions_paint_the_same_at_every_size() -> None:
         pytest.skip("this PyTorch has no oneDNN")
     vae = pipeline().vae
     plain_decode = Decode(pipeline().vae.decoder, 1.0, torch.float32)
-    assert tiny.fuse(vae.decoder, "cpu")
+    assert tiny_decoder.fuse(vae.decoder, "cpu")
     fused = Decode(vae.decoder, 1.0, torch.float32)
     for high, wide in ((8, 8), (4, 12), (8, 8)):
         latents = torch.randn(2, 4, high, wide)
@@ -201,7 +201,7 @@ def test_an_unknown_prediction_is_refused_with_one_sentence(pipe: Any) -> None:
 
     scheduler = Scheduler.from_config(pipe.scheduler.config)
     scheduler.register_to_config(prediction_type="flow")
-    with pytest.raises(EngineUnusable, match="predicts 'flow'"):
+    with pytest.raises(EngineUnusable, match="prediction type, 'flow'"):
         schedule_of(scheduler)
 
 

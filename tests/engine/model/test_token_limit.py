@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turbostream.engine.cuda.memory import Plan
+from turbostream.engine.cuda.memory_plan import Plan
 from turbostream.engine.local_engine import LocalEngine
 from turbostream.engine.model.prompt_encoder import PromptEncoder
 from turbostream.engine.model.stable_diffusion import OneStepModel

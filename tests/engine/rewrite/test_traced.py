@@ -70,7 +70,7 @@ def test_another_size_is_traced_again_but_not_sizes_that_take_turns(
 def test_what_takes_long_is_not_traced(
     ours: OneStepModel, noise_of_seed: Noise, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(traced, "WORTH_S", 0.0)
+    monkeypatch.setattr(traced, "SLOWEST_TRACED_S", 0.0)
     counted = Counted(ours.denoise)
     graph = traced.TracedGraph(counted)
     words = ours.encode_prompt("a red star").tensor[None]

@@ -1,11 +1,11 @@
-"""Inductor's kernels for the denoising step, compiled ahead of time into one file.
+"""Ahead-of-time compilation of the denoising step with Inductor, into one package file.
 
-`torch.export` and AOTInductor rather than `torch.compile`: the file is loaded without Dynamo and
-on any thread, in a fraction of a second; the weights stay outside it and are shared with the
-plain path. Loading and running it hold the GIL (torch's aoti_package/pybind.cpp), so
-`background_compiler.py` keeps each of these calls short. Compiling needs the architecture alone,
-so that another process does it without loading any weights (`python -m
-turbostream.engine.cuda.aot`, started by `background_compiler.py`).
+`torch.export` and AOTInductor rather than `torch.compile`: the package is loaded without Dynamo,
+on any thread, in a fraction of a second, and the weights stay outside it and are shared with the
+plain path. Loading and running a package hold the GIL (torch's aoti_package/pybind.cpp), so
+`background_compiler.py` keeps each of these calls short. Compiling needs only the architecture,
+so it runs in another process that loads no weights (`python -m turbostream.engine.cuda.aot`,
+started by `background_compiler.py`).
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from turbostream.engine.model.step import Denoise, Schedule
 from turbostream.engine.rewrite import folded, norms
 
 OPTIONS: dict[str, Any] = {
-    # Weights are given at load time, and shared with the plain path.
+    # Weights are passed at load time and shared with the plain path.
     "aot_inductor.package_constants_in_so": False,
-    # Or it writes the numbers of small ones into the code (can_inline_constant in its graph.py):
-    # conv_out's bias, and those here are not the real ones.
+    # By default Inductor inlines small constants (can_inline_constant in its graph.py), such as
+    # conv_out's bias. The compiling process has random weights, so the values would be wrong.
     "always_keep_tensor_constants": True,
-    # The wrapper runs once, under graph capture: optimising it would only cost time.
+    # The wrapper runs once, during graph capture, so optimising it only costs compile time.
     "aot_inductor.compile_wrapper_opt_level": "O0",
-    # PyTorch's own libstdc++, by its file: a linker that takes the static one gives the code a
-    # second one, and loading it fails or crashes (docs/experiments.md).
+    # Link PyTorch's own libstdc++ by file name. A linker that picks the static library gives the
+    # package a second copy, and loading it fails or crashes (docs/experiments/2026-11.md).
     "aot_inductor.custom_op_libs": [":libstdc++.so.6"] if sys.platform == "linux" else None,
-    # A precompiled header pays from the third file on; a job has one.
+    # A precompiled header saves time from the third file on; a job compiles one file.
     "aot_inductor.precompile_headers": False,
 }
 
 
 @dataclass(frozen=True)
 class Job:
-    """All that decides the compiled code of one batch size."""
+    """Everything that determines the compiled code of one batch size."""
 
     unet: dict[str, Any]  # the UNet's configuration
     schedule: Schedule
@@ -53,8 +53,8 @@ class Job:
     inputs: Declaration
     dtype: str
     device: str
-    options: dict[str, Any] = field(default_factory=dict)  # Inductor's, beside OPTIONS
-    norms: bool = True  # norms.py; without it in the ladder
+    options: dict[str, Any] = field(default_factory=dict)  # Inductor options added to OPTIONS
+    norms: bool = True  # apply norms.py; the benchmark of single techniques turns it off
 
     def as_json(self) -> str:
         values = asdict(self)
@@ -84,7 +84,7 @@ def job_of(
     device: str,
     options: Mapping[str, Any] | None = None,
 ) -> Job:
-    """The job for `denoise` with these inputs; `options` are Inductor's, beside OPTIONS."""
+    """The job for `denoise` with these inputs; `options` are Inductor options added to OPTIONS."""
     unet: Any = denoise.unet
     config = json.loads(unet.to_json_string())
     dtype = _name(denoise.dtype)
@@ -95,8 +95,8 @@ def job_of(
 def architecture(job: Job) -> Denoise:
     """The module of `job` with random weights.
 
-    Random, not what lay in memory: fresh memory is zeros, and Inductor has passes that write a
-    tensor whose numbers are all the same into the code (fx_passes/joint_graph.py).
+    Random rather than uninitialised: fresh memory may be all zeros, and Inductor inlines tensors
+    whose elements are all equal (fx_passes/joint_graph.py).
     """
     dtype = getattr(torch, job.dtype)
     with torch.device("meta"):
@@ -111,9 +111,11 @@ def architecture(job: Job) -> Denoise:
 
 
 def write(job: Job, path: Path) -> str:
-    """Compile `job` into a package at `path`, which appears complete and after it has run once, or
-    not at all; returns what took how long."""
-    import torch._inductor  # here: the stream's process has no need of it
+    """Compile `job` into a package at `path`; returns the time of each phase as text.
+
+    The file appears only when it is complete and has run once.
+    """
+    import torch._inductor  # imported here because the stream's process does not need it
 
     module = architecture(job)
     inputs = batched(
@@ -134,10 +136,11 @@ def write(job: Job, path: Path) -> str:
                 program, package_path=str(unfinished), inductor_configs={**OPTIONS, **job.options}
             )
             compiled = time.perf_counter()
-            # Here first: code that a machine's compiler or linker got wrong may end the process
-            # that loads it (seen: std::regex linked statically), and that must not be the stream's.
+            # Loaded in this process first: a package built by a faulty compiler or linker may
+            # crash the process that loads it (seen with a statically linked std::regex), and that
+            # must not be the stream's process.
             call = load(unfinished, module, job.inputs)
-            call(**inputs).cpu()  # waits, so that a bad kernel shows here
+            call(**inputs).cpu()  # synchronises, so a faulty kernel fails here
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -146,36 +149,36 @@ def write(job: Job, path: Path) -> str:
 
 
 def load(path: Path, denoise: Denoise, inputs: Declaration) -> Paint:
-    """The compiled step with the weights of `denoise`, which it shares; any thread."""
-    # The loader itself, and not torch's aoti_load_package around it: that compiles and tries test
-    # programs for the processor's vector units first, for 40 s on an H100's host.
-    # Single-threaded, the third argument: without it the runner records events that a graph
-    # capture cannot hold. Then one runner, on the current device.
+    """The compiled step, sharing the weights of `denoise`; any thread."""
+    # The loader itself rather than torch's aoti_load_package, which first compiles and runs test
+    # programs for the CPU's vector units: 40 s on the host of an H100. The third argument means
+    # single-threaded; otherwise the runner records events, which a graph capture does not allow.
+    # The last two: one runner, on the current device.
     loader = torch._C._aoti.AOTIModelPackageLoader(str(path), "model", True, 1, -1)
-    # All names: both halves of an enlargement have the one bias.
+    # Duplicates included: both convolutions of an upsampling module share one bias.
     parameters = dict(denoise.named_parameters(remove_duplicate=False))
     weights = {**parameters, **dict(denoise.named_buffers())}
     wanted = {name: weights[name] for name in loader.get_constant_fqns()}
-    # The time embedding is folded into the blocks, and an enlargement has weights for one kind of
-    # size; whatever else is missing was folded wrongly.
-    spare = ("time_embedding", "upsamplers")
-    if lost := [n for n in parameters if n not in wanted and not any(s in n for s in spare)]:
-        raise RuntimeError(f"the compiled code has its own numbers in place of {lost[0]}")
-    # All of them into the active buffer, and not a copy, which would double the weights; but torch
-    # (2.11, 2.13) never frees the handles it makes (MaybeOwningAtenTensorHandle in
-    # aoti_runtime/utils.h), so the weights stay until the process ends.
+    # The time embedding is folded into the blocks, and an upsampling module uses one of its two
+    # sets of weights. Any other parameter that the package does not take was inlined by mistake.
+    unused = ("time_embedding", "upsamplers")
+    if lost := [n for n in parameters if n not in wanted and not any(s in n for s in unused)]:
+        raise RuntimeError(f"the compiled code contains its own values for {lost[0]}")
+    # Into the active buffer, without a copy, which would double the memory for weights. Torch
+    # (2.11, 2.13) never frees the handles it creates (MaybeOwningAtenTensorHandle in
+    # aoti_runtime/utils.h), so the weights stay allocated until the process ends.
     loader.load_constants(wanted, False, True, True)
 
     def call(**tensors: torch.Tensor) -> torch.Tensor:
         latents: torch.Tensor = loader.boxed_run(list(ordered(inputs, tensors)))[0]
         return latents
 
-    call.weights = wanted  # type: ignore[attr-defined]  # kept alive as long as the code is
+    call.weights = wanted  # type: ignore[attr-defined]  # keeps them alive as long as `call`
     return call
 
 
 def _main() -> None:
-    """Standard input holds the path, the number of threads, and the job."""
+    """Compile the job read from standard input: a JSON object with path, threads and job."""
     import torch._inductor
 
     order = json.load(sys.stdin)
@@ -183,7 +186,7 @@ def _main() -> None:
     config: Any = torch._inductor.config
     config.compile_threads = order["threads"]
     if job.device != "cpu":
-        # Or it compiles and tries programs for the processor's vector units, for 40 s.
+        # Otherwise Inductor compiles and runs test programs for the CPU's vector units: 40 s.
         config.cpp.vec_isa_ok = False
     if hasattr(config, "loop_reindexing_after_fusion"):
         # torch 2.13.0: upsample -> conv -> GroupNorm is up to 6 times slower with it (pytorch

@@ -1,9 +1,10 @@
-"""The background compiler: Inductor's code for each batch size, while the stream goes on.
+"""The background compiler: compiles the step with Inductor for each batch size during streaming.
 
-One thread takes batch sizes from a queue. For each: the compiled code from the cache, or made by
-another process (which leaves this one's GIL alone and may crash); loaded, run once, compared
-with the plain step; reported. It knows no engine: whoever installs the code does so between two
-frames. Whatever fails is one line in the log and one report, and the stream stays as it was.
+One thread takes batch sizes from a queue. For each it gets the compiled code from the cache or
+from a compiling process (which does not hold this process's GIL, and may crash), loads it, runs
+it once, compares it with the plain step and reports the outcome. It must not know the engine: the
+receiver of the report installs the code between two frames. A failure is one log line and one
+report, and the stream continues unchanged.
 """
 
 from __future__ import annotations
@@ -38,8 +39,11 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of compiling for one batch size. step: takes the inputs and gives latents; None
-    if there is no compiled code. choice: "kind: reason", for /status."""
+    """The result of compiling for one batch size.
+
+    step: maps the inputs to latents; None if there is no compiled code. choice: "kind: reason",
+    for /status.
+    """
 
     batch: int
     choice: str
@@ -47,11 +51,11 @@ class Outcome:
 
 
 class CompileFailed(Exception):
-    """One clause on why there is no compiled code."""
+    """There is no compiled code; the message is one clause that says why."""
 
 
 class BackgroundCompiler:
-    """Compiles for `model`, one batch size after the other, on a thread of its own."""
+    """Compiles for `model`, one batch size at a time, on its own thread."""
 
     def __init__(
         self,
@@ -61,7 +65,7 @@ class BackgroundCompiler:
         report: Callable[[Outcome], None],
         options: Mapping[str, Any] | None = None,
     ) -> None:
-        """report: called once per batch size, on the compiler's thread. options: Inductor's."""
+        """report: called once per batch size, on the compiler's thread. options: for Inductor."""
         self._model, self._cache = model, compile_cache.Cache(folder)
         self._inputs, self._report, self._options = inputs, report, options
         self._requested: queue.SimpleQueue[int | None] = queue.SimpleQueue()
@@ -71,17 +75,17 @@ class BackgroundCompiler:
         self._thread.start()
 
     def request(self, batch: int) -> None:
-        """Compile for this batch size too, once; the engine's thread."""
+        """Queue this batch size unless it was queued before; the engine's thread."""
         if batch not in self._tried:
             self._tried[batch] = threading.Event()
             self._requested.put(batch)
 
     def wait(self, batch: int, timeout_s: float = COMPILE_LIMIT_S) -> bool:
-        """Until this batch size is compiled, or has failed to be; False after `timeout_s`."""
+        """Wait until compiling for this batch size has succeeded or failed; False on timeout."""
         return self._tried[batch].wait(timeout_s)
 
     def close(self, timeout_s: float = 1.0) -> bool:
-        """Stop; True if the thread ended in time (it may be inside a load)."""
+        """Stop; True if the thread ended in time (it may be loading a package)."""
         self._stopping.set()
         self._requested.put(None)
         self._thread.join(timeout_s)
@@ -91,24 +95,24 @@ class BackgroundCompiler:
         while (batch := self._requested.get()) is not None:
             try:
                 self._report(self._make(batch))
-            except Exception as error:  # the stream goes on without: whatever a compiler raises
+            except Exception as error:  # a compiler may raise anything; the stream must continue
                 if self._stopping.is_set():
                     return
                 reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-                log.warning("[compile] batch %d: %s; the plain graph stays.", batch, reason)
-                self._report(Outcome(batch, f"graph: Inductor's code was not taken: {reason}"))
+                log.warning("[compile] batch %d: %s; keeping the plain graph.", batch, reason)
+                self._report(Outcome(batch, f"graph: Inductor's code was rejected: {reason}"))
             finally:
                 self._tried[batch].set()
 
     def _make(self, batch: int) -> Outcome:
-        """The compiled code of `batch`, checked."""
+        """Compile or load the code for `batch` and check it."""
         started = time.perf_counter()
         model = self._model
         device = model.hardware.device.type
         job = aot.job_of(model.denoise, batch, self._inputs, device, self._options)
         key = compile_cache.key(job.as_json(), model.hardware.name)
         path = self._cache.find(key)
-        origin = "from the cache" if path is not None else "compiled behind the stream"
+        origin = "from the cache" if path is not None else "compiled in the background"
         if path is None:
             path = self._cache.path(key)
             compile_apart(job, path, self._stopping)
@@ -125,7 +129,7 @@ class BackgroundCompiler:
             self._cache.discard(key)
             raise CompileFailed(refusal)
         log.info(
-            "[compile] batch %d: Inductor's code %s, checked against the plain step, in %.1f s",
+            "[compile] batch %d: Inductor's code %s, compared with the plain step, in %.1f s",
             batch,
             origin,
             time.perf_counter() - started,
@@ -134,9 +138,10 @@ class BackgroundCompiler:
 
     @torch.inference_mode()
     def _compare(self, call: Paint, batch: int) -> str | None:
-        """The parity check's refusal, or None. On a stream of its own.
+        """The parity check's refusal, or None; on a separate CUDA stream.
 
-        This also loads every kernel."""
+        Running the code also loads every kernel.
+        """
         model = self._model
         generator = torch.Generator().manual_seed(0)
         place = model.hardware.device
@@ -147,9 +152,9 @@ class BackgroundCompiler:
         )
         stream: Any = torch.cuda.Stream() if place.type == "cuda" else None
         with torch.cuda.stream(stream):
-            # The plain step first: it makes this thread's handles and plans of cuBLAS and cuDNN,
-            # one operator after the other. The compiled step is one call that holds the GIL, and
-            # the stream, from its first kernel to its last.
+            # The plain step first: operator by operator, it creates this thread's cuBLAS handles
+            # and cuDNN plans. The compiled step is one call that holds the GIL, and so stops the
+            # stream, from its first kernel to its last.
             plain = model.denoise(**inputs)
             started = time.perf_counter()
             fast = call(**inputs)
@@ -163,9 +168,9 @@ def _ms_since(started: float) -> float:
 
 
 def compile_apart(job: aot.Job, path: Path, stopping: threading.Event) -> None:
-    """Compile `job` into `path` in another process; raises CompileFailed with its last words."""
+    """Compile `job` into `path` in another process; CompileFailed quotes its last output line."""
     command = [sys.executable, "-m", "turbostream.engine.cuda.aot"]
-    if nice := shutil.which("nice"):  # the stream comes first
+    if nice := shutil.which("nice"):  # the stream has priority
         command = [nice, "-n", "10", *command]
     threads = max(1, min(8, (os.cpu_count() or 2) // 2))
     order = json.dumps({"path": str(path), "threads": threads, "job": job.as_json()})
@@ -196,8 +201,8 @@ def compile_apart(job: aot.Job, path: Path, stopping: threading.Event) -> None:
         if process.returncode < 0:
             name = signal.Signals(-process.returncode).name
             raise CompileFailed(f"the compiler, or the first run of its code, ended by {name}")
-        said = [line.strip() for line in lines if line.strip()]
-        last = said[-1][:300] if said else f"exit status {process.returncode}"
+        output = [line.strip() for line in lines if line.strip()]
+        last = output[-1][:300] if output else f"exit status {process.returncode}"
         if process.returncode != 0:
             raise CompileFailed(f"the compiler failed: {last}")
         log.info("[compile] batch %d: %s", job.batch, last)

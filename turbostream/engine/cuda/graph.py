@@ -1,11 +1,11 @@
-"""A function as a CUDA graph with named inputs, and the few things that `streams.py` asks of CUDA.
+"""A function as a CUDA graph with named inputs, and the CUDA operations that `streams.py` needs.
 
-A frame is some 650 kernels of a few microseconds: launched one by one they wait for Python, as
-a graph they do not. The graph's output buffer is written again by the next replay: copy it first
-(`streams.py` does).
+A frame is some 650 kernels of a few microseconds: launched one by one they wait for Python,
+replayed as a graph they do not. The next replay overwrites the graph's output buffer, so callers
+copy it first (`streams.py` does).
 
-`Cuda` is all that `streams.py` knows of the device, so that the tests can put a simulated device
-in its place, whose streams run asynchronously as CUDA's do (tests/engine/cuda/simulated.py).
+`Cuda` is all that `streams.py` knows of the device, so the tests can replace it with a simulated
+device whose streams run asynchronously like CUDA's (tests/engine/cuda/simulated.py).
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ import torch
 
 from turbostream.engine.model.inputs import Paint, Tensors
 
-WARM_UPS = 2  # cuDNN and cuBLAS choose and load their kernels, which cannot be captured
+WARM_UPS = 2  # cuDNN and cuBLAS select and load their kernels, which cannot be captured
 
-# A capture that failed may leave its graph in the allocator's list of those under way
-# (capture_end in ATen/cuda/CUDAGraph.cpp): it must not be freed.
+# A failed capture may leave its graph in the allocator's list of captures in progress
+# (capture_end in ATen/cuda/CUDAGraph.cpp), so the graph must not be freed.
 _broken: list[Any] = []
 
 
 class Graph:
-    """`paint(**inputs)` as a graph with static inputs and output, and its own memory."""
+    """`paint(**inputs)` as a graph with static inputs, a static output and its own memory pool."""
 
     def __init__(self, paint: Paint, inputs: Tensors, stream: Any) -> None:
         """`inputs` give names, shapes and formats; they become the static inputs."""
@@ -37,16 +37,17 @@ class Graph:
             for _ in range(WARM_UPS):
                 paint(**inputs)
             stream.synchronize()
-            # Begin and end rather than torch.cuda.graph(), which collects garbage and
-            # synchronizes the whole device. Other threads may use CUDA meanwhile; a graph that
-            # Python happened to free on this one could end the capture.
+            # capture_begin and capture_end rather than torch.cuda.graph(), which collects garbage
+            # and synchronizes the whole device. Other threads may use CUDA during the capture.
+            # Garbage collection is off because freeing a graph on this thread could end the
+            # capture.
             collecting = gc.isenabled()
             gc.disable()
             try:
                 self._graph.capture_begin(capture_error_mode="thread_local")
                 self.output = paint(**inputs)
             except BaseException:
-                with contextlib.suppress(RuntimeError):  # broken already; the first error says why
+                with contextlib.suppress(RuntimeError):  # already invalid; keep the first error
                     self._graph.capture_end()
                 _broken.append(self._graph)
                 raise
@@ -61,7 +62,7 @@ class Graph:
 
 
 class Cuda:
-    """Streams, events, pinned memory and graphs of one device. Nothing here waits."""
+    """Streams, events, pinned memory and graphs of one device. Only `finish` blocks."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device

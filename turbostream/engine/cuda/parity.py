@@ -1,9 +1,10 @@
-"""Whether a faster way still paints the same picture.
+"""The parity check: whether a faster path still renders the same picture.
 
-The yardstick is what fp16 itself costs: on one H100 the plain fp16 step differs from fp32 by
-about 0.2 % of the UNet's output (docs/experiments.md). A faster way may differ from the plain
-one by a few times that, since it only adds and multiplies in another order; a wrong sigma,
-stale words or swapped shots differ by far more, as tests/engine/test_gate.py shows for each.
+The scale is the rounding error of fp16 itself: on one H100 the plain fp16 step differs from fp32
+by about 0.2 % of the UNet's output (docs/experiments/2026-11.md). A faster path may differ from the
+plain one by a few times that, since it only changes the order of additions and multiplications. A
+wrong sigma, a stale prompt or swapped shots differ by far more; tests/engine/cuda/test_parity.py
+shows this for each.
 """
 
 from __future__ import annotations
@@ -15,26 +16,29 @@ import torch
 from turbostream.engine.model.step import Schedule
 
 UNET_LIMIT = 0.01  # relative error of the UNet's output, ‖a - b‖ / ‖b‖
-PSNR_LIMIT = 30.0  # dB of the picture against the plain one; below it the eye begins to see
+PSNR_LIMIT = 30.0  # dB against the plain picture; below it differences become visible
 
 
 def relative_error(output: torch.Tensor, reference: torch.Tensor) -> float:
-    """‖output - reference‖ / ‖reference‖ in fp64; NaN in either is infinitely wrong."""
+    """‖output - reference‖ / ‖reference‖ in fp64; inf if either contains NaN."""
     difference = (output.double() - reference.double()).norm() / reference.double().norm()
     error = float(difference)
     return error if math.isfinite(error) else math.inf
 
 
 def psnr(pixels: torch.Tensor, reference: torch.Tensor) -> float:
-    """Peak signal-to-noise ratio of uint8 pictures, RGB or RGBX, in dB; inf when they are equal."""
+    """Peak signal-to-noise ratio of two uint8 pictures, RGB or RGBX, in dB; inf if equal."""
     pair = pixels[..., :3].double(), reference[..., :3].double()
     square = float((pair[0] - pair[1]).square().mean())
     return math.inf if square == 0 else 10 * math.log10(255**2 / square)
 
 
 def predicted(latents: torch.Tensor, noise: torch.Tensor, schedule: Schedule) -> torch.Tensor:
-    """What the UNet said, from x0: the step multiplies its errors by sigma, and x0 alone would
-    judge a model by how large its pictures are."""
+    """The UNet's prediction, recovered from x0.
+
+    The step multiplies the UNet's errors by sigma, so an error relative to x0 would depend on how
+    large the latents are.
+    """
     if schedule.prediction == "epsilon":
         return (noise * schedule.first_scale - latents) / schedule.sigma
     return latents
@@ -48,10 +52,10 @@ def refusal(
     pixels: torch.Tensor,
     plain_pixels: torch.Tensor,
 ) -> str | None:
-    """Why the first of each pair may not take the second's place, in one clause; None if it may.
+    """Why the first of each pair must not replace the second, in one clause; None if it may.
 
-    latents [B, C, H/8, W/8]; noise likewise; pixels uint8 [B, H, W, 4]. Judged shot by shot: one
-    wrong picture in a batch must not hide behind seven right ones.
+    latents and noise [B, C, H/8, W/8]; pixels uint8 [B, H, W, 4]. Compared shot by shot: an
+    average over the batch would hide one wrong picture among seven correct ones.
     """
     for shot in range(noise.shape[0]):
         error = relative_error(
@@ -59,8 +63,8 @@ def refusal(
             predicted(plain_latents[shot], noise[shot], schedule),
         )
         if error > UNET_LIMIT:
-            return f"its UNet differs by {error:.2%} (limit {UNET_LIMIT:.0%})"
+            return f"the UNet's output differs by {error:.2%} (limit {UNET_LIMIT:.0%})"
         quality = psnr(pixels[shot], plain_pixels[shot])
         if quality < PSNR_LIMIT:
-            return f"its picture has {quality:.1f} dB (limit {PSNR_LIMIT:.0f})"
+            return f"the picture differs: PSNR {quality:.1f} dB (limit {PSNR_LIMIT:.0f})"
     return None

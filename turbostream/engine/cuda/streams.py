@@ -1,9 +1,9 @@
 """In-flight requests: CUDA streams with their graphs, and pinned staging buffers.
 
 Called on the engine's thread, which captures and launches; `InFlight.pixels` is called on the
-thread that makes the JPEG, and only waits. Each stream has one graph per batch size; two streams
-fill each other's gaps. A staging buffer is the pinned memory of one request, which outlives the
-graph's own buffers: those are overwritten by the next replay.
+thread that encodes the JPEG, and only waits. Each stream has one graph per batch size; two streams
+fill the gaps between each other's kernels. A staging buffer holds one request's data in pinned
+memory, because the next replay overwrites the graph's own buffers. Must not know prompts or JPEG.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from turbostream.engine.cuda.memory import Plan
+from turbostream.engine.cuda.memory_plan import Plan
 from turbostream.engine.model.inputs import Declaration, Paint, Values, batched
 
 log = logging.getLogger(__name__)
 
 
 class StagingBuffer:
-    """Pinned memory and the event of one request."""
+    """The pinned memory and the completion event of one request."""
 
     def __init__(
         self, device: Any, max_batch: int, declaration: Declaration, pixels: tuple[int, ...]
     ) -> None:
-        """pixels: [H, W, 4] of one picture."""
+        """pixels: the shape of one picture, [H, W, 4]."""
         staged = tuple(one for one in declaration if one.staged)
         self.inputs: dict[str, torch.Tensor] = batched(staged, max_batch, device.pinned)
         self.pixels: torch.Tensor = device.pinned((max_batch, *pixels), torch.uint8)
         self.view: NDArray[np.uint8] = self.pixels.numpy()
         self.done = device.event()
-        self.values: Sequence[Values] = ()  # kept until the copies that read them are done
+        self.values: Sequence[Values] = ()  # kept alive until the copies from them are done
 
 
 class Stream:
@@ -47,14 +47,14 @@ class Stream:
 
 
 class InFlight:
-    """A request on its way; `kind` and `batch` belong into its fingerprint."""
+    """An in-flight request; `kind` and `batch` are part of its pictures' fingerprint."""
 
     def __init__(self, buffer: StagingBuffer, count: int, kind: str, batch: int, free: Any) -> None:
         self.kind, self.batch = kind, batch
         self._buffer, self._count, self._free = buffer, count, free
 
     def pixels(self) -> NDArray[np.uint8]:
-        """Wait, then uint8 RGBX [shots, H, W, 4]; valid until `release`."""
+        """Wait for the device; uint8 RGBX [shots, H, W, 4], valid until `release`."""
         self._buffer.done.synchronize()
         return self._buffer.view[: self._count]
 
@@ -64,7 +64,7 @@ class InFlight:
 
 
 class Streams:
-    """Graphs of `paint` on several streams, used in turn."""
+    """Graphs of `paint` on several streams, used in rotation."""
 
     def __init__(
         self,
@@ -75,9 +75,9 @@ class Streams:
         first_use: Callable[[int], None] = lambda batch: None,
         refused: Callable[[int, str], None] = lambda batch, reason: None,
     ) -> None:
-        """device: a graph.Cuda. paint takes the declared inputs. first_use: told of each batch
-        size at its first use. refused: told of a batch size whose installed paint could not be
-        captured, and why."""
+        """device: a graph.Cuda. paint: takes the declared inputs. first_use: called with each batch
+        size at its first use. refused: called with a batch size whose installed paint could not
+        be captured, and the reason."""
         self.plan = plan
         self._device, self._first_use, self._refused = device, first_use, refused
         self._declaration = declaration
@@ -93,14 +93,14 @@ class Streams:
             self._free.put(StagingBuffer(device, plan.max_batch, declaration, pixels))
 
     def install(self, kind: str, batch: int, paint: Paint) -> None:
-        """From now on take `paint` for this batch size; each stream changes at its next turn,
-        between two frames. Any thread."""
+        """Use `paint` for this batch size from now on; each stream changes over at its next
+        request, between two frames. Any thread."""
         self._installed[batch] = (kind, paint)
 
     def start(self, values: Sequence[Values]) -> InFlight:
-        """Enqueue one request; at most `plan.depth` are under way.
+        """Enqueue one request; at most `plan.depth` are in flight.
 
-        values: one shot's each. A batch that is not full repeats its last shot.
+        values: one entry per shot. A batch that is not full is padded with its last shot.
         """
         device, count = self._device, len(values)
         stream = self._streams[self._turn % len(self._streams)]
@@ -129,18 +129,18 @@ class Streams:
         return InFlight(buffer, count, kind, batch, self._free)
 
     def _graph(self, stream: Stream, batch: int) -> tuple[str, Any]:
-        """The stream's graph of this batch size, captured again if there is a better `paint`."""
-        held = stream.graphs.get(batch)
-        if held is None:
-            held = stream.graphs[batch] = self._capture(stream, batch, *self._plain)
+        """The stream's graph for this batch size, captured again after `install`."""
+        current = stream.graphs.get(batch)
+        if current is None:
+            current = stream.graphs[batch] = self._capture(stream, batch, *self._plain)
             self._first_use(batch)
-        better = self._installed.get(batch)
-        if better is None or better[0] == held[0]:
-            return held
+        installed = self._installed.get(batch)
+        if installed is None or installed[0] == current[0]:
+            return current
         try:
-            stream.graphs[batch] = self._capture(stream, batch, *better)
-        except RuntimeError as error:  # out of memory is one of these too
-            # The stream goes on with what it has.
+            stream.graphs[batch] = self._capture(stream, batch, *installed)
+        except RuntimeError as error:  # includes torch.OutOfMemoryError
+            # The stream keeps its current graph.
             self._installed.pop(batch, None)
             self._refused(batch, str(error).strip().partition("\n")[0] or type(error).__name__)
         return stream.graphs[batch]

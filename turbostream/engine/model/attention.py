@@ -1,4 +1,4 @@
-"""Which attention kernel the UNet uses, with the reason."""
+"""The choice of the UNet's attention kernel, with the reason."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any
 from turbostream.engine.device.hardware import Hardware
 
 
-def choose(pipe: Any, wish: str, hardware: Hardware) -> str:
-    """Switch xformers on where it is asked for and works; returns "choice: reason".
+def choose(pipe: Any, setting: str, hardware: Hardware) -> str:
+    """Enable xformers if it was requested and works; returns "choice: reason".
 
-    `auto` is PyTorch's own scaled_dot_product_attention, which has held the same flash kernels
+    `auto` is PyTorch's own scaled_dot_product_attention, which has had the same flash kernels
     since torch 2.0.
     """
-    if wish == "no":
+    if setting == "no":
         return "sdpa: XFORMERS is no"
     if hardware.device.type != "cuda":
-        return f"sdpa: xformers is for NVIDIA GPUs, and this is {hardware.device.type}"
-    if wish == "auto":
-        return "sdpa: PyTorch's own attention; XFORMERS=yes takes xformers'"
+        return f"sdpa: xformers needs an NVIDIA GPU, and the device is {hardware.device.type}"
+    if setting == "auto":
+        return "sdpa: PyTorch's own attention; XFORMERS=yes selects xformers"
     try:
         pipe.enable_xformers_memory_efficient_attention()
-    except (ImportError, ModuleNotFoundError, NotImplementedError, RuntimeError, ValueError) as why:
-        return f"sdpa: xformers cannot be used ({str(why).strip().splitlines()[0]})"
+    except (ImportError, NotImplementedError, RuntimeError, ValueError) as error:
+        return f"sdpa: xformers cannot be used ({str(error).strip().splitlines()[0]})"
     return "xformers: XFORMERS is yes"

@@ -1,7 +1,7 @@
-"""Which decoder turns latents into pictures, with the reason.
+"""The choice of the decoder that turns latents into pictures, with the reason.
 
-TAESD (madebyollin/taesd, MIT) takes 141 GFLOP for a 512x512 picture, the full decoder 2514: it
-is three times the UNet.
+For a 512x512 picture TAESD (madebyollin/taesd, MIT) needs 141 GFLOP and the full decoder 2514,
+three times as much as the UNet.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from diffusers import AutoencoderTiny
 from turbostream.engine.device.hardware import Hardware
 from turbostream.engine.model.stable_diffusion import UNREADABLE
 
-TAESD_SCALING = 0.18215  # the latents that TAESD was made for: Stable Diffusion 1 and 2
+TAESD_SCALING = 0.18215  # TAESD's latents are those of Stable Diffusion 1 and 2
 
 
 def choose(
-    pipe: Any, wish: str, folder: Path | str, hardware: Hardware
+    pipe: Any, setting: str, folder: Path | str, hardware: Hardware
 ) -> tuple[AutoencoderTiny | None, str]:
     """(decoder or None for the model's own, "choice: reason").
 
-    folder: where the tiny decoder's weights are, or a clause on why they are not to be had.
+    folder: the folder of the tiny decoder's weights, or a clause that says why there is none.
     """
     if isinstance(pipe.vae, AutoencoderTiny):
         return None, "tiny: it is the model's own"
-    if wish == "full":
+    if setting == "full":
         return None, "full: DECODER is full"
     if pipe.vae.config.latent_channels != 4 or pipe.vae.config.scaling_factor != TAESD_SCALING:
         return None, "full: the tiny decoder is for Stable Diffusion's latents, and these differ"

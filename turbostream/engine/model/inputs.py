@@ -1,8 +1,8 @@
 """The named input tensors of a model's step, declared once.
 
 Static buffers, CUDA graphs, compiled packages, the traced graph and the parity check are all
-derived from this declaration: another model family, or a source picture, is one more `Input`.
-Knows tensors, and nothing of prompts, diffusers or CUDA.
+derived from this declaration, so another model family or a source picture only adds an `Input`.
+This module knows tensors; it must not know prompts, diffusers or CUDA.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class Input:
     """One tensor that the step takes.
 
     name: the parameter of the step's `forward`. shape: of one shot, without the batch axis.
-    staged: computed on the CPU for every shot, so it travels through pinned memory; otherwise it
-    is on the device already.
+    staged: computed on the CPU for every shot and copied through pinned memory; otherwise it is
+    already on the device.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Input:
 
 
 Declaration = tuple[Input, ...]  # in the order of the parameters of `forward`
-Tensors = Mapping[str, torch.Tensor]  # by the names of the declaration, each with a batch axis
+Tensors = Mapping[str, torch.Tensor]  # by declared name, each with a batch axis
 Paint = Callable[..., torch.Tensor]  # takes Tensors as keyword arguments
 
 
@@ -38,15 +38,15 @@ Paint = Callable[..., torch.Tensor]  # takes Tensors as keyword arguments
 class Value:
     """One shot's tensor for one input, without the batch axis.
 
-    ready: on CUDA the event after which the tensor holds its numbers: a reader on another stream
-    waits for it first. None: they are there.
+    ready: on CUDA the event that marks the tensor as written; a reader on another stream waits for
+    it. None if the tensor is already written.
     """
 
     tensor: torch.Tensor
     ready: Any = None
 
 
-Values = Mapping[str, Value]  # one shot's, by the names of the declaration
+Values = Mapping[str, Value]  # of one shot, by declared name
 
 
 class CapturedGraph(Protocol):
@@ -71,5 +71,5 @@ def batched(
 
 
 def ordered(declaration: Declaration, tensors: Tensors) -> Sequence[torch.Tensor]:
-    """The tensors in the declaration's order, for callers that know no names."""
+    """The tensors in the declaration's order, for callees that take positional arguments."""
     return [tensors[one.name] for one in declaration]

@@ -1,7 +1,7 @@
-"""Prompts to embeddings, once per prompt; the engine's thread only.
+"""Encodes prompts to embeddings, once per prompt; the engine's thread only.
 
-On CUDA the encoder's 23 layers are one graph on a stream of high priority: launched one by one
-they would keep Python, and so the frames in flight, busy for 5 ms at every new prompt.
+On CUDA the encoder's 23 layers are one graph on a high-priority stream: launched one by one, they
+would occupy Python, and so delay the frames in flight, for 5 ms at every new prompt.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from turbostream.engine.model.token_limit import TokenLimit
 
 log = logging.getLogger(__name__)
 
-CACHED_PROMPTS = 256  # of at most 77 x 1024 fp16 numbers: 40 MB
+CACHED_PROMPTS = 256  # at most 77 x 1024 fp16 values each: 40 MB
 
 
 class PromptEncoder:
-    """A bounded cache before the text encoder."""
+    """The text encoder behind a bounded cache."""
 
     def __init__(self, tokenizer: CLIPTokenizer, encoder: CLIPTextModel) -> None:
         self._tokenizer = tokenizer
@@ -38,15 +38,15 @@ class PromptEncoder:
         return len(self._cache)
 
     def __call__(self, prompt: str) -> Value:
-        """The embedding of `prompt`, [tokens, hidden]. What is past the limit is cut, as CLIP
-        has it; the log says so."""
-        known = self._cache.get(prompt)
-        if known is not None:
+        """The embedding of `prompt`, [tokens, hidden]. Tokens past the model's limit are cut, as
+        CLIP does; the log names the dropped text."""
+        cached = self._cache.get(prompt)
+        if cached is not None:
             self._cache.move_to_end(prompt)
-            return known
+            return cached
         if dropped := self.limit.dropped(prompt):
             log.warning(
-                "[gen] The model reads %d tokens; it does not read this end of the prompt: %s",
+                "[gen] The model reads %d tokens; it ignores this end of the prompt: %s",
                 self.limit.tokens,
                 dropped,
             )
@@ -83,9 +83,9 @@ class PromptEncoder:
         return Value(embedding[0], ready)
 
     def capture(self, capture: Capture) -> str:
-        """Make a graph of the encoder where that works; returns "choice: reason"."""
+        """Capture the encoder as a graph where possible; returns "choice: reason"."""
         if self._stream is None:
-            return "plain: graphs are for NVIDIA GPUs"
+            return "plain: graphs need an NVIDIA GPU"
         ids = torch.zeros(
             1, self._tokenizer.model_max_length, dtype=torch.long, device=self._encoder.device
         )

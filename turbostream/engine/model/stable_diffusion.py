@@ -1,6 +1,7 @@
-"""Models of Stable Diffusion's kind (SD-Turbo, the demo model): load, encode, denoise, decode.
+"""Stable Diffusion models (SD-Turbo, the demo model): load, encode, denoise, decode.
 
-Knows no graph, no stream and no thread; `step.py` holds the mathematics.
+Runs on the engine's thread. `step.py` has the mathematics. This module must not know CUDA graphs,
+CUDA streams or threads.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import Any
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
-# Their progress bars and advice about parts that are not used here would drown our own lines.
-# Said before their classes are imported, since that is when some of the advice comes.
+# Their progress bars, and warnings about parts that are not used here, would hide our own log
+# lines. This comes before their classes are imported because some warnings appear during import.
 diffusers_logging.set_verbosity_error()
 diffusers_logging.disable_progress_bar()
 transformers_logging.set_verbosity_error()
@@ -37,7 +38,7 @@ from turbostream.engine.model.inputs import Declaration, Input, Value, Values  #
 from turbostream.engine.model.noise import noise_of  # noqa: E402
 from turbostream.engine.model.prompt_encoder import PromptEncoder  # noqa: E402
 from turbostream.engine.model.step import PREDICTIONS, Decode, Denoise, Schedule  # noqa: E402
-from turbostream.engine.rewrite import folded, packed, tiny, upsampled  # noqa: E402
+from turbostream.engine.rewrite import folded, packed, tiny_decoder, upsampled  # noqa: E402
 from turbostream.engine.rewrite.traced import TracedGraph  # noqa: E402
 from turbostream.engine.weights import model_files  # noqa: E402
 from turbostream.stream.capabilities import Capabilities  # noqa: E402
@@ -46,7 +47,7 @@ from turbostream.stream.shot import Shot  # noqa: E402
 
 log = logging.getLogger(__name__)
 
-# What the loaders raise about files that are not what they should be.
+# What the loaders raise for malformed files.
 UNREADABLE = (
     OSError,
     ValueError,
@@ -62,11 +63,11 @@ UNREADABLE = (
 
 
 def load_pipeline(folder: Path, hardware: Hardware, name: str = "") -> StableDiffusionPipeline:
-    """The pipeline in `folder` on the hardware; raises EngineUnusable, about the model `name`,
-    if a part cannot be loaded.
+    """Load the pipeline in `folder` onto the hardware; raises EngineUnusable, which names the
+    model as `name`, if a component cannot be loaded.
 
-    Part by part, each with the weights that `model_files` chose when it was fetched: a pipeline's
-    own loader takes one variant for all and names no part.
+    Loaded component by component, each from the weights that `model_files` also chose for the
+    download: a pipeline's own loader uses one variant for all, and its errors name no component.
     """
     name = name or str(folder)
     index = model_files.read_object(folder / model_files.INDEX)
@@ -91,7 +92,7 @@ def load_pipeline(folder: Path, hardware: Hardware, name: str = "") -> StableDif
 
 
 def _loaded(kind: Any, folder: Path, part: str, hardware: Hardware, name: str) -> Any:
-    """One part of the pipeline, from its folder."""
+    """One component of the pipeline, from its folder."""
     place = folder / part
     options: dict[str, Any] = {"local_files_only": True}
     choice = None
@@ -105,7 +106,7 @@ def _loaded(kind: Any, folder: Path, part: str, hardware: Hardware, name: str) -
         if choice is None:
             return kind.from_pretrained(place, **options)
         loaded, report = kind.from_pretrained(place, **options)
-    except (torch.OutOfMemoryError, MemoryError):  # a RuntimeError, and no fault of the file
+    except (torch.OutOfMemoryError, MemoryError):  # the file is fine; the first is a RuntimeError
         raise
     except UNREADABLE as error:
         first_line = (str(error).strip() or repr(error)).splitlines()[0]
@@ -113,7 +114,7 @@ def _loaded(kind: Any, folder: Path, part: str, hardware: Hardware, name: str) -
             f"The model {name} cannot be used: its {part} cannot be loaded ({first_line}); fetch "
             "or copy it again, or give another MODEL_ID."
         ) from error
-    # transformers 5 keeps no position ids in files, and older versions did
+    # transformers 5 does not save position ids; older versions did.
     missing = [key for key in report["missing_keys"] if not key.endswith("position_ids")]
     if missing:
         raise EngineUnusable(
@@ -124,8 +125,8 @@ def _loaded(kind: Any, folder: Path, part: str, hardware: Hardware, name: str) -
 
 
 def schedule_of(scheduler: Any) -> Schedule:
-    """The one step's numbers; another scheduler than Euler's is replaced, since one step needs
-    its first sigma."""
+    """The step's parameters. Other schedulers than Euler's are replaced, because the step needs
+    Euler's first sigma."""
     if not isinstance(scheduler, EulerDiscreteScheduler):
         log.info("[init] %s is replaced by EulerDiscreteScheduler.", type(scheduler).__name__)
         scheduler = EulerDiscreteScheduler.from_config(
@@ -134,7 +135,10 @@ def schedule_of(scheduler: Any) -> Schedule:
     scheduler.set_timesteps(1)
     prediction = scheduler.config.prediction_type
     if prediction not in PREDICTIONS:
-        raise EngineUnusable(f"This model predicts {prediction!r}, which is not known here.")
+        raise EngineUnusable(
+            f"This model's prediction type, {prediction!r}, is not supported; give another "
+            "MODEL_ID."
+        )
     return Schedule(
         float(scheduler.sigmas[0]),
         float(scheduler.init_noise_sigma),
@@ -144,7 +148,7 @@ def schedule_of(scheduler: Any) -> Schedule:
 
 
 class KLDecoder(torch.nn.Module):
-    """The full decoder of Stable Diffusion, AutoencoderKL's, as a module of one argument."""
+    """Stable Diffusion's full decoder (AutoencoderKL) as a module with one argument."""
 
     def __init__(self, vae: Any) -> None:
         super().__init__()
@@ -158,26 +162,26 @@ class KLDecoder(torch.nn.Module):
 
 
 class OneStepModel:
-    """A shot's inputs in, pixels out; one step, guidance 0. `vae` may be another decoder than
-    the pipeline's own."""
+    """Maps a shot's inputs to pixels in one step, with guidance 0."""
 
     capabilities = Capabilities(steps=(1,))
 
     def __init__(self, pipe: Any, hardware: Hardware, vae: Any = None) -> None:
+        """vae: the autoencoder whose decoder is used; None for the pipeline's own."""
         self.hardware = hardware
         self.schedule = schedule_of(pipe.scheduler)
         vae = pipe.vae if vae is None else vae
         vae.requires_grad_(False).to(memory_format=torch.channels_last)
         decoder = vae.decoder if type(vae).__name__ == "AutoencoderTiny" else KLDecoder(vae)
         folded.prepare(pipe.unet, self.schedule.timestep)
-        if not tiny.fuse(decoder, hardware.device.type):
+        if not tiny_decoder.fuse(decoder, hardware.device.type):
             upsampled.fold(decoder)
         self.encode_prompt = PromptEncoder(pipe.tokenizer, pipe.text_encoder)
         if hardware.device.type == "cpu" and packed.available():
             packed.pack(pipe.unet)
         device, dtype = hardware.device, hardware.dtype
         self.denoise = Denoise(pipe.unet, self.schedule, dtype).to(device)
-        # A single one, on the engine's thread alone.
+        # For batches of one shot, on the engine's thread only.
         self.denoise_one = TracedGraph(self.denoise) if device.type == "cpu" else self.denoise
         self.decode = Decode(decoder, vae.config.scaling_factor, dtype).to(device)
         self.latent_channels: int = pipe.unet.config.in_channels
@@ -187,8 +191,8 @@ class OneStepModel:
         self.own_size = (wide * self.vae_scale, high * self.vae_scale)  # pixels
 
     def latent_shape(self, width: int | None, height: int | None) -> tuple[int, int, int]:
-        """[C, H/8, W/8] of one picture; None is the model's own size. Sizes that the model's
-        decoder cannot produce are refused with one sentence."""
+        """[C, H/8, W/8] of one picture; None is the model's own size. Raises EngineUnusable for a
+        size that the model's decoder cannot produce."""
         wide, high = width or self.own_size[0], height or self.own_size[1]
         if wide % self.vae_scale or high % self.vae_scale:
             raise EngineUnusable(
@@ -197,8 +201,8 @@ class OneStepModel:
         return self.latent_channels, high // self.vae_scale, wide // self.vae_scale
 
     def inputs(self, width: int | None, height: int | None) -> Declaration:
-        """What `paint` and `denoise` take for pictures of this size; EngineUnusable as above."""
-        embedding = self.encode_prompt(" ").tensor  # any prompt's, for shape and format
+        """The inputs of `paint` and `denoise` for pictures of this size; raises EngineUnusable."""
+        embedding = self.encode_prompt(" ").tensor  # any prompt gives the shape and dtype
         return (
             Input("noise", self.latent_shape(width, height), torch.float32, staged=True),
             Input("prompt_embedding", tuple(embedding.shape), embedding.dtype, staged=False),
@@ -216,25 +220,25 @@ class OneStepModel:
         }
 
     def paint(self, **inputs: torch.Tensor) -> torch.Tensor:
-        """uint8 RGBX [B, H, W, 4] of a batch of the inputs declared above."""
+        """uint8 RGBX [B, H, W, 4] of a batch of the declared inputs."""
         pixels: torch.Tensor = self.decode(self.denoise(**inputs))
         return pixels
 
     def synchronize(self) -> None:
-        """Wait for the device, so that a stage's time is its own."""
+        """Wait for the device, so that each stage's time is measured correctly."""
         if self.hardware.device.type == "cuda":
             torch.cuda.synchronize(self.hardware.device)
         elif self.hardware.device.type == "mps":
             torch.mps.synchronize()
 
     def release(self) -> None:
-        """Drop the weights and give the device's memory back."""
+        """Free the weights and return the device's memory."""
         del self.denoise, self.denoise_one, self.decode, self.encode_prompt
-        give_back(self.hardware.device.type)
+        free_cached_memory(self.hardware.device.type)
 
 
-def give_back(device: str) -> None:
-    """Return what the allocator holds and nobody uses."""
+def free_cached_memory(device: str) -> None:
+    """Return the allocator's unused memory to the device."""
     gc.collect()
     if device == "cuda":
         torch.cuda.empty_cache()

@@ -1,7 +1,7 @@
-"""How much of a prompt the text encoder reads; imports no torch, any thread may ask.
+"""How much of a prompt the text encoder reads; imports no torch, callable on any thread.
 
-A CLIP tokenizer cuts what is past its limit and does not report it. Its object is reconfigured by
-each call, so another thread must not use it; this is a copy that neither cuts nor pads.
+A CLIP tokenizer cuts tokens past its limit without reporting them. Each call reconfigures the
+tokenizer object, so another thread must not use it; this is a copy that neither cuts nor pads.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from tokenizers import Tokenizer
 
 
 class TokenLimit:
-    """The limit of a `transformers` tokenizer; one without a tokenizer of `tokenizers` behind it
-    (a benchmark's) reports nothing."""
+    """The token limit of a `transformers` tokenizer. A tokenizer that is not backed by the
+    `tokenizers` package (as in the benchmarks) reports nothing."""
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokens: int = tokenizer.model_max_length
         self._tokenizer: Tokenizer | None = None
-        whole = getattr(tokenizer, "backend_tokenizer", None)
-        if whole is not None:
-            self._tokenizer = Tokenizer.from_str(whole.to_str())
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        if backend is not None:
+            self._tokenizer = Tokenizer.from_str(backend.to_str())
             self._tokenizer.no_truncation()
             self._tokenizer.no_padding()
         self.dropped = lru_cache(maxsize=64)(self._dropped)
 
     def _dropped(self, prompt: str) -> str:
-        """The end of `prompt` that is not read, from the first word that is not read whole;
-        empty where all is."""
+        """The end of `prompt` that the model ignores, from the first word that it does not read
+        completely; empty if it reads everything."""
         if self._tokenizer is None:
             return ""
-        encoded = self._tokenizer.encode(prompt)  # with the marks of its begin and its end
+        encoded = self._tokenizer.encode(prompt)  # with the start and end tokens
         if len(encoded.ids) <= self.tokens:
             return ""
         start: int = encoded.offsets[self.tokens - 1][0]

@@ -1,1 +1,1 @@
-"""Exact rewrites of modules, one technique a file."""
+"""Exact rewrites of modules, one technique per file."""

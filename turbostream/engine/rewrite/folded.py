@@ -1,8 +1,8 @@
-"""What never changes between frames, computed once: the time embedding, and fused projections.
+"""Folds constants into the UNet's weights: the time embedding, and fused attention projections.
 
-A one-step model always runs at t = 999, so each residual block's share of the time embedding is
-a constant: it becomes part of the bias of the block's first convolution (exact but for rounding:
-1e-6 in fp32). Query, key and value of self attention become one projection, by diffusers' own
+A one-step model always runs at t = 999, so the time embedding's contribution to each residual
+block is constant, and is added to the bias of the block's first convolution (exact up to rounding:
+1e-6 in fp32). Query, key and value of each self attention become one projection, by diffusers'
 `fuse_projections`.
 """
 
@@ -26,7 +26,7 @@ from turbostream.engine.rewrite.swap import swap
 
 
 class FoldedBlock(nn.Module):
-    """A ResnetBlock2D whose time embedding lies in `conv1.bias`."""
+    """A ResnetBlock2D whose time embedding is part of `conv1.bias`."""
 
     def __init__(self, block: ResnetBlock2D, embedding: torch.Tensor) -> None:
         """`embedding`: the UNet's time embedding, [1, channels]."""
@@ -57,10 +57,10 @@ def _foldable(block: nn.Module) -> TypeGuard[ResnetBlock2D]:
 
 @torch.no_grad()
 def fold_time(unet: Any, timestep: float) -> int:
-    """Fold t into every block that allows it; returns how many. Once per UNet."""
+    """Fold t into every block that allows it; returns how many. Call it once per UNet."""
     special = ("class_embed_type", "addition_embed_type", "time_cond_proj_dim")
     if any(unet.config.get(name) is not None for name in special):
-        return 0  # the embedding is not of t alone
+        return 0  # the embedding depends on more than t
     weight = next(unet.parameters())
     time = torch.full((1,), timestep, device=weight.device)
     sample = torch.empty(1, 1, device=weight.device, dtype=weight.dtype)
@@ -74,9 +74,9 @@ def fold_time(unet: Any, timestep: float) -> int:
 
 @torch.no_grad()
 def fuse_qkv(unet: Any) -> int:
-    """One projection for query, key and value of each self attention; returns how many.
+    """Fuse query, key and value of each self attention into one projection; returns how many.
 
-    Only where diffusers' default processor is in place: xformers' has its own way.
+    Only where diffusers' default processor is in use: xformers' processor does not support it.
     """
     count = 0
     for module in unet.modules():
@@ -93,10 +93,10 @@ def fuse_qkv(unet: Any) -> int:
 
 
 def stay_in_nhwc(unet: Any) -> int:
-    """Take the copy into NCHW out of the end of each transformer; returns how many.
+    """Remove the copy to NCHW at the end of each transformer; returns how many.
 
-    diffusers' own ends with `.contiguous()`, and everything after it is NCHW until the next
-    convolution copies it back.
+    diffusers ends a transformer with `.contiguous()`, so the following operators run in NCHW until
+    the next convolution copies the tensor back.
     """
     count = 0
     for module in unet.modules():
@@ -115,7 +115,7 @@ def _end_of_transformer(
     width: int,
     inner_dim: int,
 ) -> torch.Tensor:
-    """Transformer2DModel's, from [B, H * W, C] to [B, C, H, W], but for the copy."""
+    """Transformer2DModel's last step, [B, H * W, C] to [B, C, H, W], without the copy."""
     linear = self.use_linear_projection
     hidden = self.proj_out(hidden_states) if linear else hidden_states
     hidden = hidden.reshape(batch_size, height, width, inner_dim).permute(0, 3, 1, 2)
@@ -124,12 +124,12 @@ def _end_of_transformer(
 
 
 def prepare(unet: Any, timestep: float) -> None:
-    """What is done to a UNet before it runs, plain or compiled: both sides must do the same."""
+    """Apply the rewrites that the plain and the compiled UNet share; both need the same ones."""
     unet.requires_grad_(False)
     fold_time(unet, timestep)
     fuse_qkv(unet)
     stay_in_nhwc(unet)
     upsampled.fold(unet)
-    # Convolutions in NHWC: 1.4 times faster on two CPU cores and 1.3 times on a GPU (measured,
-    # docs/experiments.md).
+    # NHWC convolutions were measured 1.4 times as fast on two CPU cores and 1.3 times on a GPU
+    # (docs/experiments/2026-11.md).
     unet.to(memory_format=torch.channels_last)

@@ -1,11 +1,10 @@
-"""Group normalization and concatenation as Inductor compiles them well: along the rows of NHWC.
+"""Group normalization and concatenation along NHWC rows, a form that Inductor compiles well.
 
-Inductor's own way with `nn.GroupNorm` copies its input into NCHW, or reads an NHWC one with a
-stride of all channels: on an H100 that was most of the 28 % of a frame that its kernels took.
-Written as below, it makes three kernels, each of which reads neighbours: sums along the rows (in
-the same pass as the bias, sum or concatenation before it), sums over rows and channels, and the
-normalization with what follows it. For compiling alone: launched one by one these are more passes
-than PyTorch's kernel has.
+For `nn.GroupNorm` Inductor copies the input to NCHW, or reads an NHWC input with a stride of all
+channels; on an H100 this was most of the 28 % of a frame that its kernels took. In the form below
+it generates three kernels with contiguous reads: sums along the rows (fused with the preceding
+bias, sum or concatenation), sums over rows and channels, and the normalization (fused with what
+follows). Only for compilation: run eagerly this takes more passes than PyTorch's kernel.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class RowsGroupNorm(nn.Module):
         self.weight, self.bias = norm.weight, norm.bias
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[B, C, H, W] in the format of `x`."""
+        """[B, C, H, W] in the dtype of `x`."""
         pixels = x.permute(0, 2, 3, 1).float()
         batch, high, wide, channels = pixels.shape
         width = channels // self.groups
@@ -44,8 +43,8 @@ class RowsGroupNorm(nn.Module):
 
 
 class RowsCat(TorchFunctionMode):
-    """While this is on, channels are joined along NHWC's last axis. By itself Inductor (torch
-    2.11) writes such a result in NCHW, which what comes after reads with a stride."""
+    """While active, channels are concatenated along the last axis of NHWC. Inductor (torch 2.11)
+    would otherwise write the result in NCHW, which the following kernels read with a stride."""
 
     def __torch_function__(
         self,

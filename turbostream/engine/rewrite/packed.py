@@ -1,8 +1,8 @@
-"""Convolutions for the CPU whose weights are laid out for oneDNN once.
+"""CPU convolutions with weights packed for oneDNN once.
 
-PyTorch's own Conv2d reorders the weights on every call, and takes a slow path without oneDNN
-for small pictures. The operators are the ones that Inductor emits for frozen CPU models
-(torch/_inductor/mkldnn_lowerings.py); they are private, so that `available` asks before use.
+PyTorch's Conv2d reorders the weights on every call, and for small pictures takes a slow path
+without oneDNN. The operators used here are those that Inductor emits for frozen CPU models
+(torch/_inductor/mkldnn_lowerings.py). They are private, so `available` checks for them first.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from turbostream.engine.rewrite.swap import swap
 
 
 def available() -> bool:
-    """False on builds of PyTorch without oneDNN (some Macs), where nothing is changed."""
+    """False on builds of PyTorch without oneDNN (some Macs); nothing is packed there."""
     return torch.backends.mkldnn.is_available() and hasattr(
         torch.ops.mkldnn, "_convolution_pointwise"
     )
 
 
 class Packed(nn.Module):
-    """A layer's weights in the layout that oneDNN wants for the inputs that come."""
+    """A layer whose weights are in the layout that oneDNN needs for the current input shape."""
 
     def __init__(self, layer: nn.Conv2d | nn.ConvTranspose2d, geometry: tuple[Any, ...]) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Packed(nn.Module):
         self._packed: dict[tuple[int, ...], torch.Tensor] = {}
 
     def _weight(self, shape: tuple[int, ...], reorder: Callable[..., torch.Tensor]) -> torch.Tensor:
-        """For inputs of this shape. Only one shape is kept: a stream has one size."""
+        """The packed weights for this input shape. Only one is kept: a stream has one size."""
         packed = self._packed.get(shape)
         if packed is None:
             packed = reorder(self._plain, *self._geometry, list(shape))
@@ -77,7 +77,7 @@ class PackedTransposed(Packed):
 
 
 def pack(module: nn.Module) -> int:
-    """Replace every plain convolution below `module` by a packed one; returns how many."""
+    """Replace every plain convolution below `module` with a packed one; returns how many."""
 
     def packed(child: nn.Module) -> nn.Module | None:
         if type(child) is nn.Conv2d and child.padding_mode == "zeros":

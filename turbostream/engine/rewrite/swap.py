@@ -1,4 +1,4 @@
-"""Replacing modules inside a module, which is how most techniques here come in."""
+"""Replaces modules inside a module, which is how most rewrites are applied."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable
 from torch import nn
 
 
-def swap(module: nn.Module, other: Callable[[nn.Module], nn.Module | None]) -> int:
-    """Put `other(child)` in the place of every child below `module` for which it is not None,
-    without looking into what was put there; returns how many."""
+def swap(module: nn.Module, replace: Callable[[nn.Module], nn.Module | None]) -> int:
+    """Replace every child below `module` with `replace(child)` unless that is None, without
+    descending into replacements; returns how many."""
     count = 0
     for name, child in list(module.named_children()):
-        replacement = other(child)
+        replacement = replace(child)
         if replacement is None:
-            count += swap(child, other)
+            count += swap(child, replace)
         else:
             setattr(module, name, replacement)
             count += 1

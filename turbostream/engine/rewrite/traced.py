@@ -1,9 +1,9 @@
-"""The UNet's operators one after the other, without the modules around them.
+"""The traced graph: the UNet as a flat list of its operators, for the CPU; the engine's thread.
 
-On a CPU a small UNet spends a fifth of its time in Python: some four hundred modules ask on every
-frame what has been settled since the first one. Here one run is traced, operator by operator,
-into a graph of torch.fx, whose code is one flat function; what depends on no input becomes a
-constant. Same operators, same order: the result is equal to the bit.
+On a CPU a small UNet spends a fifth of its time in Python, where some four hundred modules repeat
+the same checks on every frame. One run is traced into a torch.fx graph, which executes as one flat
+function; values that depend on no input become constants. The operators and their order are the
+same, so the result is bit-identical.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 log = logging.getLogger(__name__)
 
-# Tracing costs three runs, and keeps all results of one of them until it ends. So a size must have
-# come some times in a row, and the first picture does not wait for it. A slow UNet would need much
-# memory and time for a gain that is Python's share, some milliseconds.
+# Tracing costs three runs, and keeps all intermediate results of one of them until it ends. It
+# therefore waits until the same size was used several times in a row, after the first pictures. A
+# slow UNet is not traced: it would need much memory and time to save a few milliseconds of Python.
 CALLS = 8
-WORTH_S = 0.2
+SLOWEST_TRACED_S = 0.2  # per call
 
 
 class Untraceable(Exception):
-    """What ran cannot be traced; says why."""
+    """The run cannot be traced; the message is one clause that says why."""
 
 
 class TracedGraph:
-    """A module of named inputs, traced once their shapes have come CALLS times in a row.
-    Where that fails, differs or is not worth it, the module itself goes on."""
+    """A module with named inputs, traced once it was called CALLS times in a row with the same
+    shapes. If tracing fails, gives another result or is not worthwhile, the module itself runs."""
 
     def __init__(self, module: nn.Module) -> None:
         self._module = module
         self._shapes: dict[str, torch.Size] | None = None  # of the last call
-        self._calls = 0  # of those shapes, in a row, until it is traced
+        self._calls = 0  # with these shapes, in a row
         self._traced: nn.Module | None = None
 
     def __call__(self, **inputs: torch.Tensor) -> torch.Tensor:
@@ -52,12 +52,12 @@ class TracedGraph:
         started = time.perf_counter()
         plain: torch.Tensor = self._module(**inputs)
         self._calls += 1
-        if self._calls == CALLS and time.perf_counter() - started < WORTH_S:
+        if self._calls == CALLS and time.perf_counter() - started < SLOWEST_TRACED_S:
             self._traced = self._verified(inputs)
         return plain
 
     def _verified(self, inputs: Mapping[str, torch.Tensor]) -> nn.Module | None:
-        """The traced module, compared with the original on other inputs than it was traced with."""
+        """The traced module if it equals the original on inputs other than those traced."""
         other = {name: tensor.flip(-1) for name, tensor in inputs.items()}
         try:
             traced = trace(self._module, **inputs)
@@ -65,16 +65,16 @@ class TracedGraph:
         except Untraceable as reason:
             log.info("[init] the UNet runs untraced: %s.", reason)
             return None
-        except Exception:  # whatever it is, the module itself still paints
+        except Exception:  # tracing is optional: the module itself still works
             log.warning("[init] the UNet runs untraced: tracing failed.", exc_info=True)
             return None
         if not same:
-            log.warning("[init] the UNet runs untraced: the trace gives another result.")
+            log.warning("[init] the UNet runs untraced: the trace gives a different result.")
         return traced if same else None
 
 
 def trace(module: nn.Module, **inputs: torch.Tensor) -> fx.GraphModule:
-    """One run as a flat function of the same inputs and shapes; raises Untraceable."""
+    """One run as a flat function for inputs of the same shapes; raises Untraceable."""
     recorder = _Recorder(inputs)
     with recorder:
         result = module(**inputs)
@@ -82,16 +82,16 @@ def trace(module: nn.Module, **inputs: torch.Tensor) -> fx.GraphModule:
 
 
 class _Recorder(TorchDispatchMode):
-    """Records every operator that the inputs reach."""
+    """Records every operator whose result depends on the inputs."""
 
     def __init__(self, inputs: Mapping[str, torch.Tensor]) -> None:
         super().__init__()
         self._graph, self._constants = fx.Graph(), nn.Module()
-        self._nodes: dict[int, fx.Node] = {}  # by the id of what they gave
+        self._nodes: dict[int, fx.Node] = {}  # by id() of the result
         self._constant_nodes: dict[int, fx.Node] = {}
-        self._alive: list[torch.Tensor] = []  # so that no id is another tensor's later
+        self._alive: list[torch.Tensor] = []  # keeps results alive, so that no id() is reused
         for name, tensor in inputs.items():
-            self._know(tensor, self._graph.placeholder(name))
+            self._remember(tensor, self._graph.placeholder(name))
 
     def __torch_dispatch__(
         self, func: Any, _types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -104,30 +104,30 @@ class _Recorder(TorchDispatchMode):
         if func._schema.is_mutable:
             raise Untraceable(f"{func} writes into its input")
         if any(result is tensor for tensor in given):
-            return result  # dropout and the like, which do nothing
+            return result  # an operator that returns its input, such as dropout
         node = self._graph.call_function(func, *tree_map(self._value, (args, kwargs)))
         if isinstance(result, torch.Tensor):
-            self._know(result, node)
+            self._remember(result, node)
         elif isinstance(result, (tuple, list)):
             for number, part in enumerate(result):
-                self._know(part, self._graph.call_function(operator.getitem, (node, number)))
+                self._remember(part, self._graph.call_function(operator.getitem, (node, number)))
         else:
-            raise Untraceable(f"{func} makes a number of a tensor")
+            raise Untraceable(f"{func} converts a tensor to a number")
         return result
 
     def traced(self, result: torch.Tensor) -> fx.GraphModule:
         self._graph.output(self._value(result))
         self._graph.eliminate_dead_code()
         traced = fx.GraphModule(self._constants, self._graph)
-        vars(traced).update(traced.named_buffers())  # found at once, not by nn.Module's search
+        vars(traced).update(traced.named_buffers())  # avoids nn.Module.__getattr__ on every call
         return traced
 
-    def _know(self, tensor: torch.Tensor, node: fx.Node) -> None:
+    def _remember(self, tensor: torch.Tensor, node: fx.Node) -> None:
         self._nodes[id(tensor)] = node
         self._alive.append(tensor)
 
     def _value(self, leaf: Any) -> Any:
-        """What stands in the graph for an argument."""
+        """The graph's representation of an argument."""
         if not isinstance(leaf, torch.Tensor):
             return leaf
         if id(leaf) in self._nodes:

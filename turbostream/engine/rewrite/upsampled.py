@@ -1,9 +1,9 @@
-"""Enlarging and convolving as one transposed convolution.
+"""Nearest-neighbour upsampling and the convolution after it as one transposed convolution.
 
-Nearest-neighbour enlargement by two shows a 3x3 convolution each pixel several times. Both
-together are a transposed convolution of the small picture, of stride two and with 4x4 sums of the
-weights: 4/9 of the arithmetic, and no enlarged copy to write and read. Exact but for rounding
-(Shi et al. 2016, "Is the deconvolution layer the same as a convolutional layer?").
+After upsampling by two, a 3x3 convolution reads each pixel several times. Both together equal a
+transposed convolution of the small picture with stride 2 and 4x4 sums of the weights: 4/9 of the
+arithmetic, and no upsampled copy to write and read. Exact up to rounding (Shi et al. 2016, "Is the
+deconvolution layer the same as a convolutional layer?").
 """
 
 from __future__ import annotations
@@ -18,16 +18,19 @@ from turbostream.engine.rewrite.swap import swap
 
 
 def stretched(weight: torch.Tensor, axis: int) -> torch.Tensor:
-    """Three weights along `axis` as the four with which a pixel of the small picture meets the
-    four of the large one around it: the two outer ones see it once, with the last and the first
-    weight; the two inner ones twice, with two neighbouring weights."""
+    """The three weights along `axis` as the four weights of a transposed convolution.
+
+    A pixel of the small picture contributes to four pixels of the large one: to the two outer ones
+    once, through the last and the first weight, and to the two inner ones twice, through two
+    neighbouring weights.
+    """
     first, middle, last = weight.split(1, axis)
     return torch.cat((last, middle + last, first + middle, first), axis)
 
 
 @torch.no_grad()
 def transposed(conv: nn.Conv2d) -> nn.ConvTranspose2d:
-    """conv(nearest(x, 2)) for a `conv` that is `foldable`: [B, O, 2H, 2W] of [B, C, H, W]."""
+    """conv(nearest(x, 2)) for a `foldable` `conv`: [B, C, H, W] to [B, O, 2H, 2W]."""
     large = nn.ConvTranspose2d(
         conv.in_channels, conv.out_channels, 4, stride=2, padding=1, device="meta"
     )
@@ -37,8 +40,8 @@ def transposed(conv: nn.Conv2d) -> nn.ConvTranspose2d:
     return large
 
 
-class Enlarge(nn.Module):
-    """diffusers' Upsample2D as a transposed convolution; itself for sizes that are not twice."""
+class Upsample(nn.Module):
+    """diffusers' Upsample2D as a transposed convolution; the original for other factors than 2."""
 
     def __init__(self, plain: Upsample2D) -> None:
         super().__init__()
@@ -46,24 +49,24 @@ class Enlarge(nn.Module):
 
     def forward(self, x: torch.Tensor, output_size: tuple[int, int] | None = None) -> torch.Tensor:
         if output_size is not None and tuple(output_size) != (2 * x.shape[2], 2 * x.shape[3]):
-            enlarged: torch.Tensor = self.odd_sizes(x, output_size)
-            return enlarged
+            upsampled: torch.Tensor = self.odd_sizes(x, output_size)
+            return upsampled
         twice: torch.Tensor = self.twice(x)
         return twice
 
 
 def fold(module: nn.Module) -> int:
-    """Replace diffusers' enlargements below `module`; returns how many."""
+    """Replace diffusers' upsampling modules below `module`; returns how many."""
 
     def folded(child: nn.Module) -> nn.Module | None:
         doubles = isinstance(child, Upsample2D) and foldable(child, child.conv)
-        return Enlarge(child) if doubles else None
+        return Upsample(child) if doubles else None
 
     return swap(module, folded)
 
 
 def foldable(plain: Upsample2D | nn.Upsample, conv: object) -> bool:
-    """Nearest neighbours by two, a 3x3 convolution after them, and nothing else."""
+    """Nearest-neighbour upsampling by two followed by a 3x3 convolution, and nothing else."""
     if isinstance(plain, Upsample2D):
         nearest = plain.interpolate and plain.norm is None
     else:
@@ -72,7 +75,7 @@ def foldable(plain: Upsample2D | nn.Upsample, conv: object) -> bool:
 
 
 def three_by_three(conv: object) -> TypeGuard[nn.Conv2d]:
-    """An ordinary 3x3 convolution that keeps the size."""
+    """An ordinary 3x3 convolution that preserves the size."""
     return (
         isinstance(conv, nn.Conv2d)
         and (conv.kernel_size, conv.stride, conv.padding) == ((3, 3), (1, 1), (1, 1))

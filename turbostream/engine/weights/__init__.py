@@ -1,4 +1,4 @@
-"""Where a model's files are, what is wrong with them, and fetching them. No torch, no diffusers."""
+"""Locating, checking and downloading a model's files. No torch, no diffusers."""
 
 from turbostream.engine.weights.locate import (
     DEMO_FOLDER,

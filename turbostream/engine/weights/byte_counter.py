@@ -1,6 +1,6 @@
-"""How far a download is: huggingface_hub's progress bars, added up into one number of bytes.
+"""Download progress: adds up huggingface_hub's progress bars into one number of bytes.
 
-Called from its downloading threads, several at once.
+Called concurrently from its download threads.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from turbostream.stream.seam import Progress, Report
 
 
 class ByteCounter:
-    """Reports `done` of `total` bytes of the model `name`."""
+    """Reports the bytes downloaded so far, of `total`, for the model `name`."""
 
     def __init__(self, report: Report, name: str, total: int) -> None:
         self._report = report
@@ -35,15 +35,15 @@ class ByteCounter:
         )
 
     def bar_class(self) -> type:
-        """A progress bar, as huggingface_hub asks for it, that draws nothing and adds bytes."""
-        from huggingface_hub.utils import tqdm  # only a bar of this kind is told its name
+        """A progress bar class for huggingface_hub that draws nothing and counts bytes."""
+        from huggingface_hub.utils import tqdm  # only subclasses of this tqdm receive a name
 
         counter = self
 
         class Bar(tqdm):  # type: ignore[misc]
             def __init__(self, *args: Any, **kwargs: Any) -> None:
-                # Two bars count bytes: what came over the network (`...transfer`), and what is
-                # on the disk, which is the one that ends at the files' sizes.
+                # Two bars count bytes: one what came over the network (`...transfer`), the other
+                # what was written to disk. Only the second ends at the files' sizes.
                 name = str(kwargs.get("name"))
                 self._bytes = kwargs.get("unit") == "B" and not name.endswith(".transfer")
                 kwargs["disable"] = True

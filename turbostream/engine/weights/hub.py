@@ -1,9 +1,9 @@
-"""Weights from the hub: looked at before gigabytes come, fetched with progress, and taken from the
-cache where the hub does not answer.
+"""Weights from the hub: inspected before the download, downloaded with progress, and read from
+the cache when the hub does not answer.
 
-No torch in here. Downloads go through huggingface_hub, which goes on after a dropped line, keeps
-whole files in its own cache and fetches half ones again in the next run; HF_ENDPOINT (its own
-variable) points it at a mirror.
+Runs on the engine's thread; no torch. Downloads go through huggingface_hub, which resumes after a
+lost connection, keeps complete files in its cache and downloads partial ones again in the next run.
+HF_ENDPOINT, its own variable, selects a mirror.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from turbostream.engine.weights import model_files
 from turbostream.engine.weights.byte_counter import ByteCounter
-from turbostream.engine.weights.hub_errors import check_proxies, first_line, way_out
+from turbostream.engine.weights.hub_errors import as_engine_error, check_proxies, first_line
 from turbostream.engine.weights.locate import Weights, checked
 from turbostream.stream.seam import (
     EngineError,
@@ -28,32 +28,32 @@ log = logging.getLogger(__name__)
 
 TAESD = "madebyollin/taesd"  # the tiny decoder, MIT
 TAESD_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
-LOOK_S = 10.0  # for the hub to say what a repository holds
+LIST_TIMEOUT_S = 10.0  # for the hub to list a repository's files
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What to fetch of a repository: the files and their bytes, at one commit."""
+    """What to download from a repository: file names and sizes in bytes, at one commit."""
 
     commit: str
     sizes: dict[str, int]
 
 
 def inspect(weights: Weights) -> None:
-    """Refuse a repository that this program cannot play, from its few small files; raises
-    EngineUnusable. Says nothing while the hub is away: `fetch` does, and tries again."""
+    """Raise EngineUnusable for a repository that this program does not support, judged by its small
+    files. Does nothing while the hub is unavailable: `fetch` reports that, and is retried."""
     if weights.folder is not None:
         return
     try:
-        import huggingface_hub.hf_api  # noqa: F401  (which takes HF_ENDPOINT apart)
+        import huggingface_hub.hf_api  # noqa: F401  (parses HF_ENDPOINT)
     except ValueError as error:
         raise EngineUnusable(
-            f"HF_ENDPOINT is no address of a hub ({error}): correct it, or unset it."
+            f"HF_ENDPOINT is not the address of a hub ({error}): correct it or unset it."
         ) from error
     try:
         cached = _cached_folders(weights)
-    except ValueError as error:  # of the hub's own check of an id
-        raise way_out(weights.model_id, error) from error
+    except ValueError as error:  # from huggingface_hub's check of an id
+        raise as_engine_error(weights.model_id, error) from error
     if cached:
         model_files.check_kind(weights.model_id, cached[0])
         return
@@ -64,10 +64,10 @@ def inspect(weights: Weights) -> None:
 
 
 def fetch(weights: Weights, report: Report) -> Path:
-    """The local folder of the weights, downloaded if need be, with bytes reported on the way.
+    """The local folder of the weights, downloaded if necessary, with progress reports in bytes.
 
-    Raises EngineUnusable with the way out where the user has to change something, and
-    EngineUnavailable where a later attempt may work.
+    Raises EngineUnusable where the user has to change something, and EngineUnavailable where a
+    later attempt may work.
     """
     if weights.folder is not None:
         return weights.folder
@@ -80,9 +80,9 @@ def fetch(weights: Weights, report: Report) -> Path:
 
 
 def fetch_tiny_decoder(folder: Path, report: Report) -> Path | str:
-    """The folder of TAESD's weights, or a clause on why they are not there.
+    """The folder of TAESD's weights, or a clause that says why they are missing.
 
-    `taesd` inside the model's folder comes first, so that a machine without the hub can have it.
+    `taesd` inside the model's folder takes precedence, for machines without access to the hub.
     """
     inside = folder / "taesd"
     if (inside / "config.json").is_file():
@@ -97,15 +97,15 @@ def fetch_tiny_decoder(folder: Path, report: Report) -> Path | str:
             check_proxies()
             found = Path(snapshot_download(TAESD, allow_patterns=list(TAESD_FILES)))
         except (OSError, HTTPError, InvalidURL, ValueError) as error:
-            return f"{TAESD} cannot be fetched ({first_line(error)}), and {inside} is not there"
+            return f"{TAESD} cannot be downloaded ({first_line(error)}), and {inside} is missing"
     if damaged := model_files.damaged_file(found, TAESD_FILES):
         return f"{damaged[0]} of the tiny decoder in {found} cannot be used ({damaged[1]})"
     return found
 
 
 def _planned(weights: Weights) -> _Plan:
-    """Ask the hub what the repository holds, and read its index: a wrong kind is refused before
-    its weights are fetched. Raises EngineUnusable or EngineUnavailable."""
+    """List the repository's files and read its index, so that an unsupported model is refused
+    before its weights are downloaded. Raises EngineUnusable or EngineUnavailable."""
     from httpx2 import HTTPError, InvalidURL
     from huggingface_hub import HfApi, hf_hub_download
 
@@ -114,7 +114,7 @@ def _planned(weights: Weights) -> _Plan:
     try:
         check_proxies()
         info = HfApi().model_info(
-            name, revision=weights.revision, files_metadata=True, timeout=LOOK_S
+            name, revision=weights.revision, files_metadata=True, timeout=LIST_TIMEOUT_S
         )
         sizes = {entry.rfilename: entry.size or 0 for entry in info.siblings or ()}
         if model_files.INDEX not in sizes:
@@ -123,7 +123,7 @@ def _planned(weights: Weights) -> _Plan:
         if model_files.SCHEDULER in sizes:
             hf_hub_download(name, model_files.SCHEDULER, revision=info.sha)
     except (OSError, HTTPError, InvalidURL, ValueError) as error:
-        raise way_out(name, error) from error
+        raise as_engine_error(name, error) from error
     model_files.check_kind(name, Path(index).parent)
     if missing := model_files.missing_file(sizes):
         raise EngineUnusable(
@@ -153,28 +153,28 @@ def _downloaded(name: str, plan: _Plan, report: Report) -> Path:
                 tqdm_class=counter.bar_class(),
             )
         )
-        # A file that was damaged after it came (a full disk, a copied cache) is fetched once more.
+        # A file damaged after its download (a full disk, a copied cache) is downloaded once more.
         while damaged := model_files.damaged_file(folder, plan.sizes):
             file, what = damaged
             if file in missing:
                 raise EngineUnusable(
-                    f"MODEL_ID {name} cannot be used: {file} is not as it should be on the hub "
-                    f"({what}); give another model."
+                    f"MODEL_ID {name} cannot be used: {file} is damaged on the hub ({what}); give "
+                    "another model."
                 )
-            log.warning("[init] %s of %s is fetched again: %s.", file, name, what)
+            log.warning("[init] downloading %s of %s again: %s.", file, name, what)
             report(Progress("downloading", f"Downloading {file} of {name} again."))
             hf_hub_download(name, file, revision=plan.commit, force_download=True)
             missing.append(file)
     except (OSError, HTTPError, InvalidURL, ValueError) as error:
-        raise way_out(name, error) from error
+        raise as_engine_error(name, error) from error
     return checked(folder, name)
 
 
 def _cached_folders(weights: Weights) -> list[Path]:
-    """Where the cache keeps the model's index, the newest first; the rest need not be there.
+    """The cache's folders that hold the model's index, newest first; they may be incomplete.
 
-    By their folders and not by the cache's refs: those name the newest commit even while its files
-    have not come.
+    Found by folder rather than by the cache's refs, which name the newest commit even before its
+    files are downloaded.
     """
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
@@ -191,15 +191,15 @@ def _cached_folders(weights: Weights) -> list[Path]:
 
 
 def _from_cache(weights: Weights, error: EngineError) -> Path:
-    """A whole copy in the cache; raises `error` where there is none."""
+    """A complete copy in the cache; raises `error` if there is none."""
     for folder in _cached_folders(weights):
         try:
             checked(folder, weights.model_id)
         except EngineUnusable as problem:
-            log.warning("[init] a copy in the cache does not serve: %s", problem)
+            log.warning("[init] a copy in the cache cannot be used: %s", problem)
             continue
         log.warning(
-            "[init] the hub does not give %s (%s); using the copy in the cache.",
+            "[init] %s is not available from the hub (%s); using the copy in the cache.",
             weights.model_id,
             first_line(error.__cause__ or error),
         )
@@ -208,8 +208,8 @@ def _from_cache(weights: Weights, error: EngineError) -> Path:
 
 
 def _quiet() -> None:
-    """Keep each request's address (a signed one, where the weights lie) out of the log, and let the
-    hub's client speak once: it has a handler of its own."""
+    """Keep request URLs, some of which are signed, out of the log, and stop huggingface_hub's
+    messages from appearing twice: it has its own handler."""
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     logging.getLogger("huggingface_hub").propagate = False
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)

@@ -1,7 +1,7 @@
-"""What MODEL_ID stands for: the demo model, a local folder or a repository of the hub.
+"""Resolves MODEL_ID: the demo model, a local folder or a repository on the hub.
 
-No torch and no diffusers in here: `find` runs before anything slow, and answers a wrong MODEL_ID
-with one sentence. `hub.py` fetches.
+No torch and no diffusers: `find` runs before anything slow is imported, so that a wrong MODEL_ID is
+answered immediately with one sentence. `hub.py` downloads.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ log = logging.getLogger(__name__)
 
 DEMO_FOLDER = Path(__file__).resolve().parents[2] / "demo_model"
 SD_TURBO = "stabilityai/sd-turbo"
-# Read on 2026-11-23. A pinned revision cannot change under us.
+# The newest on 2026-11-23. A pinned revision cannot change unnoticed.
 REVISIONS = {SD_TURBO: "b261bac6fd2cf515557d5d0707481eafa0485ec2"}
 
 
 @dataclass(frozen=True)
 class Weights:
-    """What MODEL_ID stands for on this machine: a local folder, or a repository to fetch."""
+    """The resolved MODEL_ID: a local folder, or a repository to download."""
 
     model_id: str
     folder: Path | None
@@ -38,9 +38,9 @@ class Weights:
 
 
 def find(model_id: str, device: str) -> Weights:
-    """Resolve MODEL_ID; raises EngineUnusable with one sentence if it cannot be meant.
+    """Resolve MODEL_ID; raises EngineUnusable with one sentence if it is not usable.
 
-    `auto` is SD-Turbo where an NVIDIA GPU is (or DEVICE asks for one), else the demo model.
+    `auto` is SD-Turbo on a machine with an NVIDIA GPU or with DEVICE=cuda, else the demo model.
     """
     if model_id == "auto":
         gpu = device == "cuda" or (device == "auto" and _has_nvidia_gpu())
@@ -53,12 +53,12 @@ def find(model_id: str, device: str) -> Weights:
         exists, is_folder = path.exists(), path.is_dir()
     except RuntimeError:
         raise EngineUnusable(
-            f"MODEL_ID {shown} begins with a ~ that stands for no home on this machine; give the "
-            "folder's whole path."
+            f"MODEL_ID {shown} begins with a ~ that names no home directory on this machine; give "
+            "the folder's full path."
         ) from None
     except OSError as error:
         raise EngineUnusable(
-            f"MODEL_ID {shown} cannot be looked up ({error.strerror}); give a readable folder or a "
+            f"MODEL_ID {shown} cannot be accessed ({error.strerror}); give a readable folder or a "
             f"hub id such as {SD_TURBO}."
         ) from None
     if is_folder:
@@ -73,7 +73,7 @@ def find(model_id: str, device: str) -> Weights:
 
 
 def _has_nvidia_gpu() -> bool:
-    """Asked of the driver, since asking torch costs seconds before a wrong setting is answered."""
+    """Ask nvidia-smi, because importing torch would delay the answer to a wrong setting."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return False
@@ -82,14 +82,16 @@ def _has_nvidia_gpu() -> bool:
             [program, "-L"], capture_output=True, text=True, timeout=10, check=False
         )
     except subprocess.TimeoutExpired:
-        log.warning("nvidia-smi did not answer in 10 s; going on without a GPU.")
+        log.warning("nvidia-smi did not answer within 10 s; continuing without a GPU.")
         return False
     return listed.returncode == 0 and "GPU" in listed.stdout
 
 
 def checked(folder: Path, name: str) -> Path:
-    """The folder, if a whole one-step pipeline is there; else EngineUnusable that names what is
-    wrong. `name`: the model's, for the sentence."""
+    """The folder, if it holds a complete one-step pipeline; else EngineUnusable says what is wrong.
+
+    name: the model's name in that sentence.
+    """
     try:
         files = model_files.files_of(folder)
     except OSError as error:
@@ -108,8 +110,8 @@ def checked(folder: Path, name: str) -> Path:
     if damaged := model_files.damaged_file(folder, model_files.wanted_files(files)):
         file, what = damaged
         raise EngineUnusable(
-            f"The model {name} cannot be used: {file} is not as it should be ({what}); copy it "
-            "again or give another MODEL_ID."
+            f"The model {name} cannot be used: {file} is damaged ({what}); copy it again or give "
+            "another MODEL_ID."
         )
     model_files.check_words(name, folder)
     return folder

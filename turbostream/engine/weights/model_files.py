@@ -1,7 +1,7 @@
-"""What the files of a pipeline say before any is loaded: its kind, which weights to take, damage.
+"""What a pipeline's files tell before they are loaded: its kind, its choice of weights, damage.
 
-No torch and no diffusers in here. `weights_of` makes one choice for each component, for fetching
-(of the names in a repository) and for loading (of the names in a folder) alike.
+No torch and no diffusers. `weights_of` makes the same choice for each component when downloading
+(from the names in a repository) and when loading (from the names in a folder).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ INDEX = "model_index.json"
 SCHEDULER = "scheduler/scheduler_config.json"
 PIPELINE = "StableDiffusionPipeline"
 EXAMPLE = "stabilityai/sd-turbo"
-# What each component of a pipeline's folder needs besides its weights.
+# The files that each component needs besides its weights.
 NEEDED = {
     "unet": ("config.json",),
     "vae": ("config.json",),
@@ -31,16 +31,16 @@ NEEDED = {
 STEMS = {
     "unet": ("diffusion_pytorch_model", "diffusion_pytorch_model"),
     "vae": ("diffusion_pytorch_model", "diffusion_pytorch_model"),
-    "text_encoder": ("model", "pytorch_model"),  # as .safetensors and as .bin
+    "text_encoder": ("model", "pytorch_model"),  # of .safetensors and .bin files
 }
-# Schedulers of models that are distilled to few steps; Euler's counts with trailing timesteps.
+# Schedulers of models distilled to few steps; others count if their timesteps are trailing.
 FEW_STEPS = ("LCMScheduler", "TCDScheduler")
 POINTER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The weights of one component: the files' names in its folder, and how a loader asks."""
+    """The weights of one component: file names in its folder, and the loader's arguments."""
 
     files: tuple[str, ...]
     variant: str | None
@@ -48,8 +48,8 @@ class Choice:
 
 
 def weights_of(component: str, names: Iterable[str]) -> Choice | None:
-    """What to take of the names in a component's folder: safetensors before pickles, and of
-    those fp16 before fp32. None where there are none, or shards are missing."""
+    """The weights to use among the names in a component's folder: safetensors before pickles, and
+    among those fp16 before fp32. None if there are none or shards are missing."""
     names = sorted(names)
     for safetensors in (True, False):
         stem, ending = STEMS[component][not safetensors], ("bin", "safetensors")[safetensors]
@@ -57,18 +57,18 @@ def weights_of(component: str, names: Iterable[str]) -> Choice | None:
             dotted = rf"\.{variant}" if variant else ""
             pattern = rf"{stem}{dotted}(?:-(\d{{5}})-of-(\d{{5}}))?\.{ending}"
             found = [match for name in names if (match := re.fullmatch(pattern, name))]
-            whole = [match[0] for match in found if match[1] is None]
+            complete = [match[0] for match in found if match[1] is None]
             shards = [match[0] for match in found if match[1] is not None]
-            if not whole and shards and len(shards) == int(found[0][2]):
-                whole = shards
-            if whole:
-                return Choice(tuple(whole), variant, safetensors)
+            if not complete and shards and len(shards) == int(found[0][2]):
+                complete = shards
+            if complete:
+                return Choice(tuple(complete), variant, safetensors)
     return None
 
 
 def wanted_files(files: Iterable[str]) -> list[str]:
-    """The files of a repository that the pipeline needs: never the same weights twice, and
-    nothing that is not used (safety checker, ONNX)."""
+    """The files of a repository that the pipeline needs, without duplicate weights and unused
+    components (safety checker, ONNX)."""
     files = list(files)
     wanted = [file for file in files if file == INDEX]
     for component in NEEDED:
@@ -80,7 +80,7 @@ def wanted_files(files: Iterable[str]) -> list[str]:
 
 
 def missing_file(files: Iterable[str]) -> str | None:
-    """The first file that a pipeline needs and that is not among `files`; None: all are there."""
+    """The first file that a pipeline needs and `files` lacks, or None."""
     files = set(files)
     for component, needed in NEEDED.items():
         names = _names_in(component, files)
@@ -106,7 +106,7 @@ def _names_in(component: str, files: Iterable[str]) -> list[str]:
 
 
 def files_of(folder: Path) -> list[str]:
-    """The files of a pipeline's folder as a repository names them; OSError if it is unreadable."""
+    """The files of a pipeline's folder, named as in a repository; OSError if it is unreadable."""
     found = [entry.name for entry in folder.iterdir() if entry.is_file()]
     for component in NEEDED:
         if (folder / component).is_dir():
@@ -124,15 +124,15 @@ def read_object(file: Path) -> dict[str, Any]:
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except ValueError as error:
-        raise ValueError(_damage_of_head(file) or f"it is no JSON: {error}") from None
+        raise ValueError(_damage_of_head(file) or f"it is not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise ValueError("it holds no JSON object")
+        raise ValueError("it is not a JSON object")
     return value
 
 
 def check_kind(name: str, folder: Path) -> None:
-    """Raise EngineUnusable unless `folder`'s index, and its scheduler's file where that is
-    there, are those of a one-step pipeline of Stable Diffusion's kind."""
+    """Raise EngineUnusable unless the index in `folder`, and its scheduler's file if present,
+    belong to a one-step Stable Diffusion pipeline."""
     index = _object_of(name, folder, INDEX)
     kind = index.get("_class_name")
     if not isinstance(kind, str):
@@ -142,14 +142,14 @@ def check_kind(name: str, folder: Path) -> None:
         )
     if kind != PIPELINE:
         raise EngineUnusable(
-            f"MODEL_ID {name} is a {_shown(kind)}, and this program plays a {PIPELINE} of one "
-            f"step; give one such as {EXAMPLE}."
+            f"MODEL_ID {name} is a {_shown(kind)}, and this program runs only a one-step "
+            f"{PIPELINE}; give one such as {EXAMPLE}."
         )
     encoder = index.get("text_encoder")
     if not isinstance(encoder, list) or encoder[1:2] != ["CLIPTextModel"]:
         raise EngineUnusable(
-            f"MODEL_ID {name} reads its words with {_shown(encoder)}, and this program knows "
-            f"CLIPTextModel alone; give a model such as {EXAMPLE}."
+            f"MODEL_ID {name} has the text encoder {_shown(encoder)}, and this program supports "
+            f"only CLIPTextModel; give a model such as {EXAMPLE}."
         )
     if not (folder / SCHEDULER).is_file():
         return
@@ -158,35 +158,35 @@ def check_kind(name: str, folder: Path) -> None:
     if kind not in FEW_STEPS and scheduler.get("timestep_spacing") != "trailing":
         raise EngineUnusable(
             f"MODEL_ID {name} is a model of many steps (its scheduler is {_shown(kind)}, without "
-            f"trailing timesteps), of which one step gives a blur; give a one-step model such as "
-            f"{EXAMPLE}."
+            f"trailing timesteps), and one step of it gives only a blur; give a one-step model "
+            f"such as {EXAMPLE}."
         )
 
 
 def no_pipeline(name: str, files: Iterable[str]) -> EngineUnusable:
-    """What a folder or repository without an index is, in one sentence."""
+    """The error for a folder or repository without an index."""
     files = set(files)
     lora = {"adapter_config.json", "pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin"}
     if files & lora:
-        what = "holds a LoRA, which is an addition to a model and no model"
+        what = "holds a LoRA, which extends a model and is not one itself"
     elif single := sorted(
         file for file in files if "/" not in file and file.endswith((".safetensors", ".ckpt"))
     ):
-        what = f"has no {INDEX}; it holds single files such as {single[0]}, and no pipeline folder"
+        what = f"has no {INDEX}: it contains single files such as {single[0]}, not a pipeline"
     elif any(file.startswith(f"{part}/") for file in files for part in NEEDED):
         return EngineUnusable(
             f"The model {name} is incomplete: {INDEX} is missing; copy the whole folder again or "
             "give another MODEL_ID."
         )
     else:
-        what = f"is no model in diffusers' format: {INDEX} is missing"
+        what = f"is not a model in diffusers' format: {INDEX} is missing"
     return EngineUnusable(
         f"MODEL_ID {name} {what}; give a model in diffusers' format such as {EXAMPLE}."
     )
 
 
 def single_file(name: str, file: Path) -> EngineUnusable:
-    """What a MODEL_ID is that names a file, in one sentence."""
+    """The error for a MODEL_ID that names a file."""
     if file.suffix == ".safetensors":
         try:
             lora = any("lora" in key for key in _header(file))
@@ -194,19 +194,19 @@ def single_file(name: str, file: Path) -> EngineUnusable:
             lora = False
         if lora:
             return EngineUnusable(
-                f"MODEL_ID {name} is a LoRA, which is an addition to a model and no model; give a "
+                f"MODEL_ID {name} is a LoRA, which extends a model and is not one itself; give a "
                 f"model in diffusers' format such as {EXAMPLE}."
             )
     if file.suffix in (".safetensors", ".ckpt"):
         return EngineUnusable(
-            f"MODEL_ID {name} is a single file; this program loads a folder in diffusers' format, "
-            "which diffusers' from_single_file() and save_pretrained() make of it."
+            f"MODEL_ID {name} is a single file, and this program loads a folder in diffusers' "
+            "format; convert it with diffusers' from_single_file() and save_pretrained()."
         )
-    return EngineUnusable(f"MODEL_ID {name} is a file; give the folder that holds the model.")
+    return EngineUnusable(f"MODEL_ID {name} is a file; give the folder that contains the model.")
 
 
 def damaged_file(folder: Path, files: Iterable[str]) -> tuple[str, str] | None:
-    """(file, what is wrong with it) of the first of `files` in `folder` that cannot be whole."""
+    """(file, what is wrong) for the first of `files` in `folder` that is damaged, or None."""
     for file in files:
         path = folder / file
         try:
@@ -217,14 +217,14 @@ def damaged_file(folder: Path, files: Iterable[str]) -> tuple[str, str] | None:
             elif file.endswith(".safetensors"):
                 _header(path)
             elif file.endswith(".bin") and not _is_pickle(path):
-                return file, "it is damaged or half there"
+                return file, "it is damaged or incomplete"
         except (OSError, ValueError) as error:
             return file, str(error)
     return None
 
 
 def check_words(name: str, folder: Path) -> None:
-    """Raise EngineUnusable unless words.json, where there is one, is lists and tables of words."""
+    """Raise EngineUnusable if there is a words.json that is not lists and tables of words."""
     if not (folder / "words.json").exists():
         return
     words = _object_of(name, folder, "words.json")
@@ -234,7 +234,7 @@ def check_words(name: str, folder: Path) -> None:
             texts = entry if isinstance(entry, list) else [entry] if value is not entry else [None]
             if not all(isinstance(text, str) for text in texts):
                 raise EngineUnusable(
-                    f"words.json of {name} cannot be used ({_shown(key)} is no list of words); "
+                    f"words.json of {name} cannot be used ({_shown(key)} is not a list of words); "
                     "copy it again or delete it."
                 )
 
@@ -252,33 +252,33 @@ def _damage_of_head(file: Path) -> str | None:
     with file.open("rb") as opened:
         head = opened.read(len(POINTER))
     if head == POINTER:
-        return "it is a git-lfs pointer in place of the file; 'git lfs pull' fetches the file"
+        return "it is a git-lfs pointer instead of the file; 'git lfs pull' downloads the file"
     return None if head else "it is empty"
 
 
 def _header(file: Path) -> dict[str, Any]:
-    """The table of a safetensors file; ValueError if it is damaged or the file is not as long as
-    its table says. Source: the format's description in huggingface/safetensors."""
+    """The header of a safetensors file; ValueError if it is damaged or does not match the file's
+    size. Source: the format description in huggingface/safetensors."""
     size = file.stat().st_size
     with file.open("rb") as opened:
         length = int.from_bytes(opened.read(8), "little")
         if size < 8 or length > size - 8:
-            raise ValueError("it is damaged or half there")
+            raise ValueError("it is damaged or incomplete")
         try:
-            table = json.loads(opened.read(length))
+            header = json.loads(opened.read(length))
             ends = [
-                entry["data_offsets"][1] for key, entry in table.items() if key != "__metadata__"
+                entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"
             ]
-            promised = 8 + length + max(ends, default=0)
+            expected = 8 + length + max(ends, default=0)
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
-            raise ValueError("it is damaged: its table cannot be read") from None
-    if size != promised:
-        raise ValueError(f"it is damaged: {size:,} of {promised:,} bytes are there")
-    return dict(table)
+            raise ValueError("it is damaged: its header cannot be read") from None
+    if size != expected:
+        raise ValueError(f"it is damaged: it has {size:,} of {expected:,} bytes")
+    return dict(header)
 
 
 def _is_pickle(file: Path) -> bool:
-    """Whether torch.save may have written it whole: a zip archive, or its older format."""
+    """Whether it may be a complete file of torch.save: a zip archive, or its older format."""
     with file.open("rb") as opened:
         return opened.read(1) == b"\x80" or zipfile.is_zipfile(file)
 

@@ -2,7 +2,7 @@
 
 Sans-I/O, and not h11's reader: that one takes a bare CR in an extension, a bare LF and folded
 lines in trailers, any number of both, and builds an event for every chunk, which makes a body of
-one-byte chunks several times as dear (docs/experiments.md has the figures).
+one-byte chunks several times as dear (docs/experiments/2026-11.md has the figures).
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""The words that the demo model knows, and what each of them means to the renderer.
+"""The demo model's vocabulary: the words that it knows and their meaning to the renderer.
 
-Pure tables. The position of a name in its table is its class number everywhere in this
-package. `as_json` is written beside the weights for the page, which offers words from it.
+Pure tables. The position of a name in its table is its class number everywhere in this package.
+`as_json` is stored with the weights as words.json; the page suggests words from it.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-# name -> sRGB of 255; the palette that pictures are judged by.
+# name -> sRGB in 0..255; the palette that pictures are judged by.
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (216, 36, 40),
     "orange": (245, 134, 22),
@@ -35,7 +35,7 @@ COUNTS = ("one", "two", "three", "many")
 PATTERNS = ("striped", "dotted", "checked")
 MANNERS = ("neon", "pastel", "sketch")
 
-# How many copies a count word paints.
+# How many copies each count means.
 COPIES = {"one": 1, "two": 2, "three": 3, "many": 5}
 
 SYNONYMS: dict[str, tuple[str, ...]] = {
@@ -99,7 +99,7 @@ PLURALS: dict[str, str] = {
     "fish": "fishes", "butterfly": "butterflies", "cross": "crosses", "box": "boxes",
     "puppy": "puppies", "daisy": "daisies", "kitty": "kitties", "taxi": "taxis",
 }  # fmt: skip
-# Words that join the others and mean nothing by themselves.
+# Words that connect others and have no meaning of their own.
 GLUE = (
     "a", "an", "the", "of", "on", "in", "with", "and", "at", "by", "under", "over", "against",
     "before", "inside", "is", "it", "there", "background", "backdrop", "behind", "front",
@@ -132,7 +132,7 @@ def forms(name: str) -> tuple[str, ...]:
 
 
 def known() -> list[str]:
-    """Every spelling that means something here, glue included, sorted, once each."""
+    """Every known spelling, including glue words, sorted and unique."""
     names = (*COLOURS, *THINGS, *SCENES, *SIZES, *COUNTS, *PATTERNS, *MANNERS)
     out = {form for name in names for form in forms(name)}
     out |= {plural(form) for name in THINGS for form in forms(name)}

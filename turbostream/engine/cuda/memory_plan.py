@@ -1,7 +1,7 @@
-"""What is tried when GPU memory runs out: a smaller batch, less in flight, the plain path.
+"""Fallbacks when GPU memory runs out: a smaller batch, fewer in-flight requests, the plain path.
 
-Pure decisions, no torch: `local_engine.py` builds what the plan says and asks for the next one when
-that does not fit.
+Pure decisions, no torch: `local_engine.py` builds what the plan says, and asks for the next plan
+when it does not fit.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ BATCHES = (1, 2, 4, 8)
 
 @dataclass(frozen=True)
 class Plan:
-    """streams: graphs that run at once, 0 for the plain path. max_batch: shots a submission."""
+    """streams: concurrent graphs, 0 for the plain path. max_batch: shots per submission."""
 
     streams: int
     max_batch: int
-    spare: int = 1  # submissions beyond one per stream: their JPEG is being made
+    spare: int = 1  # submissions beyond one per stream, whose JPEGs are being encoded
 
     @property
     def depth(self) -> int:
-        """Submissions under way."""
+        """In-flight submissions."""
         return self.streams + self.spare if self.streams else 1
 
     def batch_of(self, shots: int) -> int:
-        """The captured batch size that holds so many shots."""
+        """The smallest captured batch size that holds this many shots."""
         return next(size for size in BATCHES if size >= shots)
 
     def __str__(self) -> str:
@@ -35,7 +35,7 @@ class Plan:
 
 
 def smaller(plan: Plan, batch: int) -> Plan | None:
-    """The next best plan after `batch` shots at once did not fit, or None when there is none."""
+    """The next plan to try after a batch of `batch` shots did not fit, or None."""
     if not plan.streams:
         return None
     if batch > 1:

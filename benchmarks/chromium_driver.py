@@ -1,4 +1,4 @@
-"""The system's own Chromium, driven by Playwright."""
+"""The system's Chromium, driven by Playwright."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """A page in a Chromium of its own."""
+    """A page in a new Chromium process."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:

@@ -1,4 +1,4 @@
-"""A contact sheet of 64 prompts: `python -m training.sheet FOLDER OUT.jpg`."""
+"""A contact sheet of 64 prompts: `python -m training.contact_sheet FOLDER OUT.jpg`."""
 
 from __future__ import annotations
 

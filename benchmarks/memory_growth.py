@@ -1,10 +1,10 @@
-"""Whether memory grows: many frames through producer and buffer, with the words changing.
+"""Memory growth over many frames through the stream, with changing prompts.
 
-    python -m benchmarks.long_run [--random-weights] [--frames 20000]
+    python -m benchmarks.memory_growth [--random-weights] [--frames 20000]
 
-A line every twentieth part, and growth of host and GPU memory from the first tenth, after which
-everything is warm, to the last line. The compiler, if there is one, is waited for first: what it
-leaves is not growth.
+Prints a line after every twentieth of the frames, with the growth of host and GPU memory since the
+first tenth, which is warm-up. If there is a compiler, the run waits for it first, because the
+memory that it leaves allocated is not growth.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from turbostream.stream.producer import Producer
 from turbostream.stream.scene import Scene
 
 
-class LongRun(Run):
+class MemoryGrowth(Run):
     def frames(self) -> None:
         frames, pipe = self.options.frames, models.load(self.folder, self.device)
         meter, channel = Meter(), Channel("main", Scene("a red star", speed=1.0))
@@ -69,7 +69,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     add_options(parser)
     parser.add_argument("--frames", type=int, default=20_000)
-    run = LongRun(parser.parse_args())
+    run = MemoryGrowth(parser.parse_args())
     run.part(run.frames)
     return run.end()
 

@@ -1,9 +1,9 @@
-"""The optimizer: orthogonalised momentum for the hidden matrices, AdamW for all the rest.
+"""The optimizer: Muon for the hidden matrices, AdamW for everything else.
 
-Muon (Keller Jordan, 2024; its scale after Liu et al., arXiv 2502.16982) replaces a matrix's
-momentum by the nearest orthogonal matrix, so that rare directions learn as fast as common
-ones. All weights stand in one flat buffer, matrices of one shape side by side: a step costs few
-kernels, and in a CUDA graph of small ones that is what costs.
+Muon (Keller Jordan, 2024; scaled as in Liu et al., arXiv 2502.16982) replaces a matrix's momentum
+with the nearest orthogonal matrix, so that rare directions are learned as fast as common ones. All
+weights are in one flat buffer, with matrices of the same shape adjacent, so that a step needs few
+kernels; their number determines its cost in a CUDA graph of small kernels.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ def orthogonal(stack: Tensor, rounds: int = 5) -> Tensor:
 
 
 def is_hidden_matrix(name: str, p: Tensor) -> bool:
-    """Whether Muon takes it: not the first or last layers, embeddings, heads, norms, biases."""
+    """Whether Muon updates it: not first or last layers, embeddings, heads, norms or biases."""
     outer = ("conv_in", "conv_out", "embedding", "heads", "time_emb", "decoder.layers.0.")
     return p.ndim >= 2 and min(p.shape[0], p[0].numel()) >= 16 and not any(o in name for o in outer)
 
 
 @dataclass
 class Slot:
-    """Where a weight stands in the flat buffers."""
+    """The position of a weight in the flat buffers."""
 
     name: str
     begin: int
@@ -48,7 +48,7 @@ class Slot:
     shape: torch.Size
 
     def view(self, flat: Tensor) -> Tensor:
-        """The weight's part of a flat buffer; filters with their channels last."""
+        """The weight's part of a flat buffer; convolution filters in channels_last."""
         part = flat[self.begin : self.end]
         if len(self.shape) != 4:
             return part.view(self.shape)
@@ -57,9 +57,9 @@ class Slot:
 
 
 class Optimizer:
-    """Takes a module's weights into flat buffers; computes in `dtype`, learns in float32.
+    """Moves a module's weights into flat buffers; computes in `dtype`, updates float32 weights.
 
-    `rate` is a tensor and so is all other state: a CUDA graph of `step` stays right.
+    `rate` and all other state are tensors, so that a CUDA graph of `step` stays valid.
     """
 
     def __init__(self, module: nn.Module, peak: float, decay: float, dtype: torch.dtype) -> None:
@@ -98,10 +98,10 @@ class Optimizer:
         self.betas = torch.tensor(ADAM_BETAS, device=device)
         self.peak, self.decay = peak, decay
         self.rate = torch.zeros((), device=device)
-        self.keep = torch.zeros((), device=device)  # share of the average that stays
+        self.keep = torch.zeros((), device=device)  # decay of the weight average
 
     def set_rate(self, share: float, keep: float) -> None:
-        """The learning rate as a share of its peak, and the share of the average that stays."""
+        """Set the learning rate as a share of its peak, and the decay of the weight average."""
         self.rate.fill_(share * self.peak)
         self.keep.fill_(keep)
 

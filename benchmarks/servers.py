@@ -1,9 +1,9 @@
-"""The servers that `benchmarks/stream.py` measures, one a process.
+"""The servers that `benchmarks/stream.py` compares, one per process.
 
-`python -m benchmarks.peers NAME PORT VIEWERS FPS BYTES BUSY_MS`, NAME one of `ours` (the real
-program with a metronome for an engine), `flask`, `waitress`, `gunicorn` (the pattern that every
-tutorial copies, on the server that one would pick) and `epoll` (the ceiling: a bare sender).
-The same producer everywhere: a JPEG of BYTES, BUSY_MS of work that holds the GIL, FPS a second.
+`python -m benchmarks.servers NAME PORT VIEWERS FPS BYTES BUSY_MS`; NAME is `ours` (the real program
+with an engine that only keeps time), `flask`, `waitress` or `gunicorn` (the pattern of the common
+tutorials on these servers), or `epoll` (a bare sender, the upper limit). All have the same source
+of frames: a JPEG of BYTES, BUSY_MS of work that holds the GIL, FPS per second.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BOUNDARY = "frame"
 
 
 def jpeg_of(size: int) -> bytes:
-    """A real JPEG of exactly `size` bytes: noise, and comments that fill it up."""
+    """A real JPEG of exactly `size` bytes: noise, padded with comments."""
     best, side = b"", 8
     while True:
         file = io.BytesIO()
@@ -44,14 +44,14 @@ def jpeg_of(size: int) -> bytes:
 
 
 def work(busy_ms: float) -> None:
-    """Hold the GIL, as Python between two kernels does."""
+    """Hold the GIL, as Python does between two kernels."""
     until = time.perf_counter() + busy_ms / 1000
     while time.perf_counter() < until:
         pass
 
 
 class Metronome:
-    """The engine of `ours`."""
+    """The engine of `ours`: the same JPEG for every shot."""
 
     max_batch = 1
     depth = 1
@@ -74,7 +74,7 @@ class Metronome:
 
 
 class Newest:
-    """What the tutorials have: a thread that paints, a condition, a last frame."""
+    """The tutorials' design: a rendering thread, a condition and the newest frame."""
 
     def __init__(self, fps: float, jpeg: bytes, busy_ms: float) -> None:
         self.condition = threading.Condition()
@@ -145,7 +145,7 @@ def serve_ours(port: int, fps: float, viewers: int, engine: Callable[[], Metrono
 
 
 def serve_epoll(port: int, newest: Newest) -> None:
-    """The ceiling: no HTTP to speak of, no limits, one loop over all sockets."""
+    """The upper limit: hardly any HTTP, no limits, one loop over all sockets."""
     listener = socket.create_server(("127.0.0.1", port), backlog=512)
     listener.setblocking(False)
     wake_in, wake_out = socket.socketpair()
@@ -201,12 +201,12 @@ def serve_epoll(port: int, newest: Newest) -> None:
                 send(number, rests[number])
             elif number in clients:
                 try:
-                    asked = clients[number].recv(4096)
+                    request = clients[number].recv(4096)
                 except OSError:
-                    asked = b""
-                if not asked:
+                    request = b""
+                if not request:
                     drop(number)
-                elif asked.startswith(b"POST"):
+                elif request.startswith(b"POST"):
                     clients[number].send(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n")
                     drop(number)
                 else:
@@ -228,7 +228,7 @@ def main(name: str, port: int, viewers: int, fps: float, size: int, busy_ms: flo
     if name == "flask":
         from werkzeug.serving import WSGIRequestHandler
 
-        class Plain(WSGIRequestHandler):  # it would send chunks to an HTTP/1.0 client too
+        class Plain(WSGIRequestHandler):  # HTTP/1.1 would send chunks even to an HTTP/1.0 client
             protocol_version = "HTTP/1.0"
 
         newest.start()
@@ -243,7 +243,7 @@ def main(name: str, port: int, viewers: int, fps: float, size: int, busy_ms: flo
     elif name == "gunicorn":
         _gunicorn(app, newest, port, viewers)
     else:
-        raise SystemExit(f"no server is called {name}")
+        raise SystemExit(f"unknown server {name}")
 
 
 def _gunicorn(app: Any, newest: Newest, port: int, viewers: int) -> None:

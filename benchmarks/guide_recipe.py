@@ -1,8 +1,8 @@
-"""The original guide's recipe, as the baseline: the diffusers pipeline object as it comes, with
-`torch.compile(pipe.unet)` on a GPU, the model's full decoder, PIL, and a JPEG of each frame.
+"""The baseline: the original guide's recipe, the unmodified diffusers pipeline with
+`torch.compile(pipe.unet)` on a GPU, the model's full decoder, PIL and a JPEG of each frame.
 
-A process of its own, started by benchmarks/engine.py: it compiles, says `ready`, and measures
-once a line comes in, so that nothing else uses the GPU meanwhile.
+Runs in its own process, started by benchmarks/engine.py: it compiles, prints `ready`, and measures
+after it reads a line, so that nothing else uses the GPU meanwhile.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class Recipe:
-    """The process, seen from the benchmark that starts it. No wait is longer than it is told."""
+    """The baseline's process; every wait has a limit."""
 
     def __init__(self, folder: Path | None, device: str, frames: int) -> None:
-        command = [sys.executable, "-m", "benchmarks.recipe", str(folder or ""), device]
+        command = [sys.executable, "-m", "benchmarks.guide_recipe", str(folder or ""), device]
         self._process = subprocess.Popen(
             [*command, str(frames)],
             cwd=ROOT,
@@ -37,33 +37,33 @@ class Recipe:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
-        self._said: queue.SimpleQueue[str] = queue.SimpleQueue()  # "" at its end
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()  # "" at the end of the output
         threading.Thread(target=self._listen, name="recipe", daemon=True).start()
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self._said.put(line)
-        self._said.put("")
+            self._lines.put(line)
+        self._lines.put("")
 
     def ready(self, limit_s: float) -> bool:
-        """Wait until it has compiled and is quiet; False if it ended or takes longer."""
-        return bool(self._hear("ready", limit_s))
+        """Wait until it has compiled and is idle; False if it ended or takes longer."""
+        return bool(self._line_starting("ready", limit_s))
 
     def measure(self, limit_s: float) -> dict[str, float] | None:
-        """Its frames/s, once it is ready; None if it ended or takes longer."""
+        """Frames per second and compile time; None if it ended or takes longer. After `ready`."""
         assert self._process.stdin is not None
         self._process.stdin.write("go\n")
         self._process.stdin.flush()
-        said = self._hear("{", limit_s)
-        return json.loads(said) if said else None
+        line = self._line_starting("{", limit_s)
+        return json.loads(line) if line else None
 
-    def _hear(self, start: str, limit_s: float) -> str:
-        """The next line that starts so, past what libraries print; "" if there is none in time."""
+    def _line_starting(self, start: str, limit_s: float) -> str:
+        """The next line with this start, skipping what libraries print; "" on timeout or exit."""
         deadline, line = time.monotonic() + limit_s, "-"
         while line and not line.startswith(start):
             try:
-                line = self._said.get(timeout=max(0.0, deadline - time.monotonic()))
+                line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
                 return ""
         return line

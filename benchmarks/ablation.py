@@ -1,11 +1,11 @@
-"""Each technique on top of the ones before it: milliseconds of one frame's device work.
+"""The techniques added one after the other: milliseconds of one frame's device work.
 
-    python -m benchmarks.ladder [--random-weights] [--cache FOLDER] [--no-compile]
+    python -m benchmarks.ablation [--random-weights] [--cache FOLDER] [--no-compile]
 
-On a GPU each rung is an own CUDA graph of UNet and decoder, so that launching costs nothing; on
-a CPU it is the call itself. Then each technique alone, on top of nothing, and what Inductor makes
-of the last rung (compiled side by side, or from the cache of an earlier run); frames/s without
-JPEG with one, two and three graphs at once.
+On a GPU each step is measured as a CUDA graph of UNet and decoder, so that launching costs nothing;
+on a CPU as a plain call. Then each technique alone, and the last step compiled by Inductor (all
+packages concurrently, or from the cache of an earlier run), with the frames/s without JPEG of one,
+two and three concurrent graphs.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from turbostream.engine.cuda import aot, background_compiler, compile_cache, par
 from turbostream.engine.model.inputs import Declaration, Input, Paint
 from turbostream.engine.model.stable_diffusion import KLDecoder, schedule_of
 from turbostream.engine.model.step import Decode, Denoise
-from turbostream.engine.rewrite import folded, packed, tiny, upsampled
+from turbostream.engine.rewrite import folded, packed, tiny_decoder, upsampled
 
-MEASURING_S = 40.0  # after the compilers
-COMPILED = (  # name, batch, whether norms.py is in it
+MEASURING_S = 40.0  # reserved for measuring after the compilation
+COMPILED = (  # name, batch, whether norms.py is applied
     ("Inductor", 1, False),
     ("norms by rows", 1, True),
     ("Inductor, batch 8", 8, False),
@@ -47,7 +47,7 @@ ATTENTION = (
 
 
 class Parts:
-    """A pipeline with no technique yet."""
+    """A pipeline without any technique."""
 
     def __init__(self, run: Run) -> None:
         device, dtype = run.device.device, run.device.dtype
@@ -86,12 +86,9 @@ def nhwc(parts: Parts) -> None:
         module.to(memory_format=torch.channels_last)
 
 
-def search(on: bool) -> None:
-    torch.backends.cudnn.benchmark = on
-
-
-def rungs_of(device: str) -> list[tuple[str, Callable[[Parts], object]]]:
-    rungs: list[tuple[str, Callable[[Parts], object]]] = [
+def techniques_for(device: str) -> list[tuple[str, Callable[[Parts], object]]]:
+    """(name, change) of each technique, in the order in which the engine applies them."""
+    techniques: list[tuple[str, Callable[[Parts], object]]] = [
         ("channels_last", nhwc),
         ("query, key and value fused", lambda parts: folded.fuse_qkv(parts.unet)),
         (
@@ -99,15 +96,15 @@ def rungs_of(device: str) -> list[tuple[str, Callable[[Parts], object]]]:
             lambda parts: folded.fold_time(parts.unet, parts.schedule.timestep),
         ),
         ("transformers stay in NHWC", lambda parts: folded.stay_in_nhwc(parts.unet)),
-        ("decoder's convolutions fused", lambda parts: tiny.fuse(parts.decoder, device)),
-        ("enlargements folded", lambda parts: upsampled.fold(parts.unet)),
+        ("decoder's convolutions fused", lambda parts: tiny_decoder.fuse(parts.decoder, device)),
+        ("upsampling transposed", lambda parts: upsampled.fold(parts.unet)),
     ]
     if device == "cpu" and packed.available():
-        rungs.append(("convolutions packed for oneDNN", lambda parts: packed.pack(parts.unet)))
-    return rungs
+        techniques.append(("convolutions packed for oneDNN", lambda parts: packed.pack(parts.unet)))
+    return techniques
 
 
-class Ladder(Run):
+class Ablation(Run):
     def __init__(self, options: argparse.Namespace) -> None:
         super().__init__(options)
         self.kind = self.device.device.type
@@ -115,7 +112,7 @@ class Ladder(Run):
         self.first: torch.Tensor | None = None
 
     def measure(self, name: str, parts: Parts, denoise: Paint | None = None) -> None:
-        """One row: UNet and decoder, and how far the UNet's output is from the first row's."""
+        """One row: UNet and decoder, and the error of the UNet's output to the first row's."""
         denoise = denoise or parts.denoise
         with torch.inference_mode():
             latents = denoise(**parts.inputs)
@@ -132,44 +129,45 @@ class Ladder(Run):
             return measures.median_ms(lambda: paint(**parts.inputs), "cpu")
         return measures.graphs_ms(paint, parts.inputs, 1)
 
-    def rungs(self) -> None:
+    def cumulative(self) -> None:
+        """Each technique on top of those before it."""
         parts = self.parts = Parts(self)
         if self.cuda:
             with torch.inference_mode():
                 call = measures.median_ms(lambda: parts.denoise(**parts.inputs), "cuda")
             self.note(**{"UNet launched one by one": round(call, 2)})
         self.measure("PyTorch's own kernels, NCHW", parts)
-        for name, change in rungs_of(self.kind):
+        for name, change in techniques_for(self.kind):
             change(parts)
             self.measure(name, parts)
         if self.cuda:
-            search(True)
+            torch.backends.cudnn.benchmark = True
             self.measure("cuDNN's search (then off again)", parts)
-            search(False)
+            torch.backends.cudnn.benchmark = False
             matmul = torch.backends.cuda.matmul
             matmul.allow_fp16_accumulation = True  # twice the rate on GeForce cards
-            self.measure("sums kept in fp16 (then off again)", parts)
+            self.measure("fp16 accumulation (then off again)", parts)
             matmul.allow_fp16_accumulation = False
         for kernel in ATTENTION:
             self.attention(kernel, parts)
         self.streams("PyTorch's kernels", parts, parts.denoise)
 
     def attention(self, kernel: SDPBackend, parts: Parts) -> None:
-        """One row: with one kernel for all attention, where the first row has PyTorch's choice."""
+        """One row with this kernel for all attention; the other rows use PyTorch's choice."""
 
         def denoise(**inputs: torch.Tensor) -> torch.Tensor:
             with sdpa_kernel(kernel):
                 latents: torch.Tensor = parts.denoise(**inputs)
                 return latents
 
-        name = f"attention by {kernel.name.removesuffix('_ATTENTION').lower()} (then as before)"
+        name = f"attention by {kernel.name.removesuffix('_ATTENTION').lower()} (then off again)"
         try:
             self.measure(name, parts, denoise)
         except RuntimeError as error:
             self.note(**{name: f"failed: {str(error).splitlines()[0]}"})
 
     def streams(self, name: str, parts: Parts, denoise: Paint) -> None:
-        """Frames/s without JPEG of so many graphs at once."""
+        """Frames/s without JPEG of one, two and three concurrent graphs."""
         if not self.cuda:
             return
         with torch.inference_mode():
@@ -179,10 +177,10 @@ class Ladder(Run):
         self.note(**{f"{name}, frames/s of 1, 2, 3 streams": rates})
 
     def compiled(self) -> None:
-        """Inductor on top, without norms.py and as the program has it."""
+        """Inductor's code on top of all techniques, without and with norms.py."""
         parts = self.parts
         assert parts is not None
-        kept = compile_cache.Cache(self.state / "compiled")
+        cache = compile_cache.Cache(self.state / "compiled")
         stopping = threading.Event()
         self.at_end.append(stopping.set)
 
@@ -190,11 +188,11 @@ class Ladder(Run):
             job = aot.job_of(parts.denoise, batch, parts.declaration, self.kind)
             job = replace(job, norms=norms)
             key = compile_cache.key(job.as_json(), self.device.name)
-            path = kept.find(key)
+            path = cache.find(key)
             if path is None:
-                path = kept.path(key)
+                path = cache.path(key)
                 background_compiler.compile_apart(job, path, stopping)
-                kept.seal(key)
+                cache.seal(key)
             return path
 
         with ThreadPoolExecutor(len(COMPILED)) as pool:
@@ -202,7 +200,7 @@ class Ladder(Run):
             deadline = time.perf_counter() + self.left_s() - MEASURING_S
             while not all(path.done() for path in paths) and time.perf_counter() < deadline:
                 time.sleep(0.2)
-            stopping.set()  # whoever is not done has had its time
+            stopping.set()  # the remaining time is for measuring
         for (name, batch, _), path in zip(COMPILED, paths, strict=True):
             if (error := path.exception()) is not None:
                 self.note(**{name: f"failed: {error}"})
@@ -216,8 +214,8 @@ class Ladder(Run):
             self.streams(name, parts, call)
 
     def alone(self) -> None:
-        """The five largest by themselves."""
-        for name, change in rungs_of(self.kind)[:5]:
+        """The first five techniques, each alone."""
+        for name, change in techniques_for(self.kind)[:5]:
             parts = Parts(self)
             change(parts)
             self.measure(f"alone: {name}", parts)
@@ -228,14 +226,14 @@ def main() -> int:
     add_options(parser)
     parser.add_argument("--no-compile", action="store_true", help="PyTorch's own kernels only")
     options = parser.parse_args()
-    ladder = Ladder(options)
-    parts = [ladder.rungs, ladder.alone]
-    if ladder.cuda and not options.no_compile:
-        parts.append(ladder.compiled)
+    ablation = Ablation(options)
+    parts = [ablation.cumulative, ablation.alone]
+    if ablation.cuda and not options.no_compile:
+        parts.append(ablation.compiled)
     for part in parts:
-        ladder.part(part)
-    rows = [(name, ms) for name, ms in ladder.row.items() if isinstance(ms, list)]
-    return ladder.end("\n".join(f"{name:60} {ms}" for name, ms in rows))
+        ablation.part(part)
+    rows = [(name, ms) for name, ms in ablation.row.items() if isinstance(ms, list)]
+    return ablation.end("\n".join(f"{name:60} {ms}" for name, ms in rows))
 
 
 if __name__ == "__main__":

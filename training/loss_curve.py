@@ -1,4 +1,4 @@
-"""Draws a training log as a curve: `python -m training.curve log.jsonl curve.svg`."""
+"""Plots the losses of a training log: `python -m training.loss_curve log.jsonl curve.svg`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STEP_TICKS, DECADES = 5000, (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0)
 
 
 def smooth(values: list[float], keep: float = 0.7) -> list[float]:
-    """Running mean of the logarithm, so that the trend can be seen through the batches."""
+    """Running mean of the logarithm, which shows the trend despite the noise of the batches."""
     out, last = [], math.log(values[0])
     for value in values:
         last = keep * last + (1 - keep) * math.log(value)
@@ -22,7 +22,7 @@ def smooth(values: list[float], keep: float = 0.7) -> list[float]:
 
 
 def svg(rows: list[dict[str, float]]) -> str:
-    """The losses over the steps, the losses on a logarithmic scale."""
+    """The losses over the steps, on a logarithmic scale."""
     last, names = rows[-1]["step"], [name for name in LINES if name in rows[-1]]
     lowest = min(min(row[name] for name in names) for row in rows)
     decades = [d for d in DECADES if d >= lowest / 10]
@@ -48,7 +48,7 @@ def svg(rows: list[dict[str, float]]) -> str:
         place = f'x="{x(step):.1f}" y="{HEIGHT - BOTTOM + 18}"'
         parts.append(f'<text {place} text-anchor="middle">{step}</text>')
     parts.append(f'<text x="{WIDTH / 2}" y="{HEIGHT - 4}" text-anchor="middle">step</text>')
-    free = 0.0  # the labels' next free height, from the top
+    free = 0.0  # next free height for a label, from the top
     for name in sorted(names, key=lambda name: -rows[-1][name]):
         colour = LINES[name]
         values = smooth([row[name] for row in rows])

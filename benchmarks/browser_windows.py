@@ -1,9 +1,10 @@
-"""Several windows of one browser on the page: `python -m benchmarks.windows --windows 7`.
+"""Several windows of one browser on the page: `python -m benchmarks.browser_windows --windows 7`.
 
-The windows share a profile, as those that one person opens, so they also share the six connections
-that a browser opens to one host over HTTP/1.1. For each window: seconds until its first picture and
-distinct frames a second; then words are typed in the last window, and the time from the Enter key
-to the first picture of them is taken in every window. Prints a table and one JSON line.
+The windows share a profile, like those that one user opens, and therefore the six connections that
+a browser opens to one host over HTTP/1.1. Measures, for each window, the seconds until its first
+picture and its distinct frames per second; then a prompt is typed in the last window, and the time
+from the Enter key to the prompt's first picture is measured in every window. Prints a table and one
+JSON line.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import time
 from typing import Any
 
 from benchmarks.browsers import serving
-from benchmarks.chromium import chromium
-from benchmarks.stream import emit, free_port, machine
+from benchmarks.chromium_driver import chromium
+from benchmarks.report import emit, machine
+from benchmarks.server_process import free_port
 
-LIMIT_S = 30.0  # what takes longer is reported as a dash
+LIMIT_S = 30.0  # longer times are reported as a dash
 COUNT = """() => {
     const picture = document.getElementById('picture');
     window.frames_seen = 0;
@@ -27,7 +29,7 @@ FRAME = "Number(document.getElementById('picture')?.dataset.frame ?? 0)"
 
 
 def until_all(pages: list[Any], reached: str) -> list[float | None]:
-    """Seconds until the expression is true in each window, and None where it stays false."""
+    """Seconds until the expression is true in each window; None where it stays false."""
     started = time.monotonic()
     found: list[float | None] = [None] * len(pages)
     while None in found and time.monotonic() - started < LIMIT_S:
@@ -39,10 +41,10 @@ def until_all(pages: list[Any], reached: str) -> list[float | None]:
 
 
 def typed(page: Any) -> int | None:
-    """Types words, and the last frame without them as the server answers; None: no answer."""
+    """Type a prompt; returns the server's answer, the last frame of the old prompt, or None."""
     from playwright.sync_api import Error
 
-    page.fill("#prompt", "other words")
+    page.fill("#prompt", "another prompt")
     try:
         with page.expect_response("**/prompt", timeout=LIMIT_S * 1000) as answer:
             page.keyboard.press("Enter")
@@ -78,10 +80,10 @@ def measure(count: int, fps: int, seconds: float) -> dict[str, object]:
             beyond = time.monotonic() - started
             waits = until_all(pages, f"{FRAME} > {after}")
             shown = [None if wait is None else beyond + wait for wait in waits]
-        said = [page.evaluate("document.getElementById('state-word')?.textContent")
+        state = [page.evaluate("document.getElementById('state-word')?.textContent")
                 for page in pages]  # fmt: skip
     return {"windows": count, "first_picture_s": ready, "fps": rates, "answered_s": answered,
-            "words_to_picture_s": shown, "state": said}  # fmt: skip
+            "words_to_picture_s": shown, "state": state}  # fmt: skip
 
 
 def text(value: object) -> str:
@@ -92,8 +94,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--windows", type=int, nargs="+", default=[7, 12])
     parser.add_argument("--fps", type=int, default=15)
-    parser.add_argument("--seconds", type=float, default=5.0, help="over which frames are counted")
-    parser.add_argument("--save", metavar="NAME", help="keep the JSON line in benchmarks/results/")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of counting frames")
+    parser.add_argument("--save", metavar="NAME", help="write the line to benchmarks/results/")
     given = parser.parse_args()
     rows = []
     for count in given.windows:

@@ -1,14 +1,13 @@
-"""AutoencoderTiny's decoder with bias, addition and ReLU inside its convolutions.
+"""AutoencoderTiny's decoder with bias, addition and ReLU fused into its convolutions.
 
-The decoder (TAESD's architecture, Ollin Boer Bohan, MIT) is convolutions of 64 channels or fewer
-at full resolution: on a GPU and on a CPU alike the passes over memory for bias, skip and ReLU
-cost as much as the arithmetic. cuDNN and oneDNN both have a convolution that does them on the
-way. On a CPU the weights are also laid out once instead of on every call.
+The decoder (TAESD's architecture, Ollin Boer Bohan, MIT) consists of convolutions with at most 64
+channels at full resolution, where the memory passes for bias, skip connection and ReLU cost as
+much as the arithmetic, on GPUs and CPUs alike. cuDNN and oneDNN both have convolutions that
+include them. On a CPU the weights are also packed once instead of on every call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,9 +17,6 @@ from torch import nn
 from turbostream.engine.rewrite.joined import JoinedConvs
 from turbostream.engine.rewrite.packed import PackedConv, pack
 from turbostream.engine.rewrite.upsampled import foldable, three_by_three, transposed
-
-# conv(x, add) -> relu?(convolution(x) + bias + add)
-FusedConv = Callable[..., torch.Tensor]
 
 
 class CudnnConv(nn.Module):
@@ -57,14 +53,14 @@ class FusedBlock(nn.Module):
 
 
 def fuse(decoder: DecoderTiny, device: str) -> bool:
-    """Rewrite `decoder` in place; False if it is not of the kind that can be."""
+    """Rewrite `decoder` in place; False if it is not supported."""
     if not isinstance(decoder, DecoderTiny) or device not in ("cuda", "cpu"):
         return False
     conv: Any = CudnnConv if device == "cuda" else _relu_packed
     layers: list[nn.Module] = []
-    enlarging: nn.Conv2d | None = None  # that the last of `layers` was made of
+    upsampling: nn.Conv2d | None = None  # the convolution that the last of `layers` was built from
     for layer in decoder.layers:
-        before, enlarging = enlarging, None
+        before, upsampling = upsampling, None
         if isinstance(layer, AutoencoderTinyBlock):
             if not isinstance(layer.conv[1], nn.ReLU):
                 return False
@@ -72,7 +68,7 @@ def fuse(decoder: DecoderTiny, device: str) -> bool:
         elif isinstance(layer, nn.ReLU) and layers and isinstance(layers[-1], nn.Conv2d):
             layers[-1] = conv(layers[-1])
         elif layers and isinstance(layers[-1], nn.Upsample) and foldable(layers[-1], layer):
-            layers[-1], enlarging = transposed(layer), layer
+            layers[-1], upsampling = transposed(layer), layer
         elif before is not None and before.bias is None and three_by_three(layer):
             layers[-1] = JoinedConvs(before, layer)
         else:

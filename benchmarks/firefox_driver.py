@@ -1,7 +1,7 @@
 """A real Firefox, driven over WebDriver BiDi: https://w3c.github.io/webdriver-bidi/
 
-Playwright drives only a Firefox of its own build, and Debian has no geckodriver; the browser itself
-speaks BiDi, which is JSON over a WebSocket. Only what is needed here.
+Playwright only drives its own build of Firefox, and Debian has no geckodriver. Firefox itself
+supports BiDi, which is JSON over a WebSocket; this implements the commands that are needed here.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
 
-BINARY = "firefox-esr"  # Debian's; Ubuntu's is a snap, which sees neither profile nor port
+BINARY = "firefox-esr"  # Debian's; Ubuntu's snap cannot access the profile and the port
 START_S = 60
 ANSWER_S = 20
 LISTENING = re.compile(r"WebDriver BiDi listening on (ws://\S+)")
 
 
 class Firefox:
-    """One window. Code is JavaScript in the page; `console` is what the page said there."""
+    """One window. `run` evaluates JavaScript in the page; `console` collects its messages."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self.console: list[str] = []
@@ -39,7 +39,7 @@ class Firefox:
         self._window = self.ask("browsingContext.getTree")["contexts"][0]["context"]
 
     def ask(self, method: str, **params: object) -> Any:
-        """The result of one BiDi command; events that come before it are noted."""
+        """The result of one BiDi command; log events received before it are collected."""
         number = next(self._numbers)
         self._socket.send(json.dumps({"id": number, "method": method, "params": params}))
         while True:
@@ -53,7 +53,7 @@ class Firefox:
                 return answer["result"]
 
     def another(self) -> Firefox:
-        """One more window of the same profile, in front of this one; `close` ends it."""
+        """Another window of the same profile, in front of this one; `close` closes it."""
         other = copy.copy(self)
         created = self.ask("browsingContext.create", type="window")
         other._window = created["context"]
@@ -71,7 +71,7 @@ class Firefox:
         self.ask("browsingContext.setViewport", context=self._window, viewport=viewport)
 
     def run(self, code: str) -> Any:
-        """The value of an expression; whatever JSON can hold comes back."""
+        """The value of an expression, transferred as JSON."""
         found = self.ask(
             "script.evaluate",
             expression=f"(async () => JSON.stringify(await ({code})))()",
@@ -83,13 +83,13 @@ class Firefox:
         return json.loads(found["result"].get("value", "null"))
 
     def press(self, keys: str) -> None:
-        """Types, as a hand on the keyboard would."""
+        """Type keys through the browser's input handling."""
         strokes = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
-        hands = [{"type": "key", "id": "hands", "actions": strokes}]
-        self.ask("input.performActions", context=self._window, actions=hands)
+        keyboard = [{"type": "key", "id": "keyboard", "actions": strokes}]
+        self.ask("input.performActions", context=self._window, actions=keyboard)
 
     def screenshot(self, selector: str) -> bytes:
-        """What the eye sees of an element: a PNG."""
+        """A PNG of an element as it is displayed."""
         box = self.run(f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()")
         clip = {"type": "box", **{name: box[name] for name in ("x", "y", "width", "height")}}
         return base64.b64decode(
@@ -105,13 +105,13 @@ def available() -> bool:
 def firefox(profile: Path) -> Iterator[Firefox]:
     """A Firefox with an empty profile in the empty folder `profile`."""
     command = [BINARY, "--headless", "--no-remote", "--profile", str(profile)]
-    said = profile / "said"
-    with said.open("wb") as file:
+    output = profile / "output"
+    with output.open("wb") as file:
         process = subprocess.Popen(
             [*command, "--remote-debugging-port", "0", "about:blank"], stdout=file, stderr=file
         )
     try:
-        with connect(f"{_address(said, process)}/session", max_size=None) as socket:
+        with connect(f"{_address(output, process)}/session", max_size=None) as socket:
             browser = Firefox(socket)
             yield browser
             browser.ask("browser.close")
@@ -121,10 +121,10 @@ def firefox(profile: Path) -> Iterator[Firefox]:
         process.wait()
 
 
-def _address(said: Path, process: subprocess.Popen[bytes]) -> str:
+def _address(output: Path, process: subprocess.Popen[bytes]) -> str:
     deadline = time.monotonic() + START_S
-    while not (found := LISTENING.search(said.read_text(errors="replace"))):
+    while not (found := LISTENING.search(output.read_text(errors="replace"))):
         if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"Firefox did not start:\n{said.read_text(errors='replace')}")
+            raise RuntimeError(f"Firefox did not start:\n{output.read_text(errors='replace')}")
         time.sleep(0.05)
     return found[1]

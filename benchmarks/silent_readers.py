@@ -1,11 +1,10 @@
-"""How old the picture is at a reader that says nothing: `make bench-plain`.
+"""The age of pictures at readers that send no acknowledgements: `make bench-readers`.
 
-curl, OpenCV, ffmpeg and mpv read the stream and report nothing, so only TCP tells the server how
-far they are behind. The readers here read one part at a time through a buffer of 32 KB, as ffmpeg
-does, so many times a second or so many bytes a second, directly and through a real ssh -L with a
-real sshd on loopback. The age of a picture is the time from its publication to the moment when the
-reader has read it. The line of the readers that are limited in bytes is narrowed by `pv` in the
-tunnel, and by the pace of their reads without it.
+curl, OpenCV, ffmpeg and mpv acknowledge nothing, so the server only learns from TCP how far behind
+they are. The readers here read one part at a time through a buffer of 32 KB, as ffmpeg does, with a
+fixed number of reads or of bytes per second, directly and through a real ssh -L with a real sshd on
+loopback. The age of a picture is the time from its publication until the reader has read it. For
+readers limited in bytes, `pv` limits the line in the tunnel; without a tunnel the reads are paced.
 """
 
 from __future__ import annotations
@@ -19,17 +18,18 @@ import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 
-from benchmarks.stream import at, emit, free_port, machine, wait_for
+from benchmarks.report import emit, machine, percentile
+from benchmarks.server_process import free_port, wait_for
 from benchmarks.tunnel import tunnel
 
 READ_AHEAD = 32 * 1024  # ffmpeg's avio buffer
-LINE = 400_000  # bytes a second
-WIDE = "1g"  # a line that limits nothing, as pv takes it
+LINE = 400_000  # bytes per second
+WIDE = "1g"  # pv's rate for a line without a limit
 
 
 @dataclass
 class Row:
-    """One reader. Ages in seconds, of the whole run and of its second half."""
+    """One reader. Ages in seconds, over the whole run and (`later`) over its second half."""
 
     path: str
     size: int
@@ -45,9 +45,9 @@ class Row:
 
 
 def read(port: int, query: str, row: Row, reads_s: float, bytes_s: float, seconds: float) -> None:
-    """Fill in `row`: read for so long, and connect again after each reset."""
-    begun = time.time()
-    end, numbers = begun + seconds, set()
+    """Fill in `row`: read for `seconds`, and reconnect after each reset."""
+    started = time.time()
+    end, numbers = started + seconds, set()
     while time.time() < end:
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
@@ -74,24 +74,28 @@ def read(port: int, query: str, row: Row, reads_s: float, bytes_s: float, second
                     now = time.time()
                     if number:
                         row.parts += 1
-                        row.ages.append((now - begun, now - stamp))
+                        row.ages.append((now - started, now - stamp))
                         numbers.add(number)
                     due += 1 / reads_s if reads_s else length / bytes_s if bytes_s else 0.0
-                    due = max(due, now - 0.1)  # what was waited for a picture is not made up for
+                    due = max(due, now - 0.1)  # time spent waiting for a picture is not made up
                     time.sleep(max(0.0, due - time.time()))
         except (ConnectionError, TimeoutError):
             if time.time() < end:
                 row.resets += 1
     ages = [age for _, age in row.ages]
     row.distinct = len(numbers)
-    row.median_s, row.p95_s, row.worst_s = at(ages, 0.5), at(ages, 0.95), max(ages, default=0.0)
-    row.later_p95_s = at([age for when, age in row.ages if when > seconds / 2], 0.95)
+    row.median_s, row.p95_s, row.worst_s = (
+        percentile(ages, 0.5),
+        percentile(ages, 0.95),
+        max(ages, default=0.0),
+    )
+    row.later_p95_s = percentile([age for when, age in row.ages if when > seconds / 2], 0.95)
 
 
 def of_size(size: int, given: argparse.Namespace) -> list[Row]:
-    """All readers of pictures of this size at once, on one server."""
+    """All readers of one picture size concurrently, on one server."""
     port = free_port()
-    command = [sys.executable, "-m", "benchmarks.peers", "ours", str(port), "20", str(given.fps)]
+    command = [sys.executable, "-m", "benchmarks.servers", "ours", str(port), "20", str(given.fps)]
     server = subprocess.Popen([*command, str(size), "1"])
     rows, threads = [], []
     try:
@@ -122,12 +126,12 @@ def of_size(size: int, given: argparse.Namespace) -> list[Row]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[3000, 8000, 30_000, 60_000])
-    parser.add_argument("--reads", type=float, nargs="+", default=[2, 5, 10], help="a second")
+    parser.add_argument("--reads", type=float, nargs="+", default=[2, 5, 10], help="per second")
     parser.add_argument("--paths", nargs="+", default=["direct", "ssh"])
     parser.add_argument("--fps", type=float, default=60.0)
-    parser.add_argument("--query", default="", help="of the stream's address, as ?fps=2")
+    parser.add_argument("--query", default="", help="of the stream's URL, such as ?fps=2")
     parser.add_argument("--seconds", type=float, default=40.0)
-    parser.add_argument("--save", metavar="NAME", help="keep the JSON line in benchmarks/results/")
+    parser.add_argument("--save", metavar="NAME", help="write the line to benchmarks/results/")
     given = parser.parse_args()
     print("path     bytes  reader      | age s: median    p95  worst | later p95 "
           "| parts distinct | resets", flush=True)  # fmt: skip
@@ -138,7 +142,7 @@ def main() -> None:
             print(f"{row.path:6} {row.size:7}  {row.pace:11} | {row.median_s:13.2f} "
                   f"{row.p95_s:6.2f} {row.worst_s:6.2f} | {row.later_p95_s:9.2f} "
                   f"| {row.parts:5} {row.distinct:8} | {row.resets:6}", flush=True)  # fmt: skip
-    facts = {"benchmark": "plain", **machine(), "given": vars(given)}
+    facts = {"benchmark": "silent_readers", **machine(), "given": vars(given)}
     kept = [{k: v for k, v in asdict(row).items() if k != "ages"} for row in rows]
     kept = [{k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()} for row in kept]
     emit({**facts, "rows": kept}, given.save)

@@ -1,4 +1,4 @@
-"""The frames that prompts are written in, whatever they are about. Pure tables."""
+"""The templates that prompts are written from. Pure tables."""
 
 from __future__ import annotations
 
