@@ -43,7 +43,7 @@ bench-plain: ## how old the picture is at curl, OpenCV and the like, directly an
 
 fuzz: ## ten minutes or so of anything at all, sent to the running server
 	@./setup.sh --dev
-	FUZZ_EXAMPLES=45000 $(PYTHON) -m pytest -s --timeout 3600 tests/hold/test_fuzz.py tests/page/test_reader.py
+	FUZZ_EXAMPLES=45000 $(PYTHON) -m pytest -s --timeout 3600 tests/robustness/test_fuzz.py tests/page/test_reader.py
 
 soak: ## half an hour of viewers, prompts and faults at random (ARGS="--minutes 480")
 	@./setup.sh --dev

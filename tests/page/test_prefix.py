@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.hold.test_nginx import FULL, NGINX, nginx
 from tests.page.conftest import FIRST_PICTURE, serving
 from tests.page.test_picture import frame
 from tests.page.test_windows import QuickServer
+from tests.robustness.test_nginx import FULL, NGINX, nginx
 
 pytestmark = [
     pytest.mark.browser,

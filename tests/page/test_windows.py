@@ -24,7 +24,7 @@ NO_PLACE = "a browser opens only six connections"
 class QuickServer(LiveServer):
     """Its engine needs no time, so that the machine is left to the windows."""
 
-    program = ("-m", "tests.hold.program", "sound")
+    program = ("-m", "tests.robustness.program", "sound")
 
 
 @pytest.fixture(scope="module")

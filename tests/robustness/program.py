@@ -1,4 +1,4 @@
-"""The real server with an engine of the test's own: `python -m tests.hold.program MODE [options]`.
+"""The real server with a fake engine: `python -m tests.robustness.program MODE [options]`.
 
 Everything but the engine is the program that users start. MODE names what the engine does wrong.
 """

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.hold.conftest import Program, Start
-from tests.hold.raw import eventually, open_stream
 from tests.ports import free_port
+from tests.robustness.conftest import Program, Start
+from tests.robustness.raw import eventually, open_stream
 
 SEED = 100
 SPEED = 2.0  # quarter turns a second

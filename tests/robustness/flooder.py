@@ -1,7 +1,7 @@
-"""A client that sends without end, as a process of its own: `python -m tests.hold.flooder PORT`.
+"""A client that never stops sending, in its own process: `python -m tests.robustness.flooder PORT`.
 
-Its standard input is JSON: what to send once on each connection, and what to repeat after it, both
-as latin-1. In the test's process its threads would take the viewer's time.
+It reads JSON from standard input: what to send once on each connection and what to repeat after
+that, both as latin-1. It is a process because its threads would slow down the viewer of the test.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def read(connection: socket.socket) -> None:
 
 
 def pour(port: int, opening: bytes, payload: bytes) -> None:
-    """As fast as it can, reading what comes; a connection that ends is opened again."""
+    """Sends as fast as it can and reads the answers; a closed connection is opened again."""
     while True:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), 2) as connection:
             connection.settimeout(60)

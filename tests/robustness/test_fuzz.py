@@ -18,8 +18,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.hold.conftest import Program
-from tests.hold.raw import eventually
+from tests.robustness.conftest import Program
+from tests.robustness.raw import eventually
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "400"))
 ROUTES = (

@@ -20,7 +20,7 @@ Start = Callable[..., "Program"]
 
 
 class Program(Server):
-    """`python -m tests.hold.program MODE`: everything real but the engine."""
+    """`python -m tests.robustness.program MODE`: everything real but the engine."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Program(Server):
         given: dict[str, str | None] = {**os.environ, "STATE_DIR": str(state), **(environ or {})}
         if state is None:
             del given["STATE_DIR"]
-        command = [sys.executable, "-m", "tests.hold.program", mode]
+        command = [sys.executable, "-m", "tests.robustness.program", mode]
         self.process = subprocess.Popen(
             [*command, "--server-port", str(self.port), *options],
             cwd=ROOT,

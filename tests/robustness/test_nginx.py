@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.viewers import StreamReader
-from tests.hold.conftest import Program, Start
-from tests.hold.raw import eventually
 from tests.ports import free_port
+from tests.robustness.conftest import Program, Start
+from tests.robustness.raw import eventually
 
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 pytestmark = pytest.mark.skipif(not Path(NGINX).exists(), reason="needs nginx")

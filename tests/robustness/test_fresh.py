@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import tunnel
-from tests.hold.conftest import Start
+from tests.robustness.conftest import Start
 from tests.server import once_below
 from turbostream.web.viewers import LARGEST_WINDOW, PROBE_S, Window
 

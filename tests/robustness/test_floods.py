@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from benchmarks.viewers import StreamReader
-from tests.hold.conftest import Program, Start
-from tests.hold.raw import open_stream
+from tests.robustness.conftest import Program, Start
+from tests.robustness.raw import open_stream
 from tests.server import ROOT
 
 FPS = 30
@@ -48,7 +48,7 @@ FLOODS = {
 @contextmanager
 def flooding(port: int, opening: bytes, more: bytes) -> Iterator[None]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.hold.flooder", str(port)],
+        [sys.executable, "-m", "tests.robustness.flooder", str(port)],
         cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdin is not None

@@ -7,8 +7,8 @@ import re
 import time
 from contextlib import suppress
 
-from tests.hold.conftest import Program, Start
-from tests.hold.raw import eventually, open_stream
+from tests.robustness.conftest import Program, Start
+from tests.robustness.raw import eventually, open_stream
 
 WORDS = "x" * 900
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import cycle, islice
 
 from benchmarks.viewers import StreamReader
-from tests.hold.conftest import Start
-from tests.hold.raw import open_stream
+from tests.robustness.conftest import Start
+from tests.robustness.raw import open_stream
 
 HEAD = "Content-Type: image/jpeg\r\nContent-Length: 5\r\nX-Frame-Id: 1\r\n\r\n"
 

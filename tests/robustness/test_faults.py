@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.viewers import StreamReader
-from tests.hold.conftest import Start
-from tests.hold.program import MAY_LOAD
-from tests.hold.raw import eventually, open_stream
+from tests.robustness.conftest import Start
+from tests.robustness.program import MAY_LOAD
+from tests.robustness.raw import eventually, open_stream
 from tests.server import ROOT, once_below
 
 
@@ -86,7 +86,7 @@ def test_an_engine_that_hangs_ends_the_program_with_70_and_its_stacks(start: Sta
     with open_stream(program.port):
         assert program.wait() == 70
     assert "[watchdog] The engine has been painting one frame for" in program.log
-    assert "tests/hold/program.py" in program.log, "the stack names where it hangs"
+    assert "tests/robustness/program.py" in program.log, "the stack names where it hangs"
     assert "in _land" in program.log or "in _launch" in program.log
 
 
@@ -214,7 +214,8 @@ def test_it_runs_from_a_read_only_checkout(tmp_path: Path) -> None:
     script = (
         f"mount --bind {ROOT} {ROOT} && mount -o remount,bind,ro {ROOT} && cd {ROOT} && "
         f"! touch {ROOT}/written 2>/dev/null && "
-        f"exec {sys.executable} -m tests.hold.program sound --server-port 0 --state-dir {tmp_path}"
+        f"exec {sys.executable} -m tests.robustness.program sound --server-port 0 "
+        f"--state-dir {tmp_path}"
     )
     process = subprocess.Popen(
         ["unshare", "--mount", "bash", "-c", script], stderr=subprocess.PIPE, text=True

@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.hold.conftest import Program, Start
-from tests.hold.raw import ask, eventually, open_stream, read_all, status_and_error
+from tests.robustness.conftest import Program, Start
+from tests.robustness.raw import ask, eventually, open_stream, read_all, status_and_error
 from tests.server import once_below
 
 HOST = b"Host: localhost\r\n"

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.plain import Row, read
-from tests.hold.conftest import Program, Start
-from tests.hold.raw import eventually, open_stream
+from tests.robustness.conftest import Program, Start
+from tests.robustness.raw import eventually, open_stream
 from tests.web.reader import read_parts
 
 SMALL, LARGE = {"PICTURE_BYTES": "3000"}, {"PICTURE_BYTES": "30000"}

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.hold.conftest import Start
+from tests.robustness.conftest import Start
 
 
 @pytest.mark.parametrize("player", ["ffmpeg", "mpv", "opencv", "curl"])

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from benchmarks.viewers import StreamReader, connect
-from tests.hold.conftest import Program, Start
+from tests.robustness.conftest import Program, Start
 from tests.server import once_below
 
 WATCHED_S = 2.0

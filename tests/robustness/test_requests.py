@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.hold.conftest import Program
-from tests.hold.raw import ask, read_all, status_and_error
+from tests.robustness.conftest import Program
+from tests.robustness.raw import ask, read_all, status_and_error
 
 HOST = b"Host: localhost\r\n"
 JSON = b"Content-Type: application/json\r\n"

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.hold.conftest import Program, Start
-from tests.hold.raw import eventually, read_all, status_and_error
+from tests.robustness.conftest import Program, Start
+from tests.robustness.raw import eventually, read_all, status_and_error
 
 ELSEWHERE = "127.0.0.2"  # on this machine, and still not where the tunnel comes from
 STREAM = b"GET /stream HTTP/1.0\r\nHost: localhost\r\n\r\n"

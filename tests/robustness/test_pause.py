@@ -8,8 +8,8 @@ import time
 from contextlib import suppress
 
 from benchmarks.viewers import StreamReader
-from tests.hold.conftest import Program, Start
-from tests.hold.raw import eventually, open_stream
+from tests.robustness.conftest import Program, Start
+from tests.robustness.raw import eventually, open_stream
 
 
 def stop_for(program: Program, seconds: float) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 
-from tests.hold.conftest import Program, Start
-from tests.hold.raw import eventually
+from tests.robustness.conftest import Program, Start
+from tests.robustness.raw import eventually
 
 pytestmark = pytest.mark.browser
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.hold.conftest import Program, Start
-from tests.hold.raw import ask
+from tests.robustness.conftest import Program, Start
+from tests.robustness.raw import ask
 
 HEAD = (
     b"%s %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
