@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from benchmarks.firefox import Firefox, available, firefox
-from tests.page.conftest import FIRST_PICTURE, LiveServer, serving
+from tests.page.desk import FIRST_PICTURE
+from tests.page.live_server import LiveServer, serving
 from tests.page.test_windows import QuickServer
 
 pytestmark = pytest.mark.browser

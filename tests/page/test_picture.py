@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.page.conftest import FIRST_PICTURE, FIRST_PROMPT
+from tests.page.desk import FIRST_PICTURE
+from tests.page.live_server import FIRST_PROMPT
 
 pytestmark = pytest.mark.browser
 
@@ -106,6 +107,7 @@ def test_the_slider_sets_the_speed_and_lets_go_of_hold(desk, server, eventually)
 
 def test_the_stream_comes_back_by_itself_and_words_typed_meanwhile_are_sent(own_desk, eventually):
     page, server = own_desk.open(), own_desk.server
+    own_desk.tolerate_lost_server()
     server.end(signal.SIGKILL)
     page.wait_for_selector("#notice:visible")
     assert "The stream is lost" in page.text_content("#notice")
@@ -118,7 +120,6 @@ def test_the_stream_comes_back_by_itself_and_words_typed_meanwhile_are_sent(own_
     eventually(lambda: frame(page) not in (0, shown))
     eventually(lambda: server.ask("GET", "/status")["prompt"], "a circle on a green background")
     eventually(lambda: page.text_content("#state-word"), "Streaming")
-    own_desk.forgive_network()
 
 
 def test_after_a_kill_the_field_and_the_picture_show_the_words_that_were_in_force(
@@ -130,6 +131,7 @@ def test_after_a_kill_the_field_and_the_picture_show_the_words_that_were_in_forc
     page.keyboard.press("Enter")
     kept = server.state_dir / f"scene-{server.port}.json"
     eventually(lambda: kept.exists() and words in kept.read_text())
+    own_desk.tolerate_lost_server()
     server.end(signal.SIGKILL)
     page.wait_for_selector("#notice:visible")
     server.start()
@@ -140,7 +142,6 @@ def test_after_a_kill_the_field_and_the_picture_show_the_words_that_were_in_forc
     assert page.input_value("#prompt") == words
     assert page.text_content("#showing") == words
     eventually(lambda: colour_of(pixels(page.locator("#picture"))), "green")
-    own_desk.forgive_network()
 
 
 def test_a_hidden_tab_takes_no_pictures_and_is_back_at_once(desk, server, eventually):
@@ -215,7 +216,7 @@ def test_a_full_server_says_so_and_the_page_tries_again(desk, eventually):
     page.unroute("**/stream")
     page.wait_for_selector("#notice", state="hidden")
     page.wait_for_selector(FIRST_PICTURE)
-    desk.forgive_network()
+    desk.expect_network_report(503)
 
 
 def test_where_a_script_cannot_read_the_stream_the_plain_image_stands_in(desk, pixels, eventually):

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tests.page.conftest import FIRST_PICTURE, FIRST_PROMPT
+from tests.page.desk import FIRST_PICTURE
+from tests.page.live_server import FIRST_PROMPT
 
 pytestmark = pytest.mark.browser
 
@@ -210,7 +211,7 @@ def test_the_watching_link_shows_picture_and_words_and_nothing_to_change_them(
     page = desk.window(extra_http_headers={"X-Forwarded-For": "203.0.113.9"})  # not the owner
     page.goto(f"{server.url}/#{token}")
     page.wait_for_selector(FIRST_PICTURE)
-    desk.forgive_network()  # the first answer was 401
+    desk.expect_network_report(401)  # the first answer
     assert page.inner_text("#showing") == FIRST_PROMPT
     assert page.inner_text(".may-watch").startswith("This link may only watch")
     for control in ("#form", "#examples", "#message", ".motion", "#known"):

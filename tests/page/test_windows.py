@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.page.conftest import FIRST_PICTURE, LiveServer, serving
+from tests.page.desk import FIRST_PICTURE
+from tests.page.live_server import LiveServer, serving
 from tests.page.test_picture import HIDE, frame
 
 pytestmark = pytest.mark.browser
@@ -176,6 +177,7 @@ def test_the_stream_comes_back_in_all_windows_after_the_server_was_killed(own_de
     second = own_desk.beside(first.context)
     second.goto(own_desk.server.url)
     second.wait_for_selector(FIRST_PICTURE)
+    own_desk.tolerate_lost_server()
     own_desk.server.end()
     for page in (first, second):
         page.wait_for_selector("#notice:visible")
@@ -184,7 +186,6 @@ def test_the_stream_comes_back_in_all_windows_after_the_server_was_killed(own_de
     for page in (first, second):
         page.wait_for_selector("#notice", state="hidden")
         moves(page, eventually)
-    own_desk.forgive_network()
 
 
 def test_without_shared_workers_the_window_that_finds_no_connection_says_why(desk, eventually):

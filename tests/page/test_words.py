@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from tests.page.conftest import FIRST_PICTURE, FIRST_PROMPT
+from tests.page.desk import FIRST_PICTURE
+from tests.page.live_server import FIRST_PROMPT
 
 pytestmark = pytest.mark.browser
 
@@ -266,7 +267,7 @@ def test_a_refusal_is_said_by_the_field_until_the_next_key(page, desk, eventuall
     page.unroute("**/prompt")
     page.locator("#prompt").press_sequentially(" star")
     eventually(lambda: page.text_content("#message"), "")
-    desk.forgive_network()
+    desk.expect_network_report(400)
 
 
 def test_a_page_that_was_locked_out_says_how_to_get_in(page, desk, eventually):
@@ -274,7 +275,7 @@ def test_a_page_that_was_locked_out_says_how_to_get_in(page, desk, eventually):
     page.fill("#prompt", "red")
     page.keyboard.press("Enter")
     eventually(lambda: "lost its access" in page.text_content("#message"))
-    desk.forgive_network()
+    desk.expect_network_report(401)
 
 
 def test_too_many_posts_are_sent_again_when_the_server_says(page, server, desk, eventually):
@@ -288,7 +289,7 @@ def test_too_many_posts_are_sent_again_when_the_server_says(page, server, desk, 
     eventually(lambda: page.text_content("#message"), "Too fast.")
     page.unroute("**/prompt")
     eventually(lambda: server.ask("GET", "/status")["prompt"], "a pink fish")
-    desk.forgive_network()
+    desk.expect_network_report(429)
 
 
 def test_the_page_says_that_the_demo_model_paints(page):
