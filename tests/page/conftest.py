@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from tests.page import colours
 from tests.page.desk import Desk
+from tests.page.field import emptied
 from tests.page.live_server import LiveServer, serving
 
 QUIET = [
@@ -112,3 +113,19 @@ def eventually(request: pytest.FixtureRequest) -> Callable[..., None]:
             rest()
 
     return wait
+
+
+@pytest.fixture
+def page(desk: Desk) -> Page:
+    """The page with a picture and an empty field."""
+    return emptied(desk, desk.window())
+
+
+@pytest.fixture
+def still_page(desk: Desk) -> Page:
+    """A page whose clock moves only as far as the test lets it."""
+    window = desk.window()
+    window.clock.install()
+    emptied(desk, window)
+    window.clock.pause_at(window.evaluate("Date.now()") / 1000 + 4)  # before a silence is too long
+    return window

@@ -1,4 +1,4 @@
-"""Requests byte by byte, for what no decent client would send."""
+"""Requests as bytes, for what HTTP libraries would not send."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 import socket
 import time
 from contextlib import suppress
+
+HOST = b"Host: localhost\r\n"
 
 
 def ask(port: int, data: bytes, timeout_s: float = 30.0) -> bytes:
@@ -53,3 +55,14 @@ def eventually(what: object, limit_s: float = 30.0, step_s: float = 0.05) -> flo
         assert time.monotonic() - started < limit_s, f"not within {limit_s} s"
         time.sleep(step_s)
     return time.monotonic() - started
+
+
+def ask_health(connection: socket.socket) -> bytes:
+    """The whole answer; the connection stays open."""
+    connection.sendall(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n")
+    whole = b""
+    while not whole.endswith(b"}\n"):
+        piece = connection.recv(4096)
+        assert piece, "closed before the answer was whole"
+        whole += piece
+    return whole

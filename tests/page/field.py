@@ -1,0 +1,33 @@
+"""The page's field, and what it has sent."""
+
+from __future__ import annotations
+
+from tests.page.desk import FIRST_PICTURE
+
+WATCH = """
+    window.keys = []; window.posts = []; window.gate = null;
+    addEventListener('input', () => keys.push(performance.now()), true);
+    const real = window.fetch;
+    let flying = 0;
+    window.fetch = async (path, options) => {
+        if (!path.endsWith('/prompt')) return real(path, options);
+        const {prompt} = JSON.parse(options.body);
+        posts.push({at: performance.now(), prompt, flying: ++flying});
+        await gate;
+        return real(path, options).finally(() => { flying -= 1; });
+    };
+"""
+
+
+def emptied(desk, window):
+    """The page with a picture and an empty field, in a window."""
+    window.add_init_script(WATCH)
+    window.goto(desk.server.url)
+    window.wait_for_selector(FIRST_PICTURE)
+    window.fill("#prompt", "")
+    window.evaluate("() => { keys.length = 0; }")
+    return window
+
+
+def sent(page):
+    return [post["prompt"] for post in page.evaluate("posts")]
