@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-PATIENCE_S = 15.0  # a closing socket or an ending thread may take a moment
+PATIENCE_S = 60.0  # a closing socket or an ending thread may take a moment
 
 
 @pytest.fixture(scope="session", autouse=True)

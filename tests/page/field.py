@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.page.desk import FIRST_PICTURE
 
 WATCH = """
@@ -27,6 +29,16 @@ def emptied(desk, window):
     window.fill("#prompt", "")
     window.evaluate("() => { keys.length = 0; }")
     return window
+
+
+def wait_for_status(page: Any) -> None:
+    """Returns once the page has used a /status that it asked for after this call.
+
+    It asks again only after it has used the last answer. The first request seen may be older.
+    """
+    for _ in range(3):
+        with page.expect_request("**/status"):
+            pass
 
 
 def sent(page):

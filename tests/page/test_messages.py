@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.page.field import sent
+from tests.page.field import sent, wait_for_status
 
 pytestmark = pytest.mark.browser
 KNOWN = ("two yelow stars", "A Crimson ROCKET, in space!", "5 butterflies", "a hgue rokcet")
@@ -31,7 +31,7 @@ def test_words_past_the_models_limit_are_named_below_the_field(page, desk, event
     eventually(lambda: page.text_content("#message").startswith("The model does not read"))
     said = page.text_content("#message")
     assert "on blue" not in said.partition("“")[0]
-    page.wait_for_timeout(1500)  # the status is taken meanwhile
+    wait_for_status(page)
     assert page.text_content("#message") == said
 
     beside = desk.open()  # it learns of it with the page
@@ -63,7 +63,7 @@ def test_a_refusal_is_said_by_the_field_until_the_next_key(page, desk, eventuall
     page.fill("#prompt", "red")
     page.keyboard.press("Enter")
     eventually(lambda: page.text_content("#message"), refusal["error"])
-    page.wait_for_timeout(1500)
+    wait_for_status(page)
     assert page.text_content("#message") == refusal["error"]
     page.unroute("**/prompt")
     page.locator("#prompt").press_sequentially(" star")
@@ -116,10 +116,10 @@ def test_an_unknown_word_is_named_and_a_known_one_takes_its_place(page, server, 
 
 
 @pytest.mark.parametrize("known", KNOWN)
-def test_known_and_slightly_misspelt_words_are_not_complained_about(page, known):
+def test_known_and_slightly_misspelt_words_are_not_called_unknown(page, known, eventually):
     page.fill("#prompt", known)
     page.keyboard.press("Enter")
-    page.wait_for_timeout(300)
+    eventually(lambda: page.text_content("#showing"), known)  # the answer has been used
     assert page.text_content("#message") == ""
 
 

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.page.desk import FIRST_PICTURE
+from tests.page.field import wait_for_status
 from tests.page.live_server import FIRST_PROMPT
 
 pytestmark = pytest.mark.browser
@@ -169,7 +170,7 @@ def test_nothing_moves_on_the_page_while_it_streams_and_answers(desk):
     page.keyboard.press("Enter")
     page.wait_for_selector("#message button")
     page.wait_for_selector(FIRST_PICTURE)
-    page.wait_for_timeout(1500)
+    wait_for_status(page)
     assert page.evaluate("shifts") < 0.01
 
 
