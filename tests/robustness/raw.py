@@ -47,7 +47,7 @@ def open_stream(
     return viewer
 
 
-def eventually(what: object, limit_s: float = 30.0, step_s: float = 0.05) -> float:
+def eventually(what: object, limit_s: float = 60.0, step_s: float = 0.05) -> float:
     """Seconds until `what()` is true; fails after `limit_s`."""
     assert callable(what)
     started = time.monotonic()

@@ -16,9 +16,7 @@ HEAD = (
     b"Transfer-Encoding: chunked\r\n\r\n"
 )
 NO_LENGTH = (b"\r\n", b";\r\n", b";name=value\r\n", b"2\r\n{}\r\n\r\n")
-
-
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 @pytest.fixture(scope="module")

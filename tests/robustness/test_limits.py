@@ -44,11 +44,12 @@ def test_one_viewer_too_many_is_told_so_while_everything_else_answers(start: Sta
 
 
 def test_a_place_is_free_again_as_soon_as_a_viewer_leaves(start: Start) -> None:
-    program = start("sound", "--max-viewers", "1").wait_until_healthy()
+    options = ("--max-viewers", "1", "--dead-viewer-s", "60")
+    program = start("sound", *options).wait_until_healthy()
     for _ in range(5):
         with open_stream(program.port) as viewer:
             assert b" 200 " in viewer.recv(100)
-        eventually(lambda: program.status()["viewers"] == 0, 8.0, 0.01)
+        eventually(lambda: program.status()["viewers"] == 0, step_s=0.01)
 
 
 def test_a_new_connection_takes_the_place_of_the_one_that_has_idled_longest(start: Start) -> None:

