@@ -14,7 +14,7 @@ from tests.batch.program import BatchEngine, Program
 from turbostream.stream.scene import Shot
 
 
-def test_a_second_run_at_once_is_one_sentence_and_paints_nothing(program: Program) -> None:
+def test_a_second_run_at_the_same_time_is_refused_with_one_sentence(program: Program) -> None:
     program.write("a\n")
     program.out.mkdir()
     held = os.open(program.out, os.O_RDONLY)
@@ -48,7 +48,7 @@ def test_while_one_run_paints_another_is_refused(program: Program) -> None:
     assert len((program.out / "manifest.jsonl").read_text().splitlines()) == 2
 
 
-def test_an_error_that_the_engine_raises_at_once_costs_its_picture_only(program: Program) -> None:
+def test_an_error_raised_by_submit_costs_only_its_picture(program: Program) -> None:
     class Raising(BatchEngine):
         def submit(self, shots) -> Future:
             if any(shot.prompt == "b" for shot in shots):
@@ -87,7 +87,7 @@ def test_a_signal_ends_it_with_one_sentence_and_the_next_run_goes_on(
     assert not list((program.folder / "state/busy").glob("*"))
 
 
-def test_a_screen_that_has_gone_does_not_end_the_painting(
+def test_a_closed_terminal_does_not_end_the_batch(
     program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader, writer = os.pipe()

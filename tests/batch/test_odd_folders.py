@@ -7,7 +7,7 @@ import pytest
 from tests.batch.program import Program
 
 
-def test_files_of_somebody_else_are_moved_and_not_overwritten(program: Program) -> None:
+def test_foreign_files_are_moved_and_not_overwritten(program: Program) -> None:
     program.out.mkdir()
     (program.out / "000002.jpg").write_bytes(b"a holiday")
     program.write("a\nb\n")
@@ -18,7 +18,9 @@ def test_files_of_somebody_else_are_moved_and_not_overwritten(program: Program) 
 
 
 @pytest.mark.parametrize("line", ['{"number": 2, "fi', "[]", "7", '{"number": 2}', "{" * 5000])
-def test_a_torn_or_odd_line_is_said_and_costs_its_picture_only(program: Program, line: str) -> None:
+def test_a_damaged_manifest_line_is_reported_and_costs_only_its_picture(
+    program: Program, line: str
+) -> None:
     program.write("a\nb\n")
     program()
     manifest = program.out / "manifest.jsonl"
@@ -30,7 +32,7 @@ def test_a_torn_or_odd_line_is_said_and_costs_its_picture_only(program: Program,
     assert not (program.out / "earlier").exists()
 
 
-def test_a_manifest_torn_in_its_first_line_is_gone_on_with(program: Program) -> None:
+def test_a_manifest_torn_in_its_first_line_is_continued(program: Program) -> None:
     program.write("a\n")
     program()
     manifest = program.out / "manifest.jsonl"
@@ -40,7 +42,9 @@ def test_a_manifest_torn_in_its_first_line_is_gone_on_with(program: Program) -> 
 
 
 @pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n\0\0\xff", b"hello\nworld\n", b"[1, 2]\n"])
-def test_a_manifest_that_is_none_is_one_sentence(program: Program, content: bytes) -> None:
+def test_a_file_that_is_not_a_manifest_is_refused_with_one_sentence(
+    program: Program, content: bytes
+) -> None:
     program.write("a\n")
     program.out.mkdir()
     (program.out / "manifest.jsonl").write_bytes(content)
@@ -53,7 +57,9 @@ def test_a_manifest_that_is_none_is_one_sentence(program: Program, content: byte
 
 
 @pytest.mark.parametrize("out", ["taken", "taken/inside"])
-def test_an_output_that_is_a_file_is_one_sentence(program: Program, out: str) -> None:
+def test_an_output_path_that_is_a_file_is_refused_with_one_sentence(
+    program: Program, out: str
+) -> None:
     program.write("a\n")
     (program.folder / "taken").write_text("")
     assert program("prompts.txt", out) == 2

@@ -116,7 +116,7 @@ def test_firefox_shows_the_words_that_are_typed(page, server, colour_of, eventua
     assert page.console == []
 
 
-def test_firefox_is_back_by_itself_after_the_server_was_killed(page, own_server):
+def test_firefox_reconnects_by_itself_after_the_server_was_killed(page, own_server):
     page = page(own_server)
     own_server.end(signal.SIGKILL)
     wait_for(page, NOTICE)

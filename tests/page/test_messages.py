@@ -43,7 +43,7 @@ def test_words_past_the_models_limit_are_named_below_the_field(page, desk, event
     eventually(lambda: beside.text_content("#message"), "")
 
 
-def test_a_paste_of_more_than_a_prompt_may_hold_is_kept_and_said(page, eventually):
+def test_a_pasted_prompt_that_is_too_long_is_kept_and_refused_with_a_sentence(page, eventually):
     page.evaluate("document.execCommand('insertText', false, 'red '.repeat(375))")
     wanted = "The prompt has 1,500 characters; 1,000 is the most. Shorten it."
     eventually(lambda: page.text_content("#message"), wanted)
@@ -57,7 +57,7 @@ def test_a_paste_of_more_than_a_prompt_may_hold_is_kept_and_said(page, eventuall
     eventually(lambda: "characters" not in page.text_content("#message"))
 
 
-def test_a_refusal_is_said_by_the_field_until_the_next_key(page, desk, eventually):
+def test_a_refusal_stays_below_the_field_until_the_next_key(page, desk, eventually):
     refusal = {"status": "error", "error": "The prompt is not to my taste."}
     page.route("**/prompt", lambda it: it.fulfill(status=400, json=refusal))
     page.fill("#prompt", "red")
@@ -71,7 +71,7 @@ def test_a_refusal_is_said_by_the_field_until_the_next_key(page, desk, eventuall
     desk.expect_network_report(400)
 
 
-def test_a_page_that_was_locked_out_says_how_to_get_in(page, desk, eventually):
+def test_a_page_that_lost_its_access_says_how_to_log_in(page, desk, eventually):
     page.route("**/prompt", lambda it: it.fulfill(status=401, json={"error": "no"}))
     page.fill("#prompt", "red")
     page.keyboard.press("Enter")
@@ -79,7 +79,9 @@ def test_a_page_that_was_locked_out_says_how_to_get_in(page, desk, eventually):
     desk.expect_network_report(401)
 
 
-def test_too_many_posts_are_sent_again_when_the_server_says(page, server, desk, eventually):
+def test_a_prompt_that_was_sent_too_soon_is_sent_again_when_the_server_permits(
+    page, server, desk, eventually
+):
     slow = {"status": "error", "error": "Too fast."}
     page.route(
         "**/prompt",
@@ -102,7 +104,7 @@ def test_the_page_says_that_the_demo_model_paints(page):
     assert page.input_value("#prompt") == "star red"
 
 
-def test_an_unknown_word_is_named_and_a_known_one_takes_its_place(page, server, eventually):
+def test_an_unknown_word_is_named_and_can_be_replaced_with_a_known_one(page, server, eventually):
     page.fill("#prompt", "a red dragon on a blue background")
     page.keyboard.press("Enter")
     eventually(lambda: "“dragon”" in page.text_content("#message"))
@@ -123,7 +125,7 @@ def test_known_and_slightly_misspelt_words_are_not_called_unknown(page, known, e
     assert page.text_content("#message") == ""
 
 
-def test_a_prompt_without_any_word_is_not_known_and_a_click_replaces_it(page, eventually):
+def test_a_prompt_without_any_word_is_called_unknown_and_a_click_replaces_it(page, eventually):
     page.fill("#prompt", "🐱🚀 ???")
     page.keyboard.press("Enter")
     eventually(lambda: "does not know “🐱🚀 ???”" in page.text_content("#message"))

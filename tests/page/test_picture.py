@@ -76,7 +76,7 @@ def test_the_picture_is_painted_as_large_as_the_window_allows(desk):
         assert box["height"] >= 0.93 * min(width, height)
 
 
-def test_hold_holds_still_and_space_lets_go(desk, server, pixels, eventually):
+def test_hold_stops_the_motion_and_space_resumes_it(desk, server, pixels, eventually):
     page = desk.open()
     page.click("#hold")
     eventually(lambda: server.ask("GET", "/scene")["motion"], "hold")
@@ -152,7 +152,7 @@ def test_after_a_kill_the_field_and_the_picture_show_the_words_that_were_in_forc
     eventually(lambda: colour_of(pixels(page.locator("#picture"))), "green")
 
 
-def test_a_hidden_tab_takes_no_pictures_and_is_back_at_once(desk, server, eventually):
+def test_a_hidden_tab_receives_no_frames_and_resumes_at_once(desk, server, eventually):
     page = desk.open()
     eventually(lambda: server.ask("GET", "/status")["viewers"], 1)
     page.evaluate(HIDE, True)
@@ -165,7 +165,7 @@ def test_a_hidden_tab_takes_no_pictures_and_is_back_at_once(desk, server, eventu
     eventually(lambda: frame(page) > hidden)
 
 
-def test_a_tab_has_one_stream_and_reports_rising_frames(desk, eventually):
+def test_a_tab_opens_one_stream_and_acknowledges_rising_frame_numbers(desk, eventually):
     page = desk.alone()
     streams, reported = [], []
     page.on("request", lambda it: streams.append(it.url) if "/stream" in it.url[-8:] else None)
@@ -179,7 +179,7 @@ def test_a_tab_has_one_stream_and_reports_rising_frames(desk, eventually):
     assert reported == sorted(set(reported))
 
 
-def test_less_motion_means_two_pictures_a_second_until_asked(desk, eventually):
+def test_reduced_motion_means_two_frames_a_second_until_the_user_asks_for_more(desk, eventually):
     page = desk.alone(reduced_motion="reduce")
     streams = []
     page.on(

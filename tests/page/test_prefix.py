@@ -82,9 +82,7 @@ def test_a_window_with_a_stream_of_its_own_works_under_a_prefix_too(prefixed, de
     assert set(reports) == {204}
 
 
-def test_without_scripts_the_form_comes_back_to_the_page_under_the_prefix(
-    prefixed, desk, eventually
-):
+def test_without_scripts_the_form_returns_to_the_page_under_the_prefix(prefixed, desk, eventually):
     page = desk.window(java_script_enabled=False)
     page.goto(prefixed, wait_until="commit")
     page.wait_for_selector("img.plain")
@@ -112,7 +110,7 @@ def test_a_link_under_a_prefix_logs_in_and_its_cookie_stays_there(guarded, desk,
     desk.expect_network_report(401)  # the first answer
 
 
-def test_the_form_of_the_login_page_comes_back_to_the_prefix(guarded, desk):
+def test_the_login_form_returns_to_the_prefix(guarded, desk):
     token = json.loads((desk.server.state_dir / "tokens.json").read_text())["watch"]
     page = desk.window(java_script_enabled=False)
     page.goto(guarded)

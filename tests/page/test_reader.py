@@ -138,14 +138,14 @@ def expected(bodies):
     suppress_health_check=list(HealthCheck),
 )
 @given(stream=STREAMS, data=st.data())
-def test_any_bytes_cut_anyhow_are_read_as_the_whole_is(read, stream, data):
+def test_any_bytes_in_any_pieces_are_read_like_the_whole(read, stream, data):
     cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=12))
     assert read(stream, cuts) == read_whole(stream)
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(bodies=BODIES, data=st.data())
-def test_any_cutting_gives_the_parts_that_were_written(read, bodies, data):
+def test_the_parts_do_not_depend_on_how_the_stream_is_cut(read, bodies, data):
     stream = written(bodies)
     cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=30))
     assert read(stream, cuts) == (expected(bodies), "more")
@@ -174,11 +174,11 @@ def test_the_closing_boundary_ends_the_stream(read):
         b"--b\r\n" + b"x" * 9000,
     ],
 )
-def test_what_is_not_the_stream_is_refused(read, stream):
+def test_a_malformed_stream_is_refused(read, stream):
     assert read(stream)[1] == "bad"
 
 
-def test_a_large_picture_in_small_chunks_is_read_in_time_that_grows_with_its_size(desk):
+def test_reading_a_large_picture_in_small_chunks_takes_linear_time(desk):
     page = desk.open()
     spent_ms = page.evaluate("""async () => {
         const {PartReader} = await import('/page/reader.js');

@@ -67,7 +67,7 @@ def viewers(server: Any) -> int:
 
 
 @pytest.mark.parametrize("count", [7, 12])
-def test_many_windows_all_move_and_words_from_the_last_reach_them_all_soon(
+def test_many_windows_all_move_and_words_from_one_soon_reach_them_all(
     windows, server, eventually, count
 ):
     pages = windows(count)
@@ -96,7 +96,9 @@ def test_many_windows_all_move_and_words_from_the_last_reach_them_all_soon(
     assert {page.inner_text("#state-word") for page in pages} == {"Streaming"}
 
 
-def test_the_first_of_the_windows_may_be_closed_or_reloaded(windows, server, eventually):
+def test_windows_keep_moving_when_the_first_is_closed_or_one_is_reloaded(
+    windows, server, eventually
+):
     pages = windows(3)
     pages[0].close()
     for page in pages[1:]:
@@ -108,7 +110,7 @@ def test_the_first_of_the_windows_may_be_closed_or_reloaded(windows, server, eve
     assert viewers(server) == 1
 
 
-def test_a_window_that_is_held_up_holds_up_no_other_and_comes_back(windows, eventually):
+def test_a_blocked_window_delays_no_other_and_resumes(windows, eventually):
     slow, quick = windows(2)
     questions = []
     slow.on("dialog", lambda it: questions.append(it))
@@ -126,9 +128,7 @@ def test_a_window_that_is_held_up_holds_up_no_other_and_comes_back(windows, even
     assert numbers[held + 1] - numbers[held - 1] > 20, "what it missed is not made up for"
 
 
-def test_hidden_windows_leave_and_the_last_one_takes_the_stream_with_it(
-    windows, server, eventually
-):
+def test_hidden_windows_leave_and_the_last_one_closes_the_stream(windows, server, eventually):
     first, second = windows(2)
     first.evaluate(COUNT)
     first.evaluate(HIDE, True)
@@ -142,7 +142,7 @@ def test_hidden_windows_leave_and_the_last_one_takes_the_stream_with_it(
     assert viewers(server) == 1
 
 
-def test_a_window_that_asks_for_less_motion_gets_it_beside_one_at_full_rate(windows, eventually):
+def test_a_window_with_reduced_motion_does_not_slow_a_window_at_full_rate(windows, eventually):
     calm, full = windows(2)
     calm.emulate_media(reduced_motion="reduce")
     calm.wait_for_selector("text=Your system asks for less motion")
@@ -156,7 +156,7 @@ def test_a_window_that_asks_for_less_motion_gets_it_beside_one_at_full_rate(wind
     assert full.evaluate("numbers.length") > 8
 
 
-def test_a_worker_that_dies_is_started_again(windows, browser, eventually):
+def test_a_worker_that_ends_is_started_again(windows, browser, eventually):
     pages = windows(3)
     devtools = browser.new_browser_cdp_session()
     workers = [

@@ -33,14 +33,14 @@ def test_the_field_has_the_focus_at_start(desk):
     assert page.evaluate("document.activeElement.id") == "prompt"
 
 
-def test_the_first_key_takes_the_place_of_the_old_words(desk, server, eventually):
+def test_the_first_key_replaces_the_old_words(desk, server, eventually):
     page = desk.open()
     page.keyboard.type("a red car")
     assert page.input_value("#prompt") == "a red car"
     eventually(lambda: server.ask("GET", "/status")["prompt"], "a red car")
 
 
-def test_words_typed_in_a_window_that_began_with_the_picture_alone_go_where_they_are_put(desk):
+def test_after_a_clean_start_typed_words_are_inserted_at_the_cursor(desk):
     page = desk.open("/?clean")
     page.keyboard.press("Escape")
     page.locator("#prompt").press("End")
@@ -60,7 +60,7 @@ def test_typing_sends_the_words_once_150_ms_after_the_last_key(still_page):
     assert sent(still_page) == ["green star"]
 
 
-def test_enter_sends_at_once_and_once(still_page):
+def test_enter_sends_at_once_and_only_once(still_page):
     still_page.locator("#prompt").press_sequentially("red")
     still_page.keyboard.press("Enter")
     assert sent(still_page) == ["red"]
@@ -75,7 +75,7 @@ def test_the_button_sends_what_the_field_holds(page, server, eventually):
     eventually(lambda: page.text_content("#showing"), "a blue moon")
 
 
-def test_an_example_fills_the_field_and_is_sent(page, server, eventually):
+def test_clicking_an_example_fills_the_field_and_sends_it(page, server, eventually):
     example = page.locator("#examples button").nth(2)
     words = example.inner_text()
     example.click()
@@ -104,7 +104,7 @@ def test_the_page_says_how_long_words_take_to_become_a_picture(page, eventually)
     eventually(lambda: "p95" in page.text_content("#server"))
 
 
-def test_sending_the_same_words_again_measures_nothing(page, eventually):
+def test_sending_the_same_words_again_measures_no_latency(page, eventually):
     page.fill("#prompt", "a red star")
     page.keyboard.press("Enter")
     eventually(lambda: page.text_content("#latency").endswith("ms"))
@@ -126,14 +126,14 @@ def test_the_age_and_the_rate_of_the_picture_are_shown(page, eventually):
     eventually(lambda: float(page.text_content("#fps")) > 0.5)
 
 
-def test_words_of_others_are_shown_but_do_not_touch_the_field(page, server, eventually):
+def test_words_of_others_are_shown_but_do_not_change_a_field_in_use(page, server, eventually):
     server.ask("POST", "/prompt", {"prompt": "a brown house"})
     eventually(lambda: page.text_content("#showing"), "a brown house")
     assert page.input_value("#prompt") == ""
     assert page.title().startswith("a brown house")
 
 
-def test_a_field_that_nobody_uses_follows_the_words_of_others(desk, server, eventually):
+def test_an_unfocused_field_follows_the_words_of_others(desk, server, eventually):
     page = desk.open()
     page.keyboard.press("Escape")
     server.ask("POST", "/prompt", {"prompt": "a brown house"})
@@ -143,7 +143,7 @@ def test_a_field_that_nobody_uses_follows_the_words_of_others(desk, server, even
     eventually(lambda: server.ask("GET", "/status")["prompt"], "a brown house and a tree")
 
 
-def test_a_field_whose_window_is_not_in_front_follows_too(desk, server, eventually):
+def test_a_field_in_a_background_window_follows_the_words_of_others(desk, server, eventually):
     page = desk.open()
     page.evaluate("() => { document.hasFocus = () => false; }")
     server.ask("POST", "/prompt", {"prompt": "a brown house"})
@@ -152,7 +152,7 @@ def test_a_field_whose_window_is_not_in_front_follows_too(desk, server, eventual
     assert page.input_value("#prompt") == "a fish"
 
 
-def test_what_was_begun_in_a_field_and_left_is_kept(page, server, eventually):
+def test_unfinished_text_in_the_field_is_kept(page, server, eventually):
     page.fill("#prompt", "  ")
     page.keyboard.press("Escape")
     server.ask("POST", "/prompt", {"prompt": "a brown house"})

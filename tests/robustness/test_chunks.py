@@ -41,7 +41,7 @@ def test_a_chunk_without_a_length_is_refused_at_once(
     assert "Traceback" not in program.log
 
 
-def test_a_body_that_stays_away_after_the_answer_is_not_answered_again(start: Start) -> None:
+def test_a_body_that_never_arrives_is_not_answered_twice(start: Start) -> None:
     program = start("sound", "--request-timeout-s", "1.5").wait_until_healthy()
     with socket.create_connection(("127.0.0.1", program.port), timeout=30) as connection:
         connection.sendall(HEAD % (b"POST", b"/status") + b"5\r\nhel")

@@ -33,7 +33,7 @@ def test_one_bad_frame_is_counted_and_the_next_one_comes(start: Start) -> None:
     assert program.log.count("one bad frame") == 2, "a sentence and its traceback, once"
 
 
-def test_ten_bad_frames_are_logged_once_and_the_engine_is_opened_anew(start: Start) -> None:
+def test_ten_bad_frames_are_logged_once_and_the_engine_is_opened_again(start: Start) -> None:
     program = start("ten").wait_until_healthy()
     with open_stream(program.port) as viewer:
         eventually(lambda: program.request("/healthz")[0] == 503, step_s=0.01)
@@ -46,7 +46,7 @@ def test_ten_bad_frames_are_logged_once_and_the_engine_is_opened_anew(start: Sta
     assert program.log.count("[gen] starting loop...") == 3
 
 
-def test_frames_that_fail_for_ever_are_a_picture_that_says_so(start: Start) -> None:
+def test_frames_that_keep_failing_are_shown_as_a_picture_that_says_why(start: Start) -> None:
     program = start("for-ever").wait_until_healthy()
     with open_stream(program.port) as viewer:
         eventually(lambda: program.status()["state"] == "failed")
@@ -63,7 +63,7 @@ def test_frames_that_fail_for_ever_are_a_picture_that_says_so(start: Start) -> N
     assert program.wait() == 0
 
 
-def test_a_lack_of_gpu_memory_is_named_and_does_not_end_the_stream(start: Start) -> None:
+def test_running_out_of_gpu_memory_is_logged_and_does_not_end_the_stream(start: Start) -> None:
     program = start("memory").wait_until_healthy()
     with open_stream(program.port) as viewer:
         eventually(lambda: viewer.recv(65536) and program.status()["frame"] > 60, step_s=0)
@@ -89,7 +89,7 @@ def test_an_engine_that_hangs_ends_the_program_with_70_and_its_stacks(start: Sta
     assert "in _land" in program.log or "in _launch" in program.log
 
 
-def test_an_engine_that_never_finishes_loading_ends_with_70(start: Start) -> None:
+def test_an_engine_that_never_finishes_loading_ends_the_program_with_70(start: Start) -> None:
     program = start("loads-for-ever", "--loading-timeout-s", "1")
     assert program.wait() == 70
     assert "has been loading" in program.log
@@ -103,7 +103,7 @@ def test_a_hang_that_holds_the_gil_ends_the_program_too(start: Start) -> None:
     assert "in _hold_the_gil" in program.log
 
 
-def test_a_slow_engine_within_its_time_is_left_alone(start: Start) -> None:
+def test_a_slow_engine_within_its_time_limit_is_not_ended(start: Start) -> None:
     program = start("sound", "--target-fps", "0.2", "--engine-timeout-s", "2").wait_until_healthy()
     with open_stream(program.port) as viewer:
         reader = StreamReader()
@@ -120,7 +120,7 @@ def test_a_slow_engine_within_its_time_is_left_alone(start: Start) -> None:
 @pytest.mark.parametrize(
     "mode", ["sound", "loads-for-ever", "loads-badly", "for-ever", "streaming", "hangs"]
 )
-def test_a_signal_ends_it_in_every_state_within_three_seconds(
+def test_a_signal_ends_the_program_in_every_state_within_three_seconds(
     start: Start, mode: str, number: signal.Signals
 ) -> None:
     def attempt() -> float:
@@ -142,7 +142,7 @@ def test_a_signal_ends_it_in_every_state_within_three_seconds(
     once_below(3.0, attempt)
 
 
-def test_a_hundred_viewers_do_not_hold_up_the_end(start: Start) -> None:
+def test_a_hundred_viewers_do_not_delay_the_shutdown(start: Start) -> None:
     def attempt() -> float:
         program = start("sound", environ={"PICTURE_BYTES": "30000"}).wait_until_healthy()
         with ExitStack() as viewers:
@@ -154,7 +154,7 @@ def test_a_hundred_viewers_do_not_hold_up_the_end(start: Start) -> None:
     once_below(3.0, attempt)
 
 
-def test_what_nohup_ignores_stays_ignored(start: Start) -> None:
+def test_a_signal_that_nohup_ignores_stays_ignored(start: Start) -> None:
     program = start(before=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
     program.wait_until_healthy()
     with open_stream(program.port) as viewer:
@@ -186,7 +186,7 @@ def test_a_full_disk_under_the_log_changes_nothing_for_the_viewers(start: Start)
         assert program.wait() == 0
 
 
-def test_a_log_whose_reader_is_gone_changes_nothing_either(start: Start) -> None:
+def test_a_log_whose_reader_is_gone_changes_nothing_for_the_viewers(start: Start) -> None:
     reading, writing = os.pipe()
     program = start("once", stderr=writing)
     os.close(writing)
@@ -214,7 +214,7 @@ def test_without_a_home_the_program_runs_and_says_that_tokens_end_with_it(start:
     assert "end with this run" in program.log
 
 
-def test_a_state_folder_that_cannot_be_written_is_said_and_lived_with(start: Start) -> None:
+def test_a_read_only_state_folder_is_logged_and_tolerated(start: Start) -> None:
     program = start("sound", state=Path("/proc/nowhere")).wait_until_healthy()
     assert "end with this run" in program.log
 
@@ -244,7 +244,7 @@ def test_it_runs_from_a_read_only_checkout(tmp_path: Path) -> None:
         process.stderr.close()
 
 
-def test_a_clock_that_jumps_stops_nothing(start: Start, tmp_path: Path) -> None:
+def test_jumps_of_the_wall_clock_stop_nothing(start: Start, tmp_path: Path) -> None:
     """The wall clock only stamps frames; pace, limits and the watchdog go by the monotonic one."""
     program = start("clock-jumps", "--engine-timeout-s", "5").wait_until_healthy()
     with open_stream(program.port) as viewer:

@@ -110,7 +110,7 @@ def beside(program: Program, opening: bytes, more: bytes) -> tuple[float, float,
 
 
 @pytest.mark.parametrize(("opening", "more"), FLOODS.values(), ids=FLOODS.keys())
-def test_a_flood_costs_the_others_no_second_and_no_fifth_of_the_pictures(
+def test_a_flood_delays_others_by_less_than_a_second_and_costs_less_than_a_fifth_of_their_frames(
     start: Start, opening: bytes, more: bytes
 ) -> None:
     found = []
@@ -126,9 +126,7 @@ def test_a_flood_costs_the_others_no_second_and_no_fifth_of_the_pictures(
 
 @pytest.mark.parametrize("rest", [b"0\r\n" + b"A: b\r\n" * 100, b"1\r\nx\r\n" * 70_000],
                          ids=["trailers", "a body past its limit"])  # fmt: skip
-def test_a_body_without_an_end_is_refused_before_its_time_is_over(
-    start: Start, rest: bytes
-) -> None:
+def test_an_endless_body_is_refused_before_the_request_times_out(start: Start, rest: bytes) -> None:
     program = start("sound", "--request-timeout-s", "60").wait_until_healthy()
     with socket.create_connection(("127.0.0.1", program.port), timeout=20) as connection:
         connection.sendall(LOGIN)
@@ -136,7 +134,7 @@ def test_a_body_without_an_end_is_refused_before_its_time_is_over(
         assert connection.recv(12) in (b"HTTP/1.1 400", b"HTTP/1.1 413")
 
 
-def test_the_time_of_a_request_is_kept_while_its_body_never_lets_a_read_wait(start: Start) -> None:
+def test_a_request_times_out_although_its_body_never_pauses(start: Start) -> None:
     program = start(
         "sound", "--request-timeout-s", "1", "--max-body-bytes", str(2**30)
     ).wait_until_healthy()

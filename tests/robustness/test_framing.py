@@ -11,7 +11,7 @@ from tests.robustness.raw import open_stream
 HEAD = "Content-Type: image/jpeg\r\nContent-Length: 5\r\nX-Frame-Id: 1\r\n\r\n"
 
 
-def test_words_that_look_like_the_framing_change_no_byte_of_it(start: Start) -> None:
+def test_words_that_look_like_the_framing_do_not_change_it(start: Start) -> None:
     program = start("sound", "--target-fps", "200").wait_until_healthy()
     reader, accepted = StreamReader(), 0
     with open_stream(program.port) as viewer:

@@ -49,7 +49,7 @@ def ride(
 @pytest.mark.parametrize(
     ("line_fps", "delay_s"), [(13.3, 0.005), (13.3, 0.1), (5, 0.05), (30, 0.2), (3, 0.01)]
 )
-def test_a_line_too_narrow_for_every_frame_is_full_and_shows_none_that_is_old(
+def test_a_line_too_narrow_for_every_frame_is_used_fully_and_shows_no_old_frame(
     line_fps: float, delay_s: float
 ) -> None:
     fps, worst_s = ride(60, line_fps, delay_s)
@@ -64,13 +64,13 @@ def test_a_long_but_wide_line_carries_every_frame(delay_s: float) -> None:
     assert worst_s < delay_s + 0.1
 
 
-def test_lost_reports_hold_nothing_up_for_long() -> None:
+def test_lost_acknowledgements_do_not_delay_frames_for_long() -> None:
     fps, worst_s = ride(60, 13.3, 0.02, lost=frozenset({100, 101, 102, 103, 150, 151, 170}))
     assert fps > 10
     assert worst_s < 1.0
 
 
-def test_a_reader_that_never_reports_is_asked_less_and_less() -> None:
+def test_a_reader_that_never_acknowledges_is_probed_less_and_less_often() -> None:
     window, sent = Window(), []
     for tick in range(60_000):
         now = tick / 1000
@@ -83,7 +83,7 @@ def test_a_reader_that_never_reports_is_asked_less_and_less() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 2), st.integers(-5, 300)), max_size=80))
-def test_no_report_however_wrong_breaks_the_window(reports: list[tuple[float, int]]) -> None:
+def test_no_wrong_acknowledgement_breaks_the_window(reports: list[tuple[float, int]]) -> None:
     window, now, number = Window(), 0.0, 0
     for pause_s, shown in reports:
         now += pause_s
@@ -96,7 +96,7 @@ def test_no_report_however_wrong_breaks_the_window(reports: list[tuple[float, in
 
 
 @needs_ssh
-def test_through_an_ssh_at_400_kb_a_second_no_picture_is_older_than_a_second(start: Start) -> None:
+def test_through_ssh_at_400_kb_a_second_no_picture_is_older_than_a_second(start: Start) -> None:
     program = start("sound", environ={"PICTURE_BYTES": "30000"}).wait_until_healthy()
 
     def oldest_s() -> float:
@@ -109,7 +109,7 @@ def test_through_an_ssh_at_400_kb_a_second_no_picture_is_older_than_a_second(sta
 
 @pytest.mark.browser
 @needs_ssh
-def test_on_the_page_in_a_browser_behind_that_ssh_no_picture_is_older_than_a_second(
+def test_in_a_browser_behind_a_narrow_ssh_no_picture_is_older_than_a_second(
     start: Start,
 ) -> None:
     program = start("sound", environ={"PICTURE_BYTES": "30000"}).wait_until_healthy()

@@ -159,7 +159,7 @@ def check(answer: bytes) -> None:
     database=None,
 )
 @given(st.sampled_from(METHODS), paths, queries, headers, bodies, st.sampled_from("sslncw"))
-def test_any_request_gets_an_answer_that_is_none_of_our_faults(
+def test_no_request_causes_a_server_error(
     program: Program,
     method: str,
     path: str,
@@ -190,7 +190,7 @@ def test_any_request_gets_an_answer_that_is_none_of_our_faults(
      b"Transfer-Encoding: chunked\r\n", b"ffffffffff\r\n", b"0\r\n\r\n",
      b"POST /prompt HTTP/1.0\r\n"))
 ), max_size=12).map(b"".join))  # fmt: skip
-def test_any_bytes_get_an_answer_or_the_end(program: Program, data: bytes) -> None:
+def test_any_bytes_are_answered_or_end_the_connection(program: Program, data: bytes) -> None:
     check(exchange(program, data))
 
 

@@ -22,7 +22,7 @@ from tests.robustness.raw import (
 from tests.server import once_below
 
 
-def test_one_viewer_too_many_is_told_so_while_everything_else_answers(start: Start) -> None:
+def test_one_viewer_too_many_is_refused_and_everything_else_still_answers(start: Start) -> None:
     program = start("sound", "--max-viewers", "5").wait_until_healthy()
     with ExitStack() as stack:
         for _ in range(5):
@@ -43,7 +43,7 @@ def test_one_viewer_too_many_is_told_so_while_everything_else_answers(start: Sta
             once_below(0.05, lambda ask=answer_s: statistics.median(ask() for _ in range(50)))  # type: ignore[misc]
 
 
-def test_a_place_is_free_again_as_soon_as_a_viewer_leaves(start: Start) -> None:
+def test_a_viewer_can_connect_as_soon_as_another_has_left(start: Start) -> None:
     options = ("--max-viewers", "1", "--dead-viewer-s", "60")
     program = start("sound", *options).wait_until_healthy()
     for _ in range(5):
@@ -66,7 +66,7 @@ def test_a_new_connection_takes_the_place_of_the_one_that_has_idled_longest(star
         assert b" 200 " in ask_health(idle[-1]), "the last one is still there"
 
 
-def test_past_the_last_connection_a_sentence_says_what_to_do(start: Start) -> None:
+def test_one_connection_too_many_is_refused_with_a_sentence(start: Start) -> None:
     program = start("sound", "--max-connections", "8").wait_until_healthy()
     with ExitStack() as stack:
         for _ in range(8):
@@ -76,7 +76,7 @@ def test_past_the_last_connection_a_sentence_says_what_to_do(start: Start) -> No
         assert "MAX_CONNECTIONS" in error
 
 
-def test_watching_never_blocks_the_owners_words(start: Start) -> None:
+def test_viewers_never_block_the_owners_prompt(start: Start) -> None:
     program = start("sound", environ={"PICTURE_BYTES": "30000"}).wait_until_healthy()
     with ExitStack() as stack:
         for _ in range(50):  # nobody of them reads

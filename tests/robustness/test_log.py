@@ -27,7 +27,7 @@ def prompts(program: Program, count: int, first: int = 0) -> None:
         assert status == 200
 
 
-def test_a_log_that_nobody_reads_holds_up_nothing_and_comes_in_order_once_it_is_read(
+def test_an_unread_log_blocks_nothing_and_is_in_order_when_it_is_read(
     start: Start,
 ) -> None:
     program, reading = unread(start)
@@ -70,7 +70,7 @@ def test_a_signal_ends_a_program_whose_log_nobody_reads(start: Start) -> None:
     once_below(3.0, ending_s)
 
 
-def test_the_last_lines_are_written_before_the_end(start: Start) -> None:
+def test_the_last_lines_are_written_before_the_program_ends(start: Start) -> None:
     program = start("sound").wait_until_healthy()
     prompts(program, 50)
     program.signal()

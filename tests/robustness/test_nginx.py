@@ -101,7 +101,7 @@ def test_a_bare_proxy_pass_with_loopback_owner_no_gives_a_stranger_401(
         assert get(port, "/status", Authorization=bearer).status == 200
 
 
-def test_a_proxy_that_says_whom_it_forwards_needs_no_setting_to_be_safe(
+def test_a_proxy_that_sends_forwarding_headers_is_safe_without_a_setting(
     start: Start, tmp_path: Path
 ) -> None:
     program = start("sound").wait_until_healthy()
@@ -111,7 +111,7 @@ def test_a_proxy_that_says_whom_it_forwards_needs_no_setting_to_be_safe(
 
 
 @pytest.mark.parametrize("settings", [FULL, ""], ids=["as documented", "bare, HTTP/1.0"])
-def test_the_stream_comes_through_whole_and_at_once(
+def test_the_stream_passes_through_nginx_complete_and_without_delay(
     start: Start, tmp_path: Path, settings: str
 ) -> None:
     program = start("sound", "--loopback-owner", "no", environ={"PICTURE_BYTES": "30000"})

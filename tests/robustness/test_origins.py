@@ -69,7 +69,7 @@ OTHERS = pytest.mark.parametrize(
 
 
 @OTHERS
-def test_a_page_of_another_origin_can_neither_show_nor_steer_the_stream(
+def test_a_page_of_another_origin_can_neither_show_nor_control_the_stream(
     page: Page, program: Program, other_port: int, host: str
 ) -> None:
     page.goto(f"http://{host}:{other_port}/")
@@ -110,7 +110,7 @@ def test_a_page_of_another_origin_can_neither_show_nor_steer_the_stream(
 
 
 @OTHERS
-def test_a_page_of_a_named_origin_steers_and_reads_with_its_cookie(
+def test_a_page_of_a_permitted_origin_controls_and_reads_with_its_cookie(
     page: Page, start: Start, other_port: int, host: str
 ) -> None:
     named = f"http://{host}:{other_port}"
@@ -175,7 +175,7 @@ def test_the_owner_never_sees_a_login_and_the_page_breaks_none_of_its_own_rules(
     assert not [line for line in said if "Content Security Policy" in line or "rror" in line], said
 
 
-def test_a_shared_link_watches_cannot_write_and_leaves_no_token_in_any_address(
+def test_a_shared_link_can_only_watch_and_leaves_no_token_in_any_address(
     page: Page, program: Program
 ) -> None:
     assert program.state is not None
@@ -211,7 +211,9 @@ def test_the_owners_link_writes(page: Page, program: Program) -> None:
     eventually(lambda: program.status()["prompt"] == "from far away")
 
 
-def test_a_wrong_token_is_told_so_and_asked_for_again(page: Page, program: Program) -> None:
+def test_a_wrong_token_is_refused_with_a_sentence_and_asked_for_again(
+    page: Page, program: Program
+) -> None:
     page.goto(f"{outward(program)}/#{'x' * 43}", wait_until="commit")
     eventually(lambda: "not, or no longer" in (page.text_content("#message") or ""))
     assert page.url.endswith("/")

@@ -18,7 +18,7 @@ def stop_for(program: Program, seconds: float) -> None:
     program.signal(signal.SIGCONT)
 
 
-def test_a_stop_longer_than_every_limit_with_a_viewer_ends_nothing(start: Start) -> None:
+def test_a_pause_longer_than_every_limit_ends_nothing_while_somebody_watches(start: Start) -> None:
     limits = ("--engine-timeout-s", "1", "--loading-timeout-s", "1", "--target-fps", "40")
     program = start("takes-22-ms", *limits).wait_until_healthy()
     with open_stream(program.port) as viewer:
@@ -38,7 +38,7 @@ def test_a_stop_longer_than_every_limit_with_a_viewer_ends_nothing(start: Start)
     assert "[watchdog]" not in program.log
 
 
-def test_a_stop_of_a_program_that_rests_ends_nothing(start: Start) -> None:
+def test_a_pause_of_a_resting_program_ends_nothing(start: Start) -> None:
     limits = ("--engine-timeout-s", "1", "--loading-timeout-s", "1")
     program = start("sound", *limits).wait_until_healthy()
     eventually(lambda: program.status()["state"] == "resting")
@@ -47,7 +47,7 @@ def test_a_stop_of_a_program_that_rests_ends_nothing(start: Start) -> None:
     assert program.request("/snapshot.jpg")[0] == 200
 
 
-def test_an_engine_that_hangs_is_found_after_a_stop_and_the_stop_is_not_counted(
+def test_a_hanging_engine_is_found_after_a_pause_that_does_not_count(
     start: Start,
 ) -> None:
     limits = ("--engine-timeout-s", "3", "--loading-timeout-s", "3")
@@ -63,7 +63,7 @@ def test_an_engine_that_hangs_is_found_after_a_stop_and_the_stop_is_not_counted(
     assert int(found[1]) < 5
 
 
-def test_a_viewer_that_was_behind_when_the_program_was_stopped_is_not_dropped(
+def test_a_viewer_that_was_behind_before_a_pause_is_not_dropped(
     start: Start,
 ) -> None:
     """It reads on meanwhile all that the kernel still has for it."""

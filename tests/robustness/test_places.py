@@ -48,7 +48,7 @@ def test_requests_that_never_end_keep_nobody_out(start: Start, source: str, begu
         assert owner_is_served(program)
 
 
-def test_the_oldest_unfinished_request_makes_room_and_the_idle_stay(start: Start) -> None:
+def test_the_oldest_unfinished_request_is_dropped_before_idle_connections(start: Start) -> None:
     program = start("sound", "--max-connections", "8").wait_until_healthy()
     with ExitStack() as stack:
         idle = stack.enter_context(
@@ -69,7 +69,7 @@ def test_the_oldest_unfinished_request_makes_room_and_the_idle_stay(start: Start
         assert idle.recv(12) == b"HTTP/1.1 200"
 
 
-def test_some_places_are_kept_for_this_machine(start: Start) -> None:
+def test_some_connections_are_reserved_for_this_machine(start: Start) -> None:
     program = start("sound", "--max-connections", "16").wait_until_healthy()
     with ExitStack() as stack:
         for _ in range(14):
@@ -82,7 +82,7 @@ def test_some_places_are_kept_for_this_machine(start: Start) -> None:
         assert b" 200 " in stack.enter_context(connect(program, "127.0.0.1", STREAM)).recv(100)
 
 
-def test_one_address_elsewhere_holds_only_so_many(start: Start) -> None:
+def test_a_remote_address_holds_a_limited_number_of_connections(start: Start) -> None:
     program = start("sound", "--max-connections-per-address", "3").wait_until_healthy()
     with ExitStack() as stack:
         held = [stack.enter_context(connect(program, ELSEWHERE, STREAM)) for _ in range(3)]
@@ -104,7 +104,7 @@ def test_one_address_elsewhere_holds_only_so_many(start: Start) -> None:
         eventually(has_room)
 
 
-def test_answers_that_nobody_reads_keep_nobody_out(start: Start) -> None:
+def test_unread_answers_keep_nobody_out(start: Start) -> None:
     program = start("sound", "--max-connections", "12").wait_until_healthy()
     page = b"GET /page/page.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with ExitStack() as stack:

@@ -56,7 +56,7 @@ def arrivals(program: Program, query: str, seconds: float, agent: str) -> list[t
 
 @pytest.mark.parametrize("agent", ["curl/8.0", "Lavf/61.7.100", "python-requests/2.32"])
 @pytest.mark.parametrize(("fps", "seconds", "parts"), [("2", 4.2, 9), ("0.5", 4.2, 3)])
-def test_a_rate_is_so_many_parts_a_second_and_each_is_new(
+def test_a_requested_rate_is_kept_and_each_part_is_a_new_frame(
     start: Start, fps: str, seconds: float, parts: int, agent: str
 ) -> None:
     program = start("sound").wait_until_healthy()
@@ -69,7 +69,7 @@ def test_a_rate_is_so_many_parts_a_second_and_each_is_new(
     once_below(2, difference)
 
 
-def test_a_browser_gets_a_frame_twice_for_it_paints_one_when_the_next_begins(
+def test_a_browser_gets_each_frame_twice_because_it_paints_one_when_the_next_begins(
     start: Start,
 ) -> None:
     program = start("sound").wait_until_healthy()
@@ -77,7 +77,7 @@ def test_a_browser_gets_a_frame_twice_for_it_paints_one_when_the_next_begins(
     assert len(numbers) >= 2 * len(set(numbers)) - 1
 
 
-def test_a_held_picture_comes_again_each_second_to_everyone(start: Start) -> None:
+def test_a_still_picture_is_sent_again_every_second(start: Start) -> None:
     program = start("sound", "--target-fps", "0.1").wait_until_healthy()
 
     def missing() -> float:
@@ -110,7 +110,7 @@ def test_a_slow_reader_sees_new_pictures(
     once_below(1, share_of_what_is_permitted)
 
 
-def test_opencv_at_two_reads_a_second_is_neither_cut_off_nor_far_behind(start: Start) -> None:
+def test_opencv_at_two_reads_a_second_is_neither_dropped_nor_far_behind(start: Start) -> None:
     cv2 = pytest.importorskip("cv2")
     program = start("sound", "--dead-viewer-s", "4", environ=SMALL).wait_until_healthy()
     capture = cv2.VideoCapture(f"http://127.0.0.1:{program.port}/stream", cv2.CAP_FFMPEG)
@@ -143,7 +143,7 @@ def test_a_stopped_reader_is_dropped(start: Start, pictures: dict[str, str], que
         curl.wait()
 
 
-def test_a_reader_that_gets_little_is_not_dropped(start: Start) -> None:
+def test_a_reader_with_a_low_rate_is_not_dropped(start: Start) -> None:
     """Between two parts there is nothing to read, which is no sign of death."""
     program = start("sound", "--dead-viewer-s", "1.5", environ=SMALL).wait_until_healthy()
     seen = arrivals(program, "?fps=0.25", 9.0, "curl/8.0")
@@ -151,7 +151,7 @@ def test_a_reader_that_gets_little_is_not_dropped(start: Start) -> None:
     assert metric(program, "dead_viewers_total") == 0
 
 
-def test_a_reader_that_is_slow_once_gets_everything_again(start: Start) -> None:
+def test_a_reader_that_was_slow_once_receives_every_frame_again(start: Start) -> None:
     program = start("sound", environ=LARGE).wait_until_healthy()
     stop, counts = threading.Event(), Namespace(frames=0)
     with open_stream(program.port) as viewer:

@@ -121,7 +121,7 @@ def test_a_malformed_request_is_400_and_nothing_after_it_is_read(
     assert "Traceback" not in program.log
 
 
-def test_a_malformed_head_is_refused_before_it_is_whole(program: Program) -> None:
+def test_a_malformed_head_is_refused_before_it_is_complete(program: Program) -> None:
     with socket.create_connection(("127.0.0.1", program.port), timeout=PATIENCE_S) as connection:
         connection.sendall(b"GET /scene HTTP/1.1\nHost: localhost\n")
         assert status_and_error(read_all(connection))[0] == 400
@@ -159,7 +159,7 @@ def test_a_well_formed_request_is_answered_at_once(program: Program, request_byt
 
 
 @pytest.mark.parametrize("option", [b"upgrade", b"upgrade\r\nUpgrade: websocket", b"Upgrade, x"])
-def test_an_offer_to_upgrade_is_declined_by_an_answer(program: Program, option: bytes) -> None:
+def test_an_upgrade_request_is_answered_as_a_plain_request(program: Program, option: bytes) -> None:
     """nginx's recipe for web sockets sends this with every request."""
     program.request("/prompt", {"prompt": "before"})
     with socket.create_connection(("127.0.0.1", program.port), timeout=PATIENCE_S) as connection:
@@ -178,7 +178,7 @@ def test_pipelined_requests_are_answered_in_order(program: Program) -> None:
     assert found == [b"200", b"404", b"200", b"200", b"200"]
 
 
-def test_a_head_may_come_byte_by_byte(program: Program) -> None:
+def test_a_request_may_arrive_byte_by_byte(program: Program) -> None:
     with socket.create_connection(("127.0.0.1", program.port), timeout=PATIENCE_S) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in b"\r\n" + CLOSING + CHUNK + LAST:
@@ -186,7 +186,7 @@ def test_a_head_may_come_byte_by_byte(program: Program) -> None:
         assert read_all(connection).startswith(b"HTTP/1.1 200 ")
 
 
-def test_a_client_that_asks_first_is_told_to_go_on_only_when_its_body_is_wanted(
+def test_100_continue_is_sent_only_when_the_body_is_wanted(
     program: Program,
 ) -> None:
     expecting = POST + LENGTH + b"Expect: 100-continue\r\n\r\n"
@@ -206,9 +206,7 @@ def test_a_client_that_asks_first_is_told_to_go_on_only_when_its_body_is_wanted(
     b"POST /status HTTP/1.1\r\n" + HOST + LENGTH + b"\r\n" + SMUGGLED[: len(BODY)],
     b"POST /status HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
 ], ids=["a length", "chunks"])  # fmt: skip
-def test_a_body_that_nobody_wants_is_not_read_as_requests(
-    program: Program, request_bytes: bytes
-) -> None:
+def test_an_unread_body_is_not_parsed_as_requests(program: Program, request_bytes: bytes) -> None:
     program.request("/prompt", {"prompt": "before"})
     answer = ask(program.port, request_bytes + SMUGGLED)
     assert answer.startswith(b"HTTP/1.1 405 ")
@@ -216,7 +214,7 @@ def test_a_body_that_nobody_wants_is_not_read_as_requests(
     assert words(program) == "before"
 
 
-def test_head_says_the_length_and_sends_no_body(program: Program) -> None:
+def test_a_head_request_gets_the_length_and_no_body(program: Program) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", program.port, timeout=PATIENCE_S)
     try:
         for path, status in (("/", 200), ("/page/page.js", 200), ("/nothing", 404)):
@@ -232,7 +230,7 @@ def test_head_says_the_length_and_sends_no_body(program: Program) -> None:
     assert answer.endswith(b"\r\n\r\n")
 
 
-def test_an_http_1_0_client_may_ask_to_stay(program: Program) -> None:
+def test_an_http_1_0_client_may_keep_its_connection(program: Program) -> None:
     stays = b"GET /healthz HTTP/1.0\r\n" + HOST + b"Connection: keep-alive\r\n\r\n"
     answer = ask(program.port, stays + stays.replace(b"Connection: keep-alive\r\n", b""))
     first, second = answer.split(b"HTTP/1.1 ")[1:]

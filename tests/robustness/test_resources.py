@@ -20,7 +20,7 @@ def counts(program: Program) -> tuple[int, int]:
     return process.num_fds(), process.num_threads()
 
 
-def test_too_few_open_files_are_said_at_the_start_and_lived_with(start: Start) -> None:
+def test_a_low_limit_on_open_files_is_logged_and_tolerated(start: Start) -> None:
     def few() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
 
@@ -34,7 +34,7 @@ def test_too_few_open_files_are_said_at_the_start_and_lived_with(start: Start) -
     assert "Traceback" not in program.log
 
 
-def test_the_limit_on_open_files_is_raised_where_it_may_be(start: Start) -> None:
+def test_the_limit_on_open_files_is_raised_where_permitted(start: Start) -> None:
     def low() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (256, 4096))
 
@@ -44,7 +44,7 @@ def test_the_limit_on_open_files_is_raised_where_it_may_be(start: Start) -> None
     assert soft >= 2048
 
 
-def test_descriptors_used_up_by_others_do_not_end_the_server(start: Start) -> None:
+def test_running_out_of_descriptors_does_not_end_the_server(start: Start) -> None:
     program = start("sound").wait_until_healthy()
     process = psutil.Process(program.process.pid)
     process.rlimit(psutil.RLIMIT_NOFILE, (process.num_fds() + 3, 4096))

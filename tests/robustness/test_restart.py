@@ -89,7 +89,7 @@ def killed(program: Program) -> None:
     assert program.wait() == -signal.SIGKILL
 
 
-def test_what_was_played_a_second_ago_is_there_after_a_kill(start: Start) -> None:
+def test_the_scene_of_a_second_ago_is_restored_after_a_kill(start: Start) -> None:
     first = start("sound").wait_until_healthy()
 
     def kept_s() -> float:
@@ -108,7 +108,7 @@ def test_what_was_played_a_second_ago_is_there_after_a_kill(start: Start) -> Non
     assert "going on with 'a red heart'" in second.log
 
 
-def test_the_last_change_before_an_orderly_end_is_there_too(start: Start) -> None:
+def test_the_last_change_before_a_shutdown_is_restored(start: Start) -> None:
     first = start("sound").wait_until_healthy()
     for count in range(20):
         first.request("/prompt", {"prompt": f"words {count}"})
@@ -118,7 +118,7 @@ def test_the_last_change_before_an_orderly_end_is_there_too(start: Start) -> Non
     assert scene(second)["prompt"] == "words 19"
 
 
-def test_held_noise_is_the_very_same_after_a_kill(start: Start, tmp_path: Path) -> None:
+def test_noise_on_hold_is_identical_after_a_kill(start: Start, tmp_path: Path) -> None:
     shots = tmp_path / "shots"
     first = start("sound", environ={"SHOTS_FILE": str(shots)}).wait_until_healthy()
     with watched(first):
@@ -160,7 +160,7 @@ def test_a_walk_goes_on_where_it_was_seen_a_second_before_the_kill(
         (("--seed", "7"), "a red heart"),
     ],
 )
-def test_who_edits_a_setting_and_starts_again_sees_it(
+def test_an_edited_setting_counts_at_the_next_start(
     start: Start, options: tuple[str, ...], words: str
 ) -> None:
     first = start("sound").wait_until_healthy()
@@ -172,7 +172,7 @@ def test_who_edits_a_setting_and_starts_again_sees_it(
     assert scene(second)["seed"] == {"--seed": 7, "--keep-scene": 0}.get(options[0], SEED)
 
 
-def test_servers_that_share_a_state_folder_keep_a_scene_each(start: Start) -> None:
+def test_servers_that_share_a_state_folder_each_keep_their_own_scene(start: Start) -> None:
     one, other = start("sound").wait_until_healthy(), start("sound").wait_until_healthy()
     assert one.state == other.state
     for program, words in ((one, "one"), (other, "other")):
@@ -186,7 +186,7 @@ def test_servers_that_share_a_state_folder_keep_a_scene_each(start: Start) -> No
 
 
 @pytest.mark.parametrize("content", ["{", "[" * 60_000, '{"version": 99, "prompt": "x"}'])
-def test_a_file_that_cannot_be_used_is_one_line_of_the_log(start: Start, content: str) -> None:
+def test_an_unusable_scene_file_is_one_line_of_the_log(start: Start, content: str) -> None:
     port = free_port()
     program = start("sound", port=port)
     killed(program.wait_until_healthy())
@@ -200,7 +200,7 @@ def test_a_file_that_cannot_be_used_is_one_line_of_the_log(start: Start, content
     assert "Traceback" not in again.log
 
 
-def test_the_walk_begins_at_the_seed_however_long_the_machine_is_up(
+def test_the_walk_begins_at_the_seed_whatever_the_machines_uptime(
     start: Start, tmp_path: Path
 ) -> None:
     shots = tmp_path / "shots"

@@ -48,7 +48,7 @@ def test_no_link_is_printed_to_a_server_that_listens_on_this_machine_only(
             link(local, "watch")
 
 
-def test_a_server_that_was_started_for_all_is_found_without_saying_so_again(
+def test_share_finds_a_server_that_listens_on_all_addresses(
     settings: Settings,
 ) -> None:
     with socket.create_server(("0.0.0.0", 0)) as server:
@@ -57,7 +57,7 @@ def test_a_server_that_was_started_for_all_is_found_without_saying_so_again(
         assert f":{port}/#" in link(local, "watch")
 
 
-def test_the_address_that_is_listened_on_is_the_links(settings: Settings) -> None:
+def test_the_link_uses_the_address_that_the_server_listens_on(settings: Settings) -> None:
     assert link(replace(settings, server_host="192.0.2.9"), "watch").startswith(
         "http://192.0.2.9:8000/#"
     )
@@ -66,7 +66,7 @@ def test_the_address_that_is_listened_on_is_the_links(settings: Settings) -> Non
     )
 
 
-def test_the_command_says_it_in_one_sentence_with_status_2(tmp_path: Path) -> None:
+def test_share_without_a_server_prints_one_sentence_and_ends_with_2(tmp_path: Path) -> None:
     command = [sys.executable, "realtime_stream.py", "--share", "--server-port", str(free_port())]
     done = subprocess.run(
         command, cwd=ROOT, env={**os.environ, "STATE_DIR": str(tmp_path)}, timeout=60,

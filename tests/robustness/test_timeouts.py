@@ -25,7 +25,7 @@ def hasty(tmp_path_factory: pytest.TempPathFactory) -> object:
         yield running.wait_until_healthy()
 
 
-def test_a_head_that_comes_drop_by_drop_is_refused_in_time(hasty: Program) -> None:
+def test_a_head_that_arrives_too_slowly_is_refused(hasty: Program) -> None:
     """Slowloris: the whole request has a time, not each byte."""
     with socket.create_connection(("127.0.0.1", hasty.port), timeout=10) as connection:
         started, found = time.monotonic(), b""
@@ -40,7 +40,7 @@ def test_a_head_that_comes_drop_by_drop_is_refused_in_time(hasty: Program) -> No
         assert status_and_error(found)[0] == 408
 
 
-def test_a_body_that_comes_drop_by_drop_is_refused_in_time(hasty: Program) -> None:
+def test_a_body_that_arrives_too_slowly_is_refused(hasty: Program) -> None:
     started = time.monotonic()
     with socket.create_connection(("127.0.0.1", hasty.port), timeout=9) as connection:
         connection.sendall(
@@ -57,7 +57,7 @@ def test_a_silent_connection_is_closed_without_a_word(hasty: Program) -> None:
         assert connection.recv(10) == b""  # or a TimeoutError: by default it takes 10 s
 
 
-def test_a_connection_may_be_used_again_and_is_closed_when_it_idles(hasty: Program) -> None:
+def test_a_connection_is_kept_alive_and_closed_when_it_idles(hasty: Program) -> None:
     with socket.create_connection(("127.0.0.1", hasty.port), timeout=30) as connection:
         for _ in range(3):
             started = time.monotonic()

@@ -42,7 +42,7 @@ def test_a_file_that_others_could_read_is_closed_again(
      '{"owner": "short", "watch": "short"}', '{"owner": 1, "watch": 2}',
      json.dumps({"owner": "a" * 43, "watch": "a" * 43})],
 )  # fmt: skip
-def test_a_broken_file_is_named_and_left_alone(tmp_path: Path, content: str) -> None:
+def test_a_damaged_tokens_file_is_named_and_left_unchanged(tmp_path: Path, content: str) -> None:
     (tmp_path / NAME).write_text(content)
     (tmp_path / NAME).chmod(0o600)
     with pytest.raises(TokensUnusable, match=NAME):
@@ -50,7 +50,7 @@ def test_a_broken_file_is_named_and_left_alone(tmp_path: Path, content: str) -> 
     assert (tmp_path / NAME).read_text() == content
 
 
-def test_where_nothing_can_be_written_tokens_last_for_this_run_and_that_is_said(
+def test_without_a_writable_folder_tokens_last_for_this_run_and_the_log_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -72,7 +72,7 @@ def test_two_programs_that_start_at_once_agree_on_the_tokens(tmp_path: Path) -> 
     assert len({token.owner for token in found}) == 1
 
 
-def test_nothing_that_prints_tokens_shows_them(caplog: pytest.LogCaptureFixture) -> None:
+def test_printing_tokens_does_not_show_them(caplog: pytest.LogCaptureFixture) -> None:
     tokens = Tokens.for_this_run()
     with caplog.at_level(logging.INFO):
         logging.getLogger("t").info("%s %r", tokens, tokens)
@@ -119,7 +119,7 @@ def test_a_link_in_the_place_of_the_tokens_is_refused_and_its_target_left_alone(
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("plant", [os.mkfifo, Path.mkdir], ids=["fifo", "folder"])
-def test_what_is_no_file_in_the_place_of_the_tokens_is_one_sentence(
+def test_tokens_that_are_not_a_regular_file_are_refused_with_one_sentence(
     tmp_path: Path, plant: Callable[[Path], object]
 ) -> None:
     plant(tmp_path / NAME)

@@ -42,7 +42,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> object:
 @pytest.mark.parametrize(
     ("request_bytes", "status", "words"), UNREADABLE.values(), ids=UNREADABLE.keys()
 )
-def test_what_cannot_be_read_gets_one_sentence(
+def test_an_unreadable_request_gets_one_sentence(
     program: Program, request_bytes: bytes, status: int, words: str
 ) -> None:
     with socket.create_connection(("127.0.0.1", program.port), timeout=10) as connection:

@@ -16,7 +16,7 @@ from tests.server import once_below
 
 
 @pytest.mark.parametrize("reads_s", [0.0, 1.0], ids=["stalled", "a byte a second"])
-def test_a_viewer_that_takes_nothing_is_dropped_and_the_others_notice_nothing(
+def test_a_viewer_that_reads_nothing_is_dropped_and_others_are_not_affected(
     start: Start, reads_s: float
 ) -> None:
     program = start(
@@ -56,7 +56,7 @@ def test_a_viewer_that_takes_nothing_is_dropped_and_the_others_notice_nothing(
 
 
 @pytest.mark.parametrize("fps", ["60", "0.1"], ids=["while frames flow", "while nothing is sent"])
-def test_a_viewer_who_leaves_is_seen_at_once(start: Start, fps: str) -> None:
+def test_a_viewer_that_leaves_is_noticed_at_once(start: Start, fps: str) -> None:
     program = start("sound", "--target-fps", fps).wait_until_healthy()
 
     def median_s() -> float:

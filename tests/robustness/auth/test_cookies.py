@@ -61,7 +61,7 @@ def test_a_cookie_cannot_be_made_up_or_raised(make: Any, stage: AppContext, role
         assert forger.ask("GET", "/status").status_code == 401, forged
 
 
-def test_where_the_browser_marks_nothing_a_cookie_writes_only_for_its_own_page(
+def test_without_fetch_metadata_a_cookie_may_write_only_from_its_own_page(
     make: Any, stage: AppContext
 ) -> None:
     visitor = Visitor(make())

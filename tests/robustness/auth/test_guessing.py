@@ -33,14 +33,14 @@ def test_wrong_tokens_make_an_address_wait_and_nobody_else(
     assert guesser.log_in(stage.tokens.owner).status_code == 200
 
 
-def test_this_machines_address_never_has_to_wait(make: Any, stage: AppContext) -> None:
+def test_loopback_never_has_to_wait(make: Any, stage: AppContext) -> None:
     proxied = Visitor(make(), peer="127.0.0.1")
     for n in range(20):
         assert proxied.log_in(f"guess {n}").status_code == 401
     assert proxied.log_in(stage.tokens.owner).status_code == 200
 
 
-def test_guesses_that_complete_together_are_counted_before_they_are_checked(
+def test_simultaneous_guesses_are_counted_before_they_are_checked(
     make: Any, stage: AppContext, clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All are past their heads before the first body is whole, as a real client can arrange."""
@@ -91,14 +91,14 @@ def test_a_wrong_token_is_answered_late(
     assert slept == [0.3]
 
 
-def test_the_memory_of_wrong_tokens_does_not_grow() -> None:
+def test_the_record_of_wrong_tokens_stays_bounded() -> None:
     mistakes = Mistakes()
     for n in range(20_000):
         mistakes.note(f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}", float(n) / 1000)
     assert len(mistakes) == MOST_KEYS
 
 
-def test_one_ipv6_household_is_one_guesser() -> None:
+def test_the_addresses_of_one_ipv6_network_count_as_one_guesser() -> None:
     mistakes = Mistakes()
     for n in range(6):
         mistakes.note(f"2001:db8::{n}", 0.0)
@@ -106,7 +106,7 @@ def test_one_ipv6_household_is_one_guesser() -> None:
     assert mistakes.wait_s("2001:db8:0:1::1", 0.0) == 0
 
 
-def test_waiting_grows_ends_and_is_forgiven() -> None:
+def test_the_wait_after_wrong_tokens_grows_and_ends() -> None:
     mistakes = Mistakes()
     waits = []
     for _ in range(14):
@@ -119,7 +119,7 @@ def test_waiting_grows_ends_and_is_forgiven() -> None:
     assert mistakes.note("192.0.2.1", 1000.0) == 1
 
 
-def test_comparing_takes_as_long_for_a_near_miss_as_for_nonsense() -> None:
+def test_comparing_a_token_takes_constant_time() -> None:
     tokens = Tokens.for_this_run()
     access = Access(tokens, loopback_owner=True)
     near = tokens.owner[:-1] + ("a" if tokens.owner[-1] != "a" else "b")

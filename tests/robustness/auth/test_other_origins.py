@@ -8,7 +8,7 @@ from tests.robustness.auth.visitor import FAR, OUT
 from turbostream.web.context import AppContext
 
 
-def test_a_named_origin_may_ask_and_no_other(make: Any, stage: AppContext) -> None:
+def test_only_a_permitted_origin_may_send_requests(make: Any, stage: AppContext) -> None:
     client = make(cors_origins="https://studio.example,http://localhost:3000")
     named = {"Origin": "https://studio.example", "Sec-Fetch-Site": "cross-site"}
     before = client.options(
@@ -30,6 +30,6 @@ def test_a_named_origin_may_ask_and_no_other(make: Any, stage: AppContext) -> No
     assert elsewhere.status_code == 401, "an origin is not a token"
 
 
-def test_without_the_setting_no_origin_is_let_in(make: Any) -> None:
+def test_without_the_setting_no_origin_is_permitted(make: Any) -> None:
     headers = make().get("/status", headers={"Origin": "https://studio.example"}).headers
     assert not [name for name in headers.keys() if name.startswith("Access-Control")]  # noqa: SIM118

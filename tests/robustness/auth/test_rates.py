@@ -9,7 +9,7 @@ from turbostream.web.context import AppContext
 from turbostream.web.rates import MOST_KEYS, Rates
 
 
-def test_a_token_may_change_the_words_twenty_times_a_second_and_the_owner_here_at_will(
+def test_a_token_may_change_the_prompt_twenty_times_a_second_and_the_local_owner_without_limit(
     make: Any, stage: AppContext, clock: list[float]
 ) -> None:
     client = make()
@@ -33,7 +33,7 @@ def test_a_token_may_change_the_words_twenty_times_a_second_and_the_owner_here_a
         assert client.post("/prompt", json={"prompt": "x"}).status_code == 200
 
 
-def test_the_rates_memory_does_not_grow_and_refills() -> None:
+def test_the_record_of_rates_stays_bounded_and_refills() -> None:
     rates = Rates(20)
     for n in range(5000):
         rates.take(str(n), 0.0)

@@ -10,7 +10,9 @@ from tests.robustness.auth.visitor import Visitor, basic, bearer
 from turbostream.web.context import AppContext
 
 
-def test_the_owners_token_does_all_and_the_other_only_watches(make: Any, stage: AppContext) -> None:
+def test_the_owners_token_may_do_everything_and_the_watching_token_may_only_watch(
+    make: Any, stage: AppContext
+) -> None:
     visitor = Visitor(make())
     owner, watch = bearer(stage.tokens.owner), bearer(stage.tokens.watch)
     assert visitor.ask("POST", "/prompt", {"prompt": "a"}, Authorization=owner).status_code == 200
@@ -29,7 +31,7 @@ def test_the_owners_token_does_all_and_the_other_only_watches(make: Any, stage: 
         assert visitor.ask("GET", path, Authorization=watch).status_code in (200, 503), path
 
 
-def test_a_watcher_may_say_what_was_shown(make: Any, stage: AppContext) -> None:
+def test_a_watcher_may_acknowledge_frames(make: Any, stage: AppContext) -> None:
     visitor, watch = Visitor(make()), bearer(stage.tokens.watch)
     stream = visitor.ask("GET", "/stream", Authorization=watch)
     next(iter(stream.response))
@@ -47,7 +49,7 @@ def test_a_watcher_does_not_see_the_settings(make: Any, stage: AppContext) -> No
     assert seen["settings"]["TARGET_FPS"]
 
 
-def test_a_player_may_show_the_watching_token_as_a_password(make: Any, stage: AppContext) -> None:
+def test_a_player_may_send_the_watching_token_as_a_password(make: Any, stage: AppContext) -> None:
     visitor = Visitor(make())
     for name in ("", "watch", "käse"):
         shown = basic(name, stage.tokens.watch)
@@ -56,7 +58,7 @@ def test_a_player_may_show_the_watching_token_as_a_password(make: Any, stage: Ap
         assert refused.status_code == 403
 
 
-def test_the_owners_token_is_no_password(make: Any, stage: AppContext) -> None:
+def test_the_owners_token_is_not_accepted_as_a_password(make: Any, stage: AppContext) -> None:
     refused = Visitor(make()).ask("GET", "/status", Authorization=basic("x", stage.tokens.owner))
     assert refused.status_code == 401
     assert "the one that may watch" in refused.json["error"]
@@ -73,7 +75,7 @@ def test_only_programs_are_asked_for_a_password(make: Any) -> None:
         assert browser.headers.getlist("WWW-Authenticate") == ["Bearer"]
 
 
-def test_a_proxy_in_front_makes_nobody_the_owner(make: Any) -> None:
+def test_behind_a_proxy_nobody_is_the_owner_without_a_token(make: Any) -> None:
     client = make(loopback_owner="no")
     assert client.get("/status").status_code == 401
     assert client.get("/status", headers={"Host": "localhost"}).status_code == 401
@@ -86,7 +88,7 @@ def test_a_forwarding_header_never_makes_an_owner(make: Any, trust: str) -> None
         assert client.get("/status", headers={name: "127.0.0.1"}).status_code == 401, name
 
 
-def test_behind_a_trusted_proxy_its_word_on_host_and_scheme_counts(
+def test_behind_a_trusted_proxy_its_headers_decide_host_and_scheme(
     make: Any, stage: AppContext
 ) -> None:
     said = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https",
@@ -97,7 +99,7 @@ def test_behind_a_trusted_proxy_its_word_on_host_and_scheme_counts(
         assert ("Secure" in answer.headers["Set-Cookie"]) is cookie_is_secure
 
 
-def test_a_browser_without_a_token_gets_a_page_and_a_program_a_sentence(make: Any) -> None:
+def test_without_a_token_a_browser_gets_a_page_and_a_program_gets_a_sentence(make: Any) -> None:
     visitor = Visitor(make())
     page = visitor.ask("GET", "/", Accept="text/html,application/xhtml+xml,*/*;q=0.8")
     assert page.status_code == 401
