@@ -1,4 +1,4 @@
-"""The name of a picture's colour, as the eye sees it."""
+"""Names the colour of a picture by perceived distance."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def colour_of(picture: np.ndarray) -> str:
 
 
 def perceived(rgb: Any) -> np.ndarray:
-    """sRGB of 255 as OKLab, where distance is what the eye sees; lightness counts for less."""
+    """sRGB of 0 to 255 as OKLab, where distance is perceived difference; lightness counts less."""
     share = np.asarray(rgb) / 255
     linear = np.where(share > 0.04045, ((share + 0.055) / 1.055) ** 2.4, share / 12.92)
     return np.cbrt(linear @ TO_LMS) @ TO_LAB * (0.7, 1, 1)

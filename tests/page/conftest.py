@@ -32,7 +32,7 @@ QUIET = [
     "--disable-component-update",
     "--disable-sync",
 ]
-BUSY_S = 90.0  # on busy cores a browser takes its time; waiting costs nothing when it passes
+BUSY_S = 90.0  # browsers are slow on busy cores, and a test that passes does not wait
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +86,7 @@ def _desk(browser: Browser, server: LiveServer) -> Iterator[Desk]:
 
 @pytest.fixture(scope="session")
 def pixels() -> Callable[[Locator], np.ndarray]:
-    """What the eye sees of an element: its pixels on the screen, less the rim: [H, W, 3]."""
+    """An element as it is on the screen, without a border of two pixels: [H, W, 3]."""
 
     def look(element: Locator) -> np.ndarray:
         seen = Image.open(io.BytesIO(element.screenshot())).convert("RGB")
@@ -102,7 +102,7 @@ def colour_of() -> Callable[[np.ndarray], str]:
 
 @pytest.fixture
 def eventually(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """Waits until something holds; fails with what was there instead."""
+    """Waits until `what()` is as wanted; fails with its last value otherwise."""
     desks = [name for name in ("desk", "own_desk") if name in request.fixturenames]
     rest = request.getfixturevalue(desks[0]).rest if desks else lambda: time.sleep(0.05)
 
@@ -127,5 +127,5 @@ def still_page(desk: Desk) -> Page:
     window = desk.window()
     window.clock.install()
     emptied(desk, window)
-    window.clock.pause_at(window.evaluate("Date.now()") / 1000 + 4)  # before a silence is too long
+    window.clock.pause_at(window.evaluate("Date.now()") / 1000 + 4)  # before the worker seems dead
     return window

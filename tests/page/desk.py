@@ -13,10 +13,8 @@ from tests.page.live_server import LiveServer
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
 FIRST_PICTURE = '#picture[data-frame]:not([data-frame="0"])'
 FAILED_REQUEST = "Failed to load resource"
-LOST_SERVER = (
-    r"net::ERR_",
-    r"status of 404 .*/stream/[^/]+/shown$",
-)  # of a stream before a restart
+# Requests that fail while the server is away, and acknowledgements that its successor cannot match.
+LOST_SERVER = (r"net::ERR_", r"status of 404 .*/stream/[^/]+/shown$")
 
 
 class Desk:
@@ -46,7 +44,7 @@ class Desk:
         return page
 
     def beside(self, context: Any) -> Page:
-        """One more empty window of the same browser profile."""
+        """Another empty window of the same browser profile."""
         page = context.new_page()
         page.on("console", self._note)
         page.on("pageerror", lambda error: self.console.append(f"error: {error}"))
@@ -60,7 +58,7 @@ class Desk:
         return page
 
     def rest(self, seconds: float = 0.05) -> None:
-        """Passes the time; the windows' events and routes are served meanwhile."""
+        """Waits, and lets the windows handle their events and routes meanwhile."""
         if pages := [page for context in self._contexts for page in context.pages]:
             pages[-1].wait_for_timeout(seconds * 1000)
         else:

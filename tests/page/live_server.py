@@ -70,7 +70,7 @@ class LiveServer:
             return False
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
-        """The server's JSON answer to a request that does not come from the page."""
+        """The JSON answer to a request of the test's own."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(self.url + path, data, headers, method=method)
@@ -78,9 +78,9 @@ class LiveServer:
             return json.load(answer)
 
     def as_new(self) -> None:
-        """Back to the first words and the first motion, once the windows before are gone.
+        """Restores the first prompt and motion once the windows of earlier tests are gone.
 
-        What they sent at the last moment was answered before this question about them was.
+        Their last requests were answered before the /status that no longer counts them.
         """
         deadline = time.monotonic() + START_S
         while self.ask("GET", "/status")["viewers"]:

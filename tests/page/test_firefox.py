@@ -1,4 +1,4 @@
-"""The page in a real Firefox: it paints, follows the words, and comes back."""
+"""The page in a real Firefox: it paints, follows the prompt, and reconnects."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NOTICE = "document.getElementById('notice').checkVisibility()"
 
 
 def on_debian() -> bool:
-    """There ./setup.sh --dev installs it, so that a missing one is a failure."""
+    """On Debian ./setup.sh --dev installs Firefox, so a missing one is a failure."""
     try:
         return platform.freedesktop_os_release()["ID"] == "debian"
     except OSError:
@@ -67,7 +67,7 @@ def page(running: Firefox) -> Iterator[Callable[[LiveServer], Firefox]]:
 
 
 def arrived(page: Firefox) -> bool:
-    """Whether the first picture is there; asked while one page gives way to the next."""
+    """Whether the first picture is painted; also while the next page is being loaded."""
     try:
         return page.run(f"document.querySelector('{FIRST_PICTURE}') !== null") is True
     except RuntimeError:  # the page that was asked is gone
@@ -88,7 +88,7 @@ def pixels(page: Firefox) -> np.ndarray:
 
 @pytest.fixture
 def alone(running: Firefox) -> Iterator[None]:
-    """Windows without shared workers, whose requests of their own can be looked at."""
+    """Windows without shared workers, so that a test can see their requests."""
     code = "() => { delete window.SharedWorker; }"
     script = running.ask("script.addPreloadScript", functionDeclaration=code)["script"]
     yield
@@ -150,7 +150,7 @@ def seven_windows(first, server, eventually):
         after = server.ask("POST", "/prompt", {"prompt": words})["frame"]  # changes nothing
         for window in windows:
             wait_for(window, f"{FRAME} > {after}")
-        # Without reports that arrive the server would send some 10 in this time.
+        # If no acknowledgement arrived, the server would send about 10 in this time.
         seen = f"({SEEN})().then((count) => count > 20)"
         wait_for(windows[0], seen)
     finally:

@@ -34,7 +34,7 @@ def test_words_past_the_models_limit_are_named_below_the_field(page, desk, event
     wait_for_status(page)
     assert page.text_content("#message") == said
 
-    beside = desk.open()  # it learns of it with the page
+    beside = desk.open()  # its page comes with the sentence
     assert beside.text_content("#message") == said
     page.fill("#prompt", "a red star")
     eventually(lambda: page.text_content("#message"), "")

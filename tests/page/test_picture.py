@@ -1,4 +1,4 @@
-"""The picture: it moves, follows the words, holds still, and comes back."""
+"""The picture moves, follows the prompt, can be held, and returns after a failure."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def newest_of_before(server):
 
 
 def take_parts(server, count):
-    """Reads so many parts of a stream, as another viewer does."""
+    """Reads so many parts of the stream, as another viewer."""
     with urllib.request.urlopen(f"{server.url}/stream", timeout=90) as stream:
         while count:
             count -= stream.readline().lower().startswith(b"x-frame-id:")
@@ -87,7 +87,7 @@ def test_hold_stops_the_motion_and_space_resumes_it(desk, server, pixels, eventu
     assert difference(held, pixels(page.locator("#picture"))) == 0
     eventually(lambda: page.locator("#hold").get_attribute("aria-pressed"), "true")
 
-    page.mouse.click(5, 5)  # off every control
+    page.mouse.click(5, 5)  # not on a control
     page.keyboard.press("Space")
     eventually(lambda: server.ask("GET", "/scene")["motion"], "walk")
     eventually(lambda: difference(held, pixels(page.locator("#picture"))) > 0.2)
@@ -157,7 +157,7 @@ def test_a_hidden_tab_receives_no_frames_and_resumes_at_once(desk, server, event
     eventually(lambda: server.ask("GET", "/status")["viewers"], 1)
     page.evaluate(HIDE, True)
     eventually(lambda: server.ask("GET", "/status")["viewers"], 0)
-    take_parts(server, 8)  # what had come already is still painted
+    take_parts(server, 8)  # by then the page has painted what it had received
     hidden = frame(page)
     take_parts(server, 8)
     assert frame(page) == hidden
@@ -192,7 +192,7 @@ def test_reduced_motion_means_two_frames_a_second_until_the_user_asks_for_more(d
     page.wait_for_selector("text=Your system asks for less motion")
     page.wait_for_selector(FIRST_PICTURE)
     assert streams[0].endswith("/stream?fps=2")
-    # A dash stands there until the rate is known.
+    # It is a dash until the rate is known.
     eventually(lambda: 1 < float(page.text_content("#fps").replace("–", "0")) <= 2.5)
 
     page.click("text=Play at full rate")

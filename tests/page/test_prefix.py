@@ -30,7 +30,7 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuickSer
         yield server
 
 
-# A test names the proxy before the desk, so that its windows are closed before the proxy ends.
+# A test requests the proxy before the desk, so that its windows close before the proxy ends.
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def prefixed(server: Any, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def guarded(server: Any, tmp_path: Path) -> Iterator[str]:
-    """The same through a proxy that says whom it forwards: a token is needed."""
+    """The same through a proxy that sends forwarding headers: a token is needed."""
     with nginx(tmp_path / "nginx", server.port, FULL, at=PREFIX) as port:
         yield f"http://127.0.0.1:{port}{PREFIX}"
 
@@ -60,7 +60,7 @@ def test_the_page_under_a_prefix_shows_the_stream_and_sends_words(
     page.click("#hold")
     eventually(lambda: server.ask("GET", "/scene")["motion"], "hold")
     before = frame(page)
-    eventually(lambda: frame(page) > before + 20)  # which takes reports that arrive
+    eventually(lambda: frame(page) > before + 20)  # only if acknowledgements arrive
     page.click("#clean")
     assert page.url == f"{prefixed}?clean"
     page.keyboard.press("Escape")

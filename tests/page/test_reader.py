@@ -1,7 +1,7 @@
-"""The parts parser, in the browser: the same parts however the network cuts the bytes.
+"""The page's parser of multipart streams: the same parts however the network cuts the bytes.
 
-It is held against a plain reading of the whole stream, written here once more, on streams that
-Hypothesis makes of sound parts, broken ones and rubbish. FUZZ_EXAMPLES asks for more of them.
+It is compared with a simple parser of the whole stream, written here, on streams that Hypothesis
+makes of valid parts, damaged ones and random bytes. FUZZ_EXAMPLES sets how many.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ RUBBISH = st.sampled_from(
 
 @st.composite
 def part(draw):
-    """A sound part with the boundary behind it."""
+    """A valid part and the boundary after it."""
     end, body = draw(ENDS), draw(st.binary(max_size=40) | st.just(b"\r\n--b\r\n"))
     head = [*draw(HEADS), b"Content-Length: %d" % len(body), *draw(HEADS)]
     return end.join([*head, b"", body]) + end + b"--b" + end
@@ -84,7 +84,7 @@ def read(desk):
 
 
 def read_whole(stream):
-    """What the stream holds, read in one go: (parts, what comes then)."""
+    """The parts of the whole stream, and how it goes on: (parts, "bad", "ended" or "more")."""
     parts, boundary, headers = [], None, None
     while stream:
         raw, newline, stream = stream.partition(b"\n")
@@ -121,7 +121,7 @@ def read_whole(stream):
 
 
 def written(bodies):
-    """A stream as the server writes it, the next boundary after each picture."""
+    """A stream as the server writes it, with the next boundary after each picture."""
     head = b"Content-Type: image/jpeg\r\nContent-Length: %d\r\nX-Frame-Id: %d\r\n\r\n"
     parts = (head % (len(body), i) + body + b"\r\n--b\r\n" for i, body in enumerate(bodies))
     return b"--b\r\n" + b"".join(parts)

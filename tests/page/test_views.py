@@ -1,4 +1,4 @@
-"""The ways to use the page: narrow, by keys, on a projector, light or dark, without scripts."""
+"""The page in narrow windows, by keyboard, full screen, light or dark, and without scripts."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def test_many_windows_all_move_and_words_from_one_soon_reach_them_all(
     for page in pages:
         page.evaluate(COUNT)
     for page in pages:
-        # Without reports that arrive the server would send some 10 in this time.
+        # If no acknowledgement arrived, the server would send about 10 in this time.
         eventually(lambda page=page: page.evaluate("numbers.length") > 30, limit_s=45)
         numbers = page.evaluate("numbers")
         assert numbers == sorted(set(numbers))

@@ -1,4 +1,4 @@
-"""The words: sent while they are typed, in order, and shown."""
+"""The prompt field: what is typed is sent, in order, and shown."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_sending_the_same_words_again_measures_no_latency(page, eventually):
         page.keyboard.press("Enter")
     after = answer.value.json()["frame"]
     eventually(lambda: frame(page) > after)
-    wait_for_status(page)  # more than a second, in which the figures are shown several times
+    wait_for_status(page)  # takes more than a second, in which the figures are refreshed
     assert page.text_content("#latency") == measured
 
 
@@ -175,5 +175,5 @@ def test_a_status_from_before_new_words_does_not_bring_the_old_ones_back(page, e
             letStatusGo();
         }"""
     )
-    eventually(lambda: page.evaluate("answers > 1"))  # so the first has been taken
+    eventually(lambda: page.evaluate("answers > 1"))  # so the page has used the first
     assert page.evaluate("shown") == []

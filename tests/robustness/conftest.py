@@ -1,4 +1,4 @@
-"""The real server with an engine of the test's own, as a process."""
+"""The real server with a fake engine, as a process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Start = Callable[..., "Program"]
 
 
 class Program(Server):
-    """`python -m tests.robustness.program MODE`: everything real but the engine."""
+    """`python -m tests.robustness.program MODE`: only the engine is a fake."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Program(Server):
         return status
 
     def is_healthy(self) -> bool:
-        """Whether it answers at all, and that all is well."""
+        """Whether /healthz answers with 200."""
         try:
             return self.request("/healthz")[0] == 200
         except OSError:

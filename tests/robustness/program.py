@@ -32,7 +32,7 @@ class OutOfMemoryError(RuntimeError):
 
 
 class Faulty:
-    """An engine that paints `jpeg`; `before` is told how many shots came before this one."""
+    """An engine whose picture is `jpeg`; `before` is called with the number of each shot."""
 
     max_batch = 1
     depth = 1
@@ -56,7 +56,7 @@ class Faulty:
 
 
 def _note(shot: Shot) -> None:
-    """Where it stands in the noise, and when, for a test that asks (SHOTS_FILE)."""
+    """Appends its time and its position in the noise to SHOTS_FILE, if that is set."""
     if file := os.environ.get("SHOTS_FILE"):
         with open(file, "a", encoding="utf-8") as out:
             place = [time.monotonic(), os.getpid(), shot.seed_from, shot.angle, shot.prompt]
@@ -77,7 +77,7 @@ def _hold_the_gil(number: int) -> None:
 
 
 def _move_the_clock(number: int) -> None:
-    """Back an hour and forward again, in turn."""
+    """Sets the wall clock back an hour and forward again, in turn."""
     if number % 40 == 0:
         real, offset = time.time, -3600.0 if number % 80 else 3600.0
         time.time = lambda: real() + offset

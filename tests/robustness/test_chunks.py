@@ -1,4 +1,4 @@
-"""Bodies in chunks that are none: one answer each, nothing waited for, no traceback in the log."""
+"""Malformed chunked bodies: one answer each, at once, and no traceback in the log."""
 
 from __future__ import annotations
 

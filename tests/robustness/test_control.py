@@ -1,4 +1,4 @@
-"""A slider that is dragged without end, against the real server: viewers keep their frames."""
+"""While a slider is dragged without pause, viewers keep their frames."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_viewers_keep_their_frames_while_a_slider_is_dragged(start: Start, rate:
     program = start("takes-22-ms").wait_until_healthy()
 
     def lost() -> float:
-        """The share of the frames that the dragging takes away."""
+        """The share of the frames that is lost to the dragging."""
         at_rest = frames_per_second(program)
         with dragging(program, rate):
             return 1 - frames_per_second(program) / at_rest

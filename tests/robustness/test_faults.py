@@ -1,4 +1,4 @@
-"""Everything that goes wrong, with the real server: it goes on, or it ends with a clear status."""
+"""Faults of the engine and the machine: the server recovers or ends with a clear status."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_frames_that_keep_failing_are_shown_as_a_picture_that_says_why(start: St
             status, body = program.request("/healthz")
             return status == 503 and b"nothing but bad frames" in body
 
-        eventually(says_why)  # not while a new engine is being opened
+        eventually(says_why)  # not true while a new engine is being opened
         eventually(lambda: b"X-Frame-Id: 0\r\n" in viewer.recv(1 << 20), step_s=0)
     assert program.request("/snapshot.jpg")[0] == 503
     assert program.request("/prompt", {"prompt": "still"})[0] == 200
@@ -112,7 +112,7 @@ def test_a_slow_engine_within_its_time_limit_is_not_ended(start: Start) -> None:
             reader.take(memoryview(viewer.recv(65536)))
             return {number for number, _, _ in reader.frames}
 
-        eventually(lambda: len(numbers()) > 1, step_s=0)  # 5 s apart, longer than its time
+        eventually(lambda: len(numbers()) > 1, step_s=0)  # 5 s apart, more than the time limit
     assert program.process.poll() is None
 
 
@@ -160,7 +160,7 @@ def test_a_signal_that_nohup_ignores_stays_ignored(start: Start) -> None:
     with open_stream(program.port) as viewer:
         program.signal(signal.SIGHUP)
         reader = StreamReader()
-        while len(reader.frames) < 120:  # 2 s; a signal that counts ends the stream at once
+        while len(reader.frames) < 120:  # 2 s; a shutdown would end the stream at once
             data = viewer.recv(65536)
             assert data, "the stream goes on"
             reader.take(memoryview(data))
@@ -206,7 +206,7 @@ def test_without_a_home_the_program_runs_and_says_that_tokens_end_with_it(start:
 
     python = Path(sys.executable).resolve()
     if not os.access(python, os.X_OK) or str(python).startswith("/root"):
-        program = start("sound", state=None, environ={"HOME": None})  # this Python is root's own
+        program = start("sound", state=None, environ={"HOME": None})  # for root only
         program.wait_until_healthy()
         return
     program = start("sound", state=None, environ={"HOME": None}, before=nobody_with_no_name)

@@ -1,4 +1,4 @@
-"""One client that sends without end, while somebody watches: nobody else notices much."""
+"""One client that never stops sending hardly affects the viewers and other clients."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.server import ROOT
 
 FPS = 30
 MEASURED_S = 3.0
-ATTEMPTS = 3  # other work can hold this machine up for a second
+ATTEMPTS = 3  # other work can delay this machine for a second
 OWNER, STRANGER = b"Host: localhost\r\n", b"Host: stranger.example\r\n"
 CHUNKED = b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 LOGIN = b"POST /login HTTP/1.1\r\n" + STRANGER + CHUNKED
@@ -29,7 +29,7 @@ EXPECTING = (
     b"POST /login HTTP/1.1\r\n" + STRANGER + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n{}"
 )
 
-# sent once on each connection, and then without end
+# Sent once on each connection, and then repeated
 FLOODS = {
     "raw bytes in a query": (b"", b"GET /?\x80 HTTP/1.1\r\n" + STRANGER + b"\r\n"),
     "chunks to a refused POST": (b"POST /prompt HTTP/1.1\r\n" + STRANGER + CHUNKED, TINY),
@@ -65,7 +65,7 @@ def flooding(port: int, opening: bytes, more: bytes) -> Iterator[None]:
 
 
 class Watcher:
-    """A strict viewer on a thread of its own."""
+    """A viewer that checks the framing, on its own thread."""
 
     def __init__(self, port: int) -> None:
         self.reader = StreamReader()

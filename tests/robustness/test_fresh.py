@@ -1,4 +1,4 @@
-"""A narrow path shows fewer frames, never older ones: the window alone, and through a real ssh."""
+"""A narrow line shows fewer frames, never older ones: the window alone, and through ssh."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.robustness.conftest import Start
 from tests.server import once_below
 from turbostream.web.viewers import LARGEST_WINDOW, PROBE_S, Window
 
-UNUSED = float("inf")  # a line that carries little shows nothing by being quick
+UNUSED = float("inf")  # too few frames arrived to judge their age
 needs_ssh = pytest.mark.skipif(not tunnel.available(), reason="needs sshd, ssh and pv")
 
 

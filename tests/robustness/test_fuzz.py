@@ -1,6 +1,6 @@
-"""Anything at all, sent to the running server: never a 500, never a hang, never a leak.
+"""Random requests to the running server: no 500, no hang, no leak.
 
-FUZZ_EXAMPLES sets how many requests (`make fuzz` takes many); what was found is a test elsewhere.
+FUZZ_EXAMPLES sets how many; `make fuzz` sends many. Each fault that was found has its own test.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ VALUES = (
     "same-origin", "cross-site", "bytes=0-", "bytes=9-1", "*", "gzip;q=x", "\xff\xfe", "a" * 3000,
 )  # fmt: skip
 
-DEEP = b"<deep>"  # stands for what would fill a report
+DEEP = b"<deep>"  # replaced by deep nesting, which would fill a report
 
 # Most requests are well formed: a malformed head is 400, whatever else the request holds.
 FRAMING = ("Host", "Content-Length", "Transfer-Encoding", "")
@@ -116,13 +116,13 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
 
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    """A server that a request may reach late, so that what it answers is about the request."""
+    """A server with long time limits, so that its answers are about the request."""
     with Program("sound", tmp_path_factory.mktemp("state")) as running:
         yield running.wait_until_healthy()
 
 
 def exchange(program: Program, data: bytes) -> bytes:
-    """What comes back, at most the beginning of a stream; fails if nothing ends it."""
+    """The answer, or the beginning of a stream; fails if the connection never ends."""
     with socket.create_connection(("127.0.0.1", program.port), timeout=20) as connection:
         found = b""
         try:
@@ -132,14 +132,14 @@ def exchange(program: Program, data: bytes) -> bytes:
                 found += piece
         except OSError as error:
             if error.errno not in (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN):
-                raise  # a timeout above all: nothing may hang
+                raise  # above all a timeout: nothing may hang
         return found
 
 
 def check(answer: bytes) -> None:
     if not answer:
         seen[0] += 1
-        return  # refused without a word: what came was no request, or it came too late
+        return  # closed without an answer: not a request, or too late
     head, _, body = answer.partition(b"\r\n\r\n")
     line = head.split(b"\r\n")[0]
     assert line.startswith(b"HTTP/1.1 "), answer[:200]

@@ -59,10 +59,10 @@ def test_a_new_connection_takes_the_place_of_the_one_that_has_idled_longest(star
             stack.enter_context(socket.create_connection(("127.0.0.1", program.port), timeout=30))
             for _ in range(8)
         ]
-        for connection in idle:  # each is known to the server, and idles from here on
+        for connection in idle:  # accepted by the server, and idle from now on
             assert b" 200 " in ask_health(connection)
         assert program.request("/healthz")[0] == 200
-        assert idle[0].recv(10) == b"", "the first one made room"
+        assert idle[0].recv(10) == b"", "the first one was dropped"
         assert b" 200 " in ask_health(idle[-1]), "the last one is still there"
 
 
@@ -79,7 +79,7 @@ def test_one_connection_too_many_is_refused_with_a_sentence(start: Start) -> Non
 def test_viewers_never_block_the_owners_prompt(start: Start) -> None:
     program = start("sound", environ={"PICTURE_BYTES": "30000"}).wait_until_healthy()
     with ExitStack() as stack:
-        for _ in range(50):  # nobody of them reads
+        for _ in range(50):  # none of them reads
             stack.enter_context(open_stream(program.port))
         status, answer = program.request("/prompt", {"prompt": "new"})
         assert status == 200

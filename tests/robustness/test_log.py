@@ -1,4 +1,4 @@
-"""The log may be slow, full or unread: the server answers, and the log says what it lost."""
+"""A slow, full or unread log never blocks the server, and it reports lost lines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WORDS = "x" * 900
 
 
 def unread(start: Start) -> tuple[Program, int]:
-    """A program whose stderr is a pipe that nobody reads, and the end to read from."""
+    """A program whose stderr is a pipe that nobody reads, and the reading end of it."""
     reading, writing = os.pipe()
     program = start("sound", stderr=writing)
     os.close(writing)
@@ -44,7 +44,7 @@ def test_an_unread_log_blocks_nothing_and_is_in_order_when_it_is_read(
             return bytes(log)
 
         def says_what_is_missing() -> bool:
-            prompts(program, 1, first=1000)  # a line that finds room again
+            prompts(program, 1, first=1000)  # a line for which there is room again
             return b"lines are missing" in read()
 
         eventually(says_what_is_missing)

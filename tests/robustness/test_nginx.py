@@ -1,4 +1,4 @@
-"""Behind the real nginx: nothing buffered, nothing trusted that is not asked for."""
+"""Behind a real nginx: nothing is buffered, and headers are trusted only if set so."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ proxy_read_timeout 1h;
 
 @contextmanager
 def nginx(folder: Path, to_port: int, settings: str = "", at: str = "/") -> Iterator[int]:
-    """A port that passes on to `to_port`, as `proxy_pass` alone does, or with `settings`; `at` is
-    the prefix that it strips."""
+    """A port that forwards to `to_port` by `proxy_pass`, with `settings`; it strips the prefix
+    `at`."""
     port = free_port()
-    to = f"http://127.0.0.1:{to_port}" + ("/" if at != "/" else "")  # with a path it strips
+    to = f"http://127.0.0.1:{to_port}" + ("/" if at != "/" else "")  # a path makes nginx strip `at`
     folder.mkdir()
     config = folder / "nginx.conf"
     config.write_text(

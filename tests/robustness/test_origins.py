@@ -1,4 +1,4 @@
-"""What a real Chromium lets other pages do: nothing, but for a link to the page."""
+"""In a real Chromium, other pages can do nothing but link to ours."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_a_link_on_another_page_opens_ours(
 def painted(page: Page) -> bool:
     try:
         return bool(page.evaluate(PAINTED))
-    except Error:  # the page of the login is just being left
+    except Error:  # the login page is being replaced
         return False
 
 

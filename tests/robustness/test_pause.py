@@ -1,4 +1,4 @@
-"""A process that is stopped and goes on (a laptop's sleep, a paused container) has not waited."""
+"""Time limits do not count while the process is stopped (laptop sleep, paused container)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_pause_longer_than_every_limit_ends_nothing_while_somebody_watches(sta
         eventually(lambda: newest() > 20, step_s=0)
         stop_for(program, 8.0)
         assert program.request("/healthz")[0] == 200
-        # 12 s of frames: longer than the last resort's grace, counted from the end of the stop
+        # 12 s of frames, more than the grace period of fuse.py after the pause
         seen = newest()
         eventually(lambda: newest() > seen + 480, limit_s=60.0, step_s=0)
     assert program.process.poll() is None
@@ -57,7 +57,7 @@ def test_a_hanging_engine_is_found_after_a_pause_that_does_not_count(
         stop_for(program, 5.0)
         went_on = time.monotonic()
         assert program.wait() == 70
-    assert time.monotonic() - went_on > 0.5, "what was left of its time"
+    assert time.monotonic() - went_on > 0.5, "the rest of its time limit"
     found = re.search(r"has been painting one frame for (\d+) s", program.log)
     assert found is not None
     assert int(found[1]) < 5
@@ -66,7 +66,7 @@ def test_a_hanging_engine_is_found_after_a_pause_that_does_not_count(
 def test_a_viewer_that_was_behind_before_a_pause_is_not_dropped(
     start: Start,
 ) -> None:
-    """It reads on meanwhile all that the kernel still has for it."""
+    """During the pause it reads what the kernel has buffered for it."""
     options = ("--dead-viewer-s", "3")
     program = start("sound", *options, environ={"PICTURE_BYTES": "100000"}).wait_until_healthy()
     reader, newest = StreamReader(), 0

@@ -1,4 +1,4 @@
-"""Nobody can take all places: not by holding them, and not with requests that never end."""
+"""Nobody can occupy all connections, neither with idle ones nor with unfinished requests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from tests.robustness.conftest import Program, Start
 from tests.robustness.raw import ask_health, eventually, read_all, status_and_error
 
-ELSEWHERE = "127.0.0.2"  # on this machine, and still not where the tunnel comes from
+ELSEWHERE = "127.0.0.2"  # on this machine, but not where the tunnel connects from
 STREAM = b"GET /stream HTTP/1.0\r\nHost: localhost\r\n\r\n"
 
 
@@ -56,10 +56,10 @@ def test_the_oldest_unfinished_request_is_dropped_before_idle_connections(start:
         )
         assert b" 200 " in idle.recv(4096)
         begun = [stack.enter_context(connect(program, "127.0.0.1", b"")) for _ in range(7)]
-        for connection in begun:  # the server has taken it, and then waits for the rest
+        for connection in begun:  # accepted by the server, then an unfinished request
             assert b" 200 " in ask_health(connection)
             connection.sendall(b"G")
-            for _ in range(2):  # by the second answer it has read what came before the first
+            for _ in range(2):  # at the second answer the server has read the G
                 assert b" 200 " in ask_health(idle)
         assert program.request("/healthz")[0] == 200
         assert begun[0].recv(10) == b"", "the oldest made room"

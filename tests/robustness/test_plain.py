@@ -1,4 +1,4 @@
-"""Readers that report nothing, on the real server: what they get, how old it is, who is dropped."""
+"""Readers that never acknowledge: which frames they get, how old these are, who is dropped."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_opencv_at_two_reads_a_second_is_neither_dropped_nor_far_behind(start: S
             assert picture is not None
             time.sleep(0.5)
         assert metric(program, "dead_viewers_total") == 0
-        # What was sent and not read; today's buffers alone would hold eighty pictures.
+        # Sent and not yet read; the buffers of a Linux system could hold eighty.
         assert metric(program, "parts_sent_total") - count < 14
     finally:
         capture.release()
@@ -130,7 +130,7 @@ def test_opencv_at_two_reads_a_second_is_neither_dropped_nor_far_behind(start: S
 @pytest.mark.parametrize("query", ["", "?fps=2"], ids=["all", "two a second"])
 @pytest.mark.parametrize("pictures", [SMALL, LARGE], ids=["3 KB", "30 KB"])
 def test_a_stopped_reader_is_dropped(start: Start, pictures: dict[str, str], query: str) -> None:
-    """Its system still acknowledges; only its window tells that nothing is read."""
+    """The kernel still acknowledges its packets; only the TCP window shows that nothing is read."""
     program = start("sound", "--dead-viewer-s", "3", environ=dict(pictures)).wait_until_healthy()
     address = f"http://127.0.0.1:{program.port}/stream{query}"
     curl = subprocess.Popen(["curl", "-s", "-o", "/dev/null", address])
@@ -144,7 +144,7 @@ def test_a_stopped_reader_is_dropped(start: Start, pictures: dict[str, str], que
 
 
 def test_a_reader_with_a_low_rate_is_not_dropped(start: Start) -> None:
-    """Between two parts there is nothing to read, which is no sign of death."""
+    """Between two parts there is nothing to read, so a pause does not mean that it is dead."""
     program = start("sound", "--dead-viewer-s", "1.5", environ=SMALL).wait_until_healthy()
     seen = arrivals(program, "?fps=0.25", 9.0, "curl/8.0")
     assert len(seen) == 3

@@ -1,4 +1,4 @@
-"""Real players with the watching token as a password in the address."""
+"""Real players that send the watching token as a password in the address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One reading of a request or none: what is malformed is 400 and ends the connection."""
+"""A request has one interpretation or none: a malformed one is 400 and ends the connection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from tests.robustness.conftest import Program
 from tests.robustness.raw import HOST, ask, read_all, status_and_error
 
-PATIENCE_S = 30  # half of the time that a request may take: nothing here waits for its end
+PATIENCE_S = 30  # half of the request timeout: nothing here waits for that
 JSON = b"Content-Type: application/json\r\n"
 POST = b"POST /prompt HTTP/1.1\r\n" + HOST + JSON
 CODED = POST + b"Transfer-Encoding: chunked\r\n"

@@ -79,9 +79,9 @@ def test_a_storm_of_connections_leaves_nothing_behind(start: Start) -> None:
         time.sleep(0.3)
         return psutil.Process(program.process.pid).memory_info().rss
 
-    for _ in range(4):  # all thousand open at once: what a storm can take at most is taken now
+    for _ in range(4):  # all open at once, so that memory reaches its maximum
         storm(answers=250)
-    resident()  # all are gone
+    resident()  # waits until all are gone
     before = counts(program)
 
     def growth() -> float:

@@ -1,4 +1,4 @@
-"""The scene in force goes on: after a kill, and from one process to the next."""
+"""The scene survives a kill and a handover to another process."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tests.server import once_below
 
 SEED = 100
 SPEED = 2.0  # quarter turns a second
-SEEN_S = 0.25  # how far a busy machine may put the moment of a shot from that of its note
+SEEN_S = 0.25  # most seconds between a shot and its note on a busy machine
 
 
 class Noted(NamedTuple):
-    """A shot as the engine of the test noted it; `at` is on a clock that all processes share."""
+    """A shot as the fake engine noted it; `at` is on a clock that all processes share."""
 
     at: float
     pid: int
@@ -38,7 +38,7 @@ class Noted(NamedTuple):
 
 
 def noted(file: Path, program: Program) -> list[Noted]:
-    """Its shots, without those of the scene that it starts with."""
+    """The shots of a program, without those of its initial scene."""
     lines = file.read_text().splitlines() if file.exists() else []
     shots = [Noted(*json.loads(line)) for line in lines]
     return [shot for shot in shots if shot.pid == program.process.pid and shot.prompt != "grey"]
@@ -50,7 +50,7 @@ def phase_reaches(phase: float, file: Path, program: Program) -> None:
 
 @contextmanager
 def watched(program: Program) -> Iterator[None]:
-    """Somebody reads the stream meanwhile."""
+    """A viewer reads the stream meanwhile."""
     with open_stream(program.port) as viewer:
 
         def read() -> None:
@@ -72,7 +72,7 @@ def scene(program: Program) -> dict[str, object]:
 
 
 def kept(program: Program) -> dict[str, object]:
-    """What a restart would find now."""
+    """The scene file that a restart would find now."""
     assert program.state is not None
     file = program.state / f"scene-{program.port}.json"
     found: dict[str, object] = json.loads(file.read_text()) if file.exists() else {}

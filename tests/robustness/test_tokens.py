@@ -1,4 +1,4 @@
-"""The tokens on disk: made once, for nobody else's eyes, and never guessed at when broken."""
+"""The tokens on disk: made once, private, and left unchanged when damaged."""
 
 from __future__ import annotations
 

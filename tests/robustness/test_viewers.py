@@ -38,7 +38,7 @@ def test_a_viewer_that_reads_nothing_is_dropped_and_others_are_not_affected(
     reader.start()
     try:
         eventually(lambda: sum(seen) > 30)
-        assert not was_dropped()  # what this takes of memory at first is taken now
+        assert not was_dropped()  # memory that the first such request takes is taken now
         rss, frames, painted = process.memory_info().rss, sum(seen), program.status()["frame"]
         with open_stream(program.port, receive_bytes=4096) as lame:
             started = time.monotonic()
@@ -66,7 +66,7 @@ def test_a_viewer_that_leaves_is_noticed_at_once(start: Start, fps: str) -> None
         with open_stream(program.port) as viewer:
             eventually(lambda: program.status()["viewers"] == 1)
             viewer.recv(65536)
-            if fps == "0.1":  # leave while nothing comes, for a picture is sent twice, then rarely
+            if fps == "0.1":  # leave when nothing more is sent
                 viewer.settimeout(0.3)
                 with suppress(TimeoutError):
                     while viewer.recv(65536):

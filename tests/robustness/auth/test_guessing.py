@@ -131,7 +131,7 @@ def test_comparing_a_token_takes_constant_time() -> None:
         return time.perf_counter() - started
 
     pairs = [(took(near), took("~" * len(near))) for _ in range(100)]
-    quickest = [min(times) for times in zip(*pairs, strict=True)]  # what other work left alone
+    quickest = [min(times) for times in zip(*pairs, strict=True)]  # least disturbed by other work
     assert quickest[0] == pytest.approx(quickest[1], rel=0.5)
     assert access.role_of(tokens.owner) == "owner"
     assert access.role_of(tokens.watch) == "watcher"
