@@ -57,6 +57,15 @@ def test_share_finds_a_server_that_listens_on_all_addresses(
         assert f":{port}/#" in link(local, "watch")
 
 
+def test_no_link_is_printed_with_tokens_that_end_with_the_command(
+    settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    unwritable = replace(settings, state_dir=tmp_path / "file" / "state")
+    with pytest.raises(TokensUnusable, match="give a STATE_DIR"):
+        link(unwritable, "watch")
+
+
 def test_the_link_uses_the_address_that_the_server_listens_on(settings: Settings) -> None:
     assert link(replace(settings, server_host="192.0.2.9"), "watch").startswith(
         "http://192.0.2.9:8000/#"
