@@ -43,7 +43,7 @@ bench-readers: ## age of the pictures at curl, OpenCV and the like, directly and
 
 fuzz: ## about ten minutes of random requests to the running server
 	@./setup.sh --dev
-	FUZZ_EXAMPLES=45000 $(PYTHON) -m pytest -s --timeout 3600 tests/hold/test_fuzz.py tests/page/test_reader.py
+	FUZZ_EXAMPLES=45000 $(PYTHON) -m pytest -s --timeout 3600 tests/robustness/test_fuzz.py tests/page/test_reader.py
 
 soak: ## half an hour of random viewers, prompts and faults (ARGS="--minutes 480")
 	@./setup.sh --dev

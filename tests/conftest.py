@@ -1,4 +1,4 @@
-"""What every test stands on: no test may leave a thread, a socket or a temporary file behind."""
+"""For every test: none may leave a thread, a socket or a temporary file behind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-PATIENCE_S = 15.0  # a closing socket or an ending thread may take a moment
+PATIENCE_S = 60.0  # a closing socket or an ending thread may take a moment
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,8 +33,8 @@ def temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
-    """A run in the background, or below nohup, ignores signals, and so would every program that a
-    test starts; a handler that does nothing is not inherited."""
+    """A run in the background or under nohup ignores signals, and every program that a test starts
+    would inherit that; a handler that does nothing is not inherited."""
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)

@@ -1,4 +1,4 @@
-"""The real program as a process of its own, as a user starts it."""
+"""The real program in its own process, as a user starts it."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ FAILED = r"\[gen\] The model could not be (loaded|closed) \("
 
 
 def once_below(limit: float, attempt: Callable[[], float], attempts: int = 3) -> None:
-    """Fails unless `attempt()` answers with less than `limit`, at the latest when tried again.
+    """Fails unless one of `attempts` calls of `attempt()` returns less than `limit`.
 
-    Where other work can hold the machine up for a second, one slow attempt says nothing of the
-    program; what is wrong with the program makes all of them slow.
+    Other work can delay the machine for a second, so one slow attempt says nothing about the
+    program; a fault of the program makes all of them slow.
     """
     found: list[float] = []
     while not found or found[-1] >= limit:
-        assert len(found) < attempts, f"{found}, not once less than {limit}"
+        assert len(found) < attempts, f"{found}, never less than {limit}"
         found.append(attempt())
 
 
 def lines_of_failure(log: str) -> list[str]:
-    """What a log says of a state `failed`: the producer logs each kind of error once."""
+    """The lines of a log about a state `failed`; each kind of error is logged once."""
     return [line for line in log.splitlines() if re.match(FAILED, line)]
 
 

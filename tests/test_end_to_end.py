@@ -24,7 +24,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.hold.raw import eventually
+from tests.robustness.raw import eventually
 from tests.server import Server, once_below
 from tests.web.reader import Part, read_parts
 

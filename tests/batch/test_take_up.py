@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
-import signal
-import threading
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
-from tests.batch.program import BatchEngine, Program
+from tests.batch.program import Program
 from turbostream.engine.weights import DEMO_FOLDER
 from turbostream.stream.shot import Shot
 
@@ -94,16 +89,6 @@ def test_a_second_file_into_the_same_folder_overwrites_nothing(program: Program)
     assert len(list(program.out.glob("earlier/*.jpg"))) == 3
 
 
-def test_files_of_somebody_else_are_moved_and_not_overwritten(program: Program) -> None:
-    program.out.mkdir()
-    (program.out / "000002.jpg").write_bytes(b"a holiday")
-    program.write("a\nb\n")
-    assert program() == 0
-    assert "1 files have the name of a picture to be painted" in program.said
-    assert (program.out / "earlier/000002.jpg").read_bytes() == b"a holiday"
-    assert len(program.manifest()) == 2
-
-
 @pytest.mark.parametrize("how", [("--jpeg-quality", "50"), ("--model-id", "{model}")])
 def test_another_quality_or_model_paints_again_and_says_so(
     program: Program, how: tuple[str, str], tmp_path: Path
@@ -156,141 +141,3 @@ def test_a_manifest_of_before_recipes_stays_valid(program: Program, as_before) -
     assert len(program.painted) == 4
 
 
-@pytest.mark.parametrize("line", ['{"number": 2, "fi', "[]", "7", '{"number": 2}', "{" * 5000])
-def test_a_torn_or_odd_line_is_said_and_costs_its_picture_only(program: Program, line: str) -> None:
-    program.write("a\nb\n")
-    program()
-    manifest = program.out / "manifest.jsonl"
-    manifest.write_text(manifest.read_text().splitlines()[0] + "\n" + line)
-    assert program() == 0
-    assert program.painted == ["b"]
-    assert "line 2 of pictures/manifest.jsonl cannot be read" in program.said
-    assert len(program.manifest()) == 2
-    assert not (program.out / "earlier").exists()
-
-
-def test_a_manifest_torn_in_its_first_line_is_gone_on_with(program: Program) -> None:
-    program.write("a\n")
-    program()
-    manifest = program.out / "manifest.jsonl"
-    manifest.write_bytes(manifest.read_bytes()[:70])
-    assert program() == 0
-    assert len(program.manifest()) == 1
-
-
-@pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n\0\0\xff", b"hello\nworld\n", b"[1, 2]\n"])
-def test_a_manifest_that_is_none_is_one_sentence(program: Program, content: bytes) -> None:
-    program.write("a\n")
-    program.out.mkdir()
-    (program.out / "manifest.jsonl").write_bytes(content)
-    assert program() == 2
-    assert program.said == (
-        "pictures/manifest.jsonl is not a manifest of pictures: move it away, or give another "
-        "folder.\n"
-    )
-    assert (program.out / "manifest.jsonl").read_bytes() == content
-
-
-@pytest.mark.parametrize("out", ["taken", "taken/inside"])
-def test_an_output_that_is_a_file_is_one_sentence(program: Program, out: str) -> None:
-    program.write("a\n")
-    (program.folder / "taken").write_text("")
-    assert program("prompts.txt", out) == 2
-    assert program.said == f"{out} is a file; give a folder for the pictures.\n"
-    assert program.engines == []
-
-
-def test_a_folder_with_a_pictures_name_is_moved_too(program: Program) -> None:
-    program.write("a\n")
-    (program.out / "000001.jpg").mkdir(parents=True)
-    assert program() == 0, program.said
-    assert (program.out / "earlier/000001.jpg").is_dir()
-
-
-def test_a_second_run_at_once_is_one_sentence_and_paints_nothing(program: Program) -> None:
-    program.write("a\n")
-    program.out.mkdir()
-    held = os.open(program.out, os.O_RDONLY)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        assert program() == 2
-    finally:
-        os.close(held)
-    assert program.said == (
-        "Another run is painting into pictures: wait until it has ended, or give another folder.\n"
-    )
-    assert program.engines == []
-    assert program() == 0
-
-
-def test_while_one_run_paints_another_is_refused(program: Program) -> None:
-    program.write("a\nb\n")
-    statuses = []
-
-    def second(_: object) -> None:
-        if not statuses:
-            statuses.append(0)
-            held = program.next_engine
-            program.next_engine = None
-            statuses[0] = program._main(["prompts.txt", "pictures"])
-            program.next_engine = held
-
-    program.next_engine = BatchEngine(second)
-    assert program() == 0
-    assert statuses == [2]
-    assert len((program.out / "manifest.jsonl").read_text().splitlines()) == 2
-
-
-def test_an_error_that_the_engine_raises_at_once_costs_its_picture_only(program: Program) -> None:
-    class Raising(BatchEngine):
-        def submit(self, shots) -> Future:
-            if any(shot.prompt == "b" for shot in shots):
-                raise RuntimeError("no such size")
-            return super().submit(shots)
-
-    program.write("a\nb\nc\n")
-    program.next_engine = Raising()
-    assert program() == 1
-    assert "000002.jpg (line 2 of the prompts) failed (RuntimeError: no such size)" in program.said
-    assert sorted(program.prompts().values()) == ["a", "c"]
-
-
-@pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)]
-)
-def test_a_signal_ends_it_with_one_sentence_and_the_next_run_goes_on(
-    program: Program, number: signal.Signals, status: int
-) -> None:
-    program.write("".join(f"{n}\n" for n in range(12)))
-
-    def interrupt(shot: Shot) -> None:
-        if shot.prompt == "9":
-            os.kill(os.getpid(), number)
-            threading.Event().wait(5)  # the handler runs in this thread: it raises here
-
-    program.next_engine = BatchEngine(interrupt)
-    assert program() == status
-    assert "Interrupted; the same command continues from here." in program.said
-    assert "Traceback" not in program.said
-    here = len(program.manifest())
-    assert 0 < here < 12
-    program.next_engine = None
-    assert program() == 0
-    assert len(program.painted) == 12 - here
-    assert not list((program.folder / "state/busy").glob("*"))
-
-
-def test_a_screen_that_has_gone_does_not_end_the_painting(
-    program: Program, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    program.write("a\nb\n")
-    with os.fdopen(writer, "w") as broken:
-        monkeypatch.setattr("sys.stderr", broken)
-        assert program() == 0
-        monkeypatch.undo()
-        with pytest.raises(BrokenPipeError):
-            broken.flush()
-        os.dup2(os.open(os.devnull, os.O_WRONLY), writer)
-    assert len((program.out / "manifest.jsonl").read_text().splitlines()) == 2

@@ -1,7 +1,7 @@
-"""The parts parser, in the browser: the same parts however the network cuts the bytes.
+"""The page's parser of multipart streams: the same parts however the network cuts the bytes.
 
-It is held against a plain reading of the whole stream, written here once more, on streams that
-Hypothesis makes of sound parts, broken ones and rubbish. FUZZ_EXAMPLES asks for more of them.
+It is compared with a simple parser of the whole stream, written here, on streams that Hypothesis
+makes of valid parts, damaged ones and random bytes. FUZZ_EXAMPLES sets how many.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ RUBBISH = st.sampled_from(
 
 @st.composite
 def part(draw):
-    """A sound part with the boundary behind it."""
+    """A valid part and the boundary after it."""
     end, body = draw(ENDS), draw(st.binary(max_size=40) | st.just(b"\r\n--b\r\n"))
     head = [*draw(HEADS), b"Content-Length: %d" % len(body), *draw(HEADS)]
     return end.join([*head, b"", body]) + end + b"--b" + end
@@ -84,7 +84,7 @@ def read(desk):
 
 
 def read_whole(stream):
-    """What the stream holds, read in one go: (parts, what comes then)."""
+    """The parts of the whole stream, and how it goes on: (parts, "bad", "ended" or "more")."""
     parts, boundary, headers = [], None, None
     while stream:
         raw, newline, stream = stream.partition(b"\n")
@@ -121,7 +121,7 @@ def read_whole(stream):
 
 
 def written(bodies):
-    """A stream as the server writes it, the next boundary after each picture."""
+    """A stream as the server writes it, with the next boundary after each picture."""
     head = b"Content-Type: image/jpeg\r\nContent-Length: %d\r\nX-Frame-Id: %d\r\n\r\n"
     parts = (head % (len(body), i) + body + b"\r\n--b\r\n" for i, body in enumerate(bodies))
     return b"--b\r\n" + b"".join(parts)
@@ -138,14 +138,14 @@ def expected(bodies):
     suppress_health_check=list(HealthCheck),
 )
 @given(stream=STREAMS, data=st.data())
-def test_any_bytes_cut_anyhow_are_read_as_the_whole_is(read, stream, data):
+def test_any_bytes_in_any_pieces_are_read_like_the_whole(read, stream, data):
     cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=12))
     assert read(stream, cuts) == read_whole(stream)
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(bodies=BODIES, data=st.data())
-def test_any_cutting_gives_the_parts_that_were_written(read, bodies, data):
+def test_the_parts_do_not_depend_on_how_the_stream_is_cut(read, bodies, data):
     stream = written(bodies)
     cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=30))
     assert read(stream, cuts) == (expected(bodies), "more")
@@ -174,11 +174,11 @@ def test_the_closing_boundary_ends_the_stream(read):
         b"--b\r\n" + b"x" * 9000,
     ],
 )
-def test_what_is_not_the_stream_is_refused(read, stream):
+def test_a_malformed_stream_is_refused(read, stream):
     assert read(stream)[1] == "bad"
 
 
-def test_a_large_picture_in_small_chunks_is_read_in_time_that_grows_with_its_size(desk):
+def test_reading_a_large_picture_in_small_chunks_takes_linear_time(desk):
     page = desk.open()
     spent_ms = page.evaluate("""async () => {
         const {PartReader} = await import('/page/reader.js');

@@ -1,4 +1,4 @@
-"""The ways to use the page: narrow, by keys, on a projector, light or dark, without scripts."""
+"""The page in narrow windows, by keyboard, full screen, light or dark, and without scripts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import json
 
 import pytest
 
-from tests.page.conftest import FIRST_PICTURE, FIRST_PROMPT
+from tests.page.desk import FIRST_PICTURE
+from tests.page.field import wait_for_status
+from tests.page.live_server import FIRST_PROMPT
 
 pytestmark = pytest.mark.browser
 
@@ -60,7 +62,7 @@ def test_without_scripts_an_example_is_a_button_of_its_own(desk, server, eventua
 
 
 @pytest.mark.parametrize("width", [360, 390, 768, 1280])
-def test_nothing_sticks_out_sideways(desk, width):
+def test_nothing_is_wider_than_the_window(desk, width):
     page = desk.open(viewport={"width": width, "height": 800})
     page.fill("#prompt", "supercalifragilistic" * 20)
     page.keyboard.press("Enter")
@@ -79,7 +81,7 @@ def test_nothing_sticks_out_sideways(desk, width):
 
 @pytest.mark.parametrize("width", [360, 720, 800, 900, 1000, 1099, 1100, 1600])
 @pytest.mark.parametrize("height", [600, 800])
-def test_every_control_is_seen_whole(desk, width, height):
+def test_every_control_is_fully_visible(desk, width, height):
     page = desk.open(viewport={"width": width, "height": height})
     panel = page.locator(".panel").bounding_box()
     for control in page.locator(".panel :is(button, a, input):visible").all():
@@ -124,7 +126,7 @@ def test_every_control_has_a_name(desk):
     assert page.get_attribute("#state-word", "role") == "status"
 
 
-def test_c_shows_the_picture_alone_and_escape_brings_the_page_back(desk):
+def test_the_c_key_shows_only_the_picture_and_escape_restores_the_page(desk):
     page = desk.open()
     page.keyboard.press("Escape")  # leaves the field
     page.keyboard.press("c")
@@ -136,7 +138,7 @@ def test_c_shows_the_picture_alone_and_escape_brings_the_page_back(desk):
     assert page.input_value("#prompt") != "c"
 
 
-def test_the_clean_address_starts_with_the_picture_alone(desk):
+def test_the_clean_address_shows_only_the_picture(desk):
     page = desk.open("/?clean")
     assert not page.locator(".panel").is_visible()
     assert not page.locator("#clean-hint").is_visible()
@@ -150,7 +152,7 @@ def test_full_screen_fills_the_screen_with_the_picture(desk):
     page.wait_for_selector(":fullscreen", state="detached")
 
 
-def test_the_page_is_dark_or_light_as_the_system_is(desk):
+def test_the_page_follows_the_systems_dark_or_light_theme(desk):
     brightness = "() => getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
     assert max(desk.open(color_scheme="dark").evaluate(brightness)) < 60
     assert min(desk.open(color_scheme="light").evaluate(brightness)) > 200
@@ -168,11 +170,11 @@ def test_nothing_moves_on_the_page_while_it_streams_and_answers(desk):
     page.keyboard.press("Enter")
     page.wait_for_selector("#message button")
     page.wait_for_selector(FIRST_PICTURE)
-    page.wait_for_timeout(1500)
+    wait_for_status(page)
     assert page.evaluate("shifts") < 0.01
 
 
-def test_the_page_says_what_the_server_does(desk, server, eventually):
+def test_the_page_shows_the_servers_state(desk, server, eventually):
     page = desk.open()
     said = server.ask("GET", "/status")
     page.route("**/status", lambda it: it.fulfill(json=said))
@@ -203,14 +205,12 @@ def test_a_rented_machine_can_be_kept_an_hour_longer_with_one_click(desk, server
     assert page.inner_text("#guard-text") == "10 minutes are left."
 
 
-def test_the_watching_link_shows_picture_and_words_and_nothing_to_change_them(
-    desk, server, eventually
-):
+def test_the_watching_link_shows_picture_and_words_but_no_controls(desk, server, eventually):
     token = json.loads((server.state_dir / "tokens.json").read_text())["watch"]
     page = desk.window(extra_http_headers={"X-Forwarded-For": "203.0.113.9"})  # not the owner
     page.goto(f"{server.url}/#{token}")
     page.wait_for_selector(FIRST_PICTURE)
-    desk.forgive_network()  # the first answer was 401
+    desk.expect_network_report(401)  # the first answer
     assert page.inner_text("#showing") == FIRST_PROMPT
     assert page.inner_text(".may-watch").startswith("This link may only watch")
     for control in ("#form", "#examples", "#message", ".motion", "#known"):
@@ -221,13 +221,13 @@ def test_the_watching_link_shows_picture_and_words_and_nothing_to_change_them(
     assert server.ask("GET", "/scene")["motion"] == "walk"
 
 
-def test_the_owner_sees_no_word_about_watching(desk):
+def test_the_owner_is_not_told_that_the_link_may_only_watch(desk):
     page = desk.open()
     assert page.locator("#form").is_visible()
     assert not page.locator(".may-watch").is_visible()
 
 
-def test_what_is_behind_the_picture_can_be_read(desk):
+def test_the_details_behind_the_picture_can_be_opened(desk):
     page = desk.open()
     page.click("text=Behind the picture")
     page.wait_for_selector("#facts dd:has-text('cpu')")

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.page.conftest import FIRST_PICTURE, LiveServer, serving
+from tests.page.desk import FIRST_PICTURE
+from tests.page.live_server import LiveServer, serving
 from tests.page.test_picture import HIDE, frame
+from tests.server import once_below
 
 pytestmark = pytest.mark.browser
 
@@ -24,7 +26,7 @@ NO_PLACE = "a browser opens only six connections"
 class QuickServer(LiveServer):
     """Its engine needs no time, so that the machine is left to the windows."""
 
-    program = ("-m", "tests.hold.program", "sound")
+    program = ("-m", "tests.robustness.program", "sound")
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +57,9 @@ def windows(desk):
     return open_windows
 
 
-def moves(page: Any, eventually: Any, limit_s: float = 10) -> None:
+def moves(page: Any, eventually: Any, frames: int = 1) -> None:
     before = frame(page)
-    eventually(lambda: frame(page) > before, limit_s=limit_s)
+    eventually(lambda: frame(page) >= before + frames)
 
 
 def viewers(server: Any) -> int:
@@ -65,7 +67,7 @@ def viewers(server: Any) -> int:
 
 
 @pytest.mark.parametrize("count", [7, 12])
-def test_many_windows_all_move_and_words_from_the_last_reach_them_all_soon(
+def test_many_windows_all_move_and_words_from_one_soon_reach_them_all(
     windows, server, eventually, count
 ):
     pages = windows(count)
@@ -73,22 +75,30 @@ def test_many_windows_all_move_and_words_from_the_last_reach_them_all_soon(
     for page in pages:
         page.evaluate(COUNT)
     for page in pages:
-        # Without reports that arrive the server would send some 6 in this time.
-        eventually(lambda page=page: page.evaluate("numbers.length") > 30, limit_s=15)
+        # If no acknowledgement arrived, the server would send about 10 in this time.
+        eventually(lambda page=page: page.evaluate("numbers.length") > 30, limit_s=45)
         numbers = page.evaluate("numbers")
         assert numbers == sorted(set(numbers))
-    started = time.monotonic()
-    pages[-1].fill("#prompt", "a circle on a green background")
-    with pages[-1].expect_response("**/prompt") as answer:
-        pages[-1].keyboard.press("Enter")
-    after = answer.value.json()["frame"]
-    for page in pages:
-        eventually(lambda page=page: frame(page) > after, limit_s=8)
-    assert time.monotonic() - started < 8, "twice that, and more, with a stream for each window"
+    colours = iter(("green", "red", "blue"))
+
+    def reach_all_s() -> float:
+        """Twice as long as permitted, and more, if each window had a stream of its own."""
+        started = time.monotonic()
+        pages[-1].fill("#prompt", f"a circle on a {next(colours)} background")
+        with pages[-1].expect_response("**/prompt") as answer:
+            pages[-1].keyboard.press("Enter")
+        after = answer.value.json()["frame"]
+        for page in pages:
+            eventually(lambda page=page: frame(page) > after)
+        return time.monotonic() - started
+
+    once_below(8, reach_all_s)
     assert {page.inner_text("#state-word") for page in pages} == {"Streaming"}
 
 
-def test_the_first_of_the_windows_may_be_closed_or_reloaded(windows, server, eventually):
+def test_windows_keep_moving_when_the_first_is_closed_or_one_is_reloaded(
+    windows, server, eventually
+):
     pages = windows(3)
     pages[0].close()
     for page in pages[1:]:
@@ -100,7 +110,7 @@ def test_the_first_of_the_windows_may_be_closed_or_reloaded(windows, server, eve
     assert viewers(server) == 1
 
 
-def test_a_window_that_is_held_up_holds_up_no_other_and_comes_back(windows, eventually):
+def test_a_blocked_window_delays_no_other_and_resumes(windows, eventually):
     slow, quick = windows(2)
     questions = []
     slow.on("dialog", lambda it: questions.append(it))
@@ -118,15 +128,13 @@ def test_a_window_that_is_held_up_holds_up_no_other_and_comes_back(windows, even
     assert numbers[held + 1] - numbers[held - 1] > 20, "what it missed is not made up for"
 
 
-def test_hidden_windows_leave_and_the_last_one_takes_the_stream_with_it(
-    windows, server, eventually
-):
+def test_hidden_windows_leave_and_the_last_one_closes_the_stream(windows, server, eventually):
     first, second = windows(2)
+    first.evaluate(COUNT)
     first.evaluate(HIDE, True)
-    moves(second, eventually)
-    still = frame(first)
-    moves(second, eventually)
-    assert frame(first) in (still, still + 1)
+    before = first.evaluate("numbers.length")
+    moves(second, eventually, frames=20)
+    assert first.evaluate("numbers.length") <= before + 1, "at most the one that was under way"
     second.evaluate(HIDE, True)
     eventually(lambda: viewers(server), 0)
     first.evaluate(HIDE, False)
@@ -134,7 +142,7 @@ def test_hidden_windows_leave_and_the_last_one_takes_the_stream_with_it(
     assert viewers(server) == 1
 
 
-def test_a_window_that_asks_for_less_motion_gets_it_beside_one_at_full_rate(windows, eventually):
+def test_a_window_with_reduced_motion_does_not_slow_a_window_at_full_rate(windows, eventually):
     calm, full = windows(2)
     calm.emulate_media(reduced_motion="reduce")
     calm.wait_for_selector("text=Your system asks for less motion")
@@ -148,7 +156,7 @@ def test_a_window_that_asks_for_less_motion_gets_it_beside_one_at_full_rate(wind
     assert full.evaluate("numbers.length") > 8
 
 
-def test_a_worker_that_dies_is_started_again(windows, browser, eventually):
+def test_a_worker_that_ends_is_started_again(windows, browser, eventually):
     pages = windows(3)
     devtools = browser.new_browser_cdp_session()
     workers = [
@@ -167,7 +175,7 @@ def test_a_worker_that_dies_is_started_again(windows, browser, eventually):
         },
     )
     for page in pages:
-        moves(page, eventually, limit_s=30)  # on busy cores a worker starts slowly
+        moves(page, eventually)
     devtools.detach()
 
 
@@ -176,6 +184,7 @@ def test_the_stream_comes_back_in_all_windows_after_the_server_was_killed(own_de
     second = own_desk.beside(first.context)
     second.goto(own_desk.server.url)
     second.wait_for_selector(FIRST_PICTURE)
+    own_desk.tolerate_lost_server()
     own_desk.server.end()
     for page in (first, second):
         page.wait_for_selector("#notice:visible")
@@ -184,7 +193,6 @@ def test_the_stream_comes_back_in_all_windows_after_the_server_was_killed(own_de
     for page in (first, second):
         page.wait_for_selector("#notice", state="hidden")
         moves(page, eventually)
-    own_desk.forgive_network()
 
 
 def test_without_shared_workers_the_window_that_finds_no_connection_says_why(desk, eventually):
@@ -201,4 +209,4 @@ def test_without_shared_workers_the_window_that_finds_no_connection_says_why(des
     seventh.evaluate(HIDE, True)
     first.evaluate(streams, 5)
     seventh.evaluate(HIDE, False)
-    eventually(lambda: NO_PLACE in seventh.text_content("#notice-text"), limit_s=20)
+    eventually(lambda: NO_PLACE in seventh.text_content("#notice-text"))

@@ -31,6 +31,27 @@ def test_frames_a_second_are_those_of_the_last_seconds() -> None:
     assert meter.fps(599 / 60 + 10) == 0
 
 
+def test_two_frames_at_different_times_give_a_rate() -> None:
+    meter = Meter()
+    assert meter.fps(0.0) == 0
+    meter.frame(1.0, {})
+    assert meter.fps(1.0) == 0
+    meter.frame(1.0, {})
+    assert meter.fps(1.0) == 0, "no time has passed"
+    meter = Meter()
+    meter.frame(1.0, {})
+    meter.frame(1.5, {})
+    assert meter.fps(1.5) == 2
+
+
+def test_a_rate_ends_soon_after_the_last_frame() -> None:
+    meter = Meter()
+    for index in range(10):
+        meter.frame(index / 2, {})
+    assert meter.fps(4.5 + 1.9) > 0
+    assert meter.fps(4.5 + 2.1) == 0
+
+
 def test_prompt_to_picture_is_given_in_milliseconds_and_stays_bounded() -> None:
     meter = Meter()
     assert meter.as_dict(0)["prompt_to_picture_ms"] == {"p50": None, "p95": None}

@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from PIL import Image
 
 from tests.engines import ColourEngine, colour_of, opens
-from tests.hold.raw import eventually
+from tests.robustness.raw import eventually
 from tests.web.reader import read_parts
 from turbostream.settings import Settings
 from turbostream.stream.channel import Channel

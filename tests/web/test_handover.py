@@ -64,6 +64,35 @@ def test_a_taker_that_dies_half_way_changes_nothing(tmp_path: Path, offer: hando
     assert handover.somebody_serves(tmp_path)
 
 
+def test_a_port_is_being_given_from_the_question_to_the_answer(
+    tmp_path: Path, offer: handover.Offer
+) -> None:
+    """Meanwhile the giver writes no scene file: it is the taker's from here on."""
+    meanwhile: list[tuple[bool, bool]] = []
+
+    def serve(taken: Any, scene: Any) -> None:
+        meanwhile.append((offer.giving, offer.given))
+        taken.close()
+
+    def fail(taken: Any, scene: Any) -> None:
+        serve(taken, scene)
+        raise RuntimeError("half-way")
+
+    assert not offer.giving
+    with pytest.raises(RuntimeError, match="half-way"):
+        take(tmp_path, fail)
+    with gevent.Timeout(30):
+        while offer.giving:
+            gevent.sleep(0.01)
+    assert not offer.given
+    assert take(tmp_path, serve)
+    with gevent.Timeout(30):
+        while offer.giving:
+            gevent.sleep(0.01)
+    assert offer.given
+    assert meanwhile == [(True, False), (True, False)]
+
+
 def test_where_nobody_serves_there_is_nothing_to_take(tmp_path: Path) -> None:
     assert not handover.somebody_serves(tmp_path)
     assert not take(tmp_path, pytest.fail)

@@ -97,6 +97,23 @@ def test_fewer_frames_for_whoever_asks_for_fewer() -> None:
     assert len(distinct) == pytest.approx(50, abs=2)
 
 
+def test_a_viewer_at_a_low_rate_is_asked_again_only_when_something_is_due() -> None:
+    class Undisturbed(Script):
+        """Waits as long as it is told, since nothing rings."""
+
+        waits = 0
+
+        def wait(self, timeout_s: float) -> None:
+            self.waits += 1
+            self.time += timeout_s
+
+    source = Undisturbed(at_rate(60), 5.0)
+    stream = read_parts(parts(source, PartCache(), 1 / 10), BOUNDARY)
+    numbers = {found.number for found in stream}
+    assert len(numbers) == pytest.approx(50, abs=2)
+    assert source.waits <= 3 * len(numbers)
+
+
 def test_a_placeholder_shows_until_there_is_a_frame_and_never_after() -> None:
     seen = watch(lambda time: frame(3) if time > 1 else None, 3.0)
     numbers = [found.number for _, found in seen]

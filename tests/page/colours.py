@@ -1,0 +1,50 @@
+"""Names the colour of a picture by perceived distance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+COLOURS = {
+    "red": (216, 36, 40),
+    "orange": (245, 134, 22),
+    "yellow": (250, 214, 40),
+    "green": (46, 160, 62),
+    "blue": (38, 92, 220),
+    "purple": (128, 48, 186),
+    "pink": (250, 132, 182),
+    "white": (246, 246, 244),
+    "black": (22, 22, 26),
+    "grey": (134, 137, 142),
+    "brown": (124, 74, 38),
+}
+
+# Bjorn Ottosson's OKLab, https://bottosson.github.io/posts/oklab/
+TO_LMS = np.array(
+    [
+        [0.4122214708, 0.2119034982, 0.0883024619],
+        [0.5363325363, 0.6806995451, 0.2817188376],
+        [0.0514459929, 0.1073969566, 0.6299787005],
+    ]
+)
+TO_LAB = np.array(
+    [
+        [0.2104542553, 1.9779984951, 0.0259040371],
+        [0.7936177850, -2.4285922050, 0.7827717662],
+        [-0.0040720468, 0.4505937099, -0.8086757660],
+    ]
+)
+
+
+def colour_of(picture: np.ndarray) -> str:
+    """The name of the colour that most of a picture has: the colour of its background."""
+    ground = perceived(np.median(picture.reshape(-1, 3), axis=0))
+    return min(COLOURS, key=lambda it: float(np.linalg.norm(ground - perceived(COLOURS[it]))))
+
+
+def perceived(rgb: Any) -> np.ndarray:
+    """sRGB of 0 to 255 as OKLab, where distance is perceived difference; lightness counts less."""
+    share = np.asarray(rgb) / 255
+    linear = np.where(share > 0.04045, ((share + 0.055) / 1.055) ** 2.4, share / 12.92)
+    return np.cbrt(linear @ TO_LMS) @ TO_LAB * (0.7, 1, 1)

@@ -1,0 +1,133 @@
+"""What the owner, a watcher and a stranger may do, and what they are told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.robustness.auth.visitor import Visitor, basic, bearer
+from turbostream.web.context import AppContext
+
+
+def test_the_owners_token_may_do_everything_and_the_watching_token_may_only_watch(
+    make: Any, stage: AppContext
+) -> None:
+    visitor = Visitor(make())
+    owner, watch = bearer(stage.tokens.owner), bearer(stage.tokens.watch)
+    assert visitor.ask("POST", "/prompt", {"prompt": "a"}, Authorization=owner).status_code == 200
+    assert visitor.ask("PATCH", "/scene", {"speed": 1}, Authorization=owner).status_code == 200
+    before = stage.channel.last_change
+    for method, path, body in (
+        ("POST", "/prompt", {"prompt": "b"}),
+        ("PATCH", "/scene", {"speed": 2}),
+        ("POST", "/guard/extend", {}),
+    ):
+        refused = visitor.ask(method, path, body, Authorization=watch)
+        assert refused.status_code == 403, path
+        assert "watch only" in refused.json["error"]
+    assert stage.channel.last_change is before
+    for path in ("/", "/status", "/scene", "/snapshot.jpg", "/healthz", "/metrics"):
+        assert visitor.ask("GET", path, Authorization=watch).status_code in (200, 503), path
+
+
+def test_a_watcher_may_acknowledge_frames(make: Any, stage: AppContext) -> None:
+    visitor, watch = Visitor(make()), bearer(stage.tokens.watch)
+    stream = visitor.ask("GET", "/stream", Authorization=watch)
+    next(iter(stream.response))
+    path = f"/stream/{stream.headers['X-Stream-Id']}/shown"
+    assert visitor.ask("POST", path, {"frame": 1}, Authorization=watch).status_code == 204
+    stream.close()
+
+
+def test_a_watcher_does_not_see_the_settings(make: Any, stage: AppContext) -> None:
+    visitor = Visitor(make())
+    seen = visitor.ask("GET", "/status", Authorization=bearer(stage.tokens.watch)).json
+    assert (seen["role"], seen["settings"]) == ("watcher", None)
+    seen = visitor.ask("GET", "/status", Authorization=bearer(stage.tokens.owner)).json
+    assert seen["role"] == "owner"
+    assert seen["settings"]["TARGET_FPS"]
+
+
+def test_a_player_may_send_the_watching_token_as_a_password(make: Any, stage: AppContext) -> None:
+    visitor = Visitor(make())
+    for name in ("", "watch", "käse"):
+        shown = basic(name, stage.tokens.watch)
+        assert visitor.ask("GET", "/status", Authorization=shown).json["role"] == "watcher"
+        refused = visitor.ask("POST", "/prompt", {"prompt": "b"}, Authorization=shown)
+        assert refused.status_code == 403
+
+
+def test_the_owners_token_is_not_accepted_as_a_password(make: Any, stage: AppContext) -> None:
+    refused = Visitor(make()).ask("GET", "/status", Authorization=basic("x", stage.tokens.owner))
+    assert refused.status_code == 401
+    assert "the one that may watch" in refused.json["error"]
+
+
+def test_only_programs_are_asked_for_a_password(make: Any) -> None:
+    """A browser would put up a window of its own over the page that asks for the token."""
+    player = Visitor(make()).ask("GET", "/stream", User_Agent="Lavf/61.7.100")
+    assert player.headers.getlist("WWW-Authenticate")[0] == "Bearer"
+    assert player.headers.getlist("WWW-Authenticate")[1].startswith('Basic realm="')
+    chromium = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/150.0 Safari/537.36"
+    for marks in ({"User_Agent": chromium}, {"Sec_Fetch_Mode": "no-cors"}):
+        browser = Visitor(make()).ask("GET", "/stream", **marks)
+        assert browser.headers.getlist("WWW-Authenticate") == ["Bearer"]
+
+
+def test_behind_a_proxy_nobody_is_the_owner_without_a_token(make: Any) -> None:
+    client = make(loopback_owner="no")
+    assert client.get("/status").status_code == 401
+    assert client.get("/status", headers={"Host": "localhost"}).status_code == 401
+
+
+@pytest.mark.parametrize("trust", ["yes", "no"])
+def test_a_forwarding_header_never_makes_an_owner(make: Any, trust: str) -> None:
+    client = make(trust_forwarded=trust)
+    for name in ("X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Forwarded", "Via"):
+        assert client.get("/status", headers={name: "127.0.0.1"}).status_code == 401, name
+
+
+def test_behind_a_trusted_proxy_its_headers_decide_host_and_scheme(
+    make: Any, stage: AppContext
+) -> None:
+    said = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https",
+            "X-Forwarded-Host": "stream.example"}  # fmt: skip
+    for trust, cookie_is_secure in (("yes", True), ("no", False)):
+        client = make(trust_forwarded=trust)
+        answer = client.post("/login", json={"token": stage.tokens.owner}, headers=said)
+        assert ("Secure" in answer.headers["Set-Cookie"]) is cookie_is_secure
+
+
+def test_without_a_token_a_browser_gets_a_page_and_a_program_gets_a_sentence(make: Any) -> None:
+    visitor = Visitor(make())
+    page = visitor.ask("GET", "/", Accept="text/html,application/xhtml+xml,*/*;q=0.8")
+    assert page.status_code == 401
+    assert page.mimetype == "text/html"
+    text = page.get_data(as_text=True)
+    assert "location.hash" in text
+    policy = page.headers["Content-Security-Policy"]
+    assert "unsafe" not in policy
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    sentence = visitor.ask("GET", "/status")
+    assert sentence.headers["WWW-Authenticate"] == "Bearer"
+    assert sentence.headers["Connection"] == "close"
+    assert sentence.json["error"].endswith(".")
+
+
+def test_every_answer_carries_the_security_headers(make: Any) -> None:
+    for client, path in ((make(), "/"), (make(), "/nothing"), (make(loopback_owner="no"), "/")):
+        headers = client.get(path).headers
+        assert "'unsafe" not in headers["Content-Security-Policy"]
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+        assert headers["Referrer-Policy"] == "same-origin"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
+def test_no_answer_holds_a_token(make: Any, stage: AppContext) -> None:
+    client = make()
+    for path in ("/", "/status", "/metrics", "/scene", "/healthz", "/login"):
+        text = client.get(path).get_data(as_text=True)
+        assert stage.tokens.owner not in text
+        assert stage.tokens.watch not in text

@@ -1,0 +1,125 @@
+"""The real server with a fake engine: `python -m tests.robustness.program MODE [options]`.
+
+Everything but the engine is the program that users start. MODE names what the engine does wrong.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import logging
+import math
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+
+import realtime_stream
+from benchmarks.servers import jpeg_of
+from turbostream.engine.weights import Weights
+from turbostream.settings import SettingError, load
+from turbostream.stream.seam import Engine, Picture, Progress, Report
+from turbostream.stream.shot import Shot
+from turbostream.web import tokens
+
+MAY_LOAD = "may-load"  # the file in STATE_DIR that lets "loads-badly" load
+DEFAULTS = {"TARGET_FPS": 60, "INITIAL_PROMPT": "grey", "MODEL_ID": "demo", "SERVER_PORT": 0}
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch names it."""
+
+
+class Faulty:
+    """An engine whose picture is `jpeg`; `before` is called with the number of each shot."""
+
+    max_batch = 1
+    depth = 1
+    fingerprint = "faulty"
+    choices: Mapping[str, str] = {"device": "none: a test"}
+    shots = 0  # of all engines of this process
+
+    def __init__(self, before: Callable[[int], object], jpeg: bytes) -> None:
+        self._before, self._jpeg = before, jpeg
+
+    def submit(self, shots: Sequence[Shot]) -> Future[list[Picture]]:
+        done: Future[list[Picture]] = Future()
+        Faulty.shots += 1
+        _note(shots[0])
+        self._before(Faulty.shots)
+        done.set_result([Picture(self._jpeg, {"jpeg": 0.1})])
+        return done
+
+    def close(self) -> None:
+        pass
+
+
+def _note(shot: Shot) -> None:
+    """Appends its time and its position in the noise to SHOTS_FILE, if that is set."""
+    if file := os.environ.get("SHOTS_FILE"):
+        with open(file, "a", encoding="utf-8") as out:
+            (seed, weight), *others = shot.noise
+            angle = math.atan2(sum(other for _, other in others), weight)
+            place = [time.monotonic(), os.getpid(), seed, angle, shot.prompt]
+            out.write(json.dumps(place) + "\n")
+
+
+def raises(numbers: Callable[[int], bool], error: Exception) -> Callable[[int], object]:
+    def before(number: int) -> None:
+        if numbers(number):
+            raise error
+
+    return before
+
+
+def _hold_the_gil(number: int) -> None:
+    if number == 20:
+        ctypes.PyDLL(None).sleep(600)  # PyDLL keeps the GIL while it calls
+
+
+def _move_the_clock(number: int) -> None:
+    """Sets the wall clock back an hour and forward again, in turn."""
+    if number % 40 == 0:
+        real, offset = time.time, -3600.0 if number % 80 else 3600.0
+        time.time = lambda: real() + offset
+
+
+MODES: dict[str, Callable[[int], object]] = {
+    "sound": lambda number: None,
+    "takes-22-ms": lambda number: time.sleep(0.022),
+    "once": raises(lambda number: number == 20, RuntimeError("one bad frame")),
+    "ten": raises(lambda number: 20 <= number < 30, RuntimeError("ten bad frames")),
+    "for-ever": raises(lambda number: number > 20, RuntimeError("nothing but bad frames")),
+    "memory": raises(lambda number: number == 20, OutOfMemoryError("CUDA out of memory. Faked.")),
+    "hangs": lambda number: number == 20 and threading.Event().wait(),
+    "holds-the-gil": _hold_the_gil,
+    "clock-jumps": _move_the_clock,
+}
+
+
+def main(mode: str, argv: Sequence[str]) -> int:
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+    size = int(os.environ.get("PICTURE_BYTES", "8000"))
+
+    def open_engine(report: Report) -> Engine:
+        report(Progress("loading", "Loading a test."))
+        if mode == "loads-for-ever":
+            time.sleep(600)
+        if mode == "loads-badly" and not (settings.state_folder / MAY_LOAD).exists():
+            raise RuntimeError("it does not load yet")
+        return Faulty(MODES.get(mode, MODES["sound"]), jpeg_of(size))
+
+    try:
+        settings, _ = load(DEFAULTS, argv, os.environ)
+        kept = tokens.load_tokens(settings.state_folder)
+    except SettingError as error:
+        logging.error("%s", error)
+        return 2
+    found = Weights(model_id="demo", folder=None, demo=True)
+    return realtime_stream.serve(settings, found, open_engine, kept)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2:]))
