@@ -14,6 +14,7 @@ from tests.engines import ShortReader, colour_of
 from tests.web.reader import read_parts
 from turbostream.web.context import AppContext
 from turbostream.web.multipart import BOUNDARY
+from turbostream.web.viewers import ENDED_KEPT, Bell, Viewer, Viewers
 
 
 def error_of(response: Any, status: int) -> str:
@@ -279,4 +280,36 @@ def test_a_report_of_a_shown_frame_is_taken_for_a_stream_that_runs(client: Flask
     assert client.post(address, json={"frame": number}).status_code == 204
     error_of(client.post(address, json={"frame": "1"}), 400)
     response.close()
-    error_of(client.post(address, json={"frame": number}), 404)
+
+
+def test_an_acknowledgement_that_arrives_after_the_stream_has_ended_is_no_error(
+    client: FlaskClient,
+) -> None:
+    """A tab that is hidden closes its stream while a POST is under way, and a browser would print
+    a 404 in its console."""
+    response = client.get("/stream", buffered=False)
+    number = next(read_parts(response.response, BOUNDARY)).number
+    response.close()
+    address = f"/stream/{response.headers['X-Stream-Id']}/shown"
+    assert client.post(address, json={"frame": number}).status_code == 204
+    error_of(client.post(address, json={"frame": -1}), 400)
+
+
+def test_an_acknowledgement_for_a_stream_that_never_was_gets_404(client: FlaskClient) -> None:
+    answer = client.post("/stream/nobody/shown", json={"frame": 1})
+    assert "X-Stream-Id" in error_of(answer, 404)
+
+
+def test_the_memory_of_ended_streams_does_not_grow(stage: AppContext) -> None:
+    viewers, bell = Viewers(2), Bell()
+    stopping = stage.is_stopping
+    watched = [
+        Viewer(stage.channel, lambda: stage.producer.state, bell, stopping)
+        for _ in range(ENDED_KEPT + 5)
+    ]
+    for viewer in watched:
+        with viewers.enter(viewer, stage.channel):
+            assert not viewers.ended(viewer.id)
+    bell.close()
+    remembered = [viewers.ended(viewer.id) for viewer in watched]
+    assert remembered == [False] * 5 + [True] * ENDED_KEPT

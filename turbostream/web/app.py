@@ -127,9 +127,11 @@ def create_app(stage: AppContext, bell: Bell) -> Flask:
         if isinstance(number, bool) or not isinstance(number, int) or number < 0:
             raise BadRequest('Send {"frame": n} with the number of the frame that was shown.')
         viewer = viewers.find(viewer_id)
-        if viewer is None:
-            raise NotFound("This stream has ended.")
-        viewer.shown(number)
+        if viewer is not None:
+            viewer.shown(number)
+        elif not viewers.ended(viewer_id):
+            # A browser that closes its stream may have an acknowledgement under way: no error.
+            raise NotFound("There is no stream with this id; take it from X-Stream-Id.")
         return "", 204
 
     @app.get("/snapshot.jpg")

@@ -27,10 +27,9 @@ def add_handlers(app: Flask, stranger_page: Callable[[], Response | None]) -> No
         if isinstance(error, Unauthorized) and (page := stranger_page()) is not None:
             return page
         code = error.code or 500
-        response = jsonify(
-            status="error",
-            error=sentences.get(code) or error.description or "The request failed.",
-        )
+        ours = error.description != type(error).description  # a route gave a sentence of its own
+        sentence = error.description if ours else sentences.get(code) or error.description
+        response = jsonify(status="error", error=sentence or "The request failed.")
         response.status_code = code
         for name, value in error.get_headers():
             if name not in ("Content-Type", "Content-Length"):

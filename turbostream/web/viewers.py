@@ -23,6 +23,7 @@ from turbostream.web.pace import Pace
 from turbostream.web.placeholder import placeholder_jpeg
 
 FIRST_FRAME_S = 0.3  # how long a new viewer waits for a frame before a placeholder shows
+ENDED_KEPT = 1024  # ids of ended streams that are remembered
 
 # A reader that reports what it has shown gets so many frames ahead as it shows in the time that
 # its path needs anyway and QUEUE_S more.
@@ -182,6 +183,7 @@ class Viewers:
     def __init__(self, most: int) -> None:
         self.most = most
         self._viewers: dict[str, Viewer] = {}
+        self._ended: dict[str, None] = {}  # the oldest first
 
     def __len__(self) -> int:
         return len(self._viewers)
@@ -193,6 +195,10 @@ class Viewers:
     def find(self, viewer_id: str) -> Viewer | None:
         return self._viewers.get(viewer_id)
 
+    def ended(self, viewer_id: str) -> bool:
+        """True if a stream with this id has ended, unless ENDED_KEPT others have ended since."""
+        return viewer_id in self._ended
+
     @contextmanager
     def enter(self, viewer: Viewer, channel: Channel) -> Iterator[None]:
         """Enter inside the response's generator, never in the view: a generator that is never
@@ -203,3 +209,6 @@ class Viewers:
                 yield
         finally:
             del self._viewers[viewer.id]
+            self._ended[viewer.id] = None
+            if len(self._ended) > ENDED_KEPT:
+                del self._ended[next(iter(self._ended))]
