@@ -36,7 +36,7 @@ from turbostream.stream.scene import Scene  # noqa: E402
 from turbostream.stream.scene_file import SceneFile, file_for  # noqa: E402
 from turbostream.stream.seam import EngineUnusable, OpenEngine  # noqa: E402
 from turbostream.stream.watchdog import Watchdog  # noqa: E402
-from turbostream.web import tokens  # noqa: E402
+from turbostream.web.auth import tokens  # noqa: E402
 
 log = logging.getLogger("turbostream")
 
@@ -53,7 +53,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         settings, options = load(defaults, argv, environ)
         if options.share:
-            from turbostream.web.share import link
+            from turbostream.web.auth.share_link import link
 
             print(link(settings, options.share))
             return 0
@@ -76,9 +76,9 @@ def serve(
     """Build the pieces, start the generation thread, serve until a signal."""
     from turbostream.web.app import create_app
     from turbostream.web.context import AppContext, load_words
-    from turbostream.web.door import Door
     from turbostream.web.http.server import until_signal
-    from turbostream.web.viewers import Bell
+    from turbostream.web.live.viewers import Bell
+    from turbostream.web.public_port import Door
 
     log_writer.take_over()  # from here on a log that nobody reads holds up nothing
     scene = Scene(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from benchmarks import tunnel
 from tests.hold.conftest import Start
 from tests.server import once_below
-from turbostream.web.viewers import LARGEST_WINDOW, PROBE_S, Window
+from turbostream.web.live.viewers import LARGEST_WINDOW, PROBE_S, Window
 
 UNUSED = float("inf")  # a line that carries little shows nothing by being quick
 needs_ssh = pytest.mark.skipif(not tunnel.available(), reason="needs sshd, ssh and pv")

@@ -15,13 +15,13 @@ from flask.testing import FlaskClient
 from gevent.event import Event
 
 from tests.web.conftest import stage as stage
-from turbostream.web import gate
-from turbostream.web.access import Access
 from turbostream.web.app import create_app
+from turbostream.web.auth import authentication as gate
+from turbostream.web.auth.identity import Access
+from turbostream.web.auth.rate_limits import MOST_KEYS, Mistakes, Rates
+from turbostream.web.auth.tokens import Tokens
 from turbostream.web.context import AppContext
-from turbostream.web.rates import MOST_KEYS, Mistakes, Rates
-from turbostream.web.tokens import Tokens
-from turbostream.web.viewers import Bell
+from turbostream.web.live.viewers import Bell
 
 FAR = {"REMOTE_ADDR": "192.0.2.7"}
 OUT = {"Host": "stream.example:8000"}

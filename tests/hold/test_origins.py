@@ -157,7 +157,7 @@ def painted(page: Page) -> bool:
 
 def outward(program: Program) -> str:
     """An address of this machine that is not loopback, as another machine would use it."""
-    from turbostream.web.share import outward_address
+    from turbostream.web.auth.share_link import outward_address
 
     address = outward_address()
     if address.startswith("127.") or not address[0].isdigit():

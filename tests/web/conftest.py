@@ -16,7 +16,7 @@ from turbostream.stream.producer import Producer
 from turbostream.stream.scene import Scene
 from turbostream.web.app import create_app
 from turbostream.web.context import AppContext
-from turbostream.web.viewers import Bell
+from turbostream.web.live.viewers import Bell
 
 
 @pytest.fixture

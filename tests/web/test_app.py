@@ -13,8 +13,8 @@ from PIL import Image
 from tests.engines import ShortReader, colour_of
 from tests.web.reader import read_parts
 from turbostream.web.context import AppContext
-from turbostream.web.multipart import BOUNDARY
-from turbostream.web.viewers import ENDED_KEPT, Bell, Viewer, Viewers
+from turbostream.web.live.multipart import BOUNDARY
+from turbostream.web.live.viewers import ENDED_KEPT, Bell, Viewer, Viewers
 
 
 def error_of(response: Any, status: int) -> str:

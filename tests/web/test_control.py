@@ -24,8 +24,8 @@ from turbostream.stream.producer import Producer
 from turbostream.stream.scene import Scene, Shot
 from turbostream.web.app import create_app
 from turbostream.web.context import AppContext
-from turbostream.web.multipart import BOUNDARY, PartCache
-from turbostream.web.viewers import Bell
+from turbostream.web.live.multipart import BOUNDARY, PartCache
+from turbostream.web.live.viewers import Bell
 
 FRAMES = 30
 PATIENCE_S = 15.0

@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 
 from tests.disks import mounted, needs_mounts
-from turbostream.web import guard
+from turbostream.web.routes import rental as guard
 
 
 @pytest.fixture

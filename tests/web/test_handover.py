@@ -13,7 +13,7 @@ from typing import Any
 import gevent
 import pytest
 
-from turbostream.web import handover
+from turbostream.web.http import handover
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from turbostream.web.hidden import Hidden
+from turbostream.web.live.hidden_queue import Hidden
 
 
 def lumps(

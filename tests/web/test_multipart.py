@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.web.reader import Part, read_parts
 from turbostream.stream.frame import Frame
 from turbostream.stream.scene import Shot
-from turbostream.web import multipart
-from turbostream.web.multipart import BOUNDARY, KEEPALIVE_S, Image, PartCache, part, parts
+from turbostream.web.live import multipart
+from turbostream.web.live.multipart import BOUNDARY, KEEPALIVE_S, Image, PartCache, part, parts
 
 SHOT = Shot("words", 0, 1, 0.0)
 JPEG = b"\xff\xd8%s\xff\xd9"

@@ -6,8 +6,8 @@ from collections import deque
 
 import pytest
 
-from turbostream.web.multipart import PREFIX
-from turbostream.web.pace import Pace, Tcp
+from turbostream.web.live.multipart import PREFIX
+from turbostream.web.live.pace import Pace, Tcp
 
 WINDOW = 64_000
 STEP_S = 0.004

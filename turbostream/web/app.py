@@ -19,11 +19,14 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from turbostream.stream.producer import Producer
 from turbostream.stream.scene import PATCHABLE
-from turbostream.web import body, errors, guard, metrics, multipart
+from turbostream.web.auth.authentication import Gate
 from turbostream.web.context import AppContext
-from turbostream.web.gate import Gate
-from turbostream.web.sender import LiveStream, Sender
-from turbostream.web.viewers import Bell, Viewer, Viewers
+from turbostream.web.live import multipart
+from turbostream.web.live.sender import LiveStream, Sender
+from turbostream.web.live.viewers import Bell, Viewer, Viewers
+from turbostream.web.routes import errors, metrics
+from turbostream.web.routes import rental as guard
+from turbostream.web.routes import request_body as body
 
 log = logging.getLogger(__name__)
 

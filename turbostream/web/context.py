@@ -13,8 +13,8 @@ from turbostream.settings import Settings
 from turbostream.stream.channel import Channel
 from turbostream.stream.meter import Meter
 from turbostream.stream.producer import Producer
+from turbostream.web.auth.tokens import Tokens
 from turbostream.web.http.places import Places
-from turbostream.web.tokens import Tokens
 
 
 @dataclass

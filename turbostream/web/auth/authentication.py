@@ -22,9 +22,10 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response as BaseResponse
 
 from turbostream.settings import Settings
-from turbostream.web import access, body
-from turbostream.web.rates import FREE_MISTAKES, Mistakes, Rates
-from turbostream.web.tokens import Tokens
+from turbostream.web.auth import identity as access
+from turbostream.web.auth.rate_limits import FREE_MISTAKES, Mistakes, Rates
+from turbostream.web.auth.tokens import Tokens
+from turbostream.web.routes import request_body as body
 
 log = logging.getLogger(__name__)
 

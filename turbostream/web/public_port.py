@@ -24,7 +24,7 @@ from turbostream.settings import Settings
 from turbostream.stream import state_folder
 from turbostream.stream.scene import SceneError
 from turbostream.stream.scene_file import SceneFile
-from turbostream.web import handover
+from turbostream.web.http import handover
 from turbostream.web.http.limits import Limits, connections_possible
 from turbostream.web.http.places import Places
 from turbostream.web.http.server import Server

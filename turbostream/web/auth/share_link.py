@@ -8,8 +8,8 @@ from __future__ import annotations
 import socket
 
 from turbostream.settings import Settings
-from turbostream.web.access import is_loopback_host
-from turbostream.web.tokens import TokensUnusable, load_tokens
+from turbostream.web.auth.identity import is_loopback_host
+from turbostream.web.auth.tokens import TokensUnusable, load_tokens
 
 
 def link(settings: Settings, what: str) -> str:

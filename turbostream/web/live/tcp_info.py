@@ -8,7 +8,7 @@ import struct
 import sys
 from typing import Any
 
-from turbostream.web.pace import Tcp
+from turbostream.web.live.pace import Tcp
 
 # include/uapi/linux/tcp.h; fields are only ever added at the end.
 _BYTES_ACKED, _MIN_RTT, _SND_WND = (struct.Struct("=Q"), 120), (struct.Struct("=I"), 148), 228

@@ -21,8 +21,8 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from turbostream.web.context import AppContext
-from turbostream.web.sender import Counts
-from turbostream.web.viewers import Viewers
+from turbostream.web.live.sender import Counts
+from turbostream.web.live.viewers import Viewers
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 STATES = ("starting", "downloading", "loading", "compiling", "streaming", "resting", "failed")

@@ -23,10 +23,10 @@ from gevent.hub import get_hub
 
 from turbostream.stream.channel import Channel
 from turbostream.stream.frame import Frame
-from turbostream.web.multipart import OPENING, Feed, PartCache, parts
-from turbostream.web.pace import Pace
-from turbostream.web.tcp import tcp_of, unacknowledged
-from turbostream.web.viewers import Bell, Viewer
+from turbostream.web.live.multipart import OPENING, Feed, PartCache, parts
+from turbostream.web.live.pace import Pace
+from turbostream.web.live.tcp_info import tcp_of, unacknowledged
+from turbostream.web.live.viewers import Bell, Viewer
 
 log = logging.getLogger(__name__)
 

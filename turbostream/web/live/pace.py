@@ -19,8 +19,8 @@ from collections import deque
 from dataclasses import dataclass
 from math import inf
 
-from turbostream.web.hidden import STALL_S, Hidden
-from turbostream.web.multipart import PREFIX
+from turbostream.web.live.hidden_queue import STALL_S, Hidden
+from turbostream.web.live.multipart import PREFIX
 
 QUICK = 10
 QUICK_S = 0.06  # more than an acknowledgement may be delayed, beyond the path's own time

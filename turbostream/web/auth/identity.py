@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from werkzeug.datastructures import Headers
 
-from turbostream.web.tokens import Tokens
+from turbostream.web.auth.tokens import Tokens
 
 FORWARDING_HEADERS = (
     "Forwarded",

@@ -18,9 +18,9 @@ from gevent.hub import get_hub
 from turbostream.stream.channel import Channel
 from turbostream.stream.frame import Frame
 from turbostream.stream.producer import State
-from turbostream.web.multipart import Image, part
-from turbostream.web.pace import Pace
-from turbostream.web.placeholder import placeholder_jpeg
+from turbostream.web.live.multipart import Image, part
+from turbostream.web.live.pace import Pace
+from turbostream.web.live.placeholder import placeholder_jpeg
 
 FIRST_FRAME_S = 0.3  # how long a new viewer waits for a frame before a placeholder shows
 ENDED_KEPT = 1024  # ids of ended streams that are remembered
