@@ -14,14 +14,15 @@ import pytest
 from flask.testing import FlaskClient
 from gevent.event import Event
 
-from tests.web.conftest import stage as stage
+from tests.web.conftest import context as context
 from turbostream.web.app import create_app
-from turbostream.web.auth import authentication as gate
-from turbostream.web.auth.identity import Access
-from turbostream.web.auth.rate_limits import MOST_KEYS, Mistakes, Rates
+from turbostream.web.auth import access_control
+from turbostream.web.auth.authenticator import Authenticator
+from turbostream.web.auth.rate_limits import MOST_KEYS, FailedLogins, RateLimit
 from turbostream.web.auth.tokens import Tokens
 from turbostream.web.context import AppContext
-from turbostream.web.live.viewers import Bell
+from turbostream.web.live.wakeup import Wakeup
+from turbostream.web.routes import request_body
 
 FAR = {"REMOTE_ADDR": "192.0.2.7"}
 OUT = {"Host": "stream.example:8000"}
@@ -53,43 +54,45 @@ class Visitor:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "WRONG_TOKEN_S", 0.0)
+    monkeypatch.setattr(access_control, "WRONG_TOKEN_S", 0.0)
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The gate's time, which stands still: however slow the machine, no pause is over by itself."""
+    """A clock that stands still: no pause ends by itself, however slow the machine is."""
     now = [1000.0]
-    monkeypatch.setattr(gate, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(access_control, "time", SimpleNamespace(monotonic=lambda: now[0]))
     return now
 
 
 @pytest.fixture
-def make(stage: AppContext) -> Iterator[Any]:
-    bells: list[Bell] = []
+def make(context: AppContext) -> Iterator[Any]:
+    wakeups: list[Wakeup] = []
 
     def client(**settings: object) -> FlaskClient:
-        bells.append(Bell())
-        stage.channel.buffer.listen(bells[-1].ring)
-        changed = replace(stage, settings=replace(stage.settings, **settings))  # type: ignore[arg-type]
-        return create_app(changed, bells[-1]).test_client(use_cookies=False)
+        wakeups.append(Wakeup())
+        context.channel.buffer.listen(wakeups[-1].send)
+        changed = replace(context, settings=replace(context.settings, **settings))  # type: ignore[arg-type]
+        return create_app(changed, wakeups[-1]).test_client(use_cookies=False)
 
     yield client
-    stage.channel.buffer._listeners = ()
-    for bell in bells:
-        bell.close()
+    context.channel.buffer._listeners = ()
+    for wakeup in wakeups:
+        wakeup.close()
 
 
 def bearer(token: str) -> str:
     return f"Bearer {token}"
 
 
-def test_the_owners_token_does_all_and_the_other_only_watches(make: Any, stage: AppContext) -> None:
+def test_the_owners_token_does_all_and_the_other_only_watches(
+    make: Any, context: AppContext
+) -> None:
     visitor = Visitor(make())
-    owner, watch = bearer(stage.tokens.owner), bearer(stage.tokens.watch)
+    owner, watch = bearer(context.tokens.owner), bearer(context.tokens.watch)
     assert visitor.ask("POST", "/prompt", {"prompt": "a"}, Authorization=owner).status_code == 200
     assert visitor.ask("PATCH", "/scene", {"speed": 1}, Authorization=owner).status_code == 200
-    before = stage.channel.last_change
+    before = context.channel.last_change
     for method, path, body in (
         ("POST", "/prompt", {"prompt": "b"}),
         ("PATCH", "/scene", {"speed": 2}),
@@ -97,14 +100,14 @@ def test_the_owners_token_does_all_and_the_other_only_watches(make: Any, stage: 
     ):
         refused = visitor.ask(method, path, body, Authorization=watch)
         assert refused.status_code == 403, path
-        assert "watch only" in refused.json["error"]
-    assert stage.channel.last_change is before
+        assert "view-only" in refused.json["error"]
+    assert context.channel.last_change is before
     for path in ("/", "/status", "/scene", "/snapshot.jpg", "/healthz", "/metrics"):
         assert visitor.ask("GET", path, Authorization=watch).status_code in (200, 503), path
 
 
-def test_a_watcher_may_say_what_was_shown(make: Any, stage: AppContext) -> None:
-    visitor, watch = Visitor(make()), bearer(stage.tokens.watch)
+def test_a_watcher_may_say_what_was_shown(make: Any, context: AppContext) -> None:
+    visitor, watch = Visitor(make()), bearer(context.tokens.watch)
     stream = visitor.ask("GET", "/stream", Authorization=watch)
     next(iter(stream.response))
     path = f"/stream/{stream.headers['X-Stream-Id']}/shown"
@@ -112,41 +115,41 @@ def test_a_watcher_may_say_what_was_shown(make: Any, stage: AppContext) -> None:
     stream.close()
 
 
-def test_a_watcher_does_not_see_the_settings(make: Any, stage: AppContext) -> None:
+def test_a_watcher_does_not_see_the_settings(make: Any, context: AppContext) -> None:
     visitor = Visitor(make())
-    seen = visitor.ask("GET", "/status", Authorization=bearer(stage.tokens.watch)).json
+    seen = visitor.ask("GET", "/status", Authorization=bearer(context.tokens.watch)).json
     assert (seen["role"], seen["settings"]) == ("watcher", None)
-    seen = visitor.ask("GET", "/status", Authorization=bearer(stage.tokens.owner)).json
+    seen = visitor.ask("GET", "/status", Authorization=bearer(context.tokens.owner)).json
     assert seen["role"] == "owner"
     assert seen["settings"]["TARGET_FPS"]
 
 
-def test_a_token_becomes_a_cookie_that_holds_no_token(make: Any, stage: AppContext) -> None:
+def test_a_token_becomes_a_cookie_that_holds_no_token(make: Any, context: AppContext) -> None:
     visitor = Visitor(make())
-    answer = visitor.log_in(stage.tokens.watch)
+    answer = visitor.log_in(context.tokens.watch)
     assert (answer.status_code, answer.json) == (200, {"status": "ok", "role": "watcher"})
     cookie = answer.headers["Set-Cookie"]
     assert cookie.startswith("turbostream_8000=")
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
-    assert stage.tokens.watch not in cookie
+    assert context.tokens.watch not in cookie
     assert visitor.ask("GET", "/status").status_code == 200
-    again = visitor.log_in(stage.tokens.watch).headers["Set-Cookie"]
+    again = visitor.log_in(context.tokens.watch).headers["Set-Cookie"]
     assert again != cookie, "each login is a session of its own"
 
 
-def test_a_form_without_a_script_logs_in_too(make: Any, stage: AppContext) -> None:
+def test_a_form_without_a_script_logs_in_too(make: Any, context: AppContext) -> None:
     answer = make().post(
-        "/login", data={"token": stage.tokens.owner}, headers=OUT, environ_overrides=FAR
+        "/login", data={"token": context.tokens.owner}, headers=OUT, environ_overrides=FAR
     )
     assert (answer.status_code, answer.headers["Location"]) == (303, "./")
     assert "Set-Cookie" in answer.headers
 
 
-def test_a_cookie_ends_with_its_token(make: Any, stage: AppContext) -> None:
+def test_a_cookie_ends_with_its_token(make: Any, context: AppContext) -> None:
     visitor = Visitor(make())
-    visitor.log_in(stage.tokens.owner)
-    stage.tokens = Tokens.for_this_run()
+    visitor.log_in(context.tokens.owner)
+    context.tokens = Tokens.for_this_run()
     moved = Visitor(make())
     moved.cookie = visitor.cookie
     refused = moved.ask("GET", "/status")
@@ -155,9 +158,9 @@ def test_a_cookie_ends_with_its_token(make: Any, stage: AppContext) -> None:
 
 
 @pytest.mark.parametrize("role", ["owner", "watcher"])
-def test_a_cookie_cannot_be_made_up_or_raised(make: Any, stage: AppContext, role: str) -> None:
+def test_a_cookie_cannot_be_made_up_or_raised(make: Any, context: AppContext, role: str) -> None:
     visitor = Visitor(make())
-    visitor.log_in(stage.tokens.watch)
+    visitor.log_in(context.tokens.watch)
     name, _, value = visitor.cookie.partition("=")
     _, nonce, signature = value.split(".")
     for forged in (f"owner.{nonce}.{signature}", f"{role}.{nonce}x.{signature}", f"{role}..", role,
@@ -172,10 +175,10 @@ def test_a_cookie_cannot_be_made_up_or_raised(make: Any, stage: AppContext, role
 
 
 def test_where_the_browser_marks_nothing_a_cookie_writes_only_for_its_own_page(
-    make: Any, stage: AppContext
+    make: Any, context: AppContext
 ) -> None:
     visitor = Visitor(make())
-    visitor.log_in(stage.tokens.owner)
+    visitor.log_in(context.tokens.owner)
     words = {"prompt": "x"}
     assert visitor.ask("POST", "/prompt", words).status_code == 401
     own, other = "http://stream.example:8000", "http://stream.example:9000"
@@ -200,13 +203,13 @@ def test_a_forwarding_header_never_makes_an_owner(make: Any, trust: str) -> None
 
 
 def test_behind_a_trusted_proxy_its_word_on_host_and_scheme_counts(
-    make: Any, stage: AppContext
+    make: Any, context: AppContext
 ) -> None:
     said = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https",
             "X-Forwarded-Host": "stream.example"}  # fmt: skip
     for trust, cookie_is_secure in (("yes", True), ("no", False)):
         client = make(trust_forwarded=trust)
-        answer = client.post("/login", json={"token": stage.tokens.owner}, headers=said)
+        answer = client.post("/login", json={"token": context.tokens.owner}, headers=said)
         assert ("Secure" in answer.headers["Set-Cookie"]) is cookie_is_secure
 
 
@@ -236,56 +239,56 @@ def test_every_answer_carries_the_security_headers(make: Any) -> None:
         assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
 
-def test_no_answer_holds_a_token(make: Any, stage: AppContext) -> None:
+def test_no_answer_holds_a_token(make: Any, context: AppContext) -> None:
     client = make()
     for path in ("/", "/status", "/metrics", "/scene", "/healthz", "/login"):
         text = client.get(path).get_data(as_text=True)
-        assert stage.tokens.owner not in text
-        assert stage.tokens.watch not in text
+        assert context.tokens.owner not in text
+        assert context.tokens.watch not in text
 
 
 def test_wrong_tokens_make_an_address_wait_and_nobody_else(
-    make: Any, stage: AppContext, clock: list[float]
+    make: Any, context: AppContext, clock: list[float]
 ) -> None:
     client = make()
     guesser, neighbour = Visitor(client), Visitor(client, peer="192.0.2.8")
     codes = [guesser.log_in(f"guess {n}").status_code for n in range(7)]
     assert codes == [401] * 5 + [429] * 2
-    late = guesser.log_in(stage.tokens.owner)
+    late = guesser.log_in(context.tokens.owner)
     assert late.status_code == 429, "even the right one is not looked at meanwhile"
     assert int(late.headers["Retry-After"]) >= 1
-    assert neighbour.log_in(stage.tokens.owner).status_code == 200
+    assert neighbour.log_in(context.tokens.owner).status_code == 200
     clock[0] += int(late.headers["Retry-After"])
-    assert guesser.log_in(stage.tokens.owner).status_code == 200
+    assert guesser.log_in(context.tokens.owner).status_code == 200
 
 
-def test_this_machines_address_never_has_to_wait(make: Any, stage: AppContext) -> None:
+def test_this_machines_address_never_has_to_wait(make: Any, context: AppContext) -> None:
     proxied = Visitor(make(), peer="127.0.0.1")
     for n in range(20):
         assert proxied.log_in(f"guess {n}").status_code == 401
-    assert proxied.log_in(stage.tokens.owner).status_code == 200
+    assert proxied.log_in(context.tokens.owner).status_code == 200
 
 
 def test_guesses_that_complete_together_are_counted_before_they_are_checked(
-    make: Any, stage: AppContext, clock: list[float], monkeypatch: pytest.MonkeyPatch
+    make: Any, context: AppContext, clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All are past their heads before the first body is whole, as a real client can arrange."""
     client = make()
     complete = Event()
-    read = gate.body.field_of
+    read = request_body.field_of
     checked: list[str] = []
 
     def once_all_are_here(request: Any, name: str) -> Any:
         complete.wait()
         return read(request, name)
 
-    def count(self: Access, token: str) -> str | None:
+    def count(self: Authenticator, token: str) -> str | None:
         checked.append(token)
         return role_of(self, token)
 
-    role_of = Access.role_of
-    monkeypatch.setattr(gate.body, "field_of", once_all_are_here)
-    monkeypatch.setattr(Access, "role_of", count)
+    role_of = Authenticator.role_of
+    monkeypatch.setattr(request_body, "field_of", once_all_are_here)
+    monkeypatch.setattr(Authenticator, "role_of", count)
     guesses = [gevent.spawn(Visitor(client).log_in, f"guess {n}") for n in range(300)]
     gevent.sleep(0)
     complete.set()
@@ -299,23 +302,23 @@ def basic(name: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
 
 
-def test_a_player_may_show_the_watching_token_as_a_password(make: Any, stage: AppContext) -> None:
+def test_a_player_may_show_the_watching_token_as_a_password(make: Any, context: AppContext) -> None:
     visitor = Visitor(make())
     for name in ("", "watch", "käse"):
-        shown = basic(name, stage.tokens.watch)
+        shown = basic(name, context.tokens.watch)
         assert visitor.ask("GET", "/status", Authorization=shown).json["role"] == "watcher"
         refused = visitor.ask("POST", "/prompt", {"prompt": "b"}, Authorization=shown)
         assert refused.status_code == 403
 
 
-def test_the_owners_token_is_no_password(make: Any, stage: AppContext) -> None:
-    refused = Visitor(make()).ask("GET", "/status", Authorization=basic("x", stage.tokens.owner))
+def test_the_owners_token_is_no_password(make: Any, context: AppContext) -> None:
+    refused = Visitor(make()).ask("GET", "/status", Authorization=basic("x", context.tokens.owner))
     assert refused.status_code == 401
-    assert "the one that may watch" in refused.json["error"]
+    assert "the view-only token" in refused.json["error"]
 
 
 def test_wrong_passwords_are_counted_like_wrong_tokens(
-    make: Any, stage: AppContext, clock: list[float]
+    make: Any, context: AppContext, clock: list[float]
 ) -> None:
     guesser = Visitor(make())
     shown = [basic("x", "wrong"), basic("x", ""), "Basic", "Basic !", "Basic /w==", basic("x", "é")]
@@ -335,52 +338,52 @@ def test_only_programs_are_asked_for_a_password(make: Any) -> None:
 
 
 def test_a_wrong_token_is_answered_late(
-    make: Any, stage: AppContext, monkeypatch: pytest.MonkeyPatch
+    make: Any, context: AppContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gate, "WRONG_TOKEN_S", 0.3)
+    monkeypatch.setattr(access_control, "WRONG_TOKEN_S", 0.3)
     slept: list[float] = []
-    monkeypatch.setattr(gate, "gevent", SimpleNamespace(sleep=slept.append))
+    monkeypatch.setattr(access_control, "gevent", SimpleNamespace(sleep=slept.append))
     visitor = Visitor(make())
-    assert visitor.log_in(stage.tokens.watch).status_code == 200
+    assert visitor.log_in(context.tokens.watch).status_code == 200
     assert slept == []
     assert visitor.log_in("wrong").status_code == 401
     assert slept == [0.3]
 
 
 def test_the_memory_of_wrong_tokens_does_not_grow() -> None:
-    mistakes = Mistakes()
+    failed = FailedLogins()
     for n in range(20_000):
-        mistakes.note(f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}", float(n) / 1000)
-    assert len(mistakes) == MOST_KEYS
+        failed.add(f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}", float(n) / 1000)
+    assert len(failed) == MOST_KEYS
 
 
 def test_one_ipv6_household_is_one_guesser() -> None:
-    mistakes = Mistakes()
+    failed = FailedLogins()
     for n in range(6):
-        mistakes.note(f"2001:db8::{n}", 0.0)
-    assert mistakes.wait_s("2001:db8::ffff", 0.0) > 0
-    assert mistakes.wait_s("2001:db8:0:1::1", 0.0) == 0
+        failed.add(f"2001:db8::{n}", 0.0)
+    assert failed.wait_s("2001:db8::ffff", 0.0) > 0
+    assert failed.wait_s("2001:db8:0:1::1", 0.0) == 0
 
 
 def test_waiting_grows_ends_and_is_forgiven() -> None:
-    mistakes = Mistakes()
+    failed = FailedLogins()
     waits = []
     for _ in range(14):
-        mistakes.note("192.0.2.1", 0.0)
-        waits.append(mistakes.wait_s("192.0.2.1", 0.0))
+        failed.add("192.0.2.1", 0.0)
+        waits.append(failed.wait_s("192.0.2.1", 0.0))
     assert waits == sorted(waits)
     assert waits[3] == 0
     assert waits[-1] == 60
-    assert mistakes.wait_s("192.0.2.1", 61.0) == 0
-    assert mistakes.note("192.0.2.1", 1000.0) == 1
+    assert failed.wait_s("192.0.2.1", 61.0) == 0
+    assert failed.add("192.0.2.1", 1000.0) == 1
 
 
 def test_a_token_may_change_the_words_twenty_times_a_second_and_the_owner_here_at_will(
-    make: Any, stage: AppContext, clock: list[float]
+    make: Any, context: AppContext, clock: list[float]
 ) -> None:
     client = make()
     visitor = Visitor(client)
-    owner = bearer(stage.tokens.owner)
+    owner = bearer(context.tokens.owner)
 
     def change(**headers: str) -> int:
         return int(visitor.ask("POST", "/prompt", {"prompt": "x"}, **headers).status_code)
@@ -390,7 +393,7 @@ def test_a_token_may_change_the_words_twenty_times_a_second_and_the_owner_here_a
     refused = visitor.ask("POST", "/prompt", {"prompt": "x"}, Authorization=owner)
     assert refused.status_code == 429
     assert refused.headers["Retry-After"] == "1"
-    visitor.log_in(stage.tokens.owner)
+    visitor.log_in(context.tokens.owner)
     mark = {"Sec_Fetch_Site": "same-origin"}
     assert change(**mark) == 200, "a cookie has a rate of its own"
     clock[0] += int(refused.headers["Retry-After"])
@@ -400,15 +403,15 @@ def test_a_token_may_change_the_words_twenty_times_a_second_and_the_owner_here_a
 
 
 def test_the_rates_memory_does_not_grow_and_refills() -> None:
-    rates = Rates(20)
+    rate = RateLimit(20)
     for n in range(5000):
-        rates.take(str(n), 0.0)
-    assert len(rates._left) == MOST_KEYS
-    assert sum(rates.take("a", 1.0) for _ in range(30)) == 20
-    assert sum(rates.take("a", 1.5) for _ in range(30)) == 10
+        rate.take(str(n), 0.0)
+    assert len(rate._left) == MOST_KEYS
+    assert sum(rate.take("a", 1.0) for _ in range(30)) == 20
+    assert sum(rate.take("a", 1.5) for _ in range(30)) == 10
 
 
-def test_a_named_origin_may_ask_and_no_other(make: Any, stage: AppContext) -> None:
+def test_a_named_origin_may_ask_and_no_other(make: Any, context: AppContext) -> None:
     client = make(cors_origins="https://studio.example,http://localhost:3000")
     named = {"Origin": "https://studio.example", "Sec-Fetch-Site": "cross-site"}
     before = client.options(
@@ -437,18 +440,18 @@ def test_without_the_setting_no_origin_is_let_in(make: Any) -> None:
 
 def test_comparing_takes_as_long_for_a_near_miss_as_for_nonsense() -> None:
     tokens = Tokens.for_this_run()
-    access = Access(tokens, loopback_owner=True)
+    authenticator = Authenticator(tokens, loopback_owner=True)
     near = tokens.owner[:-1] + ("a" if tokens.owner[-1] != "a" else "b")
 
     def took(token: str) -> float:
         started = time.perf_counter()
         for _ in range(50):
-            access.role_of(token)
+            authenticator.role_of(token)
         return time.perf_counter() - started
 
     pairs = [(took(near), took("~" * len(near))) for _ in range(100)]
     quickest = [min(times) for times in zip(*pairs, strict=True)]  # what other work left alone
     assert quickest[0] == pytest.approx(quickest[1], rel=0.5)
-    assert access.role_of(tokens.owner) == "owner"
-    assert access.role_of(tokens.watch) == "watcher"
-    assert access.role_of("") is None
+    assert authenticator.role_of(tokens.owner) == "owner"
+    assert authenticator.role_of(tokens.watch) == "watcher"
+    assert authenticator.role_of("") is None

@@ -105,7 +105,7 @@ def test_a_page_of_another_origin_can_neither_show_nor_steer_the_stream(
         own,
     )
     page.wait_for_url(f"{own}/prompt")
-    assert "Another site may not ask" in page.content()
+    assert "Requests from other sites are refused" in page.content()
     assert program.status()["prompt"] == before
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from flask.testing import FlaskClient
 
-from turbostream.web.auth.identity import is_loopback, is_loopback_host
+from turbostream.web.auth.origin import is_loopback, is_loopback_host
 
 ROUTES = ("/", "/stream", "/snapshot.jpg", "/status", "/healthz", "/scene", "/page/page.js", "/no")
 

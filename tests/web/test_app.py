@@ -14,7 +14,8 @@ from tests.engines import ShortReader, colour_of
 from tests.web.reader import read_parts
 from turbostream.web.context import AppContext
 from turbostream.web.live.multipart import BOUNDARY
-from turbostream.web.live.viewers import ENDED_KEPT, Bell, Viewer, Viewers
+from turbostream.web.live.viewers import ENDED_KEPT, Viewer, Viewers
+from turbostream.web.live.wakeup import Wakeup
 
 
 def error_of(response: Any, status: int) -> str:
@@ -64,7 +65,7 @@ def test_a_script_may_read_the_same_bytes_under_another_type(client: FlaskClient
 
 
 def test_a_viewer_counts_only_while_the_stream_is_read(
-    client: FlaskClient, stage: AppContext
+    client: FlaskClient, context: AppContext
 ) -> None:
     client.head("/stream")
     assert client.get("/status").json["viewers"] == 0
@@ -72,11 +73,11 @@ def test_a_viewer_counts_only_while_the_stream_is_read(
     stream = read_parts(response.response, BOUNDARY)
     next(stream)
     assert client.get("/status").json["viewers"] == 1
-    assert stage.channel.watchers == 1
+    assert context.channel.watchers == 1
     stream.close()  # type: ignore[attr-defined]
     response.close()
     assert client.get("/status").json["viewers"] == 0
-    assert stage.channel.watchers == 0
+    assert context.channel.watchers == 0
 
 
 def test_one_viewer_too_many_is_told_when_to_come_back(client: FlaskClient) -> None:
@@ -106,7 +107,7 @@ def test_a_rate_without_a_value_is_no_limit(client: FlaskClient, query: str) -> 
 
 
 def test_a_prompt_sets_the_words_of_every_later_frame(
-    client: FlaskClient, stage: AppContext
+    client: FlaskClient, context: AppContext
 ) -> None:
     answer = client.post("/prompt", json={"prompt": " new words "})
     assert answer.status_code == 200
@@ -118,9 +119,9 @@ def test_a_prompt_sets_the_words_of_every_later_frame(
     assert pixel == pytest.approx(colour_of("new words"), abs=6)
 
 
-@pytest.mark.parametrize("stage", [ShortReader], indirect=True)
+@pytest.mark.parametrize("context", [ShortReader], indirect=True)
 def test_what_the_model_does_not_read_of_a_prompt_is_in_every_answer_about_it(
-    client: FlaskClient, stage: AppContext
+    client: FlaskClient, context: AppContext
 ) -> None:
     client.get("/snapshot.jpg")  # so the engine is open
     warning = "The model does not read this prompt from “on blue” on; shorten it."
@@ -148,11 +149,11 @@ def test_what_the_model_does_not_read_of_a_prompt_is_in_every_answer_about_it(
 
 
 def test_a_form_without_a_script_works_and_comes_back_to_the_page(
-    client: FlaskClient, stage: AppContext
+    client: FlaskClient, context: AppContext
 ) -> None:
     answer = client.post("/prompt", data={"prompt": "from a form"})
     assert (answer.status_code, answer.headers["Location"]) == (303, "./")
-    assert stage.channel.scene.prompt == "from a form"
+    assert context.channel.scene.prompt == "from a form"
 
 
 def test_the_guides_log_lines_are_there(
@@ -212,15 +213,15 @@ BAD_PROMPTS = [
 )
 def test_a_bad_prompt_is_refused_and_changes_nothing(
     client: FlaskClient,
-    stage: AppContext,
+    context: AppContext,
     caplog: pytest.LogCaptureFixture,
     body: bytes,
     kind: str,
     status: int,
 ) -> None:
-    before = stage.channel.last_change
+    before = context.channel.last_change
     error_of(client.post("/prompt", data=body, content_type=kind), status)
-    assert stage.channel.last_change is before
+    assert context.channel.last_change is before
     assert not [record for record in caplog.records if record.exc_info], "no traceback in the log"
 
 
@@ -242,21 +243,23 @@ def test_a_patch_changes_only_what_it_names(client: FlaskClient) -> None:
     assert client.get("/scene").json == after
 
 
-def test_a_wrong_patch_changes_nothing(client: FlaskClient, stage: AppContext) -> None:
-    before = stage.channel.last_change
+def test_a_wrong_patch_changes_nothing(client: FlaskClient, context: AppContext) -> None:
+    before = context.channel.last_change
     for patch in ({"speed": 9}, {"motion": "spin"}, {"zoom": 1}, {"seed": True}):
         error_of(client.patch("/scene", json=patch), 400)
-    assert stage.channel.last_change is before
+    assert context.channel.last_change is before
 
 
-def test_a_snapshot_wakes_a_resting_stream(client: FlaskClient, stage: AppContext) -> None:
+def test_a_snapshot_wakes_a_resting_stream(client: FlaskClient, context: AppContext) -> None:
     first = client.get("/snapshot.jpg")
     second = client.get("/snapshot.jpg")
     assert int(second.headers["X-Frame-Id"]) > int(first.headers["X-Frame-Id"])
-    assert stage.channel.watchers == 0
+    assert context.channel.watchers == 0
 
 
-def test_the_status_holds_every_number_worth_seeing(client: FlaskClient, stage: AppContext) -> None:
+def test_the_status_holds_every_number_worth_seeing(
+    client: FlaskClient, context: AppContext
+) -> None:
     client.get("/snapshot.jpg")
     status = client.get("/status").json
     assert status["state"] in ("streaming", "resting")
@@ -300,16 +303,16 @@ def test_an_acknowledgement_for_a_stream_that_never_was_gets_404(client: FlaskCl
     assert "X-Stream-Id" in error_of(answer, 404)
 
 
-def test_the_memory_of_ended_streams_does_not_grow(stage: AppContext) -> None:
-    viewers, bell = Viewers(2), Bell()
-    stopping = stage.is_stopping
+def test_the_memory_of_ended_streams_does_not_grow(context: AppContext) -> None:
+    viewers, wakeup = Viewers(2), Wakeup()
+    stopping = context.is_stopping
     watched = [
-        Viewer(stage.channel, lambda: stage.producer.state, bell, stopping)
+        Viewer(context.channel, lambda: context.producer.state, wakeup, stopping)
         for _ in range(ENDED_KEPT + 5)
     ]
     for viewer in watched:
-        with viewers.enter(viewer, stage.channel):
+        with viewers.enter(viewer):
             assert not viewers.ended(viewer.id)
-    bell.close()
+    wakeup.close()
     remembered = [viewers.ended(viewer.id) for viewer in watched]
     assert remembered == [False] * 5 + [True] * ENDED_KEPT

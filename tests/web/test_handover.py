@@ -42,7 +42,7 @@ def test_the_taker_gets_the_very_socket_and_the_words(
         got.update(address=taken.getsockname(), scene=scene)
         taken.close()
 
-    assert handover.somebody_serves(tmp_path)
+    assert handover.is_served(tmp_path)
     assert not offer.given  # asking is not taking
     assert take(tmp_path, serve)
     with gevent.Timeout(30):
@@ -61,11 +61,11 @@ def test_a_taker_that_dies_half_way_changes_nothing(tmp_path: Path, offer: hando
         take(tmp_path, die)
     gevent.sleep(0.05)
     assert not offer.given
-    assert handover.somebody_serves(tmp_path)
+    assert handover.is_served(tmp_path)
 
 
 def test_where_nobody_serves_there_is_nothing_to_take(tmp_path: Path) -> None:
-    assert not handover.somebody_serves(tmp_path)
+    assert not handover.is_served(tmp_path)
     assert not take(tmp_path, pytest.fail)
 
 
@@ -74,9 +74,9 @@ def test_the_file_of_a_dead_process_is_no_offer_and_is_replaced(
 ) -> None:
     handover.Offer(tmp_path, listener.fileno, dict).close()
     assert (tmp_path / handover.NAME).exists()
-    assert not handover.somebody_serves(tmp_path)
+    assert not handover.is_served(tmp_path)
     again = handover.Offer(tmp_path, listener.fileno, dict)
-    assert handover.somebody_serves(tmp_path)
+    assert handover.is_served(tmp_path)
     again.close()
 
 
@@ -91,7 +91,7 @@ def test_a_taker_that_ends_half_way_is_told_to_who_goes_on_serving(
         taken.close()
         raise RuntimeError("half-way")
 
-    assert handover.somebody_serves(tmp_path)
+    assert handover.is_served(tmp_path)
     gevent.sleep(0.05)
     assert broken == [], "asking is not taking"
     taker = gevent.spawn(handover.take, tmp_path, dies)

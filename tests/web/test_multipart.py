@@ -7,12 +7,15 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from werkzeug.datastructures import Headers
 
 from tests.web.reader import Part, read_parts
 from turbostream.stream.frame import Frame
 from turbostream.stream.scene import Shot
-from turbostream.web.live import multipart
-from turbostream.web.live.multipart import BOUNDARY, KEEPALIVE_S, Image, PartCache, part, parts
+from turbostream.web.auth.origin import is_browser
+from turbostream.web.live import multipart, schedule
+from turbostream.web.live.multipart import BOUNDARY, Image, PartCache, part
+from turbostream.web.live.schedule import KEEPALIVE_S, parts
 
 SHOT = Shot("words", 0, 1, 0.0)
 JPEG = b"\xff\xd8%s\xff\xd9"
@@ -80,7 +83,7 @@ def test_a_frame_is_sent_again_when_the_next_is_late_so_that_chrome_paints_it() 
     seen = watch(at_rate(2), 1.9)
     assert [found.number for _, found in seen] == [1, 1, 2, 2, 3, 3, 4, 4]
     first, again = seen[0][0], seen[1][0]
-    assert again - first == pytest.approx(multipart.REPEAT_AFTER_S, abs=0.011)
+    assert again - first == pytest.approx(schedule.REPEAT_AFTER_S, abs=0.011)
 
 
 def test_a_held_picture_is_repeated_once_a_second() -> None:
@@ -162,5 +165,6 @@ def test_the_probing_bytes_are_how_every_part_begins() -> None:
 def test_only_a_browser_that_shows_the_stream_itself_gets_a_frame_twice(
     agent: str, dest: str | None, script: bool, twice: bool
 ) -> None:
-    again_s = multipart.repeat_after_s(agent, dest, script)
-    assert again_s == (multipart.REPEAT_AFTER_S if twice else KEEPALIVE_S)
+    headers = Headers({"User-Agent": agent} | ({} if dest is None else {"Sec-Fetch-Dest": dest}))
+    again_s = schedule.repeat_after_s(is_browser(headers), script)
+    assert again_s == (schedule.REPEAT_AFTER_S if twice else KEEPALIVE_S)

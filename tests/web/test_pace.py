@@ -7,7 +7,8 @@ from collections import deque
 import pytest
 
 from turbostream.web.live.multipart import PREFIX
-from turbostream.web.live.pace import Pace, Tcp
+from turbostream.web.live.pace import Pace
+from turbostream.web.live.tcp_info import TcpInfo
 
 WINDOW = 64_000
 STEP_S = 0.004
@@ -34,7 +35,7 @@ class Connection:
             if reads:
                 self._read(now)
             if self.pace.wants_look(now):
-                self.pace.look(now, Tcp(self._acked, self._window, 0.0))
+                self.pace.look(now, TcpInfo(self._acked, self._window, 0.0))
                 if probe := self.pace.probe():
                     self._take(now, len(probe))
                     self.pace.went_ahead(len(probe))

@@ -1,8 +1,8 @@
-"""When and where this process is reachable: at once, or after the one before it has given way.
+"""When and where this process is reachable: at once, or after the previous process has given way.
 
-With HANDOVER=take and somebody serving from the same STATE_DIR, this process stands by on a free
-port of this machine, paints its first picture there, and only then takes the public port. Two
-small files tell the start script: `standby` and `serving`, each "PID PORT FOLDER".
+With HANDOVER=take and another process serving from the same STATE_DIR, this process stands by on a
+free port of this machine, paints its first picture there, and only then takes the public port. Two
+small files inform the start script: `standby` and `serving`, each "PID PORT FOLDER".
 
 The gevent thread only.
 """
@@ -12,13 +12,11 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import gevent
-from flask import Flask
 
 from turbostream.settings import Settings
 from turbostream.stream import state_folder
@@ -26,51 +24,30 @@ from turbostream.stream.scene import SceneError
 from turbostream.stream.scene_file import SceneFile
 from turbostream.web.http import handover
 from turbostream.web.http.limits import Limits, connections_possible
+from turbostream.web.http.listener import why_not_listening
 from turbostream.web.http.places import Places
 from turbostream.web.http.server import Server
 
 log = logging.getLogger(__name__)
 
-ROOM = 512  # bytes of what is told, with spaces at its end, so that the next words fit in
-PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
-RETRY_S = 1.0  # between attempts to write into STATE_DIR
+MARKER_BYTES = 512  # padded with spaces, so that a full disk has room for the next process's text
+TRANSIENT = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+RETRY_S = 1.0  # between attempts to write to STATE_DIR
 
 
-def why_not(error: Exception, host: str, port: int) -> str:
-    """Why the server cannot listen on `host`:`port` and what to change, in one sentence."""
-    number = error.errno if isinstance(error, OSError) else None
-    if (
-        isinstance(error, (UnicodeError, TypeError, socket.gaierror))
-        or number == errno.EADDRNOTAVAIL
-    ):
-        return (
-            f"SERVER_HOST {host[:60]} is no address of this machine; 127.0.0.1 serves this machine "
-            "alone, 0.0.0.0 everybody who reaches it."
-        )
-    if number in (errno.EACCES, errno.EPERM):
-        return (
-            f"This user may not listen on {host}:{port}; give a SERVER_PORT above 1023, or run as "
-            "a user who may."
-        )
-    reason = os.strerror(number) if number else str(error)
-    return (
-        f"The server cannot listen on {host}:{port} ({reason}); stop what does, or give another "
-        "SERVER_PORT."
-    )
-
-
-class Door:
-    """The server's address over its whole life; `closed` turns true when it was handed on."""
+class PublicPort:
+    """The server's address over its whole life."""
 
     def __init__(
         self,
-        app: Flask,
+        app: Callable[..., Any],
         settings: Settings,
         scene_file: SceneFile,
         unhealthy: Callable[[], str | None],
         places: Places,
     ) -> None:
-        self.problem: str | None = None  # why the port cannot be had, in one sentence
+        """app: the WSGI application; unhealthy: one sentence while there is no picture."""
+        self.problem: str | None = None  # why the port is unavailable, in one sentence
         self._app, self._settings, self._scene_file = app, settings, scene_file
         self._unhealthy = unhealthy
         self._folder = settings.state_folder
@@ -78,14 +55,14 @@ class Door:
         self._limits = Limits.of(settings, connections_possible(settings.max_connections))
         self._hands_over = settings.handover != "no"
         self._offer: handover.Offer | None = None
-        self._waiting: Any = None
-        self._telling: Any = None
-        self._complained = False
+        self._standby: Any = None  # the greenlet that waits for a picture
+        self._offering: Any = None  # the greenlet that waits for STATE_DIR to be writable
+        self._warned = False
         self._server: Server | None = None
 
     @property
     def closed(self) -> bool:
-        """True when there is nothing left to serve: handed over, or the port cannot be had."""
+        """True if there is nothing left to serve: handed over, or the port is unavailable."""
         return self.problem is not None or (self._offer is not None and self._offer.given)
 
     def open(self) -> bool:
@@ -95,21 +72,14 @@ class Door:
                 self.problem = problem
                 return False
             takes = self._settings.handover == "take"
-            if takes and handover.somebody_serves(self._folder):
-                self._server = self._make_server("127.0.0.1", 0)
-                host, port = self._server.start()
-                self._try(
-                    "the start script is not told how far this is", self._tell, "standby", port
-                )
-                log.info("[flask] standing by on %s:%d until a picture is painted.", host, port)
-                self._waiting = gevent.spawn(self._take_when_healthy)
-                self._waiting.link_exception(self._note_failure)
+            if takes and handover.is_served(self._folder):
+                self._stand_by()
                 return True
         return self._open_publicly()
 
     def close(self, timeout_s: float) -> None:
         """End the connections within `timeout_s`."""
-        for greenlet in (self._waiting, self._telling):
+        for greenlet in (self._standby, self._offering):
             if greenlet is not None:
                 greenlet.kill()
         if self._offer is not None:
@@ -117,16 +87,26 @@ class Door:
         if self._server is not None:
             self._server.stop(timeout_s)
 
+    # -- becoming reachable --------------------------------------------------------------------
+
     def _make_server(self, host: str, port: int) -> Server:
         return Server(self._app, host, port, self._limits, self._places)
+
+    def _stand_by(self) -> None:
+        self._server = self._make_server("127.0.0.1", 0)
+        host, port = self._server.start()
+        self._try("the start script cannot follow the start", self._write_marker, "standby", port)
+        log.info("[flask] standing by on %s:%d until a picture is painted.", host, port)
+        self._standby = gevent.spawn(self._take_when_healthy)
+        self._standby.link_exception(self._note_failure)
 
     def _open_publicly(self) -> bool:
         settings = self._settings
         server = self._make_server(settings.server_host, settings.server_port)
         try:
             server.start()
-        except (OSError, UnicodeError, TypeError) as error:  # of a host name, too
-            self.problem = why_not(error, settings.server_host, settings.server_port)
+        except (OSError, UnicodeError, TypeError) as error:  # also from a malformed host name
+            self.problem = why_not_listening(error, settings.server_host, settings.server_port)
             return False
         if self._server is not None:
             self._server.stop(0)
@@ -144,7 +124,7 @@ class Door:
             trial.touch()
             trial.unlink()
         except OSError as error:
-            if error.errno in PASSING:
+            if error.errno in TRANSIENT:
                 return None
             return (
                 f"STATE_DIR {self._folder} cannot be written ({error.strerror}), which "
@@ -156,7 +136,7 @@ class Door:
         while self._unhealthy() is not None:
             gevent.sleep(0.1)
         if not handover.take(self._folder, self._serve_taken):
-            log.info("[flask] the process before this one is gone; taking its port.")
+            log.info("[flask] the previous process has ended; taking its port.")
             self._open_publicly()
 
     def _note_failure(self, greenlet: Any) -> None:
@@ -166,7 +146,7 @@ class Door:
         try:
             self._scene_file.hand_on(scene)
         except SceneError as error:
-            log.info("[flask] the words of the process before were not taken over: %s", error)
+            log.info("[flask] the previous process's scene was not taken over: %s", error)
         assert self._server is not None
         self._server.move(listener)
         self._announce()
@@ -178,18 +158,25 @@ class Door:
         log.info("Open http://localhost:%d/ and type. Ctrl-C ends it.", port)
         if self._hands_over:
             self._offer_now_or_later(port)
-        self._scene_file.start(self._serves)
+        self._scene_file.start(self._is_serving)
+
+    # -- offering the port to the next process -------------------------------------------------
 
     def _offer_now_or_later(self, port: int) -> None:
-        if not self._offers(port):
-            self._telling = gevent.spawn(self._offer_later, port)
+        if not self._try_offer(port):
+            self._offering = gevent.spawn(self._offer_later, port)
 
-    def _offers(self, port: int) -> bool:
-        """Say who serves and offer the port to the next process; False while the disk takes
-        neither, which is no reason to serve nobody."""
-        missing = "the next start cannot take over from this process until that is gone"
+    def _offer_later(self, port: int) -> None:
+        while not self._try_offer(port):
+            gevent.sleep(RETRY_S)
+        log.info("[flask] STATE_DIR can be written again.")
+
+    def _try_offer(self, port: int) -> bool:
+        """Write which process serves and offer the port to the next one; False while the disk
+        accepts neither, which is no reason to stop serving."""
+        missing = "the next start cannot take over from this process until that is fixed"
         offered = self._try(missing, self._make_offer)
-        return self._try(missing, self._tell, "serving", port) and offered
+        return self._try(missing, self._write_marker, "serving", port) and offered
 
     def _make_offer(self) -> None:
         assert self._server is not None
@@ -200,39 +187,36 @@ class Door:
             )
 
     def _offer_again(self) -> None:
-        """A taker ended half-way: put back what it may have written into STATE_DIR as the one that
-        serves, its name and its socket."""
+        """The process that was taking over ended half-way: restore the marker and the socket in
+        STATE_DIR, which it may have replaced."""
         assert self._server is not None
         assert self._offer is not None
         self._offer.close()
         self._offer = None
         self._offer_now_or_later(self._server.address[1])
 
-    def _offer_later(self, port: int) -> None:
-        while not self._offers(port):
-            gevent.sleep(RETRY_S)
-        log.info("[flask] STATE_DIR can be written again.")
+    def _is_serving(self) -> bool:
+        """False once the scene is being handed to the next process, which keeps it from then."""
+        return self._offer is None or not (self._offer.giving or self._offer.given)
+
+    # -- files in STATE_DIR --------------------------------------------------------------------
 
     def _try(self, missing: str, write: Callable[..., None], *arguments: object) -> bool:
         try:
             write(*arguments)
         except (OSError, state_folder.UntrustedFile) as error:
-            if not self._complained:
+            if not self._warned:
                 log.warning("[flask] %s cannot be written (%s): %s.", self._folder, error, missing)
-                self._complained = True
+                self._warned = True
             return False
         return True
 
-    def _serves(self) -> bool:
-        """False from when the scene is on its way to the next process, which keeps it from then."""
-        return self._offer is None or not (self._offer.giving or self._offer.given)
-
-    def _tell(self, name: str, port: int) -> None:
-        """Write who this is; raises OSError and leaves what was there."""
+    def _write_marker(self, name: str, port: int) -> None:
+        """Write which process this is; raises OSError and leaves the old file."""
         text = f"{os.getpid()} {port} {Path.cwd()}\n"
         try:
-            state_folder.write(self._folder / name, text.ljust(ROOM))
+            state_folder.write(self._folder / name, text.ljust(MARKER_BYTES))
         except OSError:
-            # A full disk takes no new file. It does take other words into the room of the old ones:
-            # the process that wrote those is gone.
+            # A full disk has no room for a new file, but the old one can be overwritten: the
+            # process that wrote it has ended.
             state_folder.overwrite(self._folder / name, text)

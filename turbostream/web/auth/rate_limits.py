@@ -1,6 +1,6 @@
-"""How often somebody may do something, in a memory that does not grow.
+"""How often a visitor may do something, in a memory that does not grow.
 
-Pure: the caller brings the time (monotonic seconds).
+Pure: the caller passes the time (monotonic seconds).
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import ipaddress
 from collections import OrderedDict
 
-MOST_KEYS = 1024  # whoever was quiet longest is forgotten first
-FREE_MISTAKES = 5  # wrong tokens of one address before it has to wait
+MOST_KEYS = 1024  # the one that was quiet longest is forgotten first
+FREE_FAILURES = 5  # wrong tokens of one address before it has to wait
 LONGEST_WAIT_S = 60.0
-FORGIVEN_AFTER_S = 600.0
+FORGOTTEN_AFTER_S = 600.0
 
 
-class Rates:
+class RateLimit:
     """At most `per_second` for each key, a second's worth at once (a token bucket)."""
 
     def __init__(self, per_second: float) -> None:
@@ -32,36 +32,36 @@ class Rates:
         return allowed
 
 
-class Mistakes:
+class FailedLogins:
     """Wrong tokens by address: after a few, an address waits longer with each more."""
 
     def __init__(self) -> None:
-        self._made: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._made)
+        return len(self._failures)
 
     def wait_s(self, address: str, now: float) -> float:
-        """Seconds that `address` has to wait before its next token is looked at."""
-        count, at = self._made.get(_network(address), (0, now))
-        if count < FREE_MISTAKES:
+        """Seconds that `address` has to wait before its next token is checked."""
+        count, at = self._failures.get(_network(address), (0, now))
+        if count < FREE_FAILURES:
             return 0.0
-        pause = min(LONGEST_WAIT_S, 2.0 ** (count - FREE_MISTAKES))
+        pause = min(LONGEST_WAIT_S, 2.0 ** (count - FREE_FAILURES))
         return max(0.0, at + pause - now)
 
-    def note(self, address: str, now: float) -> int:
-        """One more mistake; how many there were lately."""
+    def add(self, address: str, now: float) -> int:
+        """Count one more; how many there were lately."""
         key = _network(address)
-        count, at = self._made.pop(key, (0, now))
-        count = min(100, count + 1 if now - at < FORGIVEN_AFTER_S else 1)
-        self._made[key] = (count, now)
-        while len(self._made) > MOST_KEYS:
-            self._made.popitem(last=False)
+        count, at = self._failures.pop(key, (0, now))
+        count = min(100, count + 1 if now - at < FORGOTTEN_AFTER_S else 1)
+        self._failures[key] = (count, now)
+        while len(self._failures) > MOST_KEYS:
+            self._failures.popitem(last=False)
         return count
 
 
 def _network(address: str) -> str:
-    """An IPv6 user has a /64 to ask from; an IPv4 user one address."""
+    """What one client has to ask from: an IPv4 address, or an IPv6 /64."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

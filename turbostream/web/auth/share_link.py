@@ -1,6 +1,6 @@
-"""The link that opens this server to others: an address that reaches it, and a token.
+"""The link that gives others access to this server: an address that reaches it, and a token.
 
-Runs in a process of its own (`--share`), so what the server was told is found out, not known.
+Runs in a separate process (`--share`), so it has to find out which settings the server was given.
 """
 
 from __future__ import annotations
@@ -8,18 +8,18 @@ from __future__ import annotations
 import socket
 
 from turbostream.settings import Settings
-from turbostream.web.auth.identity import is_loopback_host
+from turbostream.web.auth.origin import is_loopback_host
 from turbostream.web.auth.tokens import TokensUnusable, load_tokens
 
 
 def link(settings: Settings, what: str) -> str:
-    """The address that opens the stream to others: what is `watch`, or `own` for everything.
+    """The link for others: `what` is `watch`, or `own` for full control.
 
-    The token stands in the fragment, which no browser sends to anybody.
+    The token is in the fragment, which browsers do not send.
     """
     tokens = load_tokens(settings.state_folder)
     if not tokens.kept:
-        raise TokensUnusable("A link needs tokens that are kept; give a STATE_DIR for them.")
+        raise TokensUnusable("A link needs tokens that are kept; give a writable STATE_DIR.")
     address = settings.public_address
     if address == "auto":
         address = _reached_at(settings.server_host, settings.server_port)
@@ -27,7 +27,7 @@ def link(settings: Settings, what: str) -> str:
 
 
 def _reached_at(host: str, port: int) -> str:
-    """HOST:PORT of this machine for others; raises TokensUnusable where nobody else gets in."""
+    """HOST:PORT of this machine for others; raises TokensUnusable if it cannot be reached."""
     if host in ("0.0.0.0", "::"):
         host = outward_address()
     elif is_loopback_host(host):
@@ -35,7 +35,7 @@ def _reached_at(host: str, port: int) -> str:
         outward = outward_address()
         if not _accepts(outward, port):
             raise TokensUnusable(
-                f"No server listens on {outward}:{port}, so a link would open for nobody: start it "
+                f"No server listens on {outward}:{port}, so a link would not work: start it "
                 "with --server-host 0.0.0.0, or give the PUBLIC_ADDRESS of the proxy in front."
             )
         host = outward
@@ -51,10 +51,10 @@ def _accepts(host: str, port: int) -> bool:
 
 
 def outward_address() -> str:
-    """The address of this machine that others may know; nothing is sent to find it."""
+    """The address of this machine on its network; nothing is sent to find it."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # an address that belongs to nobody
+            probe.connect(("192.0.2.1", 9))  # reserved for documentation (RFC 5737)
             return str(probe.getsockname()[0])
         except OSError:
             return socket.gethostname()

@@ -1,4 +1,4 @@
-"""The two tokens: the owner's, and one that may only watch. Made at the first start, kept 0600.
+"""The two tokens: the owner's and the view-only one. Made at the first start, kept 0600.
 
 Knows files and nothing of HTTP. Nothing here, or anywhere else, logs a token.
 """
@@ -26,7 +26,7 @@ REMEDY = "delete it to make new ones (shared links stop working then)."
 
 
 class TokensUnusable(SettingError):
-    """One sentence on why the kept tokens cannot be used, and what to do."""
+    """One sentence that says why the kept tokens cannot be used, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Tokens:
 def load_tokens(folder: Path) -> Tokens:
     """The tokens of `folder`, made if there are none; for this run only if it cannot be written.
 
-    Raises TokensUnusable when the file is there and is not what this program wrote: new tokens
-    would lock out everybody who has a link.
+    Raises TokensUnusable if the file exists and is not what this program wrote: new tokens would
+    lock out everybody who has a link.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -57,7 +57,7 @@ def load_tokens(folder: Path) -> Tokens:
     except OSError as error:
         log.warning(
             "[access] %s cannot keep the tokens (%s): they end with this run, and no link can be "
-            "shared; give another STATE_DIR for ones that stay.",
+            "shared; give another STATE_DIR for permanent ones.",
             folder,
             error.strerror,
         )
@@ -65,7 +65,7 @@ def load_tokens(folder: Path) -> Tokens:
 
 
 def _make(file: Path) -> None:
-    """Write new tokens unless the file is there, whole or not at all, whoever starts beside us."""
+    """Write new tokens unless the file exists, atomically, also beside another start."""
     if os.path.lexists(file):
         return
     made = {"owner": secrets.token_urlsafe(32), "watch": secrets.token_urlsafe(32)}
@@ -74,7 +74,7 @@ def _make(file: Path) -> None:
     try:
         with open(descriptor, "w", encoding="utf-8") as out:
             json.dump(made, out)
-        with suppress(FileExistsError):  # another start was quicker: its tokens count
+        with suppress(FileExistsError):  # another start was faster: its tokens count
             os.link(temporary, file)
     finally:
         temporary.unlink()
@@ -93,5 +93,5 @@ def _read(file: Path) -> Tokens:
         raise TokensUnusable(f"{file} is not the file of tokens that this program wrote; {REMEDY}")
     # Only now that it is known to hold our tokens: a link's target must keep its mode.
     if state_folder.close_to_others(file):
-        log.warning("[access] %s could be read by others; it is 0600 again.", file)
+        log.warning("[access] %s was readable by others; its mode is 0600 again.", file)
     return tokens

@@ -67,7 +67,7 @@ def _is_trusted(connection: Any) -> bool:
     return _UCRED.unpack(credentials)[1] in (os.geteuid(), 0)
 
 
-def somebody_serves(folder: Path) -> bool:
+def is_served(folder: Path) -> bool:
     """True if a process that shares this STATE_DIR holds the port and would hand it over."""
     try:
         _connect(folder).close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import socket
 import time
 from contextlib import suppress
@@ -44,6 +45,29 @@ def listen(host: str, port: int) -> Any:
         listener.close()
         raise
     return listener
+
+
+def why_not_listening(error: Exception, host: str, port: int) -> str:
+    """Why the server cannot listen on `host`:`port` and what to change, in one sentence."""
+    number = error.errno if isinstance(error, OSError) else None
+    if (
+        isinstance(error, (UnicodeError, TypeError, socket.gaierror))
+        or number == errno.EADDRNOTAVAIL
+    ):
+        return (
+            f"SERVER_HOST {host[:60]} is no address of this machine; use 127.0.0.1 to serve this "
+            "machine only, or 0.0.0.0 to serve everybody who can reach it."
+        )
+    if number in (errno.EACCES, errno.EPERM):
+        return (
+            f"This user may not listen on {host}:{port}; give a SERVER_PORT above 1023, or run as "
+            "a user with the permission."
+        )
+    reason = os.strerror(number) if number else str(error)
+    return (
+        f"The server cannot listen on {host}:{port} ({reason}); stop the program that does, or "
+        "give another SERVER_PORT."
+    )
 
 
 class Listener:

@@ -1,10 +1,12 @@
-"""What a path hides of a plain reader's backlog: through `ssh -L` it is megabytes.
+"""What a path hides of a plain viewer's backlog: through `ssh -L` it is megabytes.
 
-sshd takes bytes as soon as they come, until the buffers of the tunnel are full, and then in lumps,
-as fast as the other end reads. Only these lumps show the reader's rate. With the bytes that went
-out while nothing seemed to wait, they give what must lie on the way: `sent - rate * time`. Parts
-are held back until that has been read, and go out below the rate from then on. After AGAIN times
-as long the viewer is tried freely again: it may have become faster.
+sshd takes bytes as soon as they arrive, until the tunnel's buffers are full, and then in bursts, as
+fast as the other end reads. Only these bursts show the viewer's rate. With the bytes that were sent
+while nothing seemed to wait, they give what must be in the path: `sent - rate * time`. Parts are
+held back until that has been read, and sent below the rate from then on. After AGAIN times as long
+the viewer gets parts freely again: it may have become faster.
+
+Pure: the caller passes the time.
 """
 
 from __future__ import annotations
@@ -12,22 +14,22 @@ from __future__ import annotations
 from collections import deque
 from itertools import pairwise
 
-STALL_S = 0.12  # a part unread for so long: the path is full
-LUMP_BYTES, LUMP_PARTS = 64_000, 1.5  # a tunnel takes more at once than a reader does at a time
+STALL_S = 0.12  # a part is unread for so long: the path is full
+BURST_BYTES, BURST_PARTS = 64_000, 1.5  # a tunnel takes more at once than a viewer reads at a time
 SPAN_S = 1.5  # the rate is measured over at least so long, and from stall to stall
 STALLS, MOST_STALLS = 3, 12
-LONGEST_FILL_S = 30.0  # who was fast for longer has become slow; it hides nothing
+LONGEST_FILL_S = 30.0  # a viewer that was fast for longer has become slow: nothing is hidden
 MOST_BYTES = 16e6
-WORTH_S = 1.0  # a shorter queue is left alone
-HELD, BELOW = 0.2, 0.9  # of the rate: while the queue is read, and from then on
+WORTH_S = 1.0  # a shorter queue is ignored
+HELD, BELOW = 0.2, 0.9  # of the rate: while the queue is read, and after that
 AGAIN = 30.0
 
 
-class Hidden:
+class HiddenQueue:
     """One viewer's. Times in monotonic seconds, positions in bytes sent."""
 
     def __init__(self) -> None:
-        self.rate = 0.0  # bytes a second that the reader takes; 0: no limit is known
+        self.rate = 0.0  # bytes/s that the viewer reads; 0: no limit is known
         self.held_until = 0.0
         self.until = 0.0
         self._free: tuple[float, int] | None = None
@@ -54,9 +56,9 @@ class Hidden:
             return
         places = [place for _, place in self._stalls]
         steps = sorted(later - earlier for earlier, later in pairwise(places))
-        if steps[-2] < max(LUMP_BYTES, LUMP_PARTS * part):
+        if steps[-2] < max(BURST_BYTES, BURST_PARTS * part):
             if count == MOST_STALLS:
-                self._fill = None  # one part at a time: it reads directly, and hides nothing
+                self._fill = None  # one part at a time: it reads directly, and nothing is hidden
             return
         rate = (position - since) / (now - then)
         queue = min(MOST_BYTES, self._fill[1] - rate * self._fill[0])
@@ -66,7 +68,7 @@ class Hidden:
         self._fill = None
 
     def wait_s(self, now: float, size: int) -> float:
-        """How long no other part may follow one of `size` bytes."""
+        """How long to wait after a part of `size` bytes before the next."""
         if now >= self.until:
             return 0.0
         return size / (self.rate * (HELD if now < self.held_until else BELOW))

@@ -1,4 +1,7 @@
-"""A picture for when there is none: what the stream is doing, in words, never a black page."""
+"""A picture in place of a frame: what the stream is doing, in words, instead of a black page.
+
+The gevent thread only, so each is drawn once and cached.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ def placeholder_jpeg(state: str, message: str) -> bytes:
     """A 512x512 JPEG that shows the state's name and its sentence."""
     image = Image.new("RGB", (SIDE, SIDE), (22, 24, 31))
     draw = ImageDraw.Draw(image)
-    for row in range(SIDE):  # a soft glow from below, so that it reads as a stage before the show
+    for row in range(SIDE):  # a gradient, so that it does not look like a broken picture
         share = row / SIDE
         draw.line(
             ((0, row), (SIDE, row)),

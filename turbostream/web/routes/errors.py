@@ -14,22 +14,25 @@ from turbostream.stream.scene import SceneError
 log = logging.getLogger(__name__)
 
 
-def add_handlers(app: Flask, stranger_page: Callable[[], Response | None]) -> None:
-    """`stranger_page` may answer a 401 with a page instead, for whoever wants one."""
+def add_handlers(app: Flask, page_for_strangers: Callable[[], Response | None]) -> None:
+    """`page_for_strangers` may answer a 401 with a page instead, if the request prefers HTML."""
     sentences = {
         404: "There is nothing at this address; the page is at /.",
-        405: "This address does not take that method.",
-        413: f"The request is too large; {app.config['MAX_CONTENT_LENGTH']:,} bytes is the most.",
+        405: "This address does not accept that method.",
+        413: f"The request is too large; at most {app.config['MAX_CONTENT_LENGTH']:,} bytes are "
+        "accepted.",
     }
 
     @app.errorhandler(HTTPException)
     def refuse(error: HTTPException) -> Response:
-        if isinstance(error, Unauthorized) and (page := stranger_page()) is not None:
+        if isinstance(error, Unauthorized) and (page := page_for_strangers()) is not None:
             return page
         code = error.code or 500
-        ours = error.description != type(error).description  # a route gave a sentence of its own
-        sentence = error.description if ours else sentences.get(code) or error.description
-        response = jsonify(status="error", error=sentence or "The request failed.")
+        has_own_sentence = error.description != type(error).description
+        sentence = error.description if has_own_sentence else sentences.get(code)
+        response = jsonify(
+            status="error", error=sentence or error.description or "The request failed."
+        )
         response.status_code = code
         for name, value in error.get_headers():
             if name not in ("Content-Type", "Content-Length"):
@@ -43,6 +46,6 @@ def add_handlers(app: Flask, stranger_page: Callable[[], Response | None]) -> No
     @app.errorhandler(Exception)
     def fail(error: Exception) -> Response:
         log.error("[flask] %s %s failed", request.method, request.path, exc_info=error)
-        response = jsonify(status="error", error="The server failed; its log says where.")
+        response = jsonify(status="error", error="The server failed; see its log.")
         response.status_code = 500
         return response

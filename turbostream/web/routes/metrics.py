@@ -1,6 +1,6 @@
-"""`GET /metrics`: the numbers of /status for Prometheus, read when they are asked for.
+"""`GET /metrics`: the numbers of /status for Prometheus, read at each request.
 
-Names follow Prometheus' conventions: base units (seconds, bytes), `_total` for what only rises.
+Names follow Prometheus' conventions: base units (seconds, bytes), `_total` for counters.
 """
 
 from __future__ import annotations
@@ -21,22 +21,21 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from turbostream.web.context import AppContext
-from turbostream.web.live.sender import Counts
-from turbostream.web.live.viewers import Viewers
+from turbostream.web.live.streams import LiveStreams
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 STATES = ("starting", "downloading", "loading", "compiling", "streaming", "resting", "failed")
 
 
 class _Figures(Collector):
-    def __init__(self, stage: AppContext, viewers: Viewers, counts: Counts) -> None:
-        self._stage, self._viewers, self._counts = stage, viewers, counts
+    def __init__(self, context: AppContext, live: LiveStreams) -> None:
+        self._context, self._live = context, live
 
     def collect(self) -> Iterator[Metric]:
-        stage, counts = self._stage, self._counts
-        figures = stage.meter.as_dict(time.monotonic())
-        state = stage.producer.state.name
-        newest = stage.channel.buffer.newest()
+        context, viewers, counts = self._context, self._live.viewers, self._live.counts
+        figures = context.meter.as_dict(time.monotonic())
+        state = context.producer.state.name
+        newest = context.channel.buffer.newest()
 
         def gauge(name: str, help: str, value: float) -> GaugeMetricFamily:
             return GaugeMetricFamily(f"turbostream_{name}", help, value)
@@ -44,17 +43,17 @@ class _Figures(Collector):
         def counter(name: str, help: str, value: float) -> CounterMetricFamily:
             return CounterMetricFamily(f"turbostream_{name}", help, value)
 
-        facts = {"model": stage.model_id}
-        facts["fingerprint"] = str(stage.producer.engine_facts.get("fingerprint", ""))
-        yield InfoMetricFamily("turbostream_engine", "What paints.", facts)
+        facts = {"model": context.model_id}
+        facts["fingerprint"] = str(context.producer.engine_facts.get("fingerprint", ""))
+        yield InfoMetricFamily("turbostream_engine", "The engine and its model.", facts)
         yield StateSetMetricFamily(
             "turbostream_state",
             "What the stream is doing.",
             {name: name == state for name in STATES},
         )
-        healthy = stage.producer.unhealthy() is None
+        healthy = context.producer.unhealthy() is None
         yield gauge("healthy", "1 while /healthz answers 200.", healthy)
-        yield counter("frames", "Frames painted.", stage.meter.frames)
+        yield counter("frames", "Frames painted.", context.meter.frames)
         failed = figures["failed_frames"]
         yield counter("failed_frames", "Frames that failed.", float(str(failed)))
         yield gauge("frames_per_second", "Frames painted a second.", float(str(figures["fps"])))
@@ -76,18 +75,18 @@ class _Figures(Collector):
             if found[name] is not None:
                 waits.add_metric([label], found[name] / 1000)
         yield waits
-        yield gauge("viewers", "Streams being sent.", len(self._viewers))
-        yield gauge("viewers_limit", "MAX_VIEWERS.", self._viewers.most)
-        yield gauge("connections", "Sockets open.", stage.places.open)
-        yield counter("connections_refused", "Sockets past MAX_CONNECTIONS.", stage.places.refused)
+        yield gauge("viewers", "Streams being sent.", len(viewers))
+        yield gauge("viewers_limit", "MAX_VIEWERS.", viewers.most)
+        yield gauge("connections", "Sockets open.", context.places.open)
+        yield counter("connections_refused", "Connections over a limit.", context.places.refused)
         yield counter("parts_sent", "Pictures sent to viewers.", counts.parts)
         yield counter("sent_bytes", "Bytes of pictures sent to viewers.", counts.bytes)
-        yield counter("dead_viewers", "Streams dropped for taking no byte.", counts.dropped)
+        yield counter("dead_viewers", "Streams ended because no byte was taken.", counts.dropped)
 
 
-def add_route(app: Flask, stage: AppContext, viewers: Viewers, counts: Counts) -> None:
+def add_routes(app: Flask, context: AppContext, live: LiveStreams) -> None:
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Figures(stage, viewers, counts))
+    registry.register(_Figures(context, live))
     ProcessCollector(registry=registry)  # CPU, memory and descriptors of this process, on Linux
 
     @app.get("/metrics")

@@ -1,4 +1,7 @@
-"""Request bodies: strict JSON objects and plain form posts, each fault one clear sentence."""
+"""Request bodies: strict JSON objects and plain form posts; each fault gets one sentence.
+
+Knows no route.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,18 @@ from flask import Request
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 
-class Duplicate(ValueError):
+class DuplicateField(ValueError):
     pass
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        raise Duplicate
+        raise DuplicateField
     return result
 
 
-def _no_constant(name: str) -> float:
+def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
@@ -32,8 +35,8 @@ def json_object(request: Request, fields: tuple[str, ...]) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise BadRequest("The body is not UTF-8.") from None
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
-    except Duplicate:
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+    except DuplicateField:
         raise BadRequest("The JSON names a field twice; name each once.") from None
     except RecursionError:
         raise BadRequest("The JSON is nested too deeply; send one flat object.") from None

@@ -10,13 +10,14 @@ import pytest
 from flask import Flask
 
 from tests.disks import mounted, needs_mounts
-from turbostream.web.routes import rental as guard
+from turbostream.web import rental
+from turbostream.web.routes import rental as rental_route
 
 
 @pytest.fixture
 def client(tmp_path: Path):
     app = Flask(__name__)
-    guard.add_route(app, tmp_path)
+    rental_route.add_routes(app, tmp_path)
     return app.test_client()
 
 
@@ -25,7 +26,7 @@ def written(folder: Path, **values: object) -> None:
 
 
 def test_without_a_guard_status_shows_none(tmp_path: Path) -> None:
-    assert guard.read(tmp_path, 100.0) is None
+    assert rental.read(tmp_path, 100.0) is None
 
 
 @pytest.mark.parametrize(
@@ -37,36 +38,36 @@ def test_without_a_guard_status_shows_none(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_file_that_is_no_guard_shows_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "guard.json").write_text(text)
-    assert guard.read(tmp_path, 100.0) is None
+    assert rental.read(tmp_path, 100.0) is None
 
 
 @pytest.mark.timeout(20)
 def test_a_fifo_or_a_link_in_its_place_shows_none_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "guard.json")
-    assert guard.read(tmp_path, 100.0) is None
+    assert rental.read(tmp_path, 100.0) is None
     (tmp_path / "guard.json").rename(tmp_path / "fifo")
     written(tmp_path, ends_at=500, written_at=95, message="", armed=True)
     (tmp_path / "guard.json").rename(tmp_path / "real")
     (tmp_path / "guard.json").symlink_to("real")
-    assert guard.read(tmp_path, 100.0) is None
+    assert rental.read(tmp_path, 100.0) is None
 
 
 def test_a_guard_that_writes_is_shown_as_it_is(tmp_path: Path) -> None:
     written(tmp_path, ends_at=500, written_at=95, message="until 12:00", armed=True)
-    found = guard.read(tmp_path, 100.0)
+    found = rental.read(tmp_path, 100.0)
     assert found == {"ends_at": 500.0, "written_at": 95, "message": "until 12:00", "armed": True}
 
 
 def test_a_silent_guard_is_not_called_armed(tmp_path: Path) -> None:
     written(tmp_path, ends_at=5000, written_at=100, message="until 12:00", armed=True)
-    found = guard.read(tmp_path, 100.0 + guard.SILENT_S + 1)
+    found = rental.read(tmp_path, 100.0 + rental.SILENT_S + 1)
     assert found is not None
     assert not found["armed"]
     assert "nothing ends this rental" in found["message"]
 
 
 def test_extending_leaves_one_wish_for_the_guard(tmp_path: Path, client, monkeypatch) -> None:
-    monkeypatch.setattr(guard.time, "time", lambda: 100.0)
+    monkeypatch.setattr(rental_route.time, "time", lambda: 100.0)
     written(tmp_path, ends_at=500, written_at=99, message="", armed=True)
     assert client.post("/guard/extend").json == {"status": "ok", "minutes": 60}
     assert client.post("/guard/extend").status_code == 200
@@ -80,7 +81,7 @@ def test_extending_without_a_guard_is_refused(client) -> None:
 
 @needs_mounts
 def test_on_a_full_disk_it_is_extended_all_the_same(tmp_path: Path, client, monkeypatch) -> None:
-    monkeypatch.setattr(guard.time, "time", lambda: 100.0)
+    monkeypatch.setattr(rental_route.time, "time", lambda: 100.0)
     with mounted(tmp_path) as disk:
         written(tmp_path, ends_at=500, written_at=99, message="", armed=True)
         disk.fill()
@@ -95,7 +96,7 @@ def test_on_a_full_disk_it_is_extended_all_the_same(tmp_path: Path, client, monk
 def test_where_it_cannot_be_extended_one_sentence_says_so(
     tmp_path: Path, client, monkeypatch, trouble: str
 ) -> None:
-    monkeypatch.setattr(guard.time, "time", lambda: 100.0)
+    monkeypatch.setattr(rental_route.time, "time", lambda: 100.0)
     with mounted(tmp_path, "size=256k,nr_inodes=20") as disk:
         written(tmp_path, ends_at=500, written_at=99, message="", armed=True)
         disk.use_up_inodes() if trouble == "no inodes" else disk.make_read_only()

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from turbostream.web.live.hidden_queue import Hidden
+from turbostream.web.live.hidden_queue import HiddenQueue
 
 
 def lumps(
-    hidden: Hidden, begin: float, position: int, rate: float, lump: int, part: int, count: int = 3
+    hidden: HiddenQueue,
+    begin: float,
+    position: int,
+    rate: float,
+    lump: int,
+    part: int,
+    count: int = 3,
 ) -> float:
     """The path takes `lump` bytes each time that the reader has read as many; when the last was."""
     now = begin
@@ -19,8 +25,8 @@ def lumps(
     return now
 
 
-def filled(seconds: float, size: int) -> Hidden:
-    hidden = Hidden()
+def filled(seconds: float, size: int) -> HiddenQueue:
+    hidden = HiddenQueue()
     hidden.freed(0.0, 0)
     hidden.filled(seconds, size)
     return hidden
