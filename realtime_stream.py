@@ -94,7 +94,7 @@ def serve(
     kept_in = file_for(settings.state_folder, settings.server_port)
     scene_file = SceneFile(kept_in if settings.keep_scene == "yes" else None, channel, scene)
     app = create_app(context, wakeup)
-    port = PublicPort(app, settings, scene_file, producer.unhealthy, context.places)
+    port = PublicPort(app, settings, scene_file, producer.unhealthy, context.slots)
     limits = settings.engine_timeout_s, settings.loading_timeout_s
     watchdog = Watchdog(lambda now: producer.overdue(now, *limits), max(limits), awake)
     if port.open():

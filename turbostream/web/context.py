@@ -14,7 +14,7 @@ from turbostream.stream.channel import Channel
 from turbostream.stream.meter import Meter
 from turbostream.stream.producer import Producer
 from turbostream.web.auth.tokens import Tokens
-from turbostream.web.http.places import Places
+from turbostream.web.http.connection_slots import ConnectionSlots
 
 
 @dataclass
@@ -29,7 +29,7 @@ class AppContext:
     demo: bool
     words: Mapping[str, Any] | None = None  # those that a small model knows; None: no limit
     tokens: Tokens = field(default_factory=Tokens.for_this_run)
-    places: Places = field(default_factory=Places)
+    slots: ConnectionSlots = field(default_factory=ConnectionSlots)
     awake: Callable[[], float] = time.monotonic  # stands still while the process is stopped
     stopping: bool = False
 

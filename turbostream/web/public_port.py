@@ -23,9 +23,9 @@ from turbostream.stream import state_folder
 from turbostream.stream.scene import SceneError
 from turbostream.stream.scene_file import SceneFile
 from turbostream.web.http import handover
+from turbostream.web.http.connection_slots import ConnectionSlots
 from turbostream.web.http.limits import Limits, connections_possible
 from turbostream.web.http.listener import why_not_listening
-from turbostream.web.http.places import Places
 from turbostream.web.http.server import Server
 
 log = logging.getLogger(__name__)
@@ -44,14 +44,14 @@ class PublicPort:
         settings: Settings,
         scene_file: SceneFile,
         unhealthy: Callable[[], str | None],
-        places: Places,
+        slots: ConnectionSlots,
     ) -> None:
         """app: the WSGI application; unhealthy: one sentence while there is no picture."""
         self.problem: str | None = None  # why the port is unavailable, in one sentence
         self._app, self._settings, self._scene_file = app, settings, scene_file
         self._unhealthy = unhealthy
         self._folder = settings.state_folder
-        self._places = places
+        self._slots = slots
         self._limits = Limits.of(settings, connections_possible(settings.max_connections))
         self._hands_over = settings.handover != "no"
         self._offer: handover.Offer | None = None
@@ -90,7 +90,7 @@ class PublicPort:
     # -- becoming reachable --------------------------------------------------------------------
 
     def _make_server(self, host: str, port: int) -> Server:
-        return Server(self._app, host, port, self._limits, self._places)
+        return Server(self._app, host, port, self._limits, self._slots)
 
     def _stand_by(self) -> None:
         self._server = self._make_server("127.0.0.1", 0)

@@ -1,10 +1,10 @@
-"""The public port, handed from the process that serves to the one that replaces it.
+"""Hands the public port from the process that serves to the one that replaces it.
 
-The listening socket itself travels (SCM_RIGHTS over a unix socket in STATE_DIR), so nobody who
-connects meanwhile is refused. The giver goes on serving until the taker has said that it accepts;
-a taker that dies half-way changes nothing. The scene travels along.
+The listening socket itself is passed (SCM_RIGHTS over a unix socket in STATE_DIR), so nobody who
+connects meanwhile is refused. The old process serves until the new one confirms that it accepts; a
+new process that dies half-way changes nothing. The scene is passed with the socket.
 
-The gevent thread only. Knows nothing of scenes beyond "a JSON object", nor of who may watch.
+The gevent thread only. A scene is any JSON object here.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ log = logging.getLogger(__name__)
 
 NAME = "handover.sock"
 ANSWER_S = 10.0
-MOST_BYTES = 64 * 1024
+MAX_SCENE_BYTES = 64 * 1024
 TAKEN = b"taken"
 _UCRED = struct.Struct("iII")  # pid, uid, gid: unix(7)
 
 
 @contextmanager
 def _short_path(folder: Path) -> Iterator[str]:
-    """The folder under a name short enough for a unix socket (108 bytes with the file's)."""
+    """A path of the folder that is short enough for a unix socket (108 bytes with the file)."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         short = f"/proc/self/fd/{descriptor}"
@@ -44,7 +44,7 @@ def _short_path(folder: Path) -> Iterator[str]:
 
 
 def _connect(folder: Path) -> Any:
-    """A connection to the process that serves from `folder`; OSError where there is none."""
+    """A connection to the process that serves from `folder`; raises OSError if there is none."""
     connection = gsocket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(ANSWER_S)
     try:
@@ -59,16 +59,16 @@ def _connect(folder: Path) -> Any:
 
 
 def _is_trusted(connection: Any) -> bool:
-    """True if the process at the other end runs as this user or as root: whoever gives the
-    listening socket gives the viewers, and whoever takes it gets them."""
-    if not hasattr(socket, "SO_PEERCRED"):  # macOS, where nothing is deployed
+    """True if the process at the other end runs as this user or as root: the process that has the
+    listening socket gets the viewers."""
+    if not hasattr(socket, "SO_PEERCRED"):  # macOS: not a deployment target
         return True
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     return _UCRED.unpack(credentials)[1] in (os.geteuid(), 0)
 
 
 def is_served(folder: Path) -> bool:
-    """True if a process that shares this STATE_DIR holds the port and would hand it over."""
+    """True if a process serves from this STATE_DIR and would hand its port over."""
     try:
         _connect(folder).close()
     except OSError:
@@ -79,7 +79,7 @@ def is_served(folder: Path) -> bool:
 def take(folder: Path, serve: Callable[[Any, Mapping[str, Any]], None]) -> bool:
     """Take the port; `serve(listener, scene)` must accept on it before it returns.
 
-    False if there is nobody to take it from. The giver ends its streams once this returns.
+    False if no process offers it. The old process ends its streams once this returns.
     """
     try:
         connection = _connect(folder)
@@ -88,45 +88,47 @@ def take(folder: Path, serve: Callable[[Any, Mapping[str, Any]], None]) -> bool:
     with connection:
         connection.sendall(b"take")
         try:
-            message, descriptors, _, _ = socket.recv_fds(connection, MOST_BYTES, 1)
+            message, descriptors, _, _ = socket.recv_fds(connection, MAX_SCENE_BYTES, 1)
         except OSError:
             return False
         if not descriptors:
             return False
         listener = gsocket.socket(fileno=descriptors[0])
         serve(listener, json.loads(message or b"{}"))
-        # A giver that died just now no longer listens for the word; the port is ours all the same.
+        # If the old process has just died, the port is ours all the same.
         try:
             connection.sendall(TAKEN)
         except OSError:
-            log.info("[flask] the process before this one is gone.")
+            log.info("[flask] the previous process has ended.")
     return True
 
 
 class Offer:
-    """Waits for a taker: answers with the listening socket, then says that it was `given`."""
+    """Waits for the next process and sends it the listening socket; then `given` is true."""
 
     def __init__(
         self,
         folder: Path,
         listener: Callable[[], int],
         scene: Callable[[], Mapping[str, Any]],
-        broken_off: Callable[[], None] = lambda: None,
+        aborted: Callable[[], None] = lambda: None,
     ) -> None:
-        """broken_off: called when a taker ended half-way. It may have written over what is in
-        `folder`, this offer's socket too."""
+        """listener: the descriptor; aborted: called when the next process ended half-way. It may
+        have replaced what is in `folder`, this offer's socket too."""
         self.given = False
-        self.giving = False  # while the scene and the port are under way to a taker
+        self.giving = False  # while the scene and the port are being passed
         self._listener = listener
         self._scene = scene
-        self._broken_off = broken_off
+        self._aborted = aborted
         offered = gsocket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         own = f"{NAME}.{os.getpid()}"
         with _short_path(folder) as short:
             offered.bind(f"{short}/{own}")
             os.chmod(f"{short}/{own}", 0o600)
             offered.listen(4)
-            os.replace(f"{short}/{own}", f"{short}/{NAME}")  # over a dead process's, at once
+            os.replace(
+                f"{short}/{own}", f"{short}/{NAME}"
+            )  # atomically, over that of a dead process
         self._server = StreamServer(offered, self._answer)
         self._server.start()
 
@@ -135,23 +137,23 @@ class Offer:
         asked = False
         try:
             if connection.recv(16) != b"take" or not _is_trusted(connection):
-                return  # somebody only asked whether we serve
+                return  # `is_served` only asks
             self.giving = asked = True
-            scene = json.dumps(dict(self._scene())).encode()[:MOST_BYTES]
+            scene = json.dumps(dict(self._scene())).encode()[:MAX_SCENE_BYTES]
             socket.send_fds(connection, [scene], [self._listener()])
             self.given = connection.recv(16) == TAKEN
         except OSError as error:
-            log.info("[flask] a handover was broken off (%s).", error)
+            log.info("[flask] a handover was aborted (%s).", error)
         finally:
             self.giving = False
             connection.close()
         if self.given:
             log.info("[flask] the port was handed over; this process ends.")
         elif asked:
-            log.info("[flask] the next process did not take the port; serving on.")
-            self._broken_off()
+            log.info("[flask] the next process did not take the port; this one continues to serve.")
+            self._aborted()
 
     def close(self) -> None:
-        """The socket's file stays: the next process puts its own in its place."""
+        """The socket's file stays: the next process replaces it."""
         self._server.stop(timeout=0)
         gevent.sleep(0)

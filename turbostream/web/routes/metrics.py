@@ -77,8 +77,8 @@ class _Figures(Collector):
         yield waits
         yield gauge("viewers", "Streams being sent.", len(viewers))
         yield gauge("viewers_limit", "MAX_VIEWERS.", viewers.most)
-        yield gauge("connections", "Sockets open.", context.places.open)
-        yield counter("connections_refused", "Connections over a limit.", context.places.refused)
+        yield gauge("connections", "Sockets open.", context.slots.open)
+        yield counter("connections_refused", "Connections over a limit.", context.slots.refused)
         yield counter("parts_sent", "Pictures sent to viewers.", counts.parts)
         yield counter("sent_bytes", "Bytes of pictures sent to viewers.", counts.bytes)
         yield counter("dead_viewers", "Streams ended because no byte was taken.", counts.dropped)

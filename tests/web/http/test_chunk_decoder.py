@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turbostream.web.http.chunks import Chunks
+from turbostream.web.http.chunk_decoder import ChunkDecoder
 from turbostream.web.http.head import find_end, parse
 from turbostream.web.http.limits import Refused
 
@@ -20,7 +20,7 @@ cuts = st.lists(st.integers(1, 7), min_size=1, max_size=20)
 
 def fed(body: bytes, steps: list[int]) -> tuple[bytes, bytes]:
     """(the decoded body, what follows it)."""
-    chunks, found, place, count = Chunks(), b"", 0, 0
+    chunks, found, place, count = ChunkDecoder(), b"", 0, 0
     while place < len(body) and not chunks.done:
         step = steps[count % len(steps)]
         found += chunks.feed(body[place : place + step])
@@ -42,7 +42,7 @@ def test_a_body_is_the_same_however_it_is_cut(
 @given(st.binary(max_size=80), cuts)
 def test_any_bytes_are_refused_or_waited_for_never_a_crash(data: bytes, steps: list[int]) -> None:
     def codes() -> Iterator[int]:
-        chunks, place = Chunks(), 0
+        chunks, place = ChunkDecoder(), 0
         try:
             for step in cycle(steps):
                 if place >= len(data) or chunks.done:
@@ -58,7 +58,7 @@ def test_any_bytes_are_refused_or_waited_for_never_a_crash(data: bytes, steps: l
 def test_chunks_of_one_byte_cost_little() -> None:
     body = b"1\r\nx\r\n" * 60_000
     started = time.thread_time()
-    chunks = Chunks()
+    chunks = ChunkDecoder()
     for place in range(0, len(body), 8192):
         chunks.feed(body[place : place + 8192])
     assert (time.thread_time() - started) / 60_000 < 20e-6

@@ -1,8 +1,8 @@
-"""Bodies in chunks, decoded strictly: every defect is a `Refused`, nothing is skipped over.
+"""Decodes chunked bodies strictly: every defect is a `Refused`, nothing is skipped.
 
-Sans-I/O, and not h11's reader: that one takes a bare CR in an extension, a bare LF and folded
-lines in trailers, any number of both, and builds an event for every chunk, which makes a body of
-one-byte chunks several times as dear (docs/experiments.md has the figures).
+Sans-I/O. Not h11's reader: it accepts a bare CR in an extension, a bare LF and folded lines in
+trailers, without limits on either, and builds an event for every chunk, which makes a body of
+one-byte chunks several times as expensive (docs/experiments.md has the figures).
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ _SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})(;[\t\x20-\x7e\x80-\xff]*)?\r\n")
 _TRAILER = re.compile(rb"[-!#$%&'*+.^_`|~0-9a-zA-Z]+:[\t\x20-\x7e\x80-\xff]*\r\n")
 
 
-class Chunks:
+class ChunkDecoder:
     """Decodes what `feed` is given; `done` after the last chunk and the trailers, which are
     dropped. What follows the body is in `rest`."""
 
     def __init__(self) -> None:
         self.done = False
         self.rest = b""  # undecoded: the beginning of a line, or what follows the body
-        self._left = 0  # bytes of the chunk that are still to come
-        self._closing = False  # the CR LF after a chunk is still to come
-        self._trailers: int | None = None  # how many, once the last chunk has come
+        self._left = 0  # bytes of the chunk that are missing
+        self._closing = False  # the CR LF after a chunk is missing
+        self._trailers: int | None = None  # how many, once the last chunk has arrived
         self._extra = 0
 
     def feed(self, data: bytes) -> bytes:
@@ -45,7 +45,7 @@ class Chunks:
             end = data.find(b"\n", place, place + LONGEST_LINE) + 1
             if not end:
                 if len(data) - place >= LONGEST_LINE:
-                    raise _broken("a line of it is too long")
+                    raise _malformed("a line of it is too long")
                 break
             self._line(data[place:end])
             place = end
@@ -55,14 +55,14 @@ class Chunks:
     def _line(self, line: bytes) -> None:
         if self._closing:
             if line != b"\r\n":
-                raise _broken("a chunk is longer than its length")
+                raise _malformed("a chunk is longer than its length")
             self._closing = False
         elif self._trailers is not None:
             self._trailer(line)
         else:
             match = _SIZE.fullmatch(line)
             if match is None:
-                raise _broken("a chunk has no length, or a malformed one")
+                raise _malformed("a chunk has no length, or a malformed one")
             self._add(len(match[2] or b""))
             self._left = int(match[1], 16)
             self._closing = self._left > 0
@@ -77,13 +77,13 @@ class Chunks:
         self._trailers += 1
         self._add(len(line))
         if self._trailers > MOST_TRAILERS or not _TRAILER.fullmatch(line):
-            raise _broken("it has too many trailers, or a malformed one")
+            raise _malformed("it has too many trailers, or a malformed one")
 
     def _add(self, extra: int) -> None:
         self._extra += extra
         if self._extra > MOST_EXTRA_BYTES:
-            raise _broken("its extensions and trailers are too long")
+            raise _malformed("its extensions and trailers are too long")
 
 
-def _broken(what: str) -> Refused:
-    return Refused(400, f"The body was not sent as HTTP has it: {what}. Send it whole.")
+def _malformed(what: str) -> Refused:
+    return Refused(400, f"The body was not sent as HTTP requires: {what}.")
