@@ -41,9 +41,7 @@ def fill(slots: ConnectionSlots, *kinds: tuple[str, bool]) -> list[Connection]:
     return held
 
 
-def test_unfinished_requests_are_closed_before_idle_connections_and_those_before_stalled_ones() -> (
-    None
-):
+def test_unfinished_requests_go_before_idle_connections_and_those_before_stalled_ones() -> None:
     slots = ConnectionSlots()
     held = fill(slots, (STALLED, True), (IDLE, True), (IDLE, True), (UNFINISHED, True),
                 (UNFINISHED, True), *[("", True)] * 3)  # fmt: skip

@@ -126,9 +126,8 @@ class Offer:
             offered.bind(f"{short}/{own}")
             os.chmod(f"{short}/{own}", 0o600)
             offered.listen(4)
-            os.replace(
-                f"{short}/{own}", f"{short}/{NAME}"
-            )  # atomically, over that of a dead process
+            # Atomically, over the socket of a dead process.
+            os.replace(f"{short}/{own}", f"{short}/{NAME}")
         self._server = StreamServer(offered, self._answer)
         self._server.start()
 

@@ -54,8 +54,8 @@ class HiddenQueue:
         (then, since), count = self._stalls[0], len(self._stalls)
         if self._fill is None or count < STALLS or now - then < SPAN_S:
             return
-        places = [place for _, place in self._stalls]
-        steps = sorted(later - earlier for earlier, later in pairwise(places))
+        positions = [position for _, position in self._stalls]
+        steps = sorted(later - earlier for earlier, later in pairwise(positions))
         if steps[-2] < max(BURST_BYTES, BURST_PARTS * part):
             if count == MOST_STALLS:
                 self._fill = None  # one part at a time: it reads directly, and nothing is hidden
