@@ -160,7 +160,7 @@ def test_a_hidden_tab_takes_no_pictures_and_is_back_at_once(desk, server, eventu
     eventually(lambda: frame(page) > hidden)
 
 
-def test_a_tab_has_one_stream_and_reports_rising_frames(desk, eventually):
+def test_a_tab_has_one_stream_and_acknowledges_rising_frames(desk, eventually):
     page = desk.alone()
     streams, reported = [], []
     page.on("request", lambda it: streams.append(it.url) if "/stream" in it.url[-8:] else None)

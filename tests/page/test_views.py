@@ -191,15 +191,15 @@ def test_the_page_says_what_the_server_does(desk, server, eventually):
 def test_a_rented_machine_can_be_kept_an_hour_longer_with_one_click(desk, server, eventually):
     page = desk.open()
     said = server.ask("GET", "/status")
-    wishes = []
-    page.route("**/guard/extend", lambda it: (wishes.append(1), it.fulfill(json={})))
+    requests = []
+    page.route("**/guard/extend", lambda it: (requests.append(1), it.fulfill(json={})))
     page.route("**/status", lambda it: it.fulfill(json=said))
     said["guard"] = {"armed": True, "ends_at": said["now"] + 5000, "message": ""}
     eventually(lambda: page.locator("#rental").is_visible(), True)
     assert not page.locator("#rental-extend").is_visible()
     said["guard"] |= {"ends_at": said["now"] + 600, "message": "10 minutes are left."}
     page.click("#rental-extend")
-    eventually(lambda: wishes, [1])
+    eventually(lambda: requests, [1])
     assert page.inner_text("#rental-text") == "10 minutes are left."
 
 

@@ -38,7 +38,7 @@ def test_the_page_carries_the_plain_picture_and_the_form(client: FlaskClient) ->
     assert "first words" in html
 
 
-def test_the_stream_is_multipart_and_not_to_be_cached(client: FlaskClient) -> None:
+def test_the_stream_is_multipart_and_never_cached(client: FlaskClient) -> None:
     response = client.get("/stream", buffered=False)
     assert response.headers["Content-Type"] == f"multipart/x-mixed-replace;boundary={BOUNDARY}"
     assert "no-store" in response.headers["Cache-Control"]
@@ -57,7 +57,7 @@ def test_the_stream_shows_rising_frames(client: FlaskClient) -> None:
     assert numbers == sorted(numbers)
 
 
-def test_a_script_may_read_the_same_bytes_under_another_type(client: FlaskClient) -> None:
+def test_a_script_can_read_the_same_bytes_under_another_type(client: FlaskClient) -> None:
     response = client.get("/stream", headers={"Accept": "application/octet-stream"}, buffered=False)
     assert response.headers["Content-Type"] == "application/octet-stream"
     assert next(read_parts(response.response, BOUNDARY)).jpeg
@@ -80,7 +80,7 @@ def test_a_viewer_counts_only_while_the_stream_is_read(
     assert context.channel.watchers == 0
 
 
-def test_one_viewer_too_many_is_told_when_to_come_back(client: FlaskClient) -> None:
+def test_a_viewer_over_the_limit_is_told_when_to_retry(client: FlaskClient) -> None:
     watching = [client.get("/stream", buffered=False) for _ in range(2)]
     streams = [read_parts(response.response, BOUNDARY) for response in watching]
     for stream in streams:
@@ -275,7 +275,7 @@ def test_healthz_is_well_once_a_frame_was_painted(client: FlaskClient) -> None:
     assert client.get("/healthz").status_code == 200
 
 
-def test_a_report_of_a_shown_frame_is_taken_for_a_stream_that_runs(client: FlaskClient) -> None:
+def test_a_running_stream_accepts_acknowledgements(client: FlaskClient) -> None:
     response = client.get("/stream", buffered=False)
     stream = read_parts(response.response, BOUNDARY)
     number = next(stream).number

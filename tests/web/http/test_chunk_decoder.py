@@ -1,4 +1,4 @@
-"""However the bytes arrive, they are read in one way."""
+"""Requests are read in one way, however their bytes are split."""
 
 from __future__ import annotations
 

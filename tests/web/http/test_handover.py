@@ -1,4 +1,4 @@
-"""The port goes from one process to the next whole, or it stays where it is."""
+"""The port passes from one process to the next completely, or not at all."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def take(folder: Path, serve: Any) -> bool:
     return bool(gevent.spawn(handover.take, folder, serve).get(timeout=30))
 
 
-def test_the_taker_gets_the_very_socket_and_the_words(
+def test_the_next_process_gets_the_same_socket_and_the_scene(
     tmp_path: Path, listener: socket.socket, offer: handover.Offer
 ) -> None:
     got = {}
@@ -52,7 +52,9 @@ def test_the_taker_gets_the_very_socket_and_the_words(
     assert (tmp_path / handover.NAME).stat().st_mode & 0o777 == 0o600
 
 
-def test_a_taker_that_dies_half_way_changes_nothing(tmp_path: Path, offer: handover.Offer) -> None:
+def test_a_next_process_that_dies_half_way_changes_nothing(
+    tmp_path: Path, offer: handover.Offer
+) -> None:
     def die(taken: Any, scene: Any) -> None:
         taken.close()
         raise RuntimeError("no memory")
@@ -80,10 +82,10 @@ def test_the_file_of_a_dead_process_is_no_offer_and_is_replaced(
     again.close()
 
 
-def test_a_taker_that_ends_half_way_is_told_to_who_goes_on_serving(
+def test_a_handover_that_is_aborted_is_reported_to_the_old_process(
     tmp_path: Path, listener: socket.socket
 ) -> None:
-    """It may have put its own socket, and its own words, over those of the giver."""
+    """The next process may have replaced the socket and the scene of the old one."""
     broken: list[str] = []
     offer = handover.Offer(tmp_path, listener.fileno, dict, lambda: broken.append("off"))
 
@@ -106,7 +108,7 @@ def test_a_taker_that_ends_half_way_is_told_to_who_goes_on_serving(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
-def test_a_socket_of_another_user_is_not_taken_for_the_process_before(tmp_path: Path) -> None:
+def test_a_socket_of_another_user_is_not_trusted(tmp_path: Path) -> None:
     planted = """
 import os, socket, sys
 os.setuid(65534)

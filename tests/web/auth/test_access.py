@@ -1,4 +1,4 @@
-"""Nobody gets in who does not belong."""
+"""Strangers and other sites are refused."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def test_a_slow_reader_sees_what_is_at_most_three_of_its_reads_old(
     assert connection.worst(after=10.0) < 3 / reads_s + 0.1
     assert connection.pace.freely is False
     read = [when for when, _ in connection.ages if when > 10.0]
-    assert len(read) > 0.8 * 20 * reads_s, "it is not kept waiting either"
+    assert len(read) > 0.8 * 20 * reads_s, "and it does not wait either"
 
 
 def test_a_fast_reader_gets_every_frame() -> None:
@@ -105,7 +105,7 @@ def test_a_window_that_stays_smaller_than_it_was_costs_a_few_seconds_at_most() -
     assert not connection.pace.dead(25.0, 3.0)
 
 
-def test_who_reads_nothing_is_dead_in_time_and_who_has_nothing_to_read_is_not() -> None:
+def test_a_reader_that_stops_is_dead_in_time_and_one_with_nothing_to_read_is_not() -> None:
     connection = Connection(3000, 200.0)
     connection.run(0.0, 5.0)
     connection.run(5.0, 14.0, reads=False)
@@ -118,7 +118,7 @@ def test_who_reads_nothing_is_dead_in_time_and_who_has_nothing_to_read_is_not() 
     assert not quiet.pace.dead(65.0, 10.0)
 
 
-def test_a_pause_of_the_server_itself_is_no_silence_of_the_viewer() -> None:
+def test_a_pause_of_the_server_is_not_counted_as_silence_of_the_viewer() -> None:
     connection = Connection(3000, 200.0)
     connection.run(0.0, 5.0)
     connection.run(5.0, 5.3, reads=False)
@@ -128,7 +128,7 @@ def test_a_pause_of_the_server_itself_is_no_silence_of_the_viewer() -> None:
     assert connection.pace.dead(86.0, 10.0)
 
 
-def test_who_came_back_from_a_long_silence_may_be_silent_for_longer() -> None:
+def test_a_reader_that_came_back_from_a_long_silence_may_be_silent_for_longer() -> None:
     connection = Connection(3000, 200.0)
     connection.run(0.0, 5.0)
     connection.run(5.0, 13.0, reads=False)
@@ -139,7 +139,7 @@ def test_who_came_back_from_a_long_silence_may_be_silent_for_longer() -> None:
     assert connection.pace.dead(48.0, 10.0)
 
 
-def test_what_goes_ahead_is_the_beginning_of_a_part_and_never_more() -> None:
+def test_what_is_sent_ahead_is_the_beginning_of_a_part_and_never_more() -> None:
     connection = Connection(3000, 200.0)
     connection.run(0.0, 60.0, reads=False)
     assert 0 < connection.pace.ahead <= len(PREFIX)

@@ -1,4 +1,4 @@
-"""The guard's file as /status shows it, and the wish for more time."""
+"""The guard's file as /status shows it, and the request for more time."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_silent_guard_is_not_called_armed(tmp_path: Path) -> None:
     assert "nothing ends this rental" in found["message"]
 
 
-def test_extending_leaves_one_wish_for_the_guard(tmp_path: Path, client, monkeypatch) -> None:
+def test_extending_leaves_one_request_for_the_guard(tmp_path: Path, client, monkeypatch) -> None:
     monkeypatch.setattr(rental_route.time, "time", lambda: 100.0)
     written(tmp_path, ends_at=500, written_at=99, message="", armed=True)
     assert client.post("/guard/extend").json == {"status": "ok", "minutes": 60}
@@ -80,7 +80,7 @@ def test_extending_without_a_guard_is_refused(client) -> None:
 
 
 @needs_mounts
-def test_on_a_full_disk_it_is_extended_all_the_same(tmp_path: Path, client, monkeypatch) -> None:
+def test_a_rental_is_extended_on_a_full_disk_too(tmp_path: Path, client, monkeypatch) -> None:
     monkeypatch.setattr(rental_route.time, "time", lambda: 100.0)
     with mounted(tmp_path) as disk:
         written(tmp_path, ends_at=500, written_at=99, message="", armed=True)
@@ -93,7 +93,7 @@ def test_on_a_full_disk_it_is_extended_all_the_same(tmp_path: Path, client, monk
 
 @needs_mounts
 @pytest.mark.parametrize("trouble", ["no inodes", "read-only"])
-def test_where_it_cannot_be_extended_one_sentence_says_so(
+def test_a_rental_that_cannot_be_extended_gets_one_sentence(
     tmp_path: Path, client, monkeypatch, trouble: str
 ) -> None:
     monkeypatch.setattr(rental_route.time, "time", lambda: 100.0)

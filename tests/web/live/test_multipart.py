@@ -86,14 +86,14 @@ def test_a_frame_is_sent_again_when_the_next_is_late_so_that_chrome_paints_it() 
     assert again - first == pytest.approx(schedule.REPEAT_AFTER_S, abs=0.011)
 
 
-def test_a_held_picture_is_repeated_once_a_second() -> None:
+def test_a_frozen_picture_is_repeated_once_a_second() -> None:
     seen = watch(lambda time: frame(1), 5.5)
     gaps = [b[0] - a[0] for a, b in zip(seen[1:], seen[2:], strict=False)]
     assert gaps == pytest.approx([KEEPALIVE_S] * len(gaps), abs=0.02)
     assert len(gaps) >= 4
 
 
-def test_fewer_frames_for_whoever_asks_for_fewer() -> None:
+def test_a_viewer_that_asks_for_fewer_frames_gets_fewer() -> None:
     numbers = [found.number for _, found in watch(at_rate(60), 5.0, fps=10)]
     distinct = sorted(set(numbers))
     assert numbers == sorted(numbers)
