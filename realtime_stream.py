@@ -36,7 +36,7 @@ from turbostream.stream.scene import Scene  # noqa: E402
 from turbostream.stream.scene_file import SceneFile, file_for  # noqa: E402
 from turbostream.stream.seam import EngineUnusable, OpenEngine  # noqa: E402
 from turbostream.stream.watchdog import Watchdog  # noqa: E402
-from turbostream.web import tokens  # noqa: E402
+from turbostream.web.auth import tokens  # noqa: E402
 
 log = logging.getLogger("turbostream")
 
@@ -53,7 +53,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         settings, options = load(defaults, argv, environ)
         if options.share:
-            from turbostream.web.share import link
+            from turbostream.web.auth.share_link import link
 
             print(link(settings, options.share))
             return 0
@@ -76,9 +76,9 @@ def serve(
     """Build the pieces, start the generation thread, serve until a signal."""
     from turbostream.web.app import create_app
     from turbostream.web.context import AppContext, load_words
-    from turbostream.web.door import Door
     from turbostream.web.http.server import until_signal
-    from turbostream.web.viewers import Bell
+    from turbostream.web.live.wakeup import Wakeup
+    from turbostream.web.public_port import PublicPort
 
     log_writer.take_over()  # from here on a log that nobody reads holds up nothing
     scene = Scene(
@@ -88,24 +88,25 @@ def serve(
     meter, awake = Meter(), AwakeClock()
     producer = Producer(channel, opener, meter, settings.target_fps, awake.now)
     model = found.model_id, found.demo, load_words(found.folder)
-    stage = AppContext(settings, channel, producer, meter, *model, kept, awake=awake.now)
-    bell = Bell()
-    channel.buffer.listen(bell.ring)
+    context = AppContext(settings, channel, producer, meter, *model, kept, awake=awake.now)
+    wakeup = Wakeup()
+    channel.buffer.listen(wakeup.send)
     kept_in = file_for(settings.state_folder, settings.server_port)
     scene_file = SceneFile(kept_in if settings.keep_scene == "yes" else None, channel, scene)
-    door = Door(create_app(stage, bell), settings, scene_file, producer.unhealthy, stage.places)
+    app = create_app(context, wakeup)
+    port = PublicPort(app, settings, scene_file, producer.unhealthy, context.slots)
     limits = settings.engine_timeout_s, settings.loading_timeout_s
     watchdog = Watchdog(lambda now: producer.overdue(now, *limits), max(limits), awake)
-    if door.open():
+    if port.open():
         producer.start()
         watchdog.start()
-        until_signal(lambda: producer.unusable is not None or door.closed)
+        until_signal(lambda: producer.unusable is not None or port.closed)
     watchdog.stop()
-    stage.stopping = True
-    bell.ring_here()
-    door.close(timeout_s=1.0)
+    context.stopping = True
+    wakeup.send_here()
+    port.close(timeout_s=1.0)
     scene_file.stop(timeout_s=1.0)
-    status = 2 if (problem := producer.unusable or door.problem) else 0
+    status = 2 if (problem := producer.unusable or port.problem) else 0
     if status:
         log.error("%s", problem)
     if not producer.stop(timeout_s=1.0):

@@ -62,7 +62,7 @@ def serve_simulated(port: int, target_fps: float) -> int:
     import realtime_stream
     from turbostream.engine.weights import Weights
     from turbostream.settings import Settings
-    from turbostream.web.tokens import Tokens
+    from turbostream.web.auth.tokens import Tokens
 
     settings = Settings(
         target_fps=target_fps,

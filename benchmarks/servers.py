@@ -133,7 +133,7 @@ def serve_ours(port: int, fps: float, viewers: int, engine: Callable[[], Metrono
     import realtime_stream
     from turbostream.engine.weights import Weights
     from turbostream.settings import load
-    from turbostream.web.tokens import Tokens
+    from turbostream.web.auth.tokens import Tokens
 
     defaults = {"TARGET_FPS": fps, "INITIAL_PROMPT": "x", "MODEL_ID": "demo", "SERVER_PORT": port}
     options = ["--max-viewers", str(viewers), "--max-connections", str(viewers + 64)]

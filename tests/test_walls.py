@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "turbostream"
 TORCH = {"torch", "diffusers", "transformers", "accelerate", "xformers", "huggingface_hub"}
 WEB = {"flask", "flask_cors", "gevent", "werkzeug"}
+FLASK = WEB - {"gevent"}
 INSIDE = "turbostream"
 
 # room -> what it may not import
@@ -19,17 +20,31 @@ FORBIDDEN = {
     "stream": TORCH | WEB | {f"{INSIDE}.engine", f"{INSIDE}.web"},
     "engine": WEB | {f"{INSIDE}.web"},
     "web": TORCH | {f"{INSIDE}.engine"},
-    "web/http": {"flask", "flask_cors", "werkzeug", f"{INSIDE}.stream"},
+    "web/http": FLASK | {f"{INSIDE}.stream"},
+    "web/live": FLASK,
+    "web/routes": {"gevent"},
 }
 
-# room inside the engine -> those of the others that it may import
-ENGINE = {
-    "weights": set(),
-    "device": set(),
-    "rewrite": set(),
-    "model": {"weights", "device", "rewrite"},
-    "cuda": {"model", "rewrite"},
+# room -> its sub-room -> what else of the room that may import
+SUB_ROOMS: dict[str, dict[str, set[str]]] = {
+    "engine": {
+        "weights": set(),
+        "device": set(),
+        "rewrite": set(),
+        "model": {"weights", "device", "rewrite"},
+        "cuda": {"model", "rewrite"},
+    },
+    "web": {
+        "http": set(),
+        "live": set(),
+        "auth": set(),
+        "routes": {"live", "auth", "context", "rental"},
+    },
 }
+PAIRS = [(room, sub_room) for room, rules in SUB_ROOMS.items() for sub_room in rules]
+
+# modules of web/routes that the routes share; no route imports another
+SHARED = {"request_body", "unread_words"}
 
 
 def imports(file: Path) -> Iterator[str]:
@@ -49,6 +64,18 @@ def breaches(file: Path, forbidden: set[str]) -> list[str]:
     ]
 
 
+def arrows_back(file: Path, room: str, sub_room: str) -> list[str]:
+    """What `file` imports of its own room that its sub-room may not import."""
+    whole = f"{INSIDE}.{room}"
+    allowed = {f"{whole}.{other}" for other in {sub_room, *SUB_ROOMS[room][sub_room]}}
+    return [
+        name
+        for name in imports(file)
+        if (name == whole or name.startswith(whole + "."))
+        and not any(name == one or name.startswith(one + ".") for one in allowed)
+    ]
+
+
 @pytest.mark.parametrize("room", FORBIDDEN)
 def test_a_room_imports_nothing_from_behind_its_walls(room: str) -> None:
     files = list((PACKAGE / room).rglob("*.py"))
@@ -56,21 +83,26 @@ def test_a_room_imports_nothing_from_behind_its_walls(room: str) -> None:
     assert {str(file): found for file in files if (found := breaches(file, FORBIDDEN[room]))} == {}
 
 
-@pytest.mark.parametrize("room", ENGINE)
-def test_no_arrow_points_back_inside_the_engine(room: str) -> None:
-    engine = f"{INSIDE}.engine"
-    allowed = {f"{engine}.{other}" for other in {room, *ENGINE[room]}}
-    files = list((PACKAGE / "engine" / room).rglob("*.py"))
+@pytest.mark.parametrize(("room", "sub_room"), PAIRS)
+def test_no_arrow_points_back_inside_a_room(room: str, sub_room: str) -> None:
+    files = list((PACKAGE / room / sub_room).rglob("*.py"))
     assert files
-    for file in files:
+    found = {str(file): back for file in files if (back := arrows_back(file, room, sub_room))}
+    assert found == {}
+
+
+@pytest.mark.parametrize("room", SUB_ROOMS)
+def test_every_folder_of_a_room_has_rules(room: str) -> None:
+    folders = {path.parent.name for path in (PACKAGE / room).glob("*/__init__.py")}
+    assert folders == set(SUB_ROOMS[room])
+
+
+def test_no_route_imports_another() -> None:
+    routes = f"{INSIDE}.web.routes"
+    for file in (PACKAGE / "web" / "routes").glob("*.py"):
         for name in imports(file):
-            inside = name == engine or name.startswith(engine + ".")
-            assert not inside or any(name.startswith(one) for one in allowed), (file, name)
-
-
-def test_every_folder_of_the_engine_is_a_room_with_rules() -> None:
-    folders = {path.parent.name for path in (PACKAGE / "engine").glob("*/__init__.py")}
-    assert folders == set(ENGINE)
+            if name.startswith(routes + "."):
+                assert name.removeprefix(routes + ".").partition(".")[0] in SHARED, (file, name)
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
@@ -125,6 +157,9 @@ def test_a_breach_would_be_seen(tmp_path: Path) -> None:
         "def late():\n    from turbostream.engine import model\n    import torch.cuda\n"
     )
     assert len(breaches(file, FORBIDDEN["web"])) == 2
+    file.write_text("from turbostream.web.http.server import Server\n")
+    assert len(arrows_back(file, "web", "live")) == 1
+    assert arrows_back(file, "web", "http") == []
 
 
 def test_the_script_that_wires_all_of_it_stays_short():

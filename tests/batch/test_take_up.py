@@ -9,7 +9,6 @@ import pytest
 
 from tests.batch.program import Program
 from turbostream.engine.weights import DEMO_FOLDER
-from turbostream.stream.shot import Shot
 
 
 def seeds(program: Program) -> dict[str, int]:
@@ -139,5 +138,3 @@ def test_a_manifest_of_before_recipes_stays_valid(program: Program, as_before) -
     as_before(program.out)
     assert program("prompts.txt", "pictures", "--jpeg-quality", "20") == 0
     assert len(program.painted) == 4
-
-

@@ -1,4 +1,4 @@
-"""The picture moves, follows the prompt, can be held, and returns after a failure."""
+"""The picture moves, follows the prompt, freezes, and returns after a failure."""
 
 from __future__ import annotations
 
@@ -76,21 +76,21 @@ def test_the_picture_is_painted_as_large_as_the_window_allows(desk):
         assert box["height"] >= 0.93 * min(width, height)
 
 
-def test_hold_stops_the_motion_and_space_resumes_it(desk, server, pixels, eventually):
+def test_freeze_stops_the_picture_and_space_resumes_it(desk, server, pixels, eventually):
     page = desk.open()
-    page.click("#hold")
+    page.click("#freeze")
     eventually(lambda: server.ask("GET", "/scene")["motion"], "hold")
     moving = newest_of_before(server)
     eventually(lambda: frame(page) > moving)
-    held, first = pixels(page.locator("#picture")), frame(page)
+    frozen, first = pixels(page.locator("#picture")), frame(page)
     eventually(lambda: frame(page) > first + 5)
-    assert difference(held, pixels(page.locator("#picture"))) == 0
-    eventually(lambda: page.locator("#hold").get_attribute("aria-pressed"), "true")
+    assert difference(frozen, pixels(page.locator("#picture"))) == 0
+    eventually(lambda: page.locator("#freeze").get_attribute("aria-pressed"), "true")
 
     page.mouse.click(5, 5)  # not on a control
     page.keyboard.press("Space")
     eventually(lambda: server.ask("GET", "/scene")["motion"], "walk")
-    eventually(lambda: difference(held, pixels(page.locator("#picture"))) > 0.2)
+    eventually(lambda: difference(frozen, pixels(page.locator("#picture"))) > 0.2)
 
 
 def test_space_in_the_prompt_is_a_space(desk, server, eventually):
@@ -98,14 +98,14 @@ def test_space_in_the_prompt_is_a_space(desk, server, eventually):
     page.fill("#prompt", "red")
     page.keyboard.press("Space")
     assert page.input_value("#prompt") == "red "
-    assert page.locator("#hold").get_attribute("aria-pressed") == "false"
-    eventually(lambda: server.ask("GET", "/status")["prompt"], "red")  # sent after any hold
+    assert page.locator("#freeze").get_attribute("aria-pressed") == "false"
+    eventually(lambda: server.ask("GET", "/status")["prompt"], "red")  # sent after any freeze
     assert server.ask("GET", "/scene")["motion"] == "walk"
 
 
-def test_the_slider_sets_the_speed_and_lets_go_of_hold(desk, server, eventually):
+def test_the_slider_sets_the_speed_and_ends_freeze(desk, server, eventually):
     page = desk.open()
-    page.click("#hold")
+    page.click("#freeze")
     page.focus("#speed")
     page.keyboard.press("End")
     eventually(lambda: server.ask("GET", "/scene")["speed"], 4.0)

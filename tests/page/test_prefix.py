@@ -57,7 +57,7 @@ def test_the_page_under_a_prefix_shows_the_stream_and_sends_words(
     page.wait_for_selector(FIRST_PICTURE)
     page.keyboard.type("a red circle")
     eventually(lambda: server.ask("GET", "/status")["prompt"], "a red circle")
-    page.click("#hold")
+    page.click("#freeze")
     eventually(lambda: server.ask("GET", "/scene")["motion"], "hold")
     before = frame(page)
     eventually(lambda: frame(page) > before + 20)  # only if acknowledgements arrive

@@ -34,7 +34,7 @@ def test_without_scripts_the_picture_is_shown_and_the_form_changes_it(
     page.wait_for_selector("h1")
     eventually(lambda: page.text_content("#showing"), "a circle on a red background")
     eventually(lambda: colour_of(pixels(picture)), "red")
-    assert not page.locator("#hold").is_visible()
+    assert not page.locator("#freeze").is_visible()
 
 
 def test_without_scripts_nothing_covers_the_picture_and_nothing_is_said_of_missing_buttons(
@@ -49,7 +49,7 @@ def test_without_scripts_nothing_covers_the_picture_and_nothing_is_said_of_missi
     assert picture == pytest.approx(frame, abs=1)
     for scripted in page.locator(".scripted").all():
         assert not scripted.is_visible(), scripted.text_content()
-    assert "Hold" not in page.inner_text("body")
+    assert "Freeze" not in page.inner_text("body")
 
 
 def test_without_scripts_an_example_is_a_button_of_its_own(desk, server, eventually):
@@ -94,11 +94,11 @@ def test_every_control_is_fully_visible(desk, width, height):
 
 def test_the_page_says_how_to_reach_the_shortcuts_from_the_field(desk, eventually):
     page = desk.open()
-    assert page.inner_text("#keys").startswith("Esc then Space hold")
+    assert page.inner_text("#keys").startswith("Esc then Space freeze")
     page.keyboard.press("Escape")
-    assert page.inner_text("#keys").startswith("Space hold")
+    assert page.inner_text("#keys").startswith("Space freeze")
     page.keyboard.press("Space")
-    eventually(lambda: page.get_attribute("#hold", "aria-pressed"), "true")
+    eventually(lambda: page.get_attribute("#freeze", "aria-pressed"), "true")
     page.focus("#prompt")
     assert page.inner_text("#keys").startswith("Esc then Space")
 
@@ -186,23 +186,23 @@ def test_the_page_shows_the_servers_state(desk, server, eventually):
     said |= {"state": "failed", "message": "The engine failed; it is being rebuilt."}
     eventually(lambda: page.inner_text("#notice-text"), said["message"])
     said |= {"state": "streaming", "guard": {"ends_at": said["now"] + 720, "message": ""}}
-    eventually(lambda: page.inner_text("#guard"), "This machine is given back in 12 minutes.")
+    eventually(lambda: page.inner_text("#rental"), "The rental of this machine ends in 12 minutes.")
     assert not page.locator("#notice").is_visible()
 
 
 def test_a_rented_machine_can_be_kept_an_hour_longer_with_one_click(desk, server, eventually):
     page = desk.open()
     said = server.ask("GET", "/status")
-    wishes = []
-    page.route("**/guard/extend", lambda it: (wishes.append(1), it.fulfill(json={})))
+    requests = []
+    page.route("**/guard/extend", lambda it: (requests.append(1), it.fulfill(json={})))
     page.route("**/status", lambda it: it.fulfill(json=said))
     said["guard"] = {"armed": True, "ends_at": said["now"] + 5000, "message": ""}
-    eventually(lambda: page.locator("#guard").is_visible(), True)
-    assert not page.locator("#guard-extend").is_visible()
+    eventually(lambda: page.locator("#rental").is_visible(), True)
+    assert not page.locator("#rental-extend").is_visible()
     said["guard"] |= {"ends_at": said["now"] + 600, "message": "10 minutes are left."}
-    page.click("#guard-extend")
-    eventually(lambda: wishes, [1])
-    assert page.inner_text("#guard-text") == "10 minutes are left."
+    page.click("#rental-extend")
+    eventually(lambda: requests, [1])
+    assert page.inner_text("#rental-text") == "10 minutes are left."
 
 
 def test_the_watching_link_shows_picture_and_words_but_no_controls(desk, server, eventually):
@@ -212,7 +212,7 @@ def test_the_watching_link_shows_picture_and_words_but_no_controls(desk, server,
     page.wait_for_selector(FIRST_PICTURE)
     desk.expect_network_report(401)  # the first answer
     assert page.inner_text("#showing") == FIRST_PROMPT
-    assert page.inner_text(".may-watch").startswith("This link may only watch")
+    assert page.inner_text(".may-watch").startswith("This link is view-only")
     for control in ("#form", "#examples", "#message", ".motion", "#known"):
         assert not page.locator(control).is_visible(), control
     page.keyboard.press("Space")

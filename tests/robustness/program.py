@@ -22,7 +22,7 @@ from turbostream.engine.weights import Weights
 from turbostream.settings import SettingError, load
 from turbostream.stream.seam import Engine, Picture, Progress, Report
 from turbostream.stream.shot import Shot
-from turbostream.web import tokens
+from turbostream.web.auth import tokens
 
 MAY_LOAD = "may-load"  # the file in STATE_DIR that lets "loads-badly" load
 DEFAULTS = {"TARGET_FPS": 60, "INITIAL_PROMPT": "grey", "MODEL_ID": "demo", "SERVER_PORT": 0}

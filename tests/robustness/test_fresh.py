@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from benchmarks import tunnel
 from tests.robustness.conftest import Start
 from tests.server import once_below
-from turbostream.web.viewers import LARGEST_WINDOW, PROBE_S, Window
+from turbostream.web.live.window import LARGEST_WINDOW, PROBE_S, Window
 
 UNUSED = float("inf")  # too few frames arrived to judge their age
 needs_ssh = pytest.mark.skipif(not tunnel.available(), reason="needs sshd, ssh and pv")
@@ -31,7 +31,7 @@ def ride(
     for tick in range(int(seconds * 1000)):
         now = tick / 1000
         while reports and reports[0][0] <= now:
-            window.shown(heapq.heappop(reports)[1], now)
+            window.acknowledge(heapq.heappop(reports)[1], now)
         newest = int(now * fps)
         if newest > sent and window.has_room(now):
             sent = newest
@@ -90,9 +90,9 @@ def test_no_wrong_acknowledgement_breaks_the_window(reports: list[tuple[float, i
         if window.has_room(now):
             number += 1
             window.sent(number, now)
-        window.shown(shown, now)
+        window.acknowledge(shown, now)
         assert 2 <= window.size <= LARGEST_WINDOW
-        assert len(window._on_the_way) <= LARGEST_WINDOW + 80
+        assert len(window._in_flight) <= LARGEST_WINDOW + 80
 
 
 @needs_ssh

@@ -105,7 +105,7 @@ def test_a_page_of_another_origin_can_neither_show_nor_control_the_stream(
         own,
     )
     page.wait_for_url(f"{own}/prompt")
-    assert "Another site may not ask" in page.content()
+    assert "Requests from other sites are refused" in page.content()
     assert program.status()["prompt"] == before
 
 
@@ -157,7 +157,7 @@ def painted(page: Page) -> bool:
 
 def outward(program: Program) -> str:
     """An address of this machine that is not loopback, as another machine would use it."""
-    from turbostream.web.share import outward_address
+    from turbostream.web.auth.share_link import outward_address
 
     address = outward_address()
     if address.startswith("127.") or not address[0].isdigit():

@@ -14,9 +14,9 @@ import pytest
 from tests.ports import free_port
 from tests.server import ROOT
 from turbostream.settings import Settings
-from turbostream.web import share
-from turbostream.web.share import link
-from turbostream.web.tokens import TokensUnusable, load_tokens
+from turbostream.web.auth import share_link as share
+from turbostream.web.auth.share_link import link
+from turbostream.web.auth.tokens import TokensUnusable, load_tokens
 
 
 @pytest.fixture

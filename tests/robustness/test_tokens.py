@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from turbostream.web.tokens import NAME, Tokens, TokensUnusable, load_tokens
+from turbostream.web.auth.tokens import NAME, Tokens, TokensUnusable, load_tokens
 
 
 def test_tokens_are_made_once_and_only_the_owner_can_read_them(tmp_path: Path) -> None:

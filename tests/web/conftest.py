@@ -16,11 +16,11 @@ from turbostream.stream.producer import Producer
 from turbostream.stream.scene import Scene
 from turbostream.web.app import create_app
 from turbostream.web.context import AppContext
-from turbostream.web.viewers import Bell
+from turbostream.web.live.wakeup import Wakeup
 
 
 @pytest.fixture
-def stage(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[AppContext]:
+def context(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[AppContext]:
     """Over a ColourEngine, or the kind of it that a test names as the fixture's parameter."""
     engine = getattr(request, "param", ColourEngine)()
     settings = Settings(
@@ -40,10 +40,10 @@ def stage(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[AppContext
 
 
 @pytest.fixture
-def client(stage: AppContext) -> Iterator[FlaskClient]:
-    bell = Bell()
-    stage.channel.buffer.listen(bell.ring)
-    app = create_app(stage, bell)
+def client(context: AppContext) -> Iterator[FlaskClient]:
+    wakeup = Wakeup()
+    context.channel.buffer.listen(wakeup.send)
+    app = create_app(context, wakeup)
     with app.test_client() as client:
         yield client
-    bell.close()
+    wakeup.close()

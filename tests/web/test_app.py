@@ -13,7 +13,9 @@ from PIL import Image
 from tests.engines import ShortReader, colour_of
 from tests.web.reader import read_parts
 from turbostream.web.context import AppContext
-from turbostream.web.multipart import BOUNDARY
+from turbostream.web.live.multipart import BOUNDARY
+from turbostream.web.live.viewers import ENDED_KEPT, Viewer, Viewers
+from turbostream.web.live.wakeup import Wakeup
 
 
 def error_of(response: Any, status: int) -> str:
@@ -36,7 +38,7 @@ def test_the_page_carries_the_plain_picture_and_the_form(client: FlaskClient) ->
     assert "first words" in html
 
 
-def test_the_stream_is_multipart_and_not_to_be_cached(client: FlaskClient) -> None:
+def test_the_stream_is_multipart_and_never_cached(client: FlaskClient) -> None:
     response = client.get("/stream", buffered=False)
     assert response.headers["Content-Type"] == f"multipart/x-mixed-replace;boundary={BOUNDARY}"
     assert "no-store" in response.headers["Cache-Control"]
@@ -55,7 +57,7 @@ def test_the_stream_shows_rising_frames(client: FlaskClient) -> None:
     assert numbers == sorted(numbers)
 
 
-def test_a_script_may_read_the_same_bytes_under_another_type(client: FlaskClient) -> None:
+def test_a_script_can_read_the_same_bytes_under_another_type(client: FlaskClient) -> None:
     response = client.get("/stream", headers={"Accept": "application/octet-stream"}, buffered=False)
     assert response.headers["Content-Type"] == "application/octet-stream"
     assert next(read_parts(response.response, BOUNDARY)).jpeg
@@ -63,7 +65,7 @@ def test_a_script_may_read_the_same_bytes_under_another_type(client: FlaskClient
 
 
 def test_a_viewer_counts_only_while_the_stream_is_read(
-    client: FlaskClient, stage: AppContext
+    client: FlaskClient, context: AppContext
 ) -> None:
     client.head("/stream")
     assert client.get("/status").json["viewers"] == 0
@@ -71,14 +73,14 @@ def test_a_viewer_counts_only_while_the_stream_is_read(
     stream = read_parts(response.response, BOUNDARY)
     next(stream)
     assert client.get("/status").json["viewers"] == 1
-    assert stage.channel.watchers == 1
+    assert context.channel.watchers == 1
     stream.close()  # type: ignore[attr-defined]
     response.close()
     assert client.get("/status").json["viewers"] == 0
-    assert stage.channel.watchers == 0
+    assert context.channel.watchers == 0
 
 
-def test_one_viewer_too_many_is_told_when_to_come_back(client: FlaskClient) -> None:
+def test_a_viewer_over_the_limit_is_told_when_to_retry(client: FlaskClient) -> None:
     watching = [client.get("/stream", buffered=False) for _ in range(2)]
     streams = [read_parts(response.response, BOUNDARY) for response in watching]
     for stream in streams:
@@ -105,7 +107,7 @@ def test_a_rate_without_a_value_is_no_limit(client: FlaskClient, query: str) -> 
 
 
 def test_a_prompt_sets_the_words_of_every_later_frame(
-    client: FlaskClient, stage: AppContext
+    client: FlaskClient, context: AppContext
 ) -> None:
     answer = client.post("/prompt", json={"prompt": " new words "})
     assert answer.status_code == 200
@@ -117,9 +119,9 @@ def test_a_prompt_sets_the_words_of_every_later_frame(
     assert pixel == pytest.approx(colour_of("new words"), abs=6)
 
 
-@pytest.mark.parametrize("stage", [ShortReader], indirect=True)
+@pytest.mark.parametrize("context", [ShortReader], indirect=True)
 def test_what_the_model_does_not_read_of_a_prompt_is_in_every_answer_about_it(
-    client: FlaskClient, stage: AppContext
+    client: FlaskClient, context: AppContext
 ) -> None:
     client.get("/snapshot.jpg")  # so the engine is open
     warning = "The model does not read this prompt from “on blue” on; shorten it."
@@ -147,11 +149,11 @@ def test_what_the_model_does_not_read_of_a_prompt_is_in_every_answer_about_it(
 
 
 def test_a_form_without_a_script_works_and_comes_back_to_the_page(
-    client: FlaskClient, stage: AppContext
+    client: FlaskClient, context: AppContext
 ) -> None:
     answer = client.post("/prompt", data={"prompt": "from a form"})
     assert (answer.status_code, answer.headers["Location"]) == (303, "./")
-    assert stage.channel.scene.prompt == "from a form"
+    assert context.channel.scene.prompt == "from a form"
 
 
 def test_the_guides_log_lines_are_there(
@@ -211,15 +213,15 @@ BAD_PROMPTS = [
 )
 def test_a_bad_prompt_is_refused_and_changes_nothing(
     client: FlaskClient,
-    stage: AppContext,
+    context: AppContext,
     caplog: pytest.LogCaptureFixture,
     body: bytes,
     kind: str,
     status: int,
 ) -> None:
-    before = stage.channel.last_change
+    before = context.channel.last_change
     error_of(client.post("/prompt", data=body, content_type=kind), status)
-    assert stage.channel.last_change is before
+    assert context.channel.last_change is before
     assert not [record for record in caplog.records if record.exc_info], "no traceback in the log"
 
 
@@ -241,21 +243,23 @@ def test_a_patch_changes_only_what_it_names(client: FlaskClient) -> None:
     assert client.get("/scene").json == after
 
 
-def test_a_wrong_patch_changes_nothing(client: FlaskClient, stage: AppContext) -> None:
-    before = stage.channel.last_change
+def test_a_wrong_patch_changes_nothing(client: FlaskClient, context: AppContext) -> None:
+    before = context.channel.last_change
     for patch in ({"speed": 9}, {"motion": "spin"}, {"zoom": 1}, {"seed": True}):
         error_of(client.patch("/scene", json=patch), 400)
-    assert stage.channel.last_change is before
+    assert context.channel.last_change is before
 
 
-def test_a_snapshot_wakes_a_resting_stream(client: FlaskClient, stage: AppContext) -> None:
+def test_a_snapshot_wakes_a_resting_stream(client: FlaskClient, context: AppContext) -> None:
     first = client.get("/snapshot.jpg")
     second = client.get("/snapshot.jpg")
     assert int(second.headers["X-Frame-Id"]) > int(first.headers["X-Frame-Id"])
-    assert stage.channel.watchers == 0
+    assert context.channel.watchers == 0
 
 
-def test_the_status_holds_every_number_worth_seeing(client: FlaskClient, stage: AppContext) -> None:
+def test_the_status_holds_every_number_worth_seeing(
+    client: FlaskClient, context: AppContext
+) -> None:
     client.get("/snapshot.jpg")
     status = client.get("/status").json
     assert status["state"] in ("streaming", "resting")
@@ -271,7 +275,7 @@ def test_healthz_is_well_once_a_frame_was_painted(client: FlaskClient) -> None:
     assert client.get("/healthz").status_code == 200
 
 
-def test_a_report_of_a_shown_frame_is_taken_for_a_stream_that_runs(client: FlaskClient) -> None:
+def test_a_running_stream_accepts_acknowledgements(client: FlaskClient) -> None:
     response = client.get("/stream", buffered=False)
     stream = read_parts(response.response, BOUNDARY)
     number = next(stream).number
@@ -279,4 +283,36 @@ def test_a_report_of_a_shown_frame_is_taken_for_a_stream_that_runs(client: Flask
     assert client.post(address, json={"frame": number}).status_code == 204
     error_of(client.post(address, json={"frame": "1"}), 400)
     response.close()
-    error_of(client.post(address, json={"frame": number}), 404)
+
+
+def test_an_acknowledgement_that_arrives_after_the_stream_has_ended_is_no_error(
+    client: FlaskClient,
+) -> None:
+    """A tab that is hidden closes its stream while a POST is under way, and a browser would print
+    a 404 in its console."""
+    response = client.get("/stream", buffered=False)
+    number = next(read_parts(response.response, BOUNDARY)).number
+    response.close()
+    address = f"/stream/{response.headers['X-Stream-Id']}/shown"
+    assert client.post(address, json={"frame": number}).status_code == 204
+    error_of(client.post(address, json={"frame": -1}), 400)
+
+
+def test_an_acknowledgement_for_a_stream_that_never_was_gets_404(client: FlaskClient) -> None:
+    answer = client.post("/stream/nobody/shown", json={"frame": 1})
+    assert "X-Stream-Id" in error_of(answer, 404)
+
+
+def test_the_memory_of_ended_streams_does_not_grow(context: AppContext) -> None:
+    viewers, wakeup = Viewers(2), Wakeup()
+    stopping = context.is_stopping
+    watched = [
+        Viewer(context.channel, lambda: context.producer.state, wakeup, stopping)
+        for _ in range(ENDED_KEPT + 5)
+    ]
+    for viewer in watched:
+        with viewers.enter(viewer):
+            assert not viewers.ended(viewer.id)
+    wakeup.close()
+    remembered = [viewers.ended(viewer.id) for viewer in watched]
+    assert remembered == [False] * 5 + [True] * ENDED_KEPT

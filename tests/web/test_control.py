@@ -25,8 +25,8 @@ from turbostream.stream.scene import Scene
 from turbostream.stream.shot import Shot
 from turbostream.web.app import create_app
 from turbostream.web.context import AppContext
-from turbostream.web.multipart import BOUNDARY, PartCache
-from turbostream.web.viewers import Bell
+from turbostream.web.live.multipart import BOUNDARY, PartCache
+from turbostream.web.live.wakeup import Wakeup
 
 FRAMES = 30
 PATIENCE_S = 15.0
@@ -41,16 +41,16 @@ def serving(folder: Path, before: Callable[[Shot, Channel], object]) -> Iterator
     channel = Channel("main", Scene(settings.initial_prompt))
     engine = ColourEngine(lambda shot: before(shot, channel))
     producer = Producer(channel, opens(engine), Meter(), settings.target_fps)
-    stage = AppContext(settings, channel, producer, producer.meter, model_id="demo", demo=True)
-    bell = Bell()
-    channel.buffer.listen(bell.ring)
+    context = AppContext(settings, channel, producer, producer.meter, model_id="demo", demo=True)
+    wakeup = Wakeup()
+    channel.buffer.listen(wakeup.send)
     producer.start()
     try:
-        with create_app(stage, bell).test_client() as client:
+        with create_app(context, wakeup).test_client() as client:
             yield client
     finally:
         assert producer.stop(timeout_s=30.0)
-        bell.close()
+        wakeup.close()
 
 
 @pytest.fixture

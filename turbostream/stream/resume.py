@@ -1,6 +1,6 @@
 """What one process leaves to the next: the scene in force, beside what the settings began it with.
 
-It is handed over together with the port (web/handover.py) and kept in a file for a restart
+It is handed over together with the port (web/http/handover.py) and kept in a file for a restart
 (scene_file.py). Pure data; times in it are relative.
 
 Which of both scenes counts, for the words and for the seed with its phase:

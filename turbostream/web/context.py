@@ -13,13 +13,13 @@ from turbostream.settings import Settings
 from turbostream.stream.channel import Channel
 from turbostream.stream.meter import Meter
 from turbostream.stream.producer import Producer
-from turbostream.web.http.places import Places
-from turbostream.web.tokens import Tokens
+from turbostream.web.auth.tokens import Tokens
+from turbostream.web.http.connection_slots import ConnectionSlots
 
 
 @dataclass
 class AppContext:
-    """All that the web needs to know of the rest of the program."""
+    """Made by the entry point; the routes read it, and only the entry point sets `stopping`."""
 
     settings: Settings
     channel: Channel
@@ -27,9 +27,9 @@ class AppContext:
     meter: Meter
     model_id: str
     demo: bool
-    words: Mapping[str, Any] | None = None  # what a small model knows; None: everything
+    words: Mapping[str, Any] | None = None  # those that a small model knows; None: no limit
     tokens: Tokens = field(default_factory=Tokens.for_this_run)
-    places: Places = field(default_factory=Places)
+    slots: ConnectionSlots = field(default_factory=ConnectionSlots)
     awake: Callable[[], float] = time.monotonic  # stands still while the process is stopped
     stopping: bool = False
 
@@ -38,7 +38,7 @@ class AppContext:
 
 
 def load_words(folder: Path | None) -> Mapping[str, Any] | None:
-    """What a model knows, if its folder says so in words.json; no words and no answer else."""
+    """The words that a model knows, from words.json in its folder; None without that file."""
     file = None if folder is None else folder / "words.json"
     if file is None or not file.is_file():
         return None

@@ -10,37 +10,37 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.web.conftest import stage as stage
-from turbostream.web import gate
+from tests.web.conftest import context as context
 from turbostream.web.app import create_app
+from turbostream.web.auth import access_control
 from turbostream.web.context import AppContext
-from turbostream.web.viewers import Bell
+from turbostream.web.live.wakeup import Wakeup
 
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "WRONG_TOKEN_S", 0.0)
+    monkeypatch.setattr(access_control, "WRONG_TOKEN_S", 0.0)
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The gate's time, which stands still: however slow the machine, no pause is over by itself."""
+    """A clock that stands still: no pause ends by itself, however slow the machine is."""
     now = [1000.0]
-    monkeypatch.setattr(gate, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(access_control, "time", SimpleNamespace(monotonic=lambda: now[0]))
     return now
 
 
 @pytest.fixture
-def make(stage: AppContext) -> Iterator[Any]:
-    bells: list[Bell] = []
+def make(context: AppContext) -> Iterator[Any]:
+    wakeups: list[Wakeup] = []
 
     def client(**settings: object) -> FlaskClient:
-        bells.append(Bell())
-        stage.channel.buffer.listen(bells[-1].ring)
-        changed = replace(stage, settings=replace(stage.settings, **settings))  # type: ignore[arg-type]
-        return create_app(changed, bells[-1]).test_client(use_cookies=False)
+        wakeups.append(Wakeup())
+        context.channel.buffer.listen(wakeups[-1].send)
+        changed = replace(context, settings=replace(context.settings, **settings))  # type: ignore[arg-type]
+        return create_app(changed, wakeups[-1]).test_client(use_cookies=False)
 
     yield client
-    stage.channel.buffer._listeners = ()
-    for bell in bells:
+    context.channel.buffer._listeners = ()
+    for bell in wakeups:
         bell.close()

@@ -11,55 +11,56 @@ import pytest
 from gevent.event import Event
 
 from tests.robustness.auth.visitor import Visitor, basic
-from turbostream.web import gate
-from turbostream.web.access import Access
+from turbostream.web.auth import access_control
+from turbostream.web.auth.authenticator import Authenticator
+from turbostream.web.auth.rate_limits import MOST_KEYS, FailedLogins
+from turbostream.web.auth.tokens import Tokens
 from turbostream.web.context import AppContext
-from turbostream.web.rates import MOST_KEYS, Mistakes
-from turbostream.web.tokens import Tokens
+from turbostream.web.routes import request_body
 
 
 def test_wrong_tokens_make_an_address_wait_and_nobody_else(
-    make: Any, stage: AppContext, clock: list[float]
+    make: Any, context: AppContext, clock: list[float]
 ) -> None:
     client = make()
     guesser, neighbour = Visitor(client), Visitor(client, peer="192.0.2.8")
     codes = [guesser.log_in(f"guess {n}").status_code for n in range(7)]
     assert codes == [401] * 5 + [429] * 2
-    late = guesser.log_in(stage.tokens.owner)
+    late = guesser.log_in(context.tokens.owner)
     assert late.status_code == 429, "even the right one is not looked at meanwhile"
     assert int(late.headers["Retry-After"]) >= 1
-    assert neighbour.log_in(stage.tokens.owner).status_code == 200
+    assert neighbour.log_in(context.tokens.owner).status_code == 200
     clock[0] += int(late.headers["Retry-After"])
-    assert guesser.log_in(stage.tokens.owner).status_code == 200
+    assert guesser.log_in(context.tokens.owner).status_code == 200
 
 
-def test_loopback_never_has_to_wait(make: Any, stage: AppContext) -> None:
+def test_loopback_never_has_to_wait(make: Any, context: AppContext) -> None:
     proxied = Visitor(make(), peer="127.0.0.1")
     for n in range(20):
         assert proxied.log_in(f"guess {n}").status_code == 401
-    assert proxied.log_in(stage.tokens.owner).status_code == 200
+    assert proxied.log_in(context.tokens.owner).status_code == 200
 
 
 def test_simultaneous_guesses_are_counted_before_they_are_checked(
-    make: Any, stage: AppContext, clock: list[float], monkeypatch: pytest.MonkeyPatch
+    make: Any, context: AppContext, clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All are past their heads before the first body is whole, as a real client can arrange."""
     client = make()
     complete = Event()
-    read = gate.body.field_of
+    read = request_body.field_of
     checked: list[str] = []
 
     def once_all_are_here(request: Any, name: str) -> Any:
         complete.wait()
         return read(request, name)
 
-    def count(self: Access, token: str) -> str | None:
+    def count(self: Authenticator, token: str) -> str | None:
         checked.append(token)
         return role_of(self, token)
 
-    role_of = Access.role_of
-    monkeypatch.setattr(gate.body, "field_of", once_all_are_here)
-    monkeypatch.setattr(Access, "role_of", count)
+    role_of = Authenticator.role_of
+    monkeypatch.setattr(request_body, "field_of", once_all_are_here)
+    monkeypatch.setattr(Authenticator, "role_of", count)
     guesses = [gevent.spawn(Visitor(client).log_in, f"guess {n}") for n in range(300)]
     gevent.sleep(0)
     complete.set()
@@ -70,7 +71,7 @@ def test_simultaneous_guesses_are_counted_before_they_are_checked(
 
 
 def test_wrong_passwords_are_counted_like_wrong_tokens(
-    make: Any, stage: AppContext, clock: list[float]
+    make: Any, context: AppContext, clock: list[float]
 ) -> None:
     guesser = Visitor(make())
     shown = [basic("x", "wrong"), basic("x", ""), "Basic", "Basic !", "Basic /w==", basic("x", "é")]
@@ -79,60 +80,60 @@ def test_wrong_passwords_are_counted_like_wrong_tokens(
 
 
 def test_a_wrong_token_is_answered_late(
-    make: Any, stage: AppContext, monkeypatch: pytest.MonkeyPatch
+    make: Any, context: AppContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gate, "WRONG_TOKEN_S", 0.3)
+    monkeypatch.setattr(access_control, "WRONG_TOKEN_S", 0.3)
     slept: list[float] = []
-    monkeypatch.setattr(gate, "gevent", SimpleNamespace(sleep=slept.append))
+    monkeypatch.setattr(access_control, "gevent", SimpleNamespace(sleep=slept.append))
     visitor = Visitor(make())
-    assert visitor.log_in(stage.tokens.watch).status_code == 200
+    assert visitor.log_in(context.tokens.watch).status_code == 200
     assert slept == []
     assert visitor.log_in("wrong").status_code == 401
     assert slept == [0.3]
 
 
 def test_the_record_of_wrong_tokens_stays_bounded() -> None:
-    mistakes = Mistakes()
+    failed = FailedLogins()
     for n in range(20_000):
-        mistakes.note(f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}", float(n) / 1000)
-    assert len(mistakes) == MOST_KEYS
+        failed.add(f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}", float(n) / 1000)
+    assert len(failed) == MOST_KEYS
 
 
 def test_the_addresses_of_one_ipv6_network_count_as_one_guesser() -> None:
-    mistakes = Mistakes()
+    failed = FailedLogins()
     for n in range(6):
-        mistakes.note(f"2001:db8::{n}", 0.0)
-    assert mistakes.wait_s("2001:db8::ffff", 0.0) > 0
-    assert mistakes.wait_s("2001:db8:0:1::1", 0.0) == 0
+        failed.add(f"2001:db8::{n}", 0.0)
+    assert failed.wait_s("2001:db8::ffff", 0.0) > 0
+    assert failed.wait_s("2001:db8:0:1::1", 0.0) == 0
 
 
 def test_the_wait_after_wrong_tokens_grows_and_ends() -> None:
-    mistakes = Mistakes()
+    failed = FailedLogins()
     waits = []
     for _ in range(14):
-        mistakes.note("192.0.2.1", 0.0)
-        waits.append(mistakes.wait_s("192.0.2.1", 0.0))
+        failed.add("192.0.2.1", 0.0)
+        waits.append(failed.wait_s("192.0.2.1", 0.0))
     assert waits == sorted(waits)
     assert waits[3] == 0
     assert waits[-1] == 60
-    assert mistakes.wait_s("192.0.2.1", 61.0) == 0
-    assert mistakes.note("192.0.2.1", 1000.0) == 1
+    assert failed.wait_s("192.0.2.1", 61.0) == 0
+    assert failed.add("192.0.2.1", 1000.0) == 1
 
 
 def test_comparing_a_token_takes_constant_time() -> None:
     tokens = Tokens.for_this_run()
-    access = Access(tokens, loopback_owner=True)
+    authenticator = Authenticator(tokens, loopback_owner=True)
     near = tokens.owner[:-1] + ("a" if tokens.owner[-1] != "a" else "b")
 
     def took(token: str) -> float:
         started = time.perf_counter()
         for _ in range(50):
-            access.role_of(token)
+            authenticator.role_of(token)
         return time.perf_counter() - started
 
     pairs = [(took(near), took("~" * len(near))) for _ in range(100)]
     quickest = [min(times) for times in zip(*pairs, strict=True)]  # least disturbed by other work
     assert quickest[0] == pytest.approx(quickest[1], rel=0.5)
-    assert access.role_of(tokens.owner) == "owner"
-    assert access.role_of(tokens.watch) == "watcher"
-    assert access.role_of("") is None
+    assert authenticator.role_of(tokens.owner) == "owner"
+    assert authenticator.role_of(tokens.watch) == "watcher"
+    assert authenticator.role_of("") is None

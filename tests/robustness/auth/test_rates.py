@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from tests.robustness.auth.visitor import Visitor, bearer
+from turbostream.web.auth.rate_limits import MOST_KEYS, RateLimit
 from turbostream.web.context import AppContext
-from turbostream.web.rates import MOST_KEYS, Rates
 
 
 def test_a_token_may_change_the_prompt_twenty_times_a_second_and_the_local_owner_without_limit(
-    make: Any, stage: AppContext, clock: list[float]
+    make: Any, context: AppContext, clock: list[float]
 ) -> None:
     client = make()
     visitor = Visitor(client)
-    owner = bearer(stage.tokens.owner)
+    owner = bearer(context.tokens.owner)
 
     def change(**headers: str) -> int:
         return int(visitor.ask("POST", "/prompt", {"prompt": "x"}, **headers).status_code)
@@ -24,7 +24,7 @@ def test_a_token_may_change_the_prompt_twenty_times_a_second_and_the_local_owner
     refused = visitor.ask("POST", "/prompt", {"prompt": "x"}, Authorization=owner)
     assert refused.status_code == 429
     assert refused.headers["Retry-After"] == "1"
-    visitor.log_in(stage.tokens.owner)
+    visitor.log_in(context.tokens.owner)
     mark = {"Sec_Fetch_Site": "same-origin"}
     assert change(**mark) == 200, "a cookie has a rate of its own"
     clock[0] += int(refused.headers["Retry-After"])
@@ -34,9 +34,9 @@ def test_a_token_may_change_the_prompt_twenty_times_a_second_and_the_local_owner
 
 
 def test_the_record_of_rates_stays_bounded_and_refills() -> None:
-    rates = Rates(20)
+    rate = RateLimit(20)
     for n in range(5000):
-        rates.take(str(n), 0.0)
-    assert len(rates._left) == MOST_KEYS
-    assert sum(rates.take("a", 1.0) for _ in range(30)) == 20
-    assert sum(rates.take("a", 1.5) for _ in range(30)) == 10
+        rate.take(str(n), 0.0)
+    assert len(rate._left) == MOST_KEYS
+    assert sum(rate.take("a", 1.0) for _ in range(30)) == 20
+    assert sum(rate.take("a", 1.5) for _ in range(30)) == 10

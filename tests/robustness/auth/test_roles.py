@@ -11,13 +11,13 @@ from turbostream.web.context import AppContext
 
 
 def test_the_owners_token_may_do_everything_and_the_watching_token_may_only_watch(
-    make: Any, stage: AppContext
+    make: Any, context: AppContext
 ) -> None:
     visitor = Visitor(make())
-    owner, watch = bearer(stage.tokens.owner), bearer(stage.tokens.watch)
+    owner, watch = bearer(context.tokens.owner), bearer(context.tokens.watch)
     assert visitor.ask("POST", "/prompt", {"prompt": "a"}, Authorization=owner).status_code == 200
     assert visitor.ask("PATCH", "/scene", {"speed": 1}, Authorization=owner).status_code == 200
-    before = stage.channel.last_change
+    before = context.channel.last_change
     for method, path, body in (
         ("POST", "/prompt", {"prompt": "b"}),
         ("PATCH", "/scene", {"speed": 2}),
@@ -26,13 +26,13 @@ def test_the_owners_token_may_do_everything_and_the_watching_token_may_only_watc
         refused = visitor.ask(method, path, body, Authorization=watch)
         assert refused.status_code == 403, path
         assert "watch only" in refused.json["error"]
-    assert stage.channel.last_change is before
+    assert context.channel.last_change is before
     for path in ("/", "/status", "/scene", "/snapshot.jpg", "/healthz", "/metrics"):
         assert visitor.ask("GET", path, Authorization=watch).status_code in (200, 503), path
 
 
-def test_a_watcher_may_acknowledge_frames(make: Any, stage: AppContext) -> None:
-    visitor, watch = Visitor(make()), bearer(stage.tokens.watch)
+def test_a_watcher_may_acknowledge_frames(make: Any, context: AppContext) -> None:
+    visitor, watch = Visitor(make()), bearer(context.tokens.watch)
     stream = visitor.ask("GET", "/stream", Authorization=watch)
     next(iter(stream.response))
     path = f"/stream/{stream.headers['X-Stream-Id']}/shown"
@@ -40,28 +40,28 @@ def test_a_watcher_may_acknowledge_frames(make: Any, stage: AppContext) -> None:
     stream.close()
 
 
-def test_a_watcher_does_not_see_the_settings(make: Any, stage: AppContext) -> None:
+def test_a_watcher_does_not_see_the_settings(make: Any, context: AppContext) -> None:
     visitor = Visitor(make())
-    seen = visitor.ask("GET", "/status", Authorization=bearer(stage.tokens.watch)).json
+    seen = visitor.ask("GET", "/status", Authorization=bearer(context.tokens.watch)).json
     assert (seen["role"], seen["settings"]) == ("watcher", None)
-    seen = visitor.ask("GET", "/status", Authorization=bearer(stage.tokens.owner)).json
+    seen = visitor.ask("GET", "/status", Authorization=bearer(context.tokens.owner)).json
     assert seen["role"] == "owner"
     assert seen["settings"]["TARGET_FPS"]
 
 
-def test_a_player_may_send_the_watching_token_as_a_password(make: Any, stage: AppContext) -> None:
+def test_a_player_may_send_the_watching_token_as_a_password(make: Any, context: AppContext) -> None:
     visitor = Visitor(make())
     for name in ("", "watch", "käse"):
-        shown = basic(name, stage.tokens.watch)
+        shown = basic(name, context.tokens.watch)
         assert visitor.ask("GET", "/status", Authorization=shown).json["role"] == "watcher"
         refused = visitor.ask("POST", "/prompt", {"prompt": "b"}, Authorization=shown)
         assert refused.status_code == 403
 
 
-def test_the_owners_token_is_not_accepted_as_a_password(make: Any, stage: AppContext) -> None:
-    refused = Visitor(make()).ask("GET", "/status", Authorization=basic("x", stage.tokens.owner))
+def test_the_owners_token_is_not_accepted_as_a_password(make: Any, context: AppContext) -> None:
+    refused = Visitor(make()).ask("GET", "/status", Authorization=basic("x", context.tokens.owner))
     assert refused.status_code == 401
-    assert "the one that may watch" in refused.json["error"]
+    assert "the view-only token" in refused.json["error"]
 
 
 def test_only_programs_are_asked_for_a_password(make: Any) -> None:
@@ -89,13 +89,13 @@ def test_a_forwarding_header_never_makes_an_owner(make: Any, trust: str) -> None
 
 
 def test_behind_a_trusted_proxy_its_headers_decide_host_and_scheme(
-    make: Any, stage: AppContext
+    make: Any, context: AppContext
 ) -> None:
     said = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https",
             "X-Forwarded-Host": "stream.example"}  # fmt: skip
     for trust, cookie_is_secure in (("yes", True), ("no", False)):
         client = make(trust_forwarded=trust)
-        answer = client.post("/login", json={"token": stage.tokens.owner}, headers=said)
+        answer = client.post("/login", json={"token": context.tokens.owner}, headers=said)
         assert ("Secure" in answer.headers["Set-Cookie"]) is cookie_is_secure
 
 
@@ -125,9 +125,9 @@ def test_every_answer_carries_the_security_headers(make: Any) -> None:
         assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
 
-def test_no_answer_holds_a_token(make: Any, stage: AppContext) -> None:
+def test_no_answer_holds_a_token(make: Any, context: AppContext) -> None:
     client = make()
     for path in ("/", "/status", "/metrics", "/scene", "/healthz", "/login"):
         text = client.get(path).get_data(as_text=True)
-        assert stage.tokens.owner not in text
-        assert stage.tokens.watch not in text
+        assert context.tokens.owner not in text
+        assert context.tokens.watch not in text

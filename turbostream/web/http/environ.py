@@ -17,7 +17,7 @@ def environ_of(
     environ = {
         "REQUEST_METHOD": head.method,
         "SCRIPT_NAME": "",
-        # CONNECT's target is an authority: no path of ours
+        # CONNECT's target is an authority, not a path
         "PATH_INFO": unquote_to_bytes(path).decode("latin-1") if path.startswith("/") else "/",
         "QUERY_STRING": query,
         "RAW_URI": head.target,
@@ -29,7 +29,7 @@ def environ_of(
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",
         "wsgi.input": body,
-        "wsgi.input_terminated": True,  # `body` ends by itself, also without a length
+        "wsgi.input_terminated": True,  # `body` ends at its end, also without a length
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": False,
         "wsgi.multiprocess": False,
@@ -37,9 +37,9 @@ def environ_of(
     }
     for name, value in head.headers:
         if "_" in name:
-            continue  # X_Forwarded_For would pass for X-Forwarded-For; nginx drops them too
+            continue  # X_Forwarded_For would be read as X-Forwarded-For; nginx drops them too
         if name == "upgrade":
-            continue  # an offer that is declined; Werkzeug would look for a websocket's route
+            continue  # declined; Werkzeug would look for a websocket route
         key = name.upper().replace("-", "_")
         if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             key = f"HTTP_{key}"

@@ -1,9 +1,9 @@
-"""The head of a request: h11 parses it, and what h11 tolerates is refused before or after.
+"""The head of a request: h11 parses it, and what h11 tolerates is refused separately.
 
-Sans-I/O. Two programs that read one request differently are how requests are smuggled past a
-proxy, so there is one reading or none: every defect is a `Refused`, after which the connection
-closes. h11 0.16 accepts bare LF, folded lines, control characters in values, HTTP/9.9, repeated
-and listed lengths, and a length beside a transfer coding; `_TOLERATED` and `parse` do not.
+Sans-I/O. Requests are smuggled past a proxy where two programs read one request differently, so
+there is one reading or none: every defect is a `Refused`, after which the connection closes. h11
+0.16 accepts bare LF, folded lines, control characters in values, HTTP/9.9, repeated and listed
+lengths, and a length beside a transfer coding; `_TOLERATED` and `parse` do not.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Head:
     method: str
     target: str  # the path and the query, "*", or an authority after CONNECT
     version: str  # "1.0" or "1.1"
-    headers: list[tuple[str, str]]  # values as latin-1, in the order in which they came
+    headers: list[tuple[str, str]]  # values as latin-1, in the order of arrival
     length: int  # of the body in bytes; 0 with `chunked`
     chunked: bool
     keep_alive: bool  # the client can read another response on this connection
@@ -42,12 +42,12 @@ class Head:
 
 
 def find_end(data: bytearray, searched: int, most: int) -> int:
-    """Where the head in `data` ends, or -1 if more has to come; the first `searched` bytes were
-    looked at before. Refuses what no further byte can make right."""
+    """Where the head in `data` ends, or -1 if more is needed; the first `searched` bytes were
+    searched before. Refuses what no further byte can repair."""
     found = _BARE.search(data, max(0, searched - 1))
     end = data.find(END, max(0, searched - 3))
     if found is not None and (end < 0 or found.start() < end):
-        raise malformed("a line ends with CR LF, and neither stands alone")
+        raise malformed("a line ends with CR LF, never with one of them")
     if len(data) > LONGEST_LINE and data.find(b"\r\n", 0, LONGEST_LINE + 2) < 0:
         raise Refused(414, f"An address has at most {LONGEST_LINE:,} characters.")
     if (end if end >= 0 else len(data)) > most:
@@ -76,7 +76,7 @@ def parse(raw: bytes, most: int) -> Head:
     if not isinstance(event, h11.Request):
         raise malformed("no request line")
     if event.http_version not in VERSIONS:
-        raise malformed("only HTTP/1.0 and HTTP/1.1 are spoken here")
+        raise malformed("only HTTP/1.0 and HTTP/1.1 are supported")
     headers = [(name.decode("ascii"), value.decode("latin-1")) for name, value in event.headers]
     named = dict(headers)
     length, chunked = _framing(raw, "transfer-encoding" in named, event.http_version)
@@ -108,11 +108,11 @@ def _check_request_line(line: bytes) -> None:
     if any(byte > 127 for byte in line):
         raise Refused(400, "The address holds characters that are not escaped; escape them.")
     if re.fullmatch(rb"[^ ]+ [^ ]+", line):  # HTTP/0.9 has no version
-        raise malformed("only HTTP/1.0 and HTTP/1.1 are spoken here")
+        raise malformed("only HTTP/1.0 and HTTP/1.1 are supported")
 
 
 def _framing(raw: bytes, coded: bool, version: bytes) -> tuple[int, bool]:
-    """(length of the body, whether it comes in chunks); h11 has seen that the coding is that."""
+    """(length of the body, whether it comes in chunks); h11 has checked the coding."""
     lengths = _LENGTH.findall(raw)
     if len(lengths) > 1 or not all(re.fullmatch(rb"[0-9]{1,18}", one) for one in lengths):
         raise malformed("Content-Length must be one number")
@@ -123,7 +123,7 @@ def _framing(raw: bytes, coded: bool, version: bytes) -> tuple[int, bool]:
 
 def _target(method: bytes, target: bytes, host: bytes) -> bytes:
     if b"#" in target:
-        raise malformed("an address that is asked for has no fragment")
+        raise malformed("an address in a request has no fragment")
     if target.startswith(b"/") or method == b"CONNECT" or (target, method) == (b"*", b"OPTIONS"):
         return target
     absolute = _ABSOLUTE.fullmatch(target)

@@ -1,6 +1,6 @@
-"""What one client, and all of them together, may cost, and the answer to whoever asks for more.
+"""What one client, and all of them together, may use, and the answer when it is too much.
 
-Pure data and no I/O; read by every other module here.
+Pure data, no I/O; every other module of this room reads it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Limits:
 
     @property
     def reserved(self) -> int:
-        """Places that only this machine's own clients may take: the tunnel, or a proxy."""
+        """Slots for local clients only: the tunnel, or a proxy."""
         return min(64, max(1, self.max_connections // 8))
 
 
@@ -59,11 +59,11 @@ class Refused(Exception):
 
 
 def malformed(what: str) -> Refused:
-    return Refused(400, f"This is not an HTTP request that can be read: {what}.")
+    return Refused(400, f"This is not an HTTP request that this server accepts: {what}.")
 
 
 def refusal(code: int, sentence: str) -> bytes:
-    """A whole response, for where Flask is not reached."""
+    """A complete response, for requests that do not reach Flask."""
     body = json.dumps({"status": "error", "error": sentence}).encode() + b"\n"
     retry = "Retry-After: 2\r\n" if code == 503 else ""
     head = (

@@ -1,13 +1,14 @@
-"""The listening socket: takes connections, a few at a time, and survives a lack of descriptors.
+"""The listening socket: accepts connections, a few at a time, and survives a lack of descriptors.
 
-A loop of its own in place of gevent's StreamServer: that one takes up to a hundred connections
-without giving way, and ends on errors that pass, unless its private methods are replaced.
+Not gevent's StreamServer: that one accepts up to a hundred connections without giving way, and ends
+on transient errors, unless its private methods are replaced.
 """
 
 from __future__ import annotations
 
 import errno
 import logging
+import os
 import socket
 import time
 from contextlib import suppress
@@ -17,21 +18,21 @@ import gevent
 from gevent import socket as gsocket
 
 from turbostream.web.http.connection import Connection, Service
+from turbostream.web.http.cpu_shares import SLICE_S
 from turbostream.web.http.limits import refusal
-from turbostream.web.http.turns import SLICE_S
 
 log = logging.getLogger(__name__)
 
 BACKLOG = 4096  # a lost SYN costs its client a second; the system may allow fewer
-PASSING = (errno.ECONNABORTED, errno.EPROTO, errno.EPERM)  # that client's own trouble
-AGAIN_S = 0.2  # after a lack of descriptors or of memory
-CROWDED_S = 0.005
-REFUSED_AT_ONCE = 32  # refused clients that get a moment to read why
+TRANSIENT = (errno.ECONNABORTED, errno.EPROTO, errno.EPERM)  # of that client only
+RETRY_S = 0.2  # after a lack of descriptors or memory
+CROWDED_S = 0.005  # between looks for a free slot
+REFUSED_AT_ONCE = 32  # refused clients that get time to read why
 REFUSED_S = 0.5
 
 
 def listen(host: str, port: int) -> Any:
-    """A listening socket; raises OSError if the address cannot be had."""
+    """A listening socket; raises OSError if the address is unavailable."""
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
@@ -46,6 +47,29 @@ def listen(host: str, port: int) -> Any:
     return listener
 
 
+def why_not_listening(error: Exception, host: str, port: int) -> str:
+    """Why the server cannot listen on `host`:`port` and what to change, in one sentence."""
+    number = error.errno if isinstance(error, OSError) else None
+    if (
+        isinstance(error, (UnicodeError, TypeError, socket.gaierror))
+        or number == errno.EADDRNOTAVAIL
+    ):
+        return (
+            f"SERVER_HOST {host[:60]} is no address of this machine; use 127.0.0.1 to serve this "
+            "machine only, or 0.0.0.0 to serve everybody who can reach it."
+        )
+    if number in (errno.EACCES, errno.EPERM):
+        return (
+            f"This user may not listen on {host}:{port}; give a SERVER_PORT above 1023, or run as "
+            "a user with the permission."
+        )
+    reason = os.strerror(number) if number else str(error)
+    return (
+        f"The server cannot listen on {host}:{port} ({reason}); stop the program that does, or "
+        "give another SERVER_PORT."
+    )
+
+
 class Listener:
     """Accepts on `socket` until it is closed."""
 
@@ -53,7 +77,7 @@ class Listener:
         self.socket = listening
         self._service = service
         self._refusing = 0
-        self._complained_at = -60.0
+        self._logged_at = -60.0
         self._loop = gevent.spawn(self._run)
 
     def close(self) -> None:
@@ -61,15 +85,15 @@ class Listener:
         self.socket.close()
 
     def _run(self) -> None:
-        # Not through the queue: what is not accepted fills the backlog, and then newcomers' SYNs
-        # are lost, which costs them a second.
+        # Not through the queue of requests: connections that are not accepted fill the backlog, and
+        # then newcomers' SYNs are lost, which costs them a second.
         since = time.thread_time()
         self.socket.settimeout(None)
         while True:
             if time.thread_time() - since >= SLICE_S:
                 gevent.sleep(0)
                 since = time.thread_time()
-            while self._service.places.crowded(self._service.limits):
+            while self._service.slots.crowded(self._service.limits):
                 gevent.sleep(CROWDED_S)
             try:
                 accepted, address = self.socket.accept()
@@ -81,17 +105,17 @@ class Listener:
                 self._take(accepted, (str(address[0]), int(address[1])))
 
     def _pause(self, error: OSError) -> None:
-        if error.errno in PASSING:
+        if error.errno in TRANSIENT:
             return
-        if time.monotonic() - self._complained_at > 10.0:
-            self._complained_at = time.monotonic()
-            log.error("[flask] no new connection can be taken (%s).", error.strerror)
-        gevent.sleep(AGAIN_S)
+        if time.monotonic() - self._logged_at > 10.0:
+            self._logged_at = time.monotonic()
+            log.error("[flask] no new connection can be accepted (%s).", error.strerror)
+        gevent.sleep(RETRY_S)
 
     def _take(self, accepted: Any, peer: tuple[str, int]) -> None:
         service = self._service
         connection = Connection(service, accepted, peer)
-        sentence = service.places.enter(connection, service.limits)
+        sentence = service.slots.acquire(connection, service.limits)
         if sentence is None:
             gevent.spawn(connection.run)
         elif self._refusing < REFUSED_AT_ONCE:
@@ -102,11 +126,11 @@ class Listener:
                 accepted.settimeout(0)
                 accepted.send(refusal(503, sentence))
                 accepted.shutdown(socket.SHUT_WR)
-                accepted.recv(65536)  # what is left unread would turn the answer into a reset
+                accepted.recv(65536)  # unread data would turn the answer into a reset
             accepted.close()
 
     def _refuse(self, accepted: Any, sentence: str) -> None:
-        """Say why; a request that is on its way would reset the answer, so it is waited for."""
+        """Say why; a request in flight would reset the answer, so it is read first."""
         try:
             with suppress(OSError):
                 accepted.settimeout(REFUSED_S)

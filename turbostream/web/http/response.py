@@ -1,7 +1,7 @@
-"""Writes what a WSGI application answers.
+"""Writes the response of a WSGI application.
 
-A body of unknown length ends with the connection and comes without chunks: here that is a stream,
-and several players cannot read a chunked one.
+A body of unknown length ends with the connection and is not chunked: here that is a stream, and
+several players cannot read a chunked one.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from email.utils import formatdate
 from functools import lru_cache
 from typing import Any
 
+from turbostream.web.http.client_socket import ClientSocket
 from turbostream.web.http.head import Head
-from turbostream.web.http.wire import Wire
 
 log = logging.getLogger(__name__)
 
@@ -23,12 +23,12 @@ _UNSAFE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class Response:
-    """One response; `closes` once its head is written says whether the connection ends with it."""
+    """One response; once its head is written, `closes` says whether the connection closes."""
 
-    def __init__(self, head: Head, wire: Wire, input_is_over: Any) -> None:
-        self.started = False  # bytes of it were written
+    def __init__(self, head: Head, client: ClientSocket, input_is_over: Any) -> None:
+        self.started = False  # true once bytes of it were written
         self.closes = not head.keep_alive
-        self._request, self._wire = head, wire
+        self._request, self._client = head, client
         self._input_is_over = input_is_over
         self._status = ""
         self._headers: list[tuple[str, str]] = []
@@ -52,7 +52,7 @@ class Response:
             self.closes = True
 
     def write(self, piece: bytes) -> None:
-        """A piece of the body, the first one together with the head."""
+        """Write a piece of the body, the first one together with the head."""
         if not self.started:
             head = self._head()
             self.started = True
@@ -62,7 +62,7 @@ class Response:
             if len(piece) > self._left:
                 raise ValueError("the application wrote more than its Content-Length")
             self._left -= len(piece)
-        self._wire.send(head + piece if self._may_have_body else head)
+        self._client.send(head + piece if self._may_have_body else head)
 
     @property
     def _may_have_body(self) -> bool:

@@ -1,7 +1,7 @@
 """The server of a WSGI application, on gevent, unpatched, in the main thread.
 
-Unpatched on purpose: patching would turn the generation thread into a greenlet that shares this
-loop, and every frame would stall every viewer.
+Patching would turn the generation thread into a greenlet on this loop, and every frame would stall
+every viewer.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ import gevent
 from gevent.event import Event
 
 from turbostream.web.http.connection import Service
+from turbostream.web.http.connection_slots import ConnectionSlots
+from turbostream.web.http.cpu_shares import CpuShares
 from turbostream.web.http.limits import Limits
 from turbostream.web.http.listener import Listener, listen
-from turbostream.web.http.places import Places
-from turbostream.web.http.turns import Turns
 
 
 class Server:
     """Serves `app` until `stop`."""
 
     def __init__(
-        self, app: Callable[..., Any], host: str, port: int, limits: Limits, places: Places
+        self, app: Callable[..., Any], host: str, port: int, limits: Limits, slots: ConnectionSlots
     ) -> None:
         self._asked = host, port
-        self._service = Service(app, limits, places, Turns())
+        self._service = Service(app, limits, slots, CpuShares())
         self._listener: Listener | None = None
 
     def start(self) -> tuple[str, int]:
-        """Listen; the address that was taken. Raises OSError if it cannot be had."""
+        """Listen; the address in use. Raises OSError if it is unavailable."""
         self._accept(listen(*self._asked))
         return self.address
 
@@ -41,26 +41,26 @@ class Server:
         return self._service.address
 
     def fileno(self) -> int:
-        """The listening socket's descriptor; to be handed over, not to be closed."""
+        """The listening socket's descriptor; for a handover; the caller must not close it."""
         assert self._listener is not None
         return int(self._listener.socket.fileno())
 
     def move(self, listening: Any) -> None:
-        """Accept on a socket that another process handed over, and no longer on our own."""
-        left = self._listener
+        """Accept on a socket from another process, and close our own."""
+        previous = self._listener
         self._accept(listening)
-        if left is not None:
-            left.close()
+        if previous is not None:
+            previous.close()
 
     def stop(self, timeout_s: float) -> None:
-        """Close the listener at once; wait at most `timeout_s` for what is being answered."""
+        """Close the listener at once; wait at most `timeout_s` for the requests in progress."""
         if self._listener is not None:
             self._listener.close()
         self._service.stopping = True
-        places = self._service.places
+        slots = self._service.slots
         deadline = time.monotonic() + timeout_s
-        while places.open and time.monotonic() < deadline:
-            places.drop_all()
+        while slots.open and time.monotonic() < deadline:
+            slots.drop_waiting()
             gevent.sleep(0.01)
 
     def _accept(self, listening: Any) -> None:
@@ -70,9 +70,9 @@ class Server:
 
 
 def until_signal(ended: Callable[[], bool]) -> None:
-    """Run the loop until SIGINT, SIGTERM or SIGHUP comes, or `ended` says so.
+    """Run the loop until SIGINT, SIGTERM or SIGHUP, or until `ended` is true.
 
-    SIGHUP is left alone where it is ignored: that is nohup, whose point it is.
+    A SIGHUP that is ignored stays ignored: the program runs under nohup.
     """
     stopped = Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -1,12 +1,12 @@
 /**
- * What the page says in numbers: pure functions from the server's /status to text, and the clock.
+ * The figures on the page: pure functions from the server's /status to text, and the clock.
  */
 
-/** The difference between the server's clock and this one, from the quickest of the last answers. */
+/** The difference between the server's clock and this one, from the fastest of the last answers. */
 export class Clock {
   #answers = []; // [{rtt, offset}] in ms
 
-  /** An answer to a question that was sent at `sent` and came at `got` (ms here): `now` in unix seconds there. */
+  /** Adds an answer to a request that was sent at `sent` and answered at `got` (ms here) with `now` (unix seconds there). */
   add(sent, got, now) {
     this.#answers.push({ rtt: got - sent, offset: now * 1000 - (sent + got) / 2 });
     if (this.#answers.length > 10) this.#answers.shift();
@@ -20,20 +20,20 @@ export class Clock {
   }
 }
 
-/** A time for people: 84 ms, 12 s, or a dash where there is none. */
+/** A time as text: 84 ms, 12 s, or a dash if there is none. */
 export function time(ms) {
   if (ms == null) return '–';
   return ms < 9999 ? `${Math.round(ms)} ms` : `${Math.round(ms / 1000)} s`;
 }
 
-/** How far a download is: 1.2 of 5.1 GB. */
+/** The progress of a download: 1.2 of 5.1 GB. */
 export function amount({ bytes, total }) {
   const [size, name, digits] = (total || bytes) >= 1e9 ? [1e9, 'GB', 1] : [1e6, 'MB', 0];
   const number = (n) => (n / size).toFixed(digits);
   return total ? `${number(bytes)} of ${number(total)} ${name}` : `${number(bytes)} ${name}`;
 }
 
-/** What the server says about itself, as [name, text] rows for those who want to know. */
+/** Details of the server, as [name, text] rows. */
 export function facts({ model, engine, fps, stage_ms, frame, scene }) {
   const stages = Object.entries(stage_ms ?? {}).filter(([, ms]) => ms != null);
   const rows = [

@@ -1,13 +1,16 @@
 /**
- * The slider and the hold button: how the noise moves, here and on the server.
+ * The speed slider and the freeze button: how the noise moves, here and on the server.
+ *
+ * The server calls the frozen motion `hold`.
  */
 import { say } from './prompt.js';
 import { NewestOnly, send } from './send.js';
 
+const FROZEN = 'hold';
 const TOP_SPEED = 4; // quarter turns a second
 
 const slider = document.getElementById('speed');
-const holdButton = document.getElementById('hold');
+const freezeButton = document.getElementById('freeze');
 const speedText = document.getElementById('speed-value');
 const motion = { now: document.body.dataset.motion, before: 'walk' };
 const scenes = new NewestOnly(patchScene);
@@ -15,14 +18,14 @@ const scenes = new NewestOnly(patchScene);
 const speedOf = (step) => Math.round(TOP_SPEED * (step / 100) ** 3 * 1000) / 1000;
 const stepOf = (speed) => Math.round(Math.cbrt(speed / TOP_SPEED) * 100);
 
-/** NaN while a change of ours is on its way, and another number afterwards than before. */
+/** NaN while a change of this page is in flight; the number differs afterwards. */
 export const motionTurn = () => scenes.turn;
-export const isHeld = () => motion.now === 'hold';
+export const isFrozen = () => motion.now === FROZEN;
 
 function showMotion(kind, speed) {
-  if (kind !== 'hold') motion.before = kind;
+  if (kind !== FROZEN) motion.before = kind;
   motion.now = kind;
-  holdButton.setAttribute('aria-pressed', String(kind === 'hold'));
+  freezeButton.setAttribute('aria-pressed', String(kind === FROZEN));
   speedText.textContent = speed.toFixed(2);
   slider.setAttribute('aria-valuetext', `${speed.toFixed(2)} quarter turns a second`);
 }
@@ -33,8 +36,8 @@ function changeSpeed() {
   scenes.offer({ motion: 'walk', speed });
 }
 
-export function toggleHold() {
-  const next = isHeld() ? motion.before : 'hold';
+export function toggleFreeze() {
+  const next = isFrozen() ? motion.before : FROZEN;
   showMotion(next, speedOf(Number(slider.value)));
   scenes.offer({ motion: next });
 }
@@ -45,7 +48,7 @@ async function patchScene(change) {
   else if (!scenes.waiting) takeScene(answer.data);
 }
 
-/** What the server says about the motion. */
+/** Shows the motion that the server reports. */
 export function takeScene(scene) {
   showMotion(scene.motion, scene.speed);
   if (speedOf(Number(slider.value)) !== scene.speed) slider.value = stepOf(scene.speed);
@@ -56,5 +59,5 @@ export function startMotion() {
   slider.value = stepOf(speed);
   showMotion(document.body.dataset.motion, speed);
   slider.addEventListener('input', changeSpeed);
-  holdButton.addEventListener('click', toggleHold);
+  freezeButton.addEventListener('click', toggleFreeze);
 }

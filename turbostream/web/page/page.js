@@ -1,37 +1,37 @@
 /**
- * The page: takes the picture over from the plain <img>, paints the newest frame on a canvas, and
- * says what the server does and how fast. The words and the motion have files of their own.
+ * The page: replaces the plain <img> by a canvas, paints the newest frame on it, and shows what the
+ * server does and how fast. The prompt and the motion have their own files.
  *
  * Without this script the page still shows the stream and sends the form.
  */
 import { address } from './address.js';
 import { Clock, amount, facts, time } from './figures.js';
-import { isHeld, motionTurn, startMotion, takeScene, toggleHold } from './motion.js';
+import { isFrozen, motionTurn, startMotion, takeScene, toggleFreeze } from './motion.js';
 import { beginStream, framesPerSecond, shown, takePart, whenPainted } from './picture.js';
 import { field, followPrompt, forgetFrames, latencyMs, sendUnsent, settleLatency, startPrompt, wordsTurn } from './prompt.js';
 import { pictureStream } from './stream.js';
 import { isClean, keepAwake, setClean, startViews, toggleFullScreen } from './views.js';
 
-const GUARD_WARNS_S = 900; // the guard's first warning, from when on more time can be asked for
+const RENTAL_WARNING_S = 900; // before the end of the rental: more time can be requested from then on
 const STATUS_EVERY_MS = 1000;
 const CALM_FPS = 2;
 const STATES = {
   starting: 'Starting', downloading: 'Downloading', loading: 'Loading', compiling: 'Compiling',
   streaming: 'Streaming', resting: 'Resting', failed: 'Failed',
-  connecting: 'Connecting', lost: 'Stream lost', refused: 'Waiting', // what only this page can tell
+  connecting: 'Connecting', lost: 'Stream lost', refused: 'Waiting', // only this page knows these
 };
 
 const $ = (id) => document.getElementById(id);
-const calmWish = matchMedia('(prefers-reduced-motion: reduce)');
+const reducedMotion = matchMedia('(prefers-reduced-motion: reduce)');
 const mayOnlyWatch = () => document.body.classList.contains('watcher');
 const setText = (element, text) => { if (element.textContent !== text) element.textContent = text; };
 
 // ------------------------------------------------------------------------------------ the stream
 
 const canvas = $('picture');
-let calm = calmWish.matches;
+let calm = reducedMotion.matches;
 let trouble = null; // {status, sentence, until}: why there is no stream
-let plain = null; // the <img> that stands in where a script cannot read the stream
+let plain = null; // the <img> that replaces the canvas where a script cannot read the stream
 
 const stream = pictureStream({
   fps: () => (calm ? CALM_FPS : 0),
@@ -61,14 +61,14 @@ function cleared() {
 function showTrouble() {
   const { status, sentence, until } = trouble;
   const seconds = Math.ceil((until - performance.now()) / 1000);
-  setText($('notice-text'), sentence || 'The stream is lost. It comes back by itself.');
+  setText($('notice-text'), sentence || 'The stream is lost. The page reconnects.');
   setText($('notice-pause'), seconds > 0 ? ` Next try in ${seconds} s.` : ' Trying now.');
   $('notice-button').hidden = false;
   $('notice').hidden = false;
   showState();
 }
 
-/** The guide's plain <img>, kept alive by asking for it again whenever it breaks. */
+/** The guide's plain <img>, requested again whenever it fails. */
 function usePlainImage() {
   plain = new Image();
   plain.className = 'plain';
@@ -89,7 +89,7 @@ function closeStream() {
   else stream.stop();
 }
 
-/** A hidden page takes no pictures; it is back at once when it is seen again. */
+/** A hidden page closes its stream, and opens it again when it is visible. */
 function followVisibility() {
   if (document.hidden) return closeStream();
   openStream();
@@ -104,7 +104,7 @@ let statusTimer = null;
 let statusRun = 0;
 const clock = new Clock();
 
-/** Asks for the status now and then about once a second, while the page is seen. */
+/** Reads the status now, and then about once a second while the page is visible. */
 async function readStatus() {
   const run = (statusRun += 1);
   clearTimeout(statusTimer);
@@ -123,7 +123,7 @@ async function readStatus() {
   statusTimer = setTimeout(readStatus, STATUS_EVERY_MS);
 }
 
-/** `asked`: the turns of our own changes when it was asked for. */
+/** `asked`: the turns of this page's own changes when the status was requested. */
 function takeStatus(answer, sent, got, asked) {
   if (plain && !status) openStream();
   clock.add(sent, got, answer.now);
@@ -131,25 +131,25 @@ function takeStatus(answer, sent, got, asked) {
   if (asked.words === wordsTurn()) followPrompt(answer.prompt, answer.warning);
   if (asked.motion === motionTurn() && answer.scene) takeScene(answer.scene);
   setText($('viewers'), String(answer.viewers));
-  $('guard').hidden = !answer.guard;
+  $('rental').hidden = !answer.guard;
   if (answer.guard) {
-    setText($('guard-text'), guardLine(answer.guard, answer.now));
-    $('guard-extend').hidden = !answer.guard.armed || answer.guard.ends_at - answer.now > GUARD_WARNS_S;
+    setText($('rental-text'), rentalLine(answer.guard, answer.now));
+    $('rental-extend').hidden = !answer.guard.armed || answer.guard.ends_at - answer.now > RENTAL_WARNING_S;
   }
 }
 
-/** An hour more on a rented machine; the guard answers in the next status. */
-$('guard-extend').addEventListener('click', async (event) => {
+/** An hour more on a rented machine; the next status shows it. */
+$('rental-extend').addEventListener('click', async (event) => {
   event.target.hidden = true;
   await fetch(address('guard/extend'), { method: 'POST' }).catch(() => null);
 });
 
-function guardLine({ ends_at, message }, now) {
+function rentalLine({ ends_at, message }, now) {
   const minutes = Math.max(0, Math.round((ends_at - now) / 60));
-  return message || `This machine is given back in ${minutes} minutes.`;
+  return message || `The rental of this machine ends in ${minutes} minutes.`;
 }
 
-/** The one word for where things stand: what this page sees of the stream first, then what the server says. */
+/** The state in one word: what this page sees of the stream first, then what the server reports. */
 function currentState() {
   if (trouble) return trouble.status ? 'refused' : 'lost';
   return status?.state ?? (shown ? 'streaming' : 'connecting');
@@ -174,23 +174,23 @@ function showFacts() {
   $('facts').replaceChildren(...facts(status).flatMap(([name, text]) => [cell('dt', name), cell('dd', text)]));
 }
 
-/** The figures that change all the time, a few times a second. */
+/** Shows the figures that change all the time. */
 function showFigures() {
   const fps = plain ? status?.fps ?? 0 : framesPerSecond();
-  const held = isHeld() && fps === 0;
-  setText($('fps'), held ? 'held' : fps.toFixed(1));
-  setText($('age'), held ? 'held' : time(shown?.frame ? clock.since(shown.timestamp) : null));
+  const frozen = isFrozen() && fps === 0;
+  setText($('fps'), frozen ? 'frozen' : fps.toFixed(1));
+  setText($('age'), frozen ? 'frozen' : time(shown?.frame ? clock.since(shown.timestamp) : null));
   setText($('latency'), time(plain || mayOnlyWatch() ? status?.prompt_to_picture_ms?.p50 : latencyMs()));
   const { p50, p95 } = status?.prompt_to_picture_ms ?? {};
-  setText($('server'), p50 == null ? '' : `Words to picture, server alone: p50 ${time(p50)}, p95 ${time(p95)}`);
+  setText($('server'), p50 == null ? '' : `Words to picture, on the server: p50 ${time(p50)}, p95 ${time(p95)}`);
   if (trouble) showTrouble();
 }
 
 // ------------------------------------------------------------------------- less motion, and keys
 
-/** Fewer pictures for those who ask their system for less motion; one button plays them all. */
+/** Fewer pictures where the system asks for reduced motion; one button plays all of them. */
 function showCalm() {
-  $('calm').hidden = !calmWish.matches;
+  $('calm').hidden = !reducedMotion.matches;
   setText($('calm-text'), calm ? `Your system asks for less motion: ${CALM_FPS} pictures a second.` : 'Playing at full rate.');
   setText($('calm-button'), calm ? 'Play at full rate' : `Back to ${CALM_FPS} a second`);
 }
@@ -203,7 +203,7 @@ function setCalm(on) {
   showCalm();
 }
 
-/** Keys count when no field has the focus; what the keyboard has focused keeps its own keys. */
+/** Shortcuts work when no field has the focus; a control with keyboard focus keeps its own keys. */
 function pressed(event) {
   const at = document.activeElement;
   if (event.key === 'Escape') {
@@ -214,7 +214,7 @@ function pressed(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || at === field) return;
   if (event.key === ' ' && at !== document.body && at.matches(':focus-visible')) return;
   if (event.key === ' ' && mayOnlyWatch()) return;
-  const action = { ' ': toggleHold, f: toggleFullScreen, c: () => setClean(!isClean()) }[event.key.toLowerCase()];
+  const action = { ' ': toggleFreeze, f: toggleFullScreen, c: () => setClean(!isClean()) }[event.key.toLowerCase()];
   if (!action) return;
   event.preventDefault();
   action();
@@ -226,7 +226,7 @@ function listen() {
   $('behind').addEventListener('toggle', () => { if (status) showFacts(); });
   $('notice-button').addEventListener('click', openStream);
   $('calm-button').addEventListener('click', () => setCalm(!calm));
-  calmWish.addEventListener('change', () => setCalm(calmWish.matches));
+  reducedMotion.addEventListener('change', () => setCalm(reducedMotion.matches));
   document.addEventListener('keydown', pressed);
   document.addEventListener('visibilitychange', followVisibility);
   addEventListener('pagehide', closeStream);
@@ -241,7 +241,7 @@ function start() {
   startViews(() => $('showing').textContent);
   whenPainted((frame) => {
     settleLatency();
-    stream.shown(frame);
+    stream.acknowledge(frame);
   });
   setInterval(showFigures, 250);
   followVisibility();

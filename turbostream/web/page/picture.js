@@ -1,14 +1,14 @@
 /**
  * Paints the newest frame on the canvas and keeps count of what was painted.
  *
- * Parts come from the stream; while one is decoded, only the newest of those that arrive is kept. A
- * frame that the server repeats is neither painted again nor counted; frame 0 is a picture that
- * stands in for one (loading, failed): painted, not counted.
+ * While a part is decoded, only the newest of those that arrive is kept. A frame that the server
+ * repeats is neither painted again nor counted; frame 0 is a placeholder (loading, failed): painted,
+ * not counted.
  */
 import { NewestOnly } from './send.js';
 
 const GLOW_EVERY_MS = 200;
-const GLOW_FOLLOWS = 0.3; // the share of the way to the new colour: slow, so that the wall never flashes
+const GLOW_FOLLOWS = 0.3; // the share of the way to the new colour: slow, so that the background never flashes
 
 const canvas = document.getElementById('picture');
 const frameBox = document.getElementById('frame');
@@ -29,13 +29,13 @@ export function whenPainted(listener) {
   onFrame = listener;
 }
 
-/** A new stream begins, perhaps from a server that counts its frames anew. */
+/** A new stream begins, perhaps from a restarted server that numbers its frames from 1 again. */
 export function beginStream() {
   painted.length = 0;
   if (shown) shown = { ...shown, frame: 0 };
 }
 
-/** Takes one part of the stream; the promise holds until it is painted, or waits for its turn. */
+/** Takes one part of the stream; resolves when it is painted, or kept while another is. */
 export async function takePart({ headers, body }) {
   const frame = Number(headers['x-frame-id']) || 0;
   if (!isRepeat(frame)) await painter.offer({ frame, timestamp: Number(headers['x-timestamp']) || null, body });
@@ -55,7 +55,7 @@ async function paint({ frame, timestamp, body }) {
   if (isRepeat(frame)) return;
   const jpeg = new Blob([body], { type: 'image/jpeg' });
   const bitmap = await createImageBitmap(jpeg).catch(() => null);
-  if (!bitmap) return; // a torn picture: the next one is on its way
+  if (!bitmap) return; // a damaged picture: the next one follows
   if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) fit(bitmap);
   pen.drawImage(bitmap, 0, 0);
   shown = { frame, timestamp, jpeg };
@@ -79,7 +79,7 @@ function count(frame) {
 let light = null;
 let lit = 0;
 
-/** The picture lights the wall around it, a few times a second. */
+/** Tints the background with the colour of the picture, a few times a second. */
 function glow(bitmap) {
   if (performance.now() - lit < GLOW_EVERY_MS) return;
   lit = performance.now();

@@ -1,11 +1,11 @@
 /**
- * The words: sent as they are typed, the newest only, and named where the model does not know them.
+ * The prompt: sent while it is typed, the newest only; says which of its words the model does not know.
  */
 import { painted } from './picture.js';
 import { NewestOnly, send } from './send.js';
 import { offers, split, unknown, vocabulary } from './words.js';
 
-const MOST_CHARACTERS = 1000; // as the server has it
+const MOST_CHARACTERS = 1000; // as on the server
 const TYPING_PAUSE_MS = 150;
 const UNKNOWN_PAUSE_MS = 1200; // a half-typed word is not called unknown before that
 
@@ -19,27 +19,27 @@ const known = wordList && vocabulary(wordList);
 let sentText = field.value;
 let typingTimer = null;
 let unknownTimer = null;
-let unsent = null; // words that could not be sent while the server was away
-let leftOut = { prompt: field.value, sentence: $('message').textContent }; // what the model does not read
+let unsent = null; // a prompt that could not be sent while the server did not answer
+let unread = { prompt: field.value, sentence: $('message').textContent }; // what the model does not read
 const prompts = new NewestOnly(postPrompt);
 
-/** NaN while words of ours are on their way, and another number afterwards than before. */
+/** NaN while a prompt of this page is in flight; the number differs afterwards. */
 export const wordsTurn = () => prompts.turn;
 
-/** From the last key to the first picture of the words, the last time; null before. */
+/** From the last key to the first picture of the prompt, for the last prompt; null before. */
 export const latencyMs = () => latency.last_ms;
 
-/** Another stream may count its frames anew: what was measured against the old one is void. */
+/** Another stream may number its frames from 1 again: a measurement in progress is dropped. */
 export function forgetFrames() {
   latency.after = null;
 }
 
-/** Sends the words that could not be sent while the server was away. */
+/** Sends the prompt that could not be sent while the server did not answer. */
 export function sendUnsent() {
   if (unsent !== null) prompts.offer({ text: unsent, since: performance.now() });
 }
 
-/** While typing: the words go out when the keys have rested for a moment. */
+/** Sends the prompt when no key was pressed for a moment. */
 function typed(event) {
   clearTimeout(typingTimer);
   clearTimeout(unknownTimer);
@@ -53,7 +53,7 @@ function typed(event) {
   unknownTimer = setTimeout(() => nameUnknown(), UNKNOWN_PAUSE_MS);
 }
 
-/** Whether the field holds more than a prompt may; says so. It may be pasted and then shortened. */
+/** Whether the field holds more than the maximum; says so. A paste may be shortened afterwards. */
 function refused() {
   const characters = [...field.value].length;
   if (characters <= MOST_CHARACTERS) return false;
@@ -62,7 +62,7 @@ function refused() {
   return true;
 }
 
-/** Sends what the field holds, at once. */
+/** Sends the content of the field at once. */
 function sendPrompt(since = performance.now()) {
   clearTimeout(typingTimer);
   clearError();
@@ -104,12 +104,12 @@ function accepted({ prompt, frame, warning }, since) {
   settleLatency();
 }
 
-/** From the last key to the first painted frame that was made after the words arrived. */
+/** Measures from the last key to the first painted frame that shows the prompt. */
 export function settleLatency() {
   if (latency.after === null) return;
   const first = painted.find(({ frame }) => frame > latency.after);
   if (!first) return;
-  if (first.at > latency.since) latency.last_ms = first.at - latency.since; // else they were shown already
+  if (first.at > latency.since) latency.last_ms = first.at - latency.since; // else it was shown already
   latency.after = null;
 }
 
@@ -119,7 +119,7 @@ export function showPrompt(prompt) {
   document.querySelector('#picture, img.plain').setAttribute('aria-label', `Live picture: ${prompt}`);
 }
 
-/** The words in force, as the server tells them: another window may have sent them. */
+/** Shows the prompt that the server reports: another window may have sent it. */
 export function followPrompt(prompt, warning) {
   showPrompt(prompt);
   const inUse = document.activeElement === field && document.hasFocus();
@@ -132,10 +132,10 @@ export function followPrompt(prompt, warning) {
   takeWarning(prompt, warning);
 }
 
-/** What the server says about words that are longer than the model reads, if they are. */
+/** Shows the warning of the server about a prompt that is longer than the model reads. */
 function takeWarning(prompt, sentence = '') {
-  if (leftOut.prompt === prompt && leftOut.sentence === sentence) return;
-  leftOut = { prompt, sentence };
+  if (unread.prompt === prompt && unread.sentence === sentence) return;
+  unread = { prompt, sentence };
   nameUnknown(true);
 }
 
@@ -151,12 +151,12 @@ function clearError() {
 
 const cut = (word) => (word.length > 20 ? `${word.slice(0, 19)}…` : word);
 
-/** Says what is left out of the field's words, or names those that the demo model does not know and
+/** Names the words that the model does not read, or those that the demo model does not know, and
     offers some that it does. */
 function nameUnknown(typing = false) {
   if (!typing) clearTimeout(unknownTimer);
   if ($('message').dataset.kind === 'error') return undefined;
-  if (leftOut.sentence && leftOut.prompt === field.value.trim()) return say(leftOut.sentence, 'warning');
+  if (unread.sentence && unread.prompt === field.value.trim()) return say(unread.sentence, 'warning');
   if (!known) return say('');
   const strange = unknown(field.value, known, typing);
   if (!strange.length) return say('');
@@ -173,7 +173,7 @@ function wordButton(word, instead) {
   return button;
 }
 
-/** The text with every `old` (a word in lower case) put as `word`; `word` where there is no word. */
+/** The text with `word` for every `old` (in lower case); `word` alone if the text has no words. */
 function replaceWord(text, old, word) {
   if (!split(text).length) return word;
   return text.replace(/[\p{L}\p{N}]+/gu, (found) => (found.toLowerCase() === old ? word : found));
@@ -188,7 +188,7 @@ function addWord(word) {
 export function startPrompt() {
   field.addEventListener('input', typed);
   field.addEventListener('compositionend', typed);
-  $('form').noValidate = true; // submit() says what is wrong, in the page's own words
+  $('form').noValidate = true; // submit() reports errors in the page itself
   $('form').addEventListener('submit', (event) => {
     event.preventDefault();
     submit();
@@ -199,6 +199,6 @@ export function startPrompt() {
   });
   $('known')?.addEventListener('click', ({ target }) => { if (target.dataset.word) addWord(target.dataset.word); });
   field.focus({ preventScroll: true });
-  field.select(); // the first key replaces the old words, as it looks like it would
+  field.select(); // so that typing replaces the old prompt
   nameUnknown();
 }

@@ -2,17 +2,17 @@
  * Reads a multipart/x-mixed-replace body as it arrives, and keeps such a stream open.
  *
  * Knows nothing of the page: bytes go in, parts come out. A part's bytes are copied once, into a
- * buffer of the size that its Content-Length names, however the network cuts them up.
+ * buffer of the size that its Content-Length gives, however the network splits them.
  */
 
 import { refusal } from './send.js';
 
 const MAX_LINE = 8192; // characters of one header line
 const MAX_PART = 64 * 1024 * 1024; // bytes of one picture
-const SILENCE_MS = 6000; // the server repeats a picture every second: this long without a byte is a dead line
+const SILENCE_MS = 6000; // the server repeats a picture every second: after so long without a byte the connection is dead
 const PAUSES_MS = [250, 500, 1000, 2000, 3500, 5000];
 
-const UNANSWERED = new Error('no answer'); // why a request was given up
+const UNANSWERED = new Error('no answer'); // why a request was aborted
 
 /** The bytes are not the multipart stream that was expected. */
 export class BadStream extends Error {}
@@ -53,7 +53,7 @@ export class PartReader {
   #readLine(chunk, at) {
     const end = chunk.indexOf(10, at);
     const stop = end < 0 ? chunk.length : end;
-    if (this.#line.length + stop - at > MAX_LINE) throw new BadStream('a header line without an end');
+    if (this.#line.length + stop - at > MAX_LINE) throw new BadStream('a header line is too long');
     for (let i = at; i < stop; i++) this.#line.push(chunk[i]);
     if (end < 0) return stop;
     if (this.#line.at(-1) === 13) this.#line.pop();
@@ -76,19 +76,19 @@ export class PartReader {
     if (line.startsWith('--')) this.#boundary ??= line;
     if (line === this.#boundary) this.#headers = {};
     else if (this.#boundary !== null && line === `${this.#boundary}--`) this.ended = true;
-    else throw new BadStream('no boundary where one was due');
+    else throw new BadStream('a boundary is missing');
   }
 
   #takeHeader(line) {
     const colon = line.indexOf(':');
-    if (colon < 1) throw new BadStream('a header without a colon');
+    if (colon < 1) throw new BadStream('a header has no colon');
     this.#headers[line.slice(0, colon).trim().toLowerCase()] = line.slice(colon + 1).trim();
   }
 
   #begin() {
     const text = this.#headers['content-length'] ?? '';
     const length = /^\d{1,9}$/.test(text) ? Number(text) : NaN;
-    if (!(length <= MAX_PART)) throw new BadStream('a part without a sensible Content-Length');
+    if (!(length <= MAX_PART)) throw new BadStream('a part has no valid Content-Length');
     this.#body = new Uint8Array(length);
     this.#filled = 0;
     if (length === 0) this.#finish();
@@ -103,13 +103,13 @@ export class PartReader {
 }
 
 /**
- * One stream that is kept open: it comes back by itself, with growing pauses.
+ * One stream that is kept open: it reconnects, with growing pauses.
  *
  * Handlers: url() -> string, onOpen(response), onPart(part), onUnreadable() when this browser cannot
- * read it, onTrouble({status, sentence, unanswered, pause_ms}) when it was lost or refused. Status 0 is a
- * lost line; unanswered: it was silent from the start.
+ * read it, onTrouble({status, sentence, unanswered, pause_ms}) when it was lost or refused. Status 0: the
+ * connection was lost; unanswered: no byte ever came.
  */
-export class LiveStream {
+export class ReconnectingStream {
   #handlers;
   #abort = null;
   #timer = null;
@@ -120,14 +120,14 @@ export class LiveStream {
     this.#handlers = handlers;
   }
 
-  /** Opens the stream now, also when it is waiting or open already. */
+  /** Opens the stream now, also while it pauses or is open. */
   start() {
     this.stop();
     this.#failures = 0;
     this.#run();
   }
 
-  /** Closes the stream, or stops waiting for it. */
+  /** Closes the stream, or ends its pause. */
   stop() {
     clearTimeout(this.#timer);
     const abort = this.#abort;
@@ -145,7 +145,7 @@ export class LiveStream {
       if (error instanceof BadStream) this.#unreadable += 1;
       trouble = { status: 0, sentence: '', unanswered: error === UNANSWERED };
     }
-    if (this.#abort !== abort) return; // stopped by the page, which knows
+    if (this.#abort !== abort) return; // stopped by the page
     this.stop();
     if (this.#unreadable > 1) this.#handlers.onUnreadable();
     else this.#retry(trouble);
@@ -163,7 +163,7 @@ export class LiveStream {
       const headers = { Accept: 'application/octet-stream' };
       const response = await fetch(this.#handlers.url(), { headers, cache: 'no-store', signal: abort.signal });
       if (!response.ok) return await refusal(response);
-      if (!response.body) throw new BadStream('this browser does not stream');
+      if (!response.body) throw new BadStream('this browser cannot read a body in pieces');
       this.#handlers.onOpen(response);
       await this.#readParts(response.body.getReader(), abort, heard);
       return { status: 0, sentence: '' };

@@ -1,11 +1,11 @@
 /**
- * How the page talks to the server: one JSON request that never throws, and a line in which only
- * the newest thing waits.
+ * Requests to the server: a JSON request that never throws, and a queue that keeps only the newest
+ * item.
  */
 
 import { address } from './address.js';
 
-/** Works on one thing at a time. What comes meanwhile waits, and only the newest of it is kept. */
+/** Works on one item at a time. Of those that are offered meanwhile, only the newest is kept. */
 export class NewestOnly {
   #work;
   #next = null;
@@ -16,13 +16,13 @@ export class NewestOnly {
     this.#work = work;
   }
 
-  /** Whether something newer than what is being worked on is waiting. */
+  /** Whether a newer item is waiting. */
   get waiting() {
     return this.#next !== null;
   }
 
-  /** How often the line has been worked off; NaN, which equals nothing, while it is. What was asked
-      for at another number, or at none, may be from before the last change. */
+  /** How often the queue has become empty; NaN, which equals nothing, while it is not. An answer to
+      a request that was sent at another number may be from before the last change. */
   get turn() {
     return this.#busy ? NaN : this.#turns;
   }
@@ -44,9 +44,9 @@ export class NewestOnly {
   }
 }
 
-const ANSWER_MS = 10_000; // a browser without a free connection holds a request back without limit
+const ANSWER_MS = 10_000; // a browser without a free connection delays a request without limit
 
-/** Sends JSON to `path`, without a slash before it. Gives {ok: true, status, data} or {ok: false, status, sentence, retry_ms}; status 0: no answer. */
+/** Sends JSON to `path`, which begins without a slash. Gives {ok: true, status, data} or {ok: false, status, sentence, retry_ms}; status 0: no answer. */
 export async function send(method, path, body, options = {}) {
   try {
     const headers = { 'Content-Type': 'application/json' };
@@ -58,12 +58,12 @@ export async function send(method, path, body, options = {}) {
   }
 }
 
-/** What a refusal says: {status, sentence, retry_ms}. */
+/** The content of an error response: {status, sentence, retry_ms}. */
 export async function refusal(response) {
   const answer = await response.json().catch(() => null);
   const given = typeof answer?.error === 'string' ? answer.error : `The server answered ${response.status}.`;
   const sentence = response.status === 401
-    ? 'This page has lost its access. Open the link that you were given once more, or ask the owner for a new one.'
+    ? 'This page has lost its access. Open the link that you were given again, or ask the owner for a new one.'
     : given;
   return { status: response.status, sentence, retry_ms: Number(response.headers.get('Retry-After')) * 1000 || 0 };
 }

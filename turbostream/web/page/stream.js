@@ -1,36 +1,36 @@
 /**
- * The stream as a window has it: shared with the browser's other windows through worker.js, or one of
- * its own where that is not possible.
+ * The stream of one window: shared with the browser's other windows through worker.js, or its own
+ * where that is not possible.
  *
- * Handlers: fps() -> pictures a second (0: all), onOpen(), onPart(part) -> a promise that holds until
+ * Handlers: fps() -> pictures a second (0: all), onOpen(), onPart(part) -> a promise that resolves when
  * the part is painted, onTrouble({status, sentence, pause_ms}), onUnreadable() when this browser cannot
  * read a stream at all.
  */
 import { address } from './address.js';
-import { LiveStream } from './reader.js';
+import { ReconnectingStream } from './reader.js';
 import { NewestOnly, send } from './send.js';
 
-const QUIET_MS = 1000; // without a word the worker is asked whether it is there
+const QUIET_MS = 1000; // without a message from the worker for so long, it is pinged
 const ANSWER_MS = 1000;
-const BEGIN_MS = 8000; // for its files to come, perhaps through a narrow line
-const NO_PLACE = 'The server does not answer. If more windows of this page are open, close some: '
+const BEGIN_MS = 8000; // for its files to load, perhaps through a slow connection
+const NO_CONNECTION = 'The server does not answer. If more windows of this page are open, close some: '
   + 'a browser opens only six connections to a server.';
 
-/** A stream for this window alone. */
+/** A stream for this window only. */
 class OwnStream {
   #stream;
   #id = null;
-  #reports = new NewestOnly((report) => this.#report(report));
+  #acknowledgements = new NewestOnly((item) => this.#send(item));
 
   constructor(handlers) {
-    this.#stream = new LiveStream({
+    this.#stream = new ReconnectingStream({
       url: () => address(handlers.fps() ? `stream?fps=${handlers.fps()}` : 'stream'),
       onOpen: (response) => {
         this.#id = response.headers.get('X-Stream-Id');
         handlers.onOpen();
       },
       onPart: (part) => handlers.onPart(part),
-      onTrouble: (trouble) => handlers.onTrouble(trouble.unanswered ? { ...trouble, sentence: NO_PLACE } : trouble),
+      onTrouble: (trouble) => handlers.onTrouble(trouble.unanswered ? { ...trouble, sentence: NO_CONNECTION } : trouble),
       onUnreadable: () => handlers.onUnreadable(),
     });
   }
@@ -39,24 +39,24 @@ class OwnStream {
 
   stop() { this.#stream.stop(); }
 
-  shown(frame) {
-    if (this.#id) this.#reports.offer({ id: this.#id, frame });
+  acknowledge(frame) {
+    if (this.#id) this.#acknowledgements.offer({ id: this.#id, frame });
   }
 
-  async #report({ id, frame }) {
+  async #send({ id, frame }) {
     const answer = await send('POST', `stream/${encodeURIComponent(id)}/shown`, { frame }, { keepalive: true });
-    if (answer.status === 404 && id === this.#id) this.#id = null;
+    if (answer.status === 404 && id === this.#id) this.#id = null; // another server process
   }
 }
 
-/** This window's end of the shared stream. A worker that has died is started once more. */
+/** This window's end of the shared stream. A worker that has died is started again. */
 class SharedStream {
   #handlers;
   #onBroken;
   #port = null;
   #id = null;
   #timer = null;
-  #silent = 0; // workers in a row that said nothing
+  #silent = 0; // workers in a row that sent nothing
 
   constructor(handlers, onBroken) {
     this.#handlers = handlers;
@@ -74,13 +74,13 @@ class SharedStream {
     this.#port?.postMessage({ type: 'leave' });
   }
 
-  shown(frame) {
-    this.#port?.postMessage({ type: 'shown', id: this.#id, frame });
+  acknowledge(frame) {
+    this.#port?.postMessage({ type: 'acknowledge', id: this.#id, frame });
   }
 
   #connect() {
     const url = address('page/worker.js');
-    // The name keeps windows of another version of the program on a worker of theirs.
+    // The name gives windows of another version of the program another worker.
     const worker = new SharedWorker(url, { type: 'module', name: document.body.dataset.version });
     worker.onerror = () => this.#break();
     this.#port = worker.port;
@@ -91,7 +91,7 @@ class SharedStream {
 
   #join() {
     this.#port.postMessage({ type: 'join', fps: this.#handlers.fps() });
-    this.#wait(() => this.#ask(), QUIET_MS);
+    this.#wait(() => this.#ping(), QUIET_MS);
   }
 
   #wait(then, ms) {
@@ -99,13 +99,13 @@ class SharedStream {
     this.#timer = setTimeout(then, ms);
   }
 
-  #ask() {
+  #ping() {
     this.#port.postMessage({ type: 'ping' });
     this.#wait(() => this.#lost(), ANSWER_MS);
   }
 
   #lost() {
-    this.#port.postMessage({ type: 'leave' }); // it may only have been slow
+    this.#port.postMessage({ type: 'leave' }); // it may just be slow
     this.#port = null;
     this.#silent += 1;
     if (this.#silent > 1) this.#break();
@@ -119,9 +119,9 @@ class SharedStream {
   }
 
   async #take(message) {
-    if (this.#timer === null) return; // stopped: what was on its way
+    if (this.#timer === null) return; // stopped: this was in flight
     this.#silent = 0;
-    this.#wait(() => this.#ask(), QUIET_MS);
+    this.#wait(() => this.#ping(), QUIET_MS);
     if (message.type === 'open') {
       this.#id = message.id;
       this.#handlers.onOpen();
@@ -140,15 +140,15 @@ class SharedStream {
   }
 }
 
-/** start(), also to try again at once; stop(); shown(frame) for each frame that was painted. */
+/** start(), also to try again at once; stop(); acknowledge(frame) for each frame that was painted. */
 export function pictureStream(handlers) {
-  let way = null;
-  const alone = () => { way = new OwnStream(handlers); };
-  if (typeof SharedWorker === 'function') way = new SharedStream(handlers, () => { alone(); way.start(); });
-  else alone();
+  let stream = null;
+  const useOwn = () => { stream = new OwnStream(handlers); };
+  if (typeof SharedWorker === 'function') stream = new SharedStream(handlers, () => { useOwn(); stream.start(); });
+  else useOwn();
   return {
-    start: () => way.start(),
-    stop: () => way.stop(),
-    shown: (frame) => way.shown(frame),
+    start: () => stream.start(),
+    stop: () => stream.stop(),
+    acknowledge: (frame) => stream.acknowledge(frame),
   };
 }

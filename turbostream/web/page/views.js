@@ -1,4 +1,4 @@
-/** The ways to look at the picture: full screen, the picture alone, and saved to disk. */
+/** Views of the picture: full screen, clean view (the picture only), and saved to disk. */
 import { address } from './address.js';
 import { shown } from './picture.js';
 import { split } from './words.js';
@@ -13,7 +13,7 @@ let hintTimer = null;
 
 export const isClean = () => document.body.classList.contains('clean');
 
-/** The picture alone: no controls, no cursor, the screen kept awake. Escape leaves it. */
+/** The clean view: no controls, no cursor, the screen kept awake. Escape leaves it. */
 export function setClean(on, { hinted = true } = {}) {
   document.body.classList.toggle('clean', on);
   history.replaceState(null, '', on ? './?clean' : './');
@@ -26,10 +26,10 @@ export function setClean(on, { hinted = true } = {}) {
 
 export function toggleFullScreen() {
   if (document.fullscreenElement) document.exitFullscreen();
-  else stage.requestFullscreen?.().catch(() => {}); // refused by the browser: the page stays as it is
+  else stage.requestFullscreen?.().catch(() => {}); // the browser may refuse it
 }
 
-/** Holds the screen awake while the picture is alone and seen; the browser drops it when hidden. */
+/** Keeps the screen awake in the clean view and full screen; the browser ends that when the page is hidden. */
 export async function keepAwake() {
   const wanted = (isClean() || document.fullscreenElement) && !document.hidden;
   if (!wanted) {
@@ -40,7 +40,7 @@ export async function keepAwake() {
   }
 }
 
-/** Lets the link that was clicked give the picture that is shown, byte for byte, named by its words. */
+/** Points the clicked link at the picture that is shown, byte for byte, named by its prompt. */
 export function savePicture(words) {
   const name = split(words).join('-').slice(0, 60) || 'picture';
   link.download = `${name}${shown?.frame ? `-${shown.frame}` : ''}.jpg`;
@@ -50,7 +50,7 @@ export function savePicture(words) {
   setTimeout(() => { link.href = address('snapshot.jpg'); URL.revokeObjectURL(url); }, 2000);
 }
 
-/** Listens; `words` gives the words that are shown. */
+/** Adds the listeners; `words` returns the prompt that is shown. */
 export function startViews(words) {
   document.getElementById('fullscreen').addEventListener('click', toggleFullScreen);
   document.getElementById('clean').addEventListener('click', () => setClean(true));

@@ -1,17 +1,17 @@
 /**
  * Which words of a prompt the demo model does not know, and which known ones to offer instead.
  *
- * Knows nothing of the page: text and the model's word list go in, words come out.
+ * Pure: knows nothing of the page.
  */
 
-const SHORTEST_MISSPELT = 4; // letters; below it one other letter is another word: cat, car, cap
+const SHORTEST_MISSPELT = 4; // letters; in shorter words one other letter makes another word: cat, car, cap
 
 /** The words of a text, in lower case and in order. */
 export function split(text) {
   return text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
 }
 
-/** Every single word that stands anywhere in the model's word list, but for its examples. */
+/** Every word anywhere in the model's word list, except in its examples. */
 export function vocabulary(list) {
   const gather = (value) =>
     typeof value === 'string' ? split(value)
@@ -21,7 +21,7 @@ export function vocabulary(list) {
   return new Set(Object.values(kinds).flatMap(gather));
 }
 
-/** Whether a and b differ by at most one letter: one more, one less, another one, or two swapped. */
+/** Whether a and b differ by at most one letter that is added, missing or replaced, or by a swap of two. */
 export function withinOne(a, b) {
   let i = 0;
   while (i < a.length && a[i] === b[i]) i += 1;
@@ -32,8 +32,8 @@ export function withinOne(a, b) {
 }
 
 /**
- * The words of the text that are not known, each once; while typing, the last may still become one.
- * A text without any word is one that is not known.
+ * The unknown words of the text, each once; while typing, the last word may be incomplete. A text
+ * without any word counts as an unknown word.
  */
 export function unknown(text, known, typing = false) {
   const words = split(text);
@@ -43,7 +43,7 @@ export function unknown(text, known, typing = false) {
   return [...new Set(strange)];
 }
 
-/** Up to `count` known words for one that is not: those that begin alike, then things it can paint. */
+/** Up to `count` known words for an unknown one: those that begin alike, then things that the model can paint. */
 export function offers(word, list, count = 3) {
   const things = list.things ?? [];
   const alike = [...things, ...(list.colours ?? [])].filter((thing) => thing.slice(0, 3) === word.slice(0, 3));

@@ -3,28 +3,27 @@
  * the windows does.
  *
  * A browser opens six connections to a host, so seven windows with a stream each would leave none for
- * the words. Here one stream is read, and each window that is seen gets its newest picture: the next
- * one goes to it when it has painted the last, so that a slow window skips pictures, holds up nobody
- * and lets nothing pile up.
+ * the prompt. Here one stream is read, and each visible window gets its newest picture: the next one
+ * is sent when it has painted the last, so a slow window skips pictures and delays no other.
  *
- * A window sends {type}: join with fps (0: all), leave, took (a part was painted), shown with id and
- * frame, ping. It gets {type}: alive, open with id, part, trouble, unreadable.
+ * A window sends {type}: join with fps (0: all), leave, took (a part was painted), acknowledge with
+ * id and frame, ping. It gets {type}: alive, open with id, part, trouble, unreadable.
  */
 import { address } from './address.js';
-import { LiveStream } from './reader.js';
+import { ReconnectingStream } from './reader.js';
 import { NewestOnly, send } from './send.js';
 
-const GONE_MS = 10_000; // a window answers every part and asks every second: this one was closed or killed
-const EARLY_MS = 5; // a timer's jitter is no reason to wait for one more picture
+const GONE_MS = 10_000; // a window answers every part and pings every second: this one was closed or killed
+const EARLY_MS = 5; // a picture that is early by a timer's jitter is not skipped
 
 /** One window, from its join to its leave. */
 class Member {
-  fps = null; // null: it is not seen, or gone
+  fps = null; // null: it is hidden, or gone
   heardAt = 0;
   #port;
   #busy = false;
   #next = null;
-  #beat = -Infinity; // when its last picture was due; its own fps counts from there
+  #plannedAt = -Infinity; // when its last picture was due; its own fps counts from there
 
   constructor(port) {
     this.#port = port;
@@ -38,7 +37,7 @@ class Member {
     this.fps = fps;
     this.#busy = false;
     this.#next = null;
-    this.#beat = -Infinity;
+    this.#plannedAt = -Infinity;
   }
 
   offer(part, now) {
@@ -47,7 +46,7 @@ class Member {
     if (!this.#busy) this.took();
   }
 
-  /** The last part is painted: the newest that came meanwhile goes out. */
+  /** The last part is painted: sends the newest that arrived meanwhile. */
   took() {
     const part = this.#next;
     this.#next = null;
@@ -58,29 +57,29 @@ class Member {
   #isDue(now) {
     if (!this.fps) return true;
     const every = 1000 / this.fps;
-    const planned = this.#beat + every;
+    const planned = this.#plannedAt + every;
     if (now < planned - EARLY_MS) return false;
-    this.#beat = now - planned < every ? planned : now;
+    this.#plannedAt = now - planned < every ? planned : now;
     return true;
   }
 }
 
-const members = new Set(); // the windows that are seen
-let rate = null; // that the stream was asked for (0: all); null: it is closed
+const members = new Set(); // the visible windows
+let rate = null; // of the open stream (0: all pictures); null: it is closed
 let streamId = null;
-let newest = null; // the part that a window which joins gets at once
-let reported = 0;
+let newest = null; // the part that a new window gets at once
+let acknowledged = 0; // the highest frame number; Infinity: the server does not know this stream
 let troubled = false;
 let unreadable = false;
 
-const reports = new NewestOnly(report);
+const acknowledgements = new NewestOnly(sendAcknowledgement);
 const tellAll = (message) => members.forEach((member) => member.tell(message));
 
-const stream = new LiveStream({
+const stream = new ReconnectingStream({
   url: () => address(rate ? `stream?fps=${rate}` : 'stream'),
   onOpen(response) {
     streamId = response.headers.get('X-Stream-Id');
-    reported = 0;
+    acknowledged = 0;
     tellAll({ type: 'open', id: streamId });
   },
   onPart(part) {
@@ -100,7 +99,7 @@ const stream = new LiveStream({
   },
 });
 
-/** Opens the stream at the rate that the windows need together, or closes it. */
+/** Opens the stream at the highest rate that a window needs, or closes it. */
 function settle() {
   const rates = [...members].map(({ fps }) => fps);
   const needed = rates.length === 0 ? null : rates.includes(0) ? 0 : Math.max(...rates);
@@ -123,21 +122,21 @@ function join(member, fps) {
   member.tell({ type: 'alive' });
   if (unreadable) return member.tell({ type: 'unreadable' });
   settle();
-  if (troubled) return open(); // whoever joins, or asks once more, does not wait for the next try
+  if (troubled) return open(); // a window that joins or retries does not wait for the next attempt
   if (streamId) member.tell({ type: 'open', id: streamId });
   if (newest) member.offer(newest, performance.now());
 }
 
-/** Of all windows the one that is furthest ahead counts: a slow one holds up nobody. */
-function shown({ id, frame }) {
-  if (id !== streamId || frame <= reported) return;
-  reported = frame;
-  reports.offer({ id, frame });
+/** The window that is furthest ahead counts: a slow one delays no other. */
+function acknowledge({ id, frame }) {
+  if (id !== streamId || frame <= acknowledged) return;
+  acknowledged = frame;
+  acknowledgements.offer({ id, frame });
 }
 
-async function report({ id, frame }) {
+async function sendAcknowledgement({ id, frame }) {
   const answer = await send('POST', `stream/${encodeURIComponent(id)}/shown`, { frame });
-  if (answer.status === 404 && id === streamId) reported = Infinity;
+  if (answer.status === 404 && id === streamId) acknowledged = Infinity;
 }
 
 function take(member, message) {
@@ -149,9 +148,9 @@ function take(member, message) {
     return settle();
   }
   if (member.fps === null) return undefined;
-  if (!members.has(member)) return join(member, member.fps); // it was only held up for long
+  if (!members.has(member)) return join(member, member.fps); // it was only slow
   if (message.type === 'took') return member.took();
-  if (message.type === 'shown') return shown(message);
+  if (message.type === 'acknowledge') return acknowledge(message);
   return member.tell({ type: 'alive' });
 }
 

@@ -1,0 +1,184 @@
+"""Admits or refuses every request to the Flask application, and checks logins.
+
+A wrong token is answered late, and an address that keeps guessing has to wait. This machine's own
+address never has to wait: all clients behind a tunnel or a proxy share it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import gevent
+from flask import Flask, Response, g, request
+from flask_cors import CORS
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import BadRequest, Forbidden, TooManyRequests, Unauthorized
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.wrappers import Response as BaseResponse
+
+from turbostream.settings import Settings
+from turbostream.web.auth import origin
+from turbostream.web.auth.authenticator import (
+    Authenticator,
+    OwnersPassword,
+    Visitor,
+    WrongToken,
+    cookie_name,
+)
+from turbostream.web.auth.rate_limits import FREE_FAILURES, FailedLogins, RateLimit
+from turbostream.web.auth.security_headers import protect
+from turbostream.web.auth.tokens import Tokens
+
+log = logging.getLogger(__name__)
+
+WRONG_TOKEN_S = 0.5  # how late a wrong token is answered
+COOKIE_S = 365 * 24 * 3600
+WATCHERS_POST = ("acknowledge", "login")  # endpoints
+NO_TOKEN = (
+    "This address needs a token: open the link that you were given, or localhost on the machine "
+    "itself."
+)
+WRONG = "This token is not, or no longer, valid; ask for a new link."
+NO_OWNER_PASSWORD = "The owner's token is not accepted as a password; use the view-only token."
+BEARER = WWWAuthenticate("bearer")
+# Players and camera software support nothing else (http://any:TOKEN@host/stream), and most of them
+# send their password only when they are asked for it.
+BASIC = WWWAuthenticate("basic", {"realm": "turbostream: the view-only token, as password"})
+
+
+class AccessControl:
+    """Admits requests to `app`; views find who asks in `g.visitor`."""
+
+    def __init__(self, app: Flask, settings: Settings, tokens: Tokens) -> None:
+        named = settings.cors_origins
+        allowed = frozenset(() if named == "none" else named.split(","))
+        self._authenticator = Authenticator(tokens, settings.loopback_owner == "yes", allowed)
+        self._changes = RateLimit(settings.prompt_rate)
+        self._failed_logins = FailedLogins()
+        if settings.trust_forwarded == "yes":
+            app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+                app.wsgi_app, x_for=1, x_proto=1, x_host=1
+            )
+        app.before_request(self._admit)
+        app.after_request(protect)
+        app.after_request(_delete_wrong_cookie)
+        if allowed:
+            CORS(
+                app,
+                origins=sorted(allowed),
+                methods=["GET", "POST", "PATCH"],
+                supports_credentials=True,  # the origin is named, never "*"
+                allow_headers=["Authorization", "Content-Type"],
+                expose_headers=["X-Stream-Id", "X-Boundary", "X-Frame-Id", "Retry-After"],
+                max_age=600,
+            )
+
+    def spend_change(self) -> None:
+        """Count one change of the scene by the visitor; raises TooManyRequests."""
+        key = g.visitor.key
+        if key is not None and not self._changes.take(key, time.monotonic()):
+            raise TooManyRequests(
+                f"At most {self._changes.per_second:g} changes a second are accepted; wait a "
+                "moment.",
+                retry_after=1,
+            )
+
+    def log_in(self, token: str) -> str:
+        """The role that `token` gives; raises Unauthorized and TooManyRequests.
+
+        Nothing switches between the look at the count and the note of a failure, so requests that
+        complete together are all counted.
+        """
+        peer = request.remote_addr or ""
+        self._refuse_guessing(peer)
+        role = self._authenticator.role_of(token)
+        if role is None:
+            self._count_failure(peer)
+            raise Unauthorized(WRONG)
+        return role
+
+    def set_cookie(self, response: BaseResponse, role: str) -> None:
+        response.set_cookie(
+            _cookie_name(),
+            self._authenticator.new_cookie(role),
+            max_age=COOKIE_S,
+            path=None,  # the browser takes the folder of /login: a proxy's prefix is unknown here
+            httponly=True,
+            samesite="Lax",  # with Strict, a link on another site would ask for a token again
+            secure=request.is_secure,
+        )
+
+    # -- hooks ---------------------------------------------------------------------------------
+
+    def _admit(self) -> None:
+        allowed = self._authenticator.allowed
+        if any(byte > 127 for byte in request.query_string):
+            raise BadRequest("The address holds characters that are not escaped; escape them.")
+        if origin.is_cross_site(request.method, request.path, request.headers, allowed):
+            raise Forbidden(
+                "Requests from other sites are refused; open the page itself, or name the site in "
+                "CORS_ORIGINS."
+            )
+        if request.endpoint == "login" and request.method == "POST":
+            return
+        if request.method == "OPTIONS" and request.headers.get("Origin", "").lower() in allowed:
+            return  # a preflight, which carries no token
+        visitor = self._visitor()
+        if visitor is None:
+            raise Unauthorized(NO_TOKEN, www_authenticate=_challenges())
+        if not visitor.may_write and (
+            request.method not in origin.READING and request.endpoint not in WATCHERS_POST
+        ):
+            raise Forbidden("This link is view-only; changing the picture needs the owner's link.")
+        g.visitor = visitor
+
+    def _visitor(self) -> Visitor | None:
+        peer = request.remote_addr or ""
+        has_cookie = _cookie_name() in request.cookies
+        has_credentials = "Authorization" in request.headers or has_cookie
+        if has_credentials and not origin.is_local(peer, request.headers):
+            self._refuse_guessing(peer)
+        try:
+            return self._authenticator.visitor(
+                request.method, peer, request.headers, request.cookies
+            )
+        except WrongToken:
+            g.delete_cookie = has_cookie
+            self._count_failure(peer)
+            raise Unauthorized(WRONG, www_authenticate=_challenges()) from None
+        except OwnersPassword:
+            raise Unauthorized(NO_OWNER_PASSWORD) from None
+
+    def _refuse_guessing(self, peer: str) -> None:
+        if origin.is_loopback(peer):
+            return
+        wait_s = self._failed_logins.wait_s(peer, time.monotonic())
+        if wait_s:
+            raise TooManyRequests(
+                f"Too many wrong tokens came from your address; wait {wait_s:.0f} s.",
+                retry_after=int(wait_s) + 1,
+            )
+
+    def _count_failure(self, peer: str) -> None:
+        count = self._failed_logins.add(peer, time.monotonic())
+        if count == FREE_FAILURES:
+            log.warning("[access] wrong tokens from %s: it has to wait now.", peer)
+        gevent.sleep(WRONG_TOKEN_S)
+
+
+def _cookie_name() -> str:
+    return cookie_name(request.headers.get("Host", ""))
+
+
+def _challenges() -> list[WWWAuthenticate]:
+    """The ways to authenticate. A browser is not asked for a password: it would open a dialog of
+    its own over the page that asks for the token."""
+    return [BEARER] if origin.is_browser(request.headers) else [BEARER, BASIC]
+
+
+def _delete_wrong_cookie(response: Response) -> Response:
+    if g.get("delete_cookie"):
+        for path in (None, "/"):  # under a prefix, and at the root, where older versions set it
+            response.delete_cookie(_cookie_name(), path=path)
+    return response

@@ -1,0 +1,60 @@
+"""The link that gives others access to this server: an address that reaches it, and a token.
+
+Runs in a separate process (`--share`), so it has to find out which settings the server was given.
+"""
+
+from __future__ import annotations
+
+import socket
+
+from turbostream.settings import Settings
+from turbostream.web.auth.origin import is_loopback_host
+from turbostream.web.auth.tokens import TokensUnusable, load_tokens
+
+
+def link(settings: Settings, what: str) -> str:
+    """The link for others: `what` is `watch`, or `own` for full control.
+
+    The token is in the fragment, which browsers do not send.
+    """
+    tokens = load_tokens(settings.state_folder)
+    if not tokens.kept:
+        raise TokensUnusable("A link needs tokens that are kept; give a writable STATE_DIR.")
+    address = settings.public_address
+    if address == "auto":
+        address = _reached_at(settings.server_host, settings.server_port)
+    return f"http://{address}/#{tokens.watch if what == 'watch' else tokens.owner}"
+
+
+def _reached_at(host: str, port: int) -> str:
+    """HOST:PORT of this machine for others; raises TokensUnusable if it cannot be reached."""
+    if host in ("0.0.0.0", "::"):
+        host = outward_address()
+    elif is_loopback_host(host):
+        # The server may have been started with another SERVER_HOST than this command.
+        outward = outward_address()
+        if not _accepts(outward, port):
+            raise TokensUnusable(
+                f"No server listens on {outward}:{port}, so a link would not work: start it "
+                "with --server-host 0.0.0.0, or give the PUBLIC_ADDRESS of the proxy in front."
+            )
+        host = outward
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _accepts(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=2.0).close()
+    except OSError:
+        return False
+    return True
+
+
+def outward_address() -> str:
+    """The address of this machine on its network; nothing is sent to find it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # reserved for documentation (RFC 5737)
+            return str(probe.getsockname()[0])
+        except OSError:
+            return socket.gethostname()

@@ -1,0 +1,54 @@
+"""All live streams of this server: what the routes need of this room, in one object.
+
+The gevent thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from turbostream.stream.channel import Channel
+from turbostream.stream.producer import State
+from turbostream.web.live.sender import Sender
+from turbostream.web.live.stream_body import StreamBody
+from turbostream.web.live.viewer_socket import Counts
+from turbostream.web.live.viewers import Viewer, Viewers
+from turbostream.web.live.wakeup import Wakeup
+
+
+class LiveStreams:
+    """Opens streams and keeps the registry of their viewers.
+
+    `state` is what a placeholder shows, `stopping` ends all streams, `clock` stands still while
+    this process is stopped.
+    """
+
+    def __init__(
+        self,
+        wakeup: Wakeup,
+        max_viewers: int,
+        dead_viewer_s: float,
+        state: Callable[[], State],
+        stopping: Callable[[], bool],
+        clock: Callable[[], float],
+    ) -> None:
+        self.wakeup = wakeup
+        self.viewers = Viewers(max_viewers)
+        self._sender = Sender(wakeup, dead_viewer_s, clock)
+        self._state, self._stopping, self._clock = state, stopping, clock
+
+    @property
+    def counts(self) -> Counts:
+        return self._sender.counts
+
+    def open(
+        self, channel: Channel, acknowledges: bool, min_interval_s: float, repeat_after_s: float
+    ) -> StreamBody:
+        """A stream of `channel`, which begins when its body is read.
+
+        acknowledges: the viewer says what it has shown.
+        """
+        viewer = Viewer(
+            channel, self._state, self.wakeup, self._stopping, acknowledges, self._clock
+        )
+        return StreamBody(viewer, self.viewers, self._sender, min_interval_s, repeat_after_s)

@@ -1,0 +1,51 @@
+"""One shape for every error: {"status": "error", "error": "<a sentence that says what to do>"}."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from flask import Flask, jsonify, request
+from werkzeug.exceptions import BadRequest, HTTPException, Unauthorized
+from werkzeug.wrappers import Response
+
+from turbostream.stream.scene import SceneError
+
+log = logging.getLogger(__name__)
+
+
+def add_handlers(app: Flask, page_for_strangers: Callable[[], Response | None]) -> None:
+    """`page_for_strangers` may answer a 401 with a page instead, if the request prefers HTML."""
+    sentences = {
+        404: "There is nothing at this address; the page is at /.",
+        405: "This address does not accept that method.",
+        413: f"The request is too large; at most {app.config['MAX_CONTENT_LENGTH']:,} bytes are "
+        "accepted.",
+    }
+
+    @app.errorhandler(HTTPException)
+    def refuse(error: HTTPException) -> Response:
+        if isinstance(error, Unauthorized) and (page := page_for_strangers()) is not None:
+            return page
+        code = error.code or 500
+        has_own_sentence = error.description != type(error).description
+        sentence = error.description if has_own_sentence else sentences.get(code)
+        response = jsonify(
+            status="error", error=sentence or error.description or "The request failed."
+        )
+        response.status_code = code
+        for name, value in error.get_headers():
+            if name not in ("Content-Type", "Content-Length"):
+                response.headers.add(name, value)  # WWW-Authenticate may come twice
+        return response
+
+    @app.errorhandler(SceneError)
+    def refuse_scene(error: SceneError) -> Response:
+        return refuse(BadRequest(str(error)))
+
+    @app.errorhandler(Exception)
+    def fail(error: Exception) -> Response:
+        log.error("[flask] %s %s failed", request.method, request.path, exc_info=error)
+        response = jsonify(status="error", error="The server failed; see its log.")
+        response.status_code = 500
+        return response

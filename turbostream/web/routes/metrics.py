@@ -1,0 +1,94 @@
+"""`GET /metrics`: the numbers of /status for Prometheus, read at each request.
+
+Names follow Prometheus' conventions: base units (seconds, bytes), `_total` for counters.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from flask import Flask, Response
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+    StateSetMetricFamily,
+)
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from turbostream.web.context import AppContext
+from turbostream.web.live.streams import LiveStreams
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+STATES = ("starting", "downloading", "loading", "compiling", "streaming", "resting", "failed")
+
+
+class _Figures(Collector):
+    def __init__(self, context: AppContext, live: LiveStreams) -> None:
+        self._context, self._live = context, live
+
+    def collect(self) -> Iterator[Metric]:
+        context, viewers, counts = self._context, self._live.viewers, self._live.counts
+        figures = context.meter.as_dict(time.monotonic())
+        state = context.producer.state.name
+        newest = context.channel.buffer.newest()
+
+        def gauge(name: str, help: str, value: float) -> GaugeMetricFamily:
+            return GaugeMetricFamily(f"turbostream_{name}", help, value)
+
+        def counter(name: str, help: str, value: float) -> CounterMetricFamily:
+            return CounterMetricFamily(f"turbostream_{name}", help, value)
+
+        facts = {"model": context.model_id}
+        facts["fingerprint"] = str(context.producer.engine_facts.get("fingerprint", ""))
+        yield InfoMetricFamily("turbostream_engine", "The engine and its model.", facts)
+        yield StateSetMetricFamily(
+            "turbostream_state",
+            "What the stream is doing.",
+            {name: name == state for name in STATES},
+        )
+        healthy = context.producer.unhealthy() is None
+        yield gauge("healthy", "1 while /healthz answers 200.", healthy)
+        yield counter("frames", "Frames painted.", context.meter.frames)
+        failed = figures["failed_frames"]
+        yield counter("failed_frames", "Frames that failed.", float(str(failed)))
+        yield gauge("frames_per_second", "Frames painted a second.", float(str(figures["fps"])))
+        age_s = time.time() - newest.published if newest else float("nan")
+        yield gauge("newest_frame_age_seconds", "Age of the newest frame.", age_s)
+        stages = GaugeMetricFamily(
+            "turbostream_stage_seconds", "Median time of a stage of a frame.", labels=["stage"]
+        )
+        for name, ms in dict(figures["stage_ms"]).items():  # type: ignore[call-overload]
+            stages.add_metric([name], ms / 1000)
+        yield stages
+        waits = GaugeMetricFamily(
+            "turbostream_prompt_to_picture_seconds",
+            "From a new scene to its first picture, over the last changes.",
+            labels=["quantile"],
+        )
+        found = dict(figures["prompt_to_picture_ms"])  # type: ignore[call-overload]
+        for label, name in (("0.5", "p50"), ("0.95", "p95")):
+            if found[name] is not None:
+                waits.add_metric([label], found[name] / 1000)
+        yield waits
+        yield gauge("viewers", "Streams being sent.", len(viewers))
+        yield gauge("viewers_limit", "MAX_VIEWERS.", viewers.most)
+        yield gauge("connections", "Sockets open.", context.slots.open)
+        yield counter("connections_refused", "Connections over a limit.", context.slots.refused)
+        yield counter("parts_sent", "Pictures sent to viewers.", counts.parts)
+        yield counter("sent_bytes", "Bytes of pictures sent to viewers.", counts.bytes)
+        yield counter("dead_viewers", "Streams ended because no byte was taken.", counts.dropped)
+
+
+def add_routes(app: Flask, context: AppContext, live: LiveStreams) -> None:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Figures(context, live))
+    ProcessCollector(registry=registry)  # CPU, memory and descriptors of this process, on Linux
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(generate_latest(registry), content_type=CONTENT_TYPE)

@@ -1,0 +1,53 @@
+"""`GET /`: the page, filled in with the scene in force."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from flask import Flask, g, render_template
+
+from turbostream.web.context import AppContext
+from turbostream.web.routes.unread_words import unread_words
+
+EXAMPLES = (
+    "a futuristic dog astronaut, oil painting",
+    "a lighthouse in a storm, dramatic light",
+    "neon koi in black water, top view",
+    "a paper-cut forest, layers of blue",
+    "portrait of a clockwork owl, macro photograph",
+    "a city of coral at sunrise, watercolour",
+)
+
+
+def add_routes(app: Flask, context: AppContext) -> None:
+    assert app.static_folder is not None
+    version, modules = _page_files(Path(app.static_folder))
+
+    @app.get("/")
+    def index() -> str:
+        scene = context.channel.scene
+        return render_template(
+            "index.html",
+            prompt=scene.prompt,
+            motion=scene.motion,
+            speed=scene.speed,
+            examples=(context.words or {}).get("examples", EXAMPLES)[:6],
+            demo=context.demo,
+            model=context.model_id,
+            words=context.words,
+            role=g.visitor.role,
+            version=version,
+            modules=modules,
+            warning=unread_words(context.producer, scene.prompt).get("warning", ""),
+        )
+
+
+def _page_files(folder: Path) -> tuple[str, list[str]]:
+    """(their version, since windows that share a worker must run the same files; the modules that
+    the page's script imports, so that the browser can request all of them at once)."""
+    files = sorted(folder.iterdir())
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files))
+    own = ("page.js", "worker.js")
+    modules = [file.name for file in files if file.suffix == ".js" and file.name not in own]
+    return digest.hexdigest()[:12], modules

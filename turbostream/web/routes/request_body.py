@@ -1,0 +1,76 @@
+"""Request bodies: strict JSON objects and plain form posts; each fault gets one sentence.
+
+Knows no route.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import parse_qsl
+
+from flask import Request
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+
+
+class DuplicateField(ValueError):
+    pass
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise DuplicateField
+    return result
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def json_object(request: Request, fields: tuple[str, ...]) -> dict[str, Any]:
+    """The JSON object in the body, with known fields only; raises BadRequest otherwise."""
+    try:
+        text = request.get_data().decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadRequest("The body is not UTF-8.") from None
+    try:
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+    except DuplicateField:
+        raise BadRequest("The JSON names a field twice; name each once.") from None
+    except RecursionError:
+        raise BadRequest("The JSON is nested too deeply; send one flat object.") from None
+    except ValueError:
+        raise BadRequest(
+            f'The body is not JSON; send an object such as {{"{fields[0]}": ...}}.'
+        ) from None
+    if not isinstance(value, dict):
+        raise BadRequest(f'Send a JSON object such as {{"{fields[0]}": ...}}.')
+    unknown = sorted(set(value) - set(fields))
+    if unknown:
+        raise BadRequest(f"There is no field {unknown[0][:40]!r} here; known: {', '.join(fields)}.")
+    return value
+
+
+def field_of(request: Request, name: str) -> tuple[object, bool]:
+    """(the body's one field, whether a form sent it); raises BadRequest or UnsupportedMediaType."""
+    if request.mimetype == "application/json":
+        body = json_object(request, (name,))
+        if name not in body:
+            raise BadRequest(f'The field "{name}" is missing; send {{"{name}": "..."}}.')
+        return body[name], False
+    if request.mimetype == "application/x-www-form-urlencoded":
+        try:
+            # Not request.form, which lets bytes through that are not UTF-8.
+            fields = parse_qsl(
+                request.get_data().decode("ascii"),
+                keep_blank_values=True,
+                errors="strict",
+                max_num_fields=10,
+            )
+        except ValueError:
+            raise BadRequest("The form is not UTF-8, or not a form.") from None
+        if [found for found, _ in fields] != [name]:
+            raise BadRequest(f'Send one form field "{name}" and nothing else.')
+        return fields[0][1], True
+    raise UnsupportedMediaType(f'Send JSON: Content-Type application/json and {{"{name}": "..."}}.')

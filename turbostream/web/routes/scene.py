@@ -1,0 +1,47 @@
+"""`POST /prompt`, and `GET` and `PATCH /scene`: what is shown, and how it moves."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Flask, jsonify, redirect, request
+from werkzeug.wrappers import Response
+
+from turbostream.stream.scene import PATCHABLE
+from turbostream.web.auth.access_control import AccessControl
+from turbostream.web.context import AppContext
+from turbostream.web.routes.request_body import field_of, json_object
+from turbostream.web.routes.unread_words import unread_words
+
+log = logging.getLogger(__name__)
+
+
+def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
+    channel, producer = context.channel, context.producer
+
+    @app.post("/prompt")
+    def prompt() -> Response:
+        log.info("[prompt] Request received")
+        access.spend_change()
+        log.info("[prompt] Raw data received: %.200r", request.get_data()[:200])
+        text, from_form = field_of(request, "prompt")
+        change = channel.change({"prompt": text})
+        log.info("[prompt] => Successfully set to: %s", change.scene.prompt)
+        if from_form:
+            return redirect("./", code=303)  # the page, also under a proxy's prefix
+        return jsonify(
+            status="ok",
+            prompt=change.scene.prompt,
+            frame=change.after,
+            **unread_words(producer, change.scene.prompt),
+        )
+
+    @app.get("/scene")
+    def scene() -> Response:
+        return jsonify(channel.scene.as_dict())
+
+    @app.patch("/scene")
+    def patch_scene() -> Response:
+        access.spend_change()
+        scene = channel.change(json_object(request, PATCHABLE)).scene
+        return jsonify({**scene.as_dict(), **unread_words(producer, scene.prompt)})

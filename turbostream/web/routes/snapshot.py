@@ -1,0 +1,41 @@
+"""`GET /snapshot.jpg`: the next frame, never one from before the request."""
+
+from __future__ import annotations
+
+import time
+
+from flask import Flask, Response
+from werkzeug.exceptions import ServiceUnavailable
+
+from turbostream.stream.frame import Frame
+from turbostream.web.context import AppContext
+from turbostream.web.live.wakeup import Wakeup
+
+WAIT_S = 10.0
+RETRY_AFTER_S = 2
+
+
+def add_routes(app: Flask, context: AppContext, wakeup: Wakeup) -> None:
+    @app.get("/snapshot.jpg")
+    def snapshot() -> Response:
+        frame = _next_frame(context, wakeup)
+        response = Response(frame.jpeg, content_type="image/jpeg")
+        response.headers["X-Frame-Id"] = str(frame.number)
+        response.headers["X-Timestamp"] = f"{frame.published:.6f}"
+        return response
+
+
+def _next_frame(context: AppContext, wakeup: Wakeup) -> Frame:
+    channel, producer = context.channel, context.producer
+    with channel.watched():
+        after = channel.last_number
+        deadline = time.monotonic() + WAIT_S
+        while (frame := channel.buffer.newest()) is None or frame.number <= after:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0 or producer.state.name == "failed" or context.stopping:
+                raise ServiceUnavailable(
+                    f"There is no picture yet: {producer.state.message}",
+                    retry_after=RETRY_AFTER_S,
+                )
+            wakeup.wait(min(left_s, 0.5))
+        return frame

@@ -1,0 +1,54 @@
+"""`GET /status`, every useful number as JSON, and `GET /healthz`, for whoever restarts us."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from flask import Flask, g, jsonify
+from werkzeug.wrappers import Response
+
+from turbostream.web import rental
+from turbostream.web.context import AppContext
+from turbostream.web.live.viewers import Viewers
+from turbostream.web.routes.unread_words import unread_words
+
+
+def add_routes(app: Flask, context: AppContext, viewers: Viewers) -> None:
+    @app.get("/status")
+    def status() -> Response:
+        return jsonify(_status(context, len(viewers)))
+
+    @app.get("/healthz")
+    def healthz() -> tuple[Response, int]:
+        producer = context.producer
+        reason = producer.unhealthy()
+        if reason is None:
+            return jsonify(status="ok", state=producer.state.name), 200
+        return jsonify(status="error", error=reason), 503
+
+
+def _status(context: AppContext, viewers: int) -> dict[str, Any]:
+    channel, producer, settings = context.channel, context.producer, context.settings
+    state = producer.state
+    newest, scene = channel.buffer.newest(), channel.scene
+    download = None
+    if state.total_bytes is not None:
+        download = {"bytes": state.done_bytes, "total": state.total_bytes}
+    return {
+        "state": state.name,
+        "message": state.message,
+        "now": time.time(),
+        "download": download,
+        "model": {"id": context.model_id, "demo": context.demo},
+        "engine": producer.engine_facts,
+        "prompt": scene.prompt,
+        **unread_words(producer, scene.prompt),
+        "scene": scene.as_dict(),
+        "frame": newest.number if newest else 0,
+        "viewers": viewers,
+        "role": g.visitor.role,
+        "settings": settings.as_text() if g.visitor.may_write else None,
+        "guard": rental.read(settings.state_folder, time.time()),
+        **context.meter.as_dict(time.monotonic()),
+    }
