@@ -183,14 +183,17 @@ class Desk:
         else:
             time.sleep(seconds)
 
-    def forgive_network(self) -> None:
-        """The browser itself reports refused and failed requests, perhaps a little later; some
-        tests cause them."""
+    def wait_for_failed_request(self) -> None:
+        """Until the browser has reported a refused or failed request; some tests cause them."""
         deadline = time.monotonic() + 30
-        while not (reports := [said for said in self.console if FAILED_REQUEST in said]):
+        while not any(FAILED_REQUEST in said for said in self.console):
             assert time.monotonic() < deadline, "no request has failed"
             self.rest()
-        self.console = [said for said in self.console if said not in reports]
+
+    def forgive_network(self) -> None:
+        """Drops the browser's reports of refused and failed requests; there must be some."""
+        self.wait_for_failed_request()
+        self.console = [said for said in self.console if FAILED_REQUEST not in said]
 
     def close(self) -> None:
         for context in self._contexts:

@@ -132,6 +132,7 @@ def test_after_a_kill_the_field_and_the_picture_show_the_words_that_were_in_forc
     eventually(lambda: kept.exists() and words in kept.read_text())
     server.end(signal.SIGKILL)
     page.wait_for_selector("#notice:visible")
+    own_desk.wait_for_failed_request()  # a poll of the status, which a quick start would answer
     server.start()
     page.wait_for_selector("#notice", state="hidden")
     shown = frame(page)

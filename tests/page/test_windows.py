@@ -180,6 +180,7 @@ def test_the_stream_comes_back_in_all_windows_after_the_server_was_killed(own_de
     for page in (first, second):
         page.wait_for_selector("#notice:visible")
         assert "The stream is lost" in page.text_content("#notice")
+    own_desk.wait_for_failed_request()  # a poll of the status, which a quick start would answer
     own_desk.server.start()
     for page in (first, second):
         page.wait_for_selector("#notice", state="hidden")
