@@ -93,8 +93,7 @@ def serve(
     channel.buffer.listen(wakeup.send)
     kept_in = file_for(settings.state_folder, settings.server_port)
     scene_file = SceneFile(kept_in if settings.keep_scene == "yes" else None, channel, scene)
-    app = create_app(context, wakeup)
-    port = PublicPort(app, settings, scene_file, producer.unhealthy, context.slots)
+    port = PublicPort(create_app(context, wakeup), context, scene_file, producer.unhealthy)
     limits = settings.engine_timeout_s, settings.loading_timeout_s
     watchdog = Watchdog(lambda now: producer.overdue(now, *limits), max(limits), awake)
     if port.open():

@@ -18,12 +18,11 @@ from typing import Any
 
 import gevent
 
-from turbostream.settings import Settings
 from turbostream.stream import state_folder
 from turbostream.stream.scene import SceneError
 from turbostream.stream.scene_file import SceneFile
+from turbostream.web.context import AppContext
 from turbostream.web.http import handover
-from turbostream.web.http.connection_slots import ConnectionSlots
 from turbostream.web.http.limits import Limits, connections_possible
 from turbostream.web.http.listener import why_not_listening
 from turbostream.web.http.server import Server
@@ -41,17 +40,17 @@ class PublicPort:
     def __init__(
         self,
         app: Callable[..., Any],
-        settings: Settings,
+        context: AppContext,
         scene_file: SceneFile,
         unhealthy: Callable[[], str | None],
-        slots: ConnectionSlots,
     ) -> None:
         """app: the WSGI application; unhealthy: one sentence while there is no picture."""
         self.problem: str | None = None  # why the port is unavailable, in one sentence
+        settings = context.settings
         self._app, self._settings, self._scene_file = app, settings, scene_file
         self._unhealthy = unhealthy
         self._folder = settings.state_folder
-        self._slots = slots
+        self._slots = context.slots
         self._limits = Limits.of(settings, connections_possible(settings.max_connections))
         self._hands_over = settings.handover != "no"
         self._offer: handover.Offer | None = None

@@ -109,7 +109,7 @@ class Listener:
             return
         if time.monotonic() - self._logged_at > 10.0:
             self._logged_at = time.monotonic()
-            log.error("[flask] no new connection can be accepted (%s).", error.strerror)
+            log.error("[flask] no new connection can be taken (%s).", error.strerror)
         gevent.sleep(RETRY_S)
 
     def _take(self, accepted: Any, peer: tuple[str, int]) -> None:
