@@ -95,7 +95,7 @@ def techniques_for(device: str) -> list[tuple[str, Callable[[Parts], object]]]:
             "time embedding folded",
             lambda parts: folded.fold_time(parts.unet, parts.schedule.timestep),
         ),
-        ("transformers stay in NHWC", lambda parts: folded.stay_in_nhwc(parts.unet)),
+        ("transformers kept in NHWC", lambda parts: folded.stay_in_nhwc(parts.unet)),
         ("decoder's convolutions fused", lambda parts: tiny_decoder.fuse(parts.decoder, device)),
         ("upsampling transposed", lambda parts: upsampled.fold(parts.unet)),
     ]
