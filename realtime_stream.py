@@ -30,11 +30,11 @@ from turbostream.settings import SettingError, Settings, load  # noqa: E402
 from turbostream.start_screen import check  # noqa: E402
 from turbostream.stream.awake import AwakeClock  # noqa: E402
 from turbostream.stream.channel import Channel  # noqa: E402
+from turbostream.stream.engine_api import EngineUnusable, OpenEngine  # noqa: E402
 from turbostream.stream.meter import Meter  # noqa: E402
 from turbostream.stream.producer import Producer  # noqa: E402
 from turbostream.stream.scene import Scene  # noqa: E402
 from turbostream.stream.scene_file import SceneFile, file_for  # noqa: E402
-from turbostream.stream.seam import EngineUnusable, OpenEngine  # noqa: E402
 from turbostream.stream.watchdog import Watchdog  # noqa: E402
 from turbostream.web import tokens  # noqa: E402
 

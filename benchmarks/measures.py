@@ -18,9 +18,9 @@ from torch.profiler import ProfilerActivity, profile
 from turbostream.engine.cuda.graph import Graph
 from turbostream.engine.model.inputs import Paint, Tensors
 from turbostream.stream.channel import Channel
+from turbostream.stream.engine_api import Engine, Picture
 from turbostream.stream.meter import percentile
 from turbostream.stream.scene import Shot
-from turbostream.stream.seam import Engine, Picture
 
 
 def median_ms(call: Callable[[], object], device: str, times: int = 20) -> float:

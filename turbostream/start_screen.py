@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import TextIO
 
-from turbostream.stream.seam import EngineUnavailable, EngineUnusable, OpenEngine, Progress
+from turbostream.stream.engine_api import EngineUnavailable, EngineUnusable, OpenEngine, Progress
 
 log = logging.getLogger("turbostream")
 

@@ -17,8 +17,8 @@ from turbostream.engine.cuda.streams import InFlight, Streams
 from turbostream.engine.local_engine import LocalEngine
 from turbostream.engine.model.inputs import Value
 from turbostream.engine.model.stable_diffusion import OneStepModel
+from turbostream.stream.engine_api import EngineClosed, EngineUnusable
 from turbostream.stream.scene import Shot
-from turbostream.stream.seam import EngineClosed, EngineUnusable
 
 FULL = Plan(2, 8)
 Open = Callable[..., "SimulatedEngine"]

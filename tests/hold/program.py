@@ -19,8 +19,8 @@ import realtime_stream
 from benchmarks.peers import jpeg_of
 from turbostream.engine.weights import Weights
 from turbostream.settings import SettingError, load
+from turbostream.stream.engine_api import Engine, Picture, Progress, Report
 from turbostream.stream.scene import Shot
-from turbostream.stream.seam import Engine, Picture, Progress, Report
 from turbostream.web import tokens
 
 MAY_LOAD = "may-load"  # the file in STATE_DIR that lets "loads-badly" load

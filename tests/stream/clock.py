@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 
-from turbostream.stream.seam import Picture
+from turbostream.stream.engine_api import Picture
 
 
 class Clock:

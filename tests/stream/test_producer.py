@@ -14,11 +14,7 @@ from tests.engines import ColourEngine, opens
 from tests.stream.clock import Clock
 from turbostream.stream import producer as producer_module
 from turbostream.stream.channel import Channel
-from turbostream.stream.frame import Frame
-from turbostream.stream.meter import Meter
-from turbostream.stream.producer import FAILURES_BEFORE_REBUILD, Producer
-from turbostream.stream.scene import Scene, Shot
-from turbostream.stream.seam import (
+from turbostream.stream.engine_api import (
     Engine,
     EngineUnavailable,
     EngineUnusable,
@@ -26,6 +22,10 @@ from turbostream.stream.seam import (
     Progress,
     Report,
 )
+from turbostream.stream.frame import Frame
+from turbostream.stream.meter import Meter
+from turbostream.stream.producer import FAILURES_BEFORE_REBUILD, Producer
+from turbostream.stream.scene import Scene, Shot
 
 PATIENCE_S = 30.0  # a limit of what comes at once, unless the machine is busy
 

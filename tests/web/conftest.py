@@ -1,4 +1,4 @@
-"""The web over the real stream and the seam's fake engine, without a socket."""
+"""The web over the real stream and the fake engine, without a socket."""
 
 from __future__ import annotations
 

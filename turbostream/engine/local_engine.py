@@ -27,8 +27,8 @@ from turbostream.engine.cuda.streams import InFlight, Streams
 from turbostream.engine.model.inputs import Values
 from turbostream.engine.model.stable_diffusion import OneStepModel, give_back
 from turbostream.engine.plain_path import Plain
+from turbostream.stream.engine_api import EngineClosed, EngineUnusable, Picture
 from turbostream.stream.scene import Shot
-from turbostream.stream.seam import EngineClosed, EngineUnusable, Picture
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class LocalEngine:
         self.choices: Mapping[str, str] = dict(choices or {})
         self.dropped = (
             model.encode_prompt.limit.dropped
-        )  # the seam's ReadsWords; outlives the model
+        )  # ReadsWords of the engine API; outlives the model
         self._base, self._quality = fingerprint, quality
         self._declaration = model.inputs(*size)
         self._kind = "plain"

@@ -24,8 +24,8 @@ from turbostream.engine.model.stable_diffusion import OneStepModel, load_pipelin
 from turbostream.engine.weights import Weights
 from turbostream.engine.weights.hub import fetch, fetch_tiny_decoder
 from turbostream.settings import Settings
+from turbostream.stream.engine_api import Progress, Report
 from turbostream.stream.scene import Shot
-from turbostream.stream.seam import Progress, Report
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """The generation thread: shots in, frames out, at the pace of TARGET_FPS.
 
 It opens the engine on its own thread and is the only one that calls it. It knows the engine by
-the seam alone and the web not at all. While nobody watches it sleeps; when the engine raises it
+the engine API alone and the web not at all. While nobody watches it sleeps; when the engine raises it
 tries the next frame, and after several failures in a row it opens a new engine, with growing
 pauses.
 """
@@ -18,10 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from turbostream.stream.channel import Channel
-from turbostream.stream.frame import Frame
-from turbostream.stream.meter import Meter
-from turbostream.stream.scene import Shot
-from turbostream.stream.seam import (
+from turbostream.stream.engine_api import (
     Engine,
     EngineUnavailable,
     EngineUnusable,
@@ -30,6 +27,9 @@ from turbostream.stream.seam import (
     Progress,
     dropped_by,
 )
+from turbostream.stream.frame import Frame
+from turbostream.stream.meter import Meter
+from turbostream.stream.scene import Shot
 
 log = logging.getLogger(__name__)
 

@@ -40,8 +40,8 @@ from turbostream.engine.model.step import PREDICTIONS, Decode, Denoise, Schedule
 from turbostream.engine.rewrite import folded, packed, tiny, upsampled  # noqa: E402
 from turbostream.engine.rewrite.traced import TracedGraph  # noqa: E402
 from turbostream.engine.weights import model_files  # noqa: E402
+from turbostream.stream.engine_api import EngineUnusable  # noqa: E402
 from turbostream.stream.scene import Shot  # noqa: E402
-from turbostream.stream.seam import EngineUnusable  # noqa: E402
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from turbostream.stream.seam import Progress, Report
+from turbostream.stream.engine_api import Progress, Report
 
 
 class ByteCounter:

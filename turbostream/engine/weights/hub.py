@@ -16,7 +16,7 @@ from turbostream.engine.weights import model_files
 from turbostream.engine.weights.byte_counter import ByteCounter
 from turbostream.engine.weights.hub_errors import check_proxies, first_line, way_out
 from turbostream.engine.weights.locate import Weights, checked
-from turbostream.stream.seam import (
+from turbostream.stream.engine_api import (
     EngineError,
     EngineUnavailable,
     EngineUnusable,

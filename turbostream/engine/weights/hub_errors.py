@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from urllib.request import getproxies
 
-from turbostream.stream.seam import EngineError, EngineUnavailable, EngineUnusable
+from turbostream.stream.engine_api import EngineError, EngineUnavailable, EngineUnusable
 
 # What a user has to change: the disk, the folder of the cache.
 DISK = {errno.ENOSPC, errno.EDQUOT}

@@ -1,9 +1,11 @@
-"""The seam between the producer and whatever paints: all that the stream knows of a GPU.
+"""The engine API: all that the scheduler and the supervisor know of whatever paints.
+
+Declarations only, no torch; any thread.
 
 EngineError
 ├── EngineUnusable    cannot work until the user changes something; the program exits 2
 ├── EngineUnavailable cannot work yet; the program tries again
-└── EngineClosed      the engine was closed while a shot was under way
+└── EngineClosed      the engine was closed before a shot was painted
 """
 
 from __future__ import annotations
@@ -25,18 +27,18 @@ class EngineUnusable(EngineError):
 
 
 class EngineUnavailable(EngineError):
-    """A later attempt may work (a network that is away): the message says what is waited for."""
+    """A later attempt may work (no network now): the message says what is waited for."""
 
 
 class EngineClosed(EngineError):
-    """The engine was closed before the pictures were done."""
+    """The engine was closed before the pictures were painted."""
 
 
 @dataclass(frozen=True)
 class Picture:
     """What an engine makes of a shot: the JPEG and the milliseconds each stage took.
 
-    fingerprint: of the very code that painted it, since an engine may find a faster way while
+    fingerprint: of the exact code that painted it, since an engine may install faster code while
     it runs; empty: the engine's own.
     """
 
@@ -46,11 +48,12 @@ class Picture:
 
 
 class Engine(Protocol):
-    """Turns shots into JPEGs. Loaded, warmed up and called on one thread, the producer's.
+    """Turns shots into JPEGs. Loaded, warmed up and called on one thread, the generation thread.
 
-    max_batch: the most shots of one submission. depth: how many submissions keep it busy.
-    fingerprint: model and revision, versions, device, acceleration; with a shot it gives the
-    same picture again. choices: what was decided about the hardware, each with its reason.
+    max_batch: the most shots of one submission. depth: how many submissions keep it busy. Both may
+    change while it runs. fingerprint: model and revision, versions, device, acceleration; with a
+    shot it gives the same picture again. choices: what was decided about the hardware, each with
+    its reason.
     """
 
     @property
@@ -67,7 +70,7 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back threads and memory; bounded."""
+        """Release threads and memory; returns within a limited time."""
         ...
 
 
@@ -76,7 +79,7 @@ class ReadsWords(Protocol):
     """What an engine adds whose model reads only the beginning of a long prompt."""
 
     def dropped(self, prompt: str) -> str:
-        """The end of `prompt` that is not read; empty where all is. Any thread, also later than
+        """The end of `prompt` that is not read; empty where all is. Any thread, also after
         `close`."""
         ...
 
