@@ -29,9 +29,9 @@ from turbostream.engine.device import hardware
 from turbostream.engine.local_engine import LocalEngine
 from turbostream.engine.model.stable_diffusion import OneStepModel
 from turbostream.stream.channel import Channel
-from turbostream.stream.meter import Meter
-from turbostream.stream.producer import Producer
 from turbostream.stream.scene import Scene
+from turbostream.stream.scheduled_channel import ScheduledChannel
+from turbostream.stream.supervisor import Supervisor
 
 BATCHES = (8, 4, 2)  # in the order of interest
 SUBMISSIONS = 200  # of each batch size
@@ -49,7 +49,7 @@ class Bench(Run):
         self.gflop = 0.0
         self.table_of_kernels = ""
 
-    # -- the stream: producer, engine, buffer ----------------------------------------------------
+    # -- the stream: scheduler, engine, buffer ----------------------------------------------------
 
     def stream(self) -> None:
         """From weights in memory to the first frame; the stream while Inductor compiles; then
@@ -64,14 +64,14 @@ class Bench(Run):
             engines.append(self.open(pipe))
             return engines[0]
 
-        producer = Producer(channel, open_engine, Meter(), 1000)
+        supervisor = Supervisor([ScheduledChannel(channel, 1000)], open_engine)
         try:
             with channel.watched():
-                producer.start()
+                supervisor.start()
                 while not watcher.times:
                     time.sleep(0.005)
-                    if producer.unusable:
-                        raise RuntimeError(producer.unusable)
+                    if supervisor.unusable:
+                        raise RuntimeError(supervisor.unusable)
                 first, engine = watcher.times[0], engines[0]
                 self.note(first_frame_s=round(first - loaded, 2), in_flight=engine.depth)
                 self.note(choices=dict(engine.choices))
@@ -86,7 +86,7 @@ class Bench(Run):
                 self.power()
                 self.note(choices=dict(engine.choices))
         finally:
-            producer.stop(30)
+            supervisor.stop(30)
 
     def while_compiling(
         self, channel: Channel, watcher: measures.Watcher, engine: LocalEngine, since: float
@@ -274,7 +274,7 @@ def table(row: dict[str, Any]) -> str:
     lines = [
         f"{row['gpu']}, torch {row['torch']}, {row['dtype']}, weights: {row['weights']}",
         f"{'the guide’s recipe':38} {row.get('recipe_fps')} frames/s",
-        f"{f'batch 1 ({many}), producer to buffer':38} {row.get('batch1_fps')} frames/s "
+        f"{f'batch 1 ({many}), scheduler to buffer':38} {row.get('batch1_fps')} frames/s "
         f"({row.get('times_recipe')}x), {row.get('batch1_kind')}",
     ]
     lines += [

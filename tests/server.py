@@ -35,7 +35,7 @@ def once_below(limit: float, attempt: Callable[[], float], attempts: int = 3) ->
 
 
 def lines_of_failure(log: str) -> list[str]:
-    """What a log says of a state `failed`: the producer logs each kind of error once."""
+    """What a log says of a state `failed`: the supervisor logs each kind of error once."""
     return [line for line in log.splitlines() if re.match(FAILED, line)]
 
 

@@ -7,7 +7,8 @@ import sys
 import threading
 from typing import TextIO
 
-from turbostream.stream.engine_api import EngineUnavailable, EngineUnusable, OpenEngine, Progress
+from turbostream.stream.engine_api import EngineUnavailable, EngineUnusable, OpenEngine
+from turbostream.stream.state import Status
 
 log = logging.getLogger("turbostream")
 
@@ -30,9 +31,9 @@ class StartScreen:
         self._tenth = -1
         self._lock = threading.Lock()
 
-    def __call__(self, progress: Progress) -> None:
-        done, whole = progress.done_bytes, progress.total_bytes
-        text, end = progress.message, "\n"
+    def __call__(self, status: Status) -> None:
+        done, whole = status.done_bytes, status.total_bytes
+        text, end = status.message, "\n"
         with self._lock:
             if done is not None and whole:
                 if self._screen.isatty():

@@ -19,9 +19,9 @@ from tests.web.reader import read_parts
 from turbostream.settings import Settings
 from turbostream.stream.channel import Channel
 from turbostream.stream.frame import Frame
-from turbostream.stream.meter import Meter
-from turbostream.stream.producer import Producer
 from turbostream.stream.scene import Scene, Shot
+from turbostream.stream.scheduled_channel import ScheduledChannel
+from turbostream.stream.supervisor import Supervisor
 from turbostream.web.app import create_app
 from turbostream.web.context import AppContext
 from turbostream.web.multipart import BOUNDARY, PartCache
@@ -39,16 +39,17 @@ def serving(folder: Path, before: Callable[[Shot, Channel], object]) -> Iterator
     )
     channel = Channel("main", Scene(settings.initial_prompt))
     engine = ColourEngine(lambda shot: before(shot, channel))
-    producer = Producer(channel, opens(engine), Meter(), settings.target_fps)
-    stage = AppContext(settings, channel, producer, producer.meter, model_id="demo", demo=True)
+    scheduled = ScheduledChannel(channel, settings.target_fps)
+    supervisor = Supervisor([scheduled], opens(engine))
+    stage = AppContext(settings, channel, supervisor, scheduled.meter, model_id="demo", demo=True)
     bell = Bell()
     channel.buffer.listen(bell.ring)
-    producer.start()
+    supervisor.start()
     try:
         with create_app(stage, bell).test_client() as client:
             yield client
     finally:
-        assert producer.stop(timeout_s=30.0)
+        assert supervisor.stop(timeout_s=30.0)
         bell.close()
 
 

@@ -2,7 +2,7 @@
 
 prompts.py reads the file, recipe.py says what makes two pictures the same, manifest.py is the list
 of what was painted, folder.py puts the pictures that exist in the file's order, run.py paints the
-rest. One thread, the caller's. Knows the engine by `stream/engine_api.py` alone, and the web not at all.
+rest. One thread, the caller's. Knows the engine by `stream/engine_api.py` alone, and no web.
 """
 
 from turbostream.batch.prompts import BatchError, Job, read_jobs

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Protocol, runtime_checkable
 
 from turbostream.stream.scene import Shot
+from turbostream.stream.state import Status
 
 
 class EngineError(Exception):
@@ -66,7 +68,8 @@ class Engine(Protocol):
     def choices(self) -> Mapping[str, str]: ...
 
     def submit(self, shots: Sequence[Shot]) -> Future[list[Picture]]:
-        """Pictures in the order of the shots. May work before it returns, or afterwards."""
+        """Pictures in the order of the shots, which have one `batch_key`. May work before it
+        returns, or afterwards."""
         ...
 
     def close(self) -> None:
@@ -84,20 +87,21 @@ class ReadsWords(Protocol):
         ...
 
 
+# What may differ between the shots of one submission: whatever becomes a row of an input tensor.
+ROWS = {"prompt", "prompts", "noise", "seed_from", "seed_to", "angle"}
+_key = attrgetter(*(field.name for field in fields(Shot) if field.name not in ROWS))
+
+
+def batch_key(shot: Shot) -> object:
+    """Shots of equal keys may be submitted together. A field of `Shot` that is not one of ROWS
+    keeps shots apart, so that a new field is safe until somebody thinks about it."""
+    return _key(shot)
+
+
 def dropped_by(engine: Engine | None, prompt: str) -> str:
     """The end of `prompt` that `engine` does not read; empty where it does not say."""
     return engine.dropped(prompt) if isinstance(engine, ReadsWords) else ""
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far an engine's start has come: state is downloading, loading or compiling."""
-
-    state: str
-    message: str
-    done_bytes: int | None = None
-    total_bytes: int | None = None
-
-
-Report = Callable[[Progress], None]
+Report = Callable[[Status], None]  # how far a start has come: downloading, loading or compiling
 OpenEngine = Callable[[Report], Engine]

@@ -11,14 +11,16 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 from flask import Flask, Response, g, jsonify, redirect, render_template, request
 from werkzeug.exceptions import BadRequest, NotFound, ServiceUnavailable
 from werkzeug.wrappers import Response as BaseResponse
 
-from turbostream.stream.producer import Producer
 from turbostream.stream.scene import PATCHABLE
+from turbostream.stream.state import State
+from turbostream.stream.supervisor import Supervisor
 from turbostream.web import body, errors, guard, metrics, multipart
 from turbostream.web.context import AppContext
 from turbostream.web.gate import Gate
@@ -44,7 +46,7 @@ def create_app(stage: AppContext, bell: Bell) -> Flask:
     app = Flask(__name__, static_folder="page", static_url_path="/page", template_folder="page")
     app.config["MAX_CONTENT_LENGTH"] = stage.settings.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    channel, producer = stage.channel, stage.producer
+    channel, supervisor = stage.channel, stage.supervisor
     version, modules = _page_files(Path(__file__).parent / "page")
     viewers = Viewers(stage.settings.max_viewers)
     sender = Sender(bell, stage.settings.dead_viewer_s, stage.awake)
@@ -73,7 +75,7 @@ def create_app(stage: AppContext, bell: Bell) -> Flask:
             role=g.visitor.role,
             version=version,
             modules=modules,
-            warning=_left_out(producer, scene.prompt).get("warning", ""),
+            warning=_left_out(supervisor, scene.prompt).get("warning", ""),
         )
 
     @app.get("/stream")
@@ -88,7 +90,7 @@ def create_app(stage: AppContext, bell: Bell) -> Flask:
         # says what it has shown.
         script = request.accept_mimetypes.best == "application/octet-stream"
         viewer = Viewer(
-            channel, lambda: producer.state, bell, stage.is_stopping, script, stage.awake
+            channel, lambda: supervisor.status, bell, stage.is_stopping, script, stage.awake
         )
 
         @contextmanager
@@ -139,9 +141,9 @@ def create_app(stage: AppContext, bell: Bell) -> Flask:
             deadline = time.monotonic() + SNAPSHOT_WAIT_S
             while (frame := channel.buffer.newest()) is None or frame.number <= after:
                 left_s = deadline - time.monotonic()
-                if left_s <= 0 or producer.state.name == "failed" or stage.stopping:
+                if left_s <= 0 or supervisor.status.state is State.FAILED or stage.stopping:
                     raise ServiceUnavailable(
-                        f"There is no picture yet: {producer.state.message}", retry_after=2
+                        f"There is no picture yet: {supervisor.status.message}", retry_after=2
                     )
                 bell.wait(min(left_s, 0.5))
         response = Response(frame.jpeg, content_type="image/jpeg")
@@ -163,7 +165,7 @@ def create_app(stage: AppContext, bell: Bell) -> Flask:
             status="ok",
             prompt=change.scene.prompt,
             frame=change.after,
-            **_left_out(producer, change.scene.prompt),
+            **_left_out(supervisor, change.scene.prompt),
         )
 
     @app.get("/scene")
@@ -175,40 +177,40 @@ def create_app(stage: AppContext, bell: Bell) -> Flask:
         gate.spend_change()
         change = channel.change(body.json_object(request, PATCHABLE))
         scene = change.scene
-        return jsonify({**scene.as_dict(), **_left_out(producer, scene.prompt)})
+        return jsonify({**scene.as_dict(), **_left_out(supervisor, scene.prompt)})
 
     @app.get("/status")
     def status() -> BaseResponse:
-        state = producer.state
+        now = supervisor.status
         newest, scene = channel.buffer.newest(), channel.scene
         download = None
-        if state.total_bytes is not None:
-            download = {"bytes": state.done_bytes, "total": state.total_bytes}
+        if now.total_bytes is not None:
+            download = {"bytes": now.done_bytes, "total": now.total_bytes}
         return jsonify(
             {
-                "state": state.name,
-                "message": state.message,
+                "state": now.state,
+                "message": now.message,
                 "now": time.time(),
                 "download": download,
                 "model": {"id": stage.model_id, "demo": stage.demo},
-                "engine": producer.engine_facts,
+                "engine": supervisor.engine_facts,
                 "prompt": scene.prompt,
-                **_left_out(producer, scene.prompt),
+                **_left_out(supervisor, scene.prompt),
                 "scene": scene.as_dict(),
                 "frame": newest.number if newest else 0,
                 "viewers": len(viewers),
                 "role": g.visitor.role,
                 "settings": stage.settings.as_text() if g.visitor.may_write else None,
                 "guard": guard.read(stage.settings.state_folder, time.time()),
-                **stage.meter.as_dict(time.monotonic()),
+                **asdict(stage.meter.figures(time.monotonic())),
             }
         )
 
     @app.get("/healthz")
     def healthz() -> tuple[BaseResponse, int]:
-        reason = producer.unhealthy()
+        reason = supervisor.unhealthy()
         if reason is None:
-            return jsonify(status="ok", state=producer.state.name), 200
+            return jsonify(status="ok", state=supervisor.status.state), 200
         return jsonify(status="error", error=reason), 503
 
     return app
@@ -224,9 +226,9 @@ def _page_files(folder: Path) -> tuple[str, list[str]]:
     return digest.hexdigest()[:12], modules
 
 
-def _left_out(producer: Producer, prompt: str) -> dict[str, str]:
+def _left_out(supervisor: Supervisor, prompt: str) -> dict[str, str]:
     """For an answer about `prompt`: what of it the model does not read; nothing if it reads all."""
-    dropped = producer.dropped(prompt)
+    dropped = supervisor.dropped(prompt)
     if not dropped:
         return {}
     begin = dropped if len(dropped) <= 30 else f"{dropped[:29].rstrip(' ,.;')}…"

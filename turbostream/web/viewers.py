@@ -1,6 +1,6 @@
 """Everybody who watches: how many, how far behind, and when to wake them.
 
-The gevent thread only, save for `Bell.ring`, which the producer's thread calls.
+The gevent thread only, save for `Bell.ring`, which the generation thread calls.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gevent.hub import get_hub
 
 from turbostream.stream.channel import Channel
 from turbostream.stream.frame import Frame
-from turbostream.stream.producer import State
+from turbostream.stream.state import State, Status
 from turbostream.web.multipart import Image, part
 from turbostream.web.pace import Pace
 from turbostream.web.placeholder import placeholder_jpeg
@@ -42,8 +42,8 @@ class Bell:
         self._async = get_hub().loop.async_()
         self._async.start(self.ring_here)
 
-    def ring(self) -> None:
-        """From any thread."""
+    def ring(self, frame: Frame | None = None) -> None:
+        """From any thread; as a listener of a buffer it receives the frame."""
         self._async.send()
 
     def ring_here(self) -> None:
@@ -116,7 +116,7 @@ class Viewer:
     def __init__(
         self,
         channel: Channel,
-        state: Callable[[], State],
+        status: Callable[[], Status],
         bell: Bell,
         stopping: Callable[[], bool],
         reports: bool = False,
@@ -129,7 +129,7 @@ class Viewer:
         self.open_at = clock()
         # A newcomer begins with the scene in force; a frame from before a rest may show another.
         self.newer_than = channel.last_change.after
-        self._state = state
+        self._status = status
         self._bell = bell
         self._stopping = stopping
         self._got_frame = False
@@ -140,12 +140,12 @@ class Viewer:
         return self.channel.buffer.newest()
 
     def placeholder(self) -> bytes | None:
-        state = self._state()
-        if state.name in ("streaming", "resting") and (
+        status = self._status()
+        if status.state in (State.STREAMING, State.RESTING) and (
             self._got_frame or self.now() - self.open_at < FIRST_FRAME_S
         ):
             return None
-        return _placeholder_part(state.name, state.message)
+        return _placeholder_part(status.state, status.message)
 
     def wait(self, timeout_s: float) -> None:
         self._bell.wait(timeout_s if self._got_frame else min(timeout_s, FIRST_FRAME_S))
@@ -172,7 +172,7 @@ class Viewer:
 
 
 @lru_cache(maxsize=8)
-def _placeholder_part(state: str, message: str) -> bytes:
+def _placeholder_part(state: State, message: str) -> bytes:
     return part(Image(0, placeholder_jpeg(state, message), 0.0))
 
 
