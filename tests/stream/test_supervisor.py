@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.engines import ColourEngine, opens
 from tests.stream.running import PATIENCE_S, running, schedule, wait_until
 from turbostream.stream import supervisor as supervisor_module
 from turbostream.stream.engine_api import Engine, EngineUnavailable, EngineUnusable, Report
-from turbostream.stream.health import FAILURES_BEFORE_REOPEN
+from turbostream.stream.health import FAILURES_BEFORE_REOPEN, Call, Health
 from turbostream.stream.scene import Shot
 from turbostream.stream.state import State, Status
 from turbostream.stream.supervisor import Supervisor
@@ -142,3 +143,54 @@ def test_it_stops_while_resting_and_before_it_was_started() -> None:
         wait_until(lambda: run.supervisor.status.state is State.RESTING)
     assert not run.supervisor.running
     assert Supervisor([schedule(10)], opens(ColourEngine())).stop()
+
+
+def test_it_is_unhealthy_when_the_first_frame_does_not_come_for_a_viewer_from_before_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(supervisor_module, "MISSING_S", 0.1)
+    stuck, channel = threading.Event(), schedule(100)
+    engine = ColourEngine(lambda shot: stuck.wait(PATIENCE_S))
+    with running(opens(engine), channels=[channel], watched=[channel]) as run:
+        wait_until(lambda: "No frame has come for" in str(run.supervisor.unhealthy()))
+        stuck.set()
+        wait_until(lambda: run.supervisor.unhealthy() is None)
+
+
+def test_a_call_into_the_engine_that_does_not_return_is_overdue() -> None:
+    loading, painting = threading.Event(), threading.Event()
+    channel = schedule(100)
+    opening: list[bool] = []
+
+    def open_engine(report: Report) -> Engine:
+        opening.append(True)
+        loading.wait(PATIENCE_S)
+        return ColourEngine(lambda shot: painting.wait(PATIENCE_S))
+
+    with running(open_engine, channels=[channel], watched=[channel]) as run:
+
+        def overdue(frame_s: float, loading_s: float) -> str | None:
+            return run.supervisor.overdue(time.monotonic() + 100, frame_s, loading_s)
+
+        wait_until(lambda: opening)
+        assert "(loading) has not returned for 100 s" in str(overdue(200, 50))
+        assert overdue(50, 200) is None
+        assert overdue(50, 0) is None, "0 is no limit"
+        loading.set()
+        wait_until(lambda: "(painting) has not returned for" in str(overdue(50, 200)))
+        assert overdue(200, 50) is None
+        painting.set()
+        wait_until(lambda: channel.meter.frames > 3)
+    assert run.supervisor.overdue(time.monotonic() + 100, 1, 1) is None, "after the end"
+
+
+def test_progress_of_a_start_gives_it_the_whole_time_again() -> None:
+    now = [0.0]
+    health = Health(lambda: now[0])
+    with health.calling(Call.LOADING):
+        now[0] = 40.0
+        health.report(Status(State.LOADING, "Loading."))
+        now[0] = 90.0
+        assert health.overdue(now[0], 0, 60) is None
+        now[0] = 101.0
+        assert health.overdue(now[0], 0, 60) is not None
