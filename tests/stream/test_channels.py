@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 
 import pytest
+from PIL import Image
 
 from tests.engines import ColourEngine, colour_of, opens
 from tests.stream.clock import Clock
@@ -22,8 +24,8 @@ from turbostream.stream.state import State
 class Recorder:
     """An engine on a simulated clock: a batch takes `batch_s`, whatever its size.
 
-    times, batches: of each submission, when it began and the prompts in it. `before` is told the
-    shots first and may raise.
+    submitted: when each submission began, and the prompts in it. `before` is called with its shots
+    and may raise.
     """
 
     depth, fingerprint = 1, "recorder"
@@ -37,13 +39,11 @@ class Recorder:
         before: Callable[[Sequence[Shot]], object] = lambda shots: None,
     ) -> None:
         self.max_batch = max_batch
-        self.times: list[float] = []
-        self.batches: list[tuple[str, ...]] = []
+        self.submitted: list[tuple[float, tuple[str, ...]]] = []
         self._clock, self._batch_s, self._before = clock, batch_s, before
 
     def submit(self, shots: Sequence[Shot]) -> Future[list[Picture]]:
-        self.times.append(self._clock.now)
-        self.batches.append(tuple(shot.prompt for shot in shots))
+        self.submitted.append((self._clock.now, tuple(shot.prompt for shot in shots)))
         self._clock.now += self._batch_s
         done: Future[list[Picture]] = Future()
         try:
@@ -55,10 +55,13 @@ class Recorder:
 
     def close(self) -> None: ...
 
+    @property
+    def batches(self) -> list[tuple[str, ...]]:
+        return [prompts for _, prompts in self.submitted]
+
     def painted(self, prompt: str) -> list[float]:
         """When each shot of `prompt` was submitted."""
-        pairs = zip(self.times, self.batches, strict=True)
-        return [at for at, prompts in pairs if prompt in prompts]
+        return [at for at, prompts in self.submitted if prompt in prompts]
 
 
 def gaps(times: Sequence[float]) -> list[float]:
@@ -170,10 +173,6 @@ def test_each_picture_is_published_in_the_channel_of_its_own_shot() -> None:
 
 
 def colour_of_jpeg(jpeg: bytes) -> tuple[int, ...]:
-    import io
-
-    from PIL import Image
-
     pixel = Image.open(io.BytesIO(jpeg)).getpixel((0, 0))
     assert isinstance(pixel, tuple)
     return pixel

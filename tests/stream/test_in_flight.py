@@ -7,11 +7,18 @@ do new words wait behind the frames that are in flight?
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 
+import pytest
+
+from tests.engines import ColourEngine, opens
 from tests.stream.clock import Clock, Pending
-from tests.stream.running import running, wait_until
+from tests.stream.running import PATIENCE_S, running, schedule, wait_until
+from turbostream.stream import scheduler
 from turbostream.stream.channel import Channel
+from turbostream.stream.engine_api import Picture
 from turbostream.stream.frame import Frame
 from turbostream.stream.scene import Shot
 from turbostream.stream.state import State
@@ -92,3 +99,24 @@ def test_a_busy_device_rests_when_the_last_viewer_leaves(clock: Clock) -> None:
             wait_until(lambda: run.meter.frames > 50)
         wait_until(lambda: run.supervisor.status.state is State.RESTING)
         assert run.meter.frames == len(engine.in_flight), "what was in flight was published"
+
+
+class Later(ColourEngine):
+    """Two submissions in flight, each done a moment later on a thread of the engine's."""
+
+    depth = 2
+
+    def submit(self, shots: Sequence[Shot]) -> Future[list[Picture]]:
+        done: Future[list[Picture]] = Future()
+        painted = super().submit(shots).result()
+        threading.Timer(0.05, lambda: done.set_result(painted)).start()
+        return done
+
+
+def test_a_picture_is_published_when_it_is_done_and_not_at_the_next_beat(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(scheduler, "LONGEST_WAIT_S", 3 * PATIENCE_S)
+    channel = schedule(1 / (3 * PATIENCE_S))
+    with running(opens(Later()), channels=[channel], watched=[channel]):
+        wait_until(lambda: channel.meter.frames == 1)

@@ -87,3 +87,17 @@ def test_it_survives_a_frame_that_fails(caplog: pytest.LogCaptureFixture) -> Non
         assert run.supervisor.status.state is State.STREAMING
     logged = [record for record in caplog.records if "a bad frame" in record.getMessage()]
     assert len(logged) == 1, "each kind of failure is logged once"
+
+
+def test_words_that_nobody_watches_are_measured_from_the_moment_somebody_does(
+    clock: Clock,
+) -> None:
+    with running(opens(ColourEngine()), clock=clock) as run:
+        with run.channel.watched():
+            wait_until(lambda: run.meter.frames > 2)
+        wait_until(lambda: run.supervisor.status.state is State.RESTING)
+        run.channel.change({"prompt": "other"})
+        clock.now += 60.0
+        with run.channel.watched():
+            wait_until(lambda: run.meter.figures(0).prompt_to_picture_ms.p50 is not None)
+        assert run.meter.figures(0).prompt_to_picture_ms.p50 < 1000  # type: ignore[operator]
