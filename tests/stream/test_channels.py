@@ -163,6 +163,7 @@ def test_each_picture_is_published_in_the_channel_of_its_own_shot() -> None:
         wait_until(lambda: all(len(found) > 10 for found in frames))
     for scheduled, found in zip(channels, frames, strict=True):
         assert {frame.shot.prompt for frame in found} == {scheduled.channel.name}
+        assert {frame.channel for frame in found} == {scheduled.channel.name}
         numbers = [frame.number for frame in found]
         assert numbers == list(range(1, len(numbers) + 1)), "each channel counts its own frames"
         assert {colour_of_jpeg(frame.jpeg) for frame in found} == {

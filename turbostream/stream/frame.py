@@ -21,6 +21,7 @@ class Frame:
     published: unix seconds, when it entered the buffer.
     stage_ms: milliseconds of each stage (text, denoise, decode, jpeg, ...).
     fingerprint: of the engine that painted it; with the shot it gives the same picture again.
+    channel: the name of the channel, since each counts its own frames.
     """
 
     number: int
@@ -29,6 +30,7 @@ class Frame:
     published: float
     stage_ms: Mapping[str, float]
     fingerprint: str
+    channel: str = "main"
 
 
 class FrameBuffer:

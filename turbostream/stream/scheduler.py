@@ -157,6 +157,7 @@ class Scheduler:
             published=time.time(),
             stage_ms=picture.stage_ms,
             fingerprint=picture.fingerprint or engine.fingerprint,
+            channel=channel.name,
         )
         channel.buffer.publish(frame)
         now = time.monotonic()
