@@ -113,7 +113,7 @@ class Run:
         """Run a part. One that fails is noted, and the next one has its turn."""
         try:
             part()
-        except Exception as error:  # a guard like the producer's: the device's time is paid for
+        except Exception as error:  # a guard like the scheduler's: the device's time is paid for
             log.exception("%s failed", part.__name__)
             self.failed = True
             self.note(**{f"{part.__name__}_failed": f"{type(error).__name__}: {error}"[:300]})

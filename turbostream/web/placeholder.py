@@ -28,7 +28,7 @@ def placeholder_jpeg(state: State, message: str) -> bytes:
     """A 512x512 JPEG that shows the state's name and its sentence."""
     image = Image.new("RGB", (SIDE, SIDE), (22, 24, 31))
     draw = ImageDraw.Draw(image)
-    for row in range(SIDE):  # a soft glow from below, so that it reads as a stage before the show
+    for row in range(SIDE):  # a soft glow from below, so that it does not look like an error
         share = row / SIDE
         draw.line(
             ((0, row), (SIDE, row)),
