@@ -78,7 +78,7 @@ def main(argv: Sequence[str]) -> int:
     from turbostream.engine import open_engine, weights
     from turbostream.settings import SettingError, load
     from turbostream.start_screen import StartScreen
-    from turbostream.stream.seam import EngineUnavailable, EngineUnusable
+    from turbostream.stream.engine_api import EngineUnavailable, EngineUnusable
 
     names = ("TARGET_FPS", "INITIAL_PROMPT", "MODEL_ID", "SERVER_PORT")
     try:

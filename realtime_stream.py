@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """An endless stream of pictures, painted live from the words you type.
 
-Wiring only: settings, engine, generation thread, Flask app, gevent server. Start it, open
-http://localhost:8000 and type. `--help` lists every setting.
+Wiring only. Start it, open http://localhost:8000 and type. `--help` lists every setting.
 """
 
 from __future__ import annotations
@@ -30,11 +29,11 @@ from turbostream.settings import SettingError, Settings, load  # noqa: E402
 from turbostream.start_screen import check  # noqa: E402
 from turbostream.stream.awake import AwakeClock  # noqa: E402
 from turbostream.stream.channel import Channel  # noqa: E402
-from turbostream.stream.meter import Meter  # noqa: E402
-from turbostream.stream.producer import Producer  # noqa: E402
+from turbostream.stream.engine_api import EngineUnusable, OpenEngine  # noqa: E402
 from turbostream.stream.scene import Scene  # noqa: E402
 from turbostream.stream.scene_file import SceneFile, file_for  # noqa: E402
-from turbostream.stream.seam import EngineUnusable, OpenEngine  # noqa: E402
+from turbostream.stream.scheduled_channel import ScheduledChannel  # noqa: E402
+from turbostream.stream.supervisor import Supervisor  # noqa: E402
 from turbostream.stream.watchdog import Watchdog  # noqa: E402
 from turbostream.web.auth import tokens  # noqa: E402
 
@@ -84,31 +83,31 @@ def serve(
     scene = Scene(
         settings.initial_prompt, seed=settings.seed, width=settings.width, height=settings.height
     )
-    channel = Channel("main", scene)
-    meter, awake = Meter(), AwakeClock()
-    producer = Producer(channel, opener, meter, settings.target_fps, awake.now)
+    channel, awake = Channel("main", scene), AwakeClock()
+    scheduled = ScheduledChannel(channel, settings.target_fps)
+    supervisor, meter = Supervisor([scheduled], opener, awake.now), scheduled.meter
     model = found.model_id, found.demo, load_words(found.folder)
-    context = AppContext(settings, channel, producer, meter, *model, kept, awake=awake.now)
+    context = AppContext(settings, channel, supervisor, meter, *model, kept, awake=awake.now)
     wakeup = Wakeup()
     channel.buffer.listen(wakeup.send)
     kept_in = file_for(settings.state_folder, settings.server_port)
     scene_file = SceneFile(kept_in if settings.keep_scene == "yes" else None, channel, scene)
-    port = PublicPort(create_app(context, wakeup), context, scene_file, producer.unhealthy)
+    port = PublicPort(create_app(context, wakeup), context, scene_file, supervisor.unhealthy)
     limits = settings.engine_timeout_s, settings.loading_timeout_s
-    watchdog = Watchdog(lambda now: producer.overdue(now, *limits), max(limits), awake)
+    watchdog = Watchdog(lambda now: supervisor.overdue(now, *limits), max(limits), awake)
     if port.open():
-        producer.start()
+        supervisor.start()
         watchdog.start()
-        until_signal(lambda: producer.unusable is not None or port.closed)
+        until_signal(lambda: supervisor.unusable is not None or port.closed)
     watchdog.stop()
     context.stopping = True
     wakeup.send_here()
     port.close(timeout_s=1.0)
     scene_file.stop(timeout_s=1.0)
-    status = 2 if (problem := producer.unusable or port.problem) else 0
+    status = 2 if (problem := supervisor.unusable or port.problem) else 0
     if status:
         log.error("%s", problem)
-    if not producer.stop(timeout_s=1.0):
+    if not supervisor.stop(timeout_s=1.0):
         # The thread is inside torch (loading, say), and an orderly exit would wait for it.
         logging.shutdown()
         os._exit(status)

@@ -46,7 +46,7 @@ class Simulated:
         self._jpeg = jpeg_of(PICTURE_BYTES)
 
     def submit(self, shots: Sequence[object]) -> Future[list[Any]]:
-        from turbostream.stream.seam import Picture
+        from turbostream.stream.engine_api import Picture
 
         done: Future[list[Any]] = Future()
         time.sleep(FRAME_S)

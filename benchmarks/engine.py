@@ -174,7 +174,7 @@ def table(row: dict[str, Any]) -> str:
     lines = [
         f"{row['gpu']}, torch {row['torch']}, {row['dtype']}, weights: {row['weights']}",
         f"{'the guide’s recipe':38} {row.get('recipe_fps')} frames/s",
-        f"{f'batch 1 ({many}), through the stream':38} {row.get('batch1_fps')} frames/s "
+        f"{f'batch 1 ({many}), scheduler to buffer':38} {row.get('batch1_fps')} frames/s "
         f"({row.get('times_recipe')}x), {row.get('batch1_kind')}",
     ]
     lines += [

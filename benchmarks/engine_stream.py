@@ -13,9 +13,9 @@ from benchmarks import measures, models
 from benchmarks.run import Run, log
 from turbostream.engine.local_engine import LocalEngine
 from turbostream.stream.channel import Channel
-from turbostream.stream.meter import Meter
-from turbostream.stream.producer import Producer
 from turbostream.stream.scene import Scene
+from turbostream.stream.scheduled_channel import ScheduledChannel
+from turbostream.stream.supervisor import Supervisor
 
 PROMPT_INTERVAL_S = 0.15  # the page sends a prompt this long after the last key
 
@@ -36,14 +36,14 @@ class StreamRun(Run):
             engines.append(self.open(pipe))
             return engines[0]
 
-        producer = Producer(channel, open_engine, Meter(), 1000)
+        supervisor = Supervisor([ScheduledChannel(channel, 1000)], open_engine)
         try:
             with channel.watched():
-                producer.start()
+                supervisor.start()
                 while not watcher.times:
                     time.sleep(0.005)
-                    if producer.unusable:
-                        raise RuntimeError(producer.unusable)
+                    if supervisor.unusable:
+                        raise RuntimeError(supervisor.unusable)
                 first, engine = watcher.times[0], engines[0]
                 self.note(first_frame_s=round(first - loaded, 2), in_flight=engine.depth)
                 self.note(choices=dict(engine.choices))
@@ -58,7 +58,7 @@ class StreamRun(Run):
                 self.power()
                 self.note(choices=dict(engine.choices))
         finally:
-            producer.stop(30)
+            supervisor.stop(30)
 
     def while_compiling(
         self, channel: Channel, watcher: measures.Watcher, engine: LocalEngine, since: float

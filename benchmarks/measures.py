@@ -18,8 +18,9 @@ from torch.profiler import ProfilerActivity, profile
 from turbostream.engine.cuda.graph import Graph
 from turbostream.engine.model.inputs import Paint, Tensors
 from turbostream.stream.channel import Channel
+from turbostream.stream.engine_api import Engine, Picture
+from turbostream.stream.frame import Frame
 from turbostream.stream.meter import percentile
-from turbostream.stream.seam import Engine, Picture
 from turbostream.stream.shot import Shot, great_circle
 
 
@@ -113,10 +114,8 @@ class Watcher:
             self.latencies_ms: list[float] = []
             self._measured = self.channel.last_change
 
-    def _heard(self) -> None:
-        now, frame = time.monotonic(), self.channel.buffer.newest()
-        assert frame is not None
-        change = self.channel.last_change
+    def _heard(self, frame: Frame) -> None:
+        now, change = time.monotonic(), self.channel.last_change
         with self._lock:
             self.times.append(now)
             self.seen.add(zlib.crc32(frame.jpeg))

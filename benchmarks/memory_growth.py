@@ -18,15 +18,17 @@ from benchmarks import measures, models
 from benchmarks.run import Run, add_options
 from turbostream.engine.local_engine import LocalEngine
 from turbostream.stream.channel import Channel
-from turbostream.stream.meter import Meter
-from turbostream.stream.producer import Producer
 from turbostream.stream.scene import Scene
+from turbostream.stream.scheduled_channel import ScheduledChannel
+from turbostream.stream.supervisor import Supervisor
 
 
 class MemoryGrowth(Run):
     def frames(self) -> None:
         frames, pipe = self.options.frames, models.load(self.folder, self.device)
-        meter, channel = Meter(), Channel("main", Scene("a red star", speed=1.0))
+        channel = Channel("main", Scene("a red star", speed=1.0))
+        scheduled = ScheduledChannel(channel, 1000)
+        meter = scheduled.meter
         engines: list[LocalEngine] = []
 
         def open_engine(_: Any) -> LocalEngine:
@@ -36,15 +38,15 @@ class MemoryGrowth(Run):
             engines.append(engine)
             return engine
 
-        producer = Producer(channel, open_engine, meter, 1000)
+        supervisor = Supervisor([scheduled], open_engine)
         warm: tuple[float, float] | None = None
         number, step = 0, max(1, frames // 20)
         try:
             with channel.watched():
-                producer.start()
+                supervisor.start()
                 while meter.frames < frames:
-                    if producer.unusable:
-                        raise RuntimeError(producer.unusable)
+                    if supervisor.unusable:
+                        raise RuntimeError(supervisor.unusable)
                     number += 1
                     channel.change({"prompt": f"a blue house on a field, variant {number}"})
                     time.sleep(0.05)
@@ -60,9 +62,9 @@ class MemoryGrowth(Run):
                         host, gpu = (round(end - at, 1) for end, at in zip(now, warm, strict=True))
                         self.note(host_mb_growth=host, gpu_mb_growth=gpu, prompts_changed=number)
         finally:
-            facts = meter.as_dict(time.monotonic())
-            self.note(frames=facts["frames"], failed_frames=facts["failed_frames"])
-            producer.stop(30)
+            figures = meter.figures(time.monotonic())
+            self.note(frames=figures.frames, failed_frames=figures.failed_frames)
+            supervisor.stop(30)
 
 
 def main() -> int:

@@ -62,7 +62,7 @@ class Metronome:
         self._jpeg, self._busy_ms = jpeg, busy_ms
 
     def submit(self, shots: Sequence[object]) -> Future[list[Any]]:
-        from turbostream.stream.seam import Picture
+        from turbostream.stream.engine_api import Picture
 
         done: Future[list[Any]] = Future()
         work(self._busy_ms)

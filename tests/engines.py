@@ -1,4 +1,4 @@
-"""The seam's official fake: an engine that paints one colour and can be told to misbehave.
+"""The fake engine of the tests: it paints one colour and can be told to misbehave.
 
 For tests of the stream and the web alone; whatever is about pictures uses the real engine.
 """
@@ -14,7 +14,7 @@ from concurrent.futures import Future
 
 from PIL import Image
 
-from turbostream.stream.seam import Engine, Picture, Report
+from turbostream.stream.engine_api import Engine, Picture, Report
 from turbostream.stream.shot import Shot
 
 

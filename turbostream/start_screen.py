@@ -1,6 +1,6 @@
 """Shows an engine's start on the terminal: a bar during downloads, a line for everything else.
 
-Called from the threads that report progress. Must not know how an engine is opened.
+Called from the threads that report status. Must not know how an engine is opened.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import sys
 import threading
 from typing import TextIO
 
-from turbostream.stream.seam import EngineUnavailable, EngineUnusable, OpenEngine, Progress
+from turbostream.stream.engine_api import EngineUnavailable, EngineUnusable, OpenEngine
+from turbostream.stream.state import Status
 
 log = logging.getLogger("turbostream")
 
@@ -33,9 +34,9 @@ class StartScreen:
         self._tenth = -1
         self._lock = threading.Lock()
 
-    def __call__(self, progress: Progress) -> None:
-        done, total = progress.done_bytes, progress.total_bytes
-        text, end = progress.message, "\n"
+    def __call__(self, status: Status) -> None:
+        done, total = status.done_bytes, status.total_bytes
+        text, end = status.message, "\n"
         with self._lock:
             if done is not None and total:
                 if self._screen.isatty():

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from tests.engines import ColourEngine
-from turbostream.stream.seam import Picture
+from turbostream.stream.engine_api import Picture
 from turbostream.stream.shot_json import from_json
 
 

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 import pytest
 
 from tests.batch.program import BatchEngine, Program
-from turbostream.stream.scene import Shot
+from turbostream.stream.shot import Shot
 
 
 def test_a_second_run_at_the_same_time_is_refused_with_one_sentence(program: Program) -> None:

@@ -18,7 +18,7 @@ from turbostream.engine.cuda.streams import InFlight, Streams
 from turbostream.engine.local_engine import LocalEngine
 from turbostream.engine.model.inputs import Value
 from turbostream.engine.model.stable_diffusion import OneStepModel
-from turbostream.stream.seam import EngineClosed, EngineUnusable
+from turbostream.stream.engine_api import EngineClosed, EngineUnusable
 from turbostream.stream.shot import EarlierFrame, Shot, ShotError, great_circle
 
 FULL = Plan(2, 8)

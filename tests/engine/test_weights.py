@@ -11,7 +11,7 @@ import pytest
 from turbostream.engine import weights
 from turbostream.engine.model import decoder
 from turbostream.engine.weights import hub, model_files
-from turbostream.stream.seam import EngineError, EngineUnusable
+from turbostream.stream.engine_api import EngineError, EngineUnusable
 
 
 @pytest.fixture

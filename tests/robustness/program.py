@@ -20,8 +20,9 @@ import realtime_stream
 from benchmarks.servers import jpeg_of
 from turbostream.engine.weights import Weights
 from turbostream.settings import SettingError, load
-from turbostream.stream.seam import Engine, Picture, Progress, Report
+from turbostream.stream.engine_api import Engine, Picture, Report
 from turbostream.stream.shot import Shot
+from turbostream.stream.state import State, Status
 from turbostream.web.auth import tokens
 
 MAY_LOAD = "may-load"  # the file in STATE_DIR that lets "loads-badly" load
@@ -104,7 +105,7 @@ def main(mode: str, argv: Sequence[str]) -> int:
     size = int(os.environ.get("PICTURE_BYTES", "8000"))
 
     def open_engine(report: Report) -> Engine:
-        report(Progress("loading", "Loading a test."))
+        report(Status(State.LOADING, "Loading a test."))
         if mode == "loads-for-ever":
             time.sleep(600)
         if mode == "loads-badly" and not (settings.state_folder / MAY_LOAD).exists():

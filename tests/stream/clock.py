@@ -1,52 +1,55 @@
-"""A clock that the generation thread alone moves on, by all that it waits for."""
+"""A clock that only the generation thread moves on, by what it waits for."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from concurrent.futures import Future
 
-from turbostream.stream.seam import Picture
+from turbostream.stream.engine_api import Picture
 
 
 class Clock:
-    """In place of the producer's `time`; whatever else the machine does, no time passes."""
+    """In place of the scheduler's `time`: no time passes while the machine does something else."""
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.stopping = Stopping(self)
+        self.wake = Wake(self)
+        self.pending: list[Pending] = []
 
     def monotonic(self) -> float:
         return self.now
 
     time = monotonic
 
-    def wait(self, flights: Sequence[Landing], timeout: float) -> None:
-        """In place of `concurrent.futures.wait`."""
-        self.now = max(self.now, min(self.now + timeout, *(flight.at for flight in flights)))
+    def go_on(self, timeout_s: float) -> None:
+        """Until the next submission is done, for `timeout_s` at most."""
+        self.pending = [future for future in self.pending if future.at > self.now]
+        self.now = min([self.now + timeout_s, *(future.at for future in self.pending)])
 
 
-class Stopping(threading.Event):
-    """In place of the producer's own event: to wait for it is to let time pass."""
+class Wake(threading.Event):
+    """In place of the scheduler's event: to wait for it lets time pass."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self._clock = clock
 
     def wait(self, timeout: float | None = None) -> bool:
-        assert timeout is not None
+        if timeout is None:  # a rest, which only a viewer or the end of the test ends
+            return super().wait()
         if not self.is_set():
-            self._clock.now += timeout
+            self._clock.go_on(timeout)
         return self.is_set()
 
 
-class Landing(Future[list[Picture]]):
-    """A submission that lands at a moment that is known."""
+class Pending(Future[list[Picture]]):
+    """A submission of one shot that is done at a known time."""
 
     def __init__(self, clock: Clock, at: float) -> None:
         super().__init__()
         self.at = at
         self._clock = clock
+        clock.pending.append(self)
 
     def done(self) -> bool:
         return self._clock.now >= self.at

@@ -3,13 +3,12 @@ from __future__ import annotations
 import pytest
 
 from tests.stream.clock import Clock
-from turbostream.stream import producer
+from turbostream.stream import scheduler
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Simulated time for the producer's module; give it to `running` as well."""
+    """Simulated time for the scheduler's module; give it to `running` and `schedule` as well."""
     clock = Clock()
-    monkeypatch.setattr(producer, "time", clock)
-    monkeypatch.setattr(producer, "wait", clock.wait)
+    monkeypatch.setattr(scheduler, "time", clock)
     return clock

@@ -6,6 +6,7 @@ import pytest
 
 from turbostream.stream.channel import MOST_UNSHOWN, Channel
 from turbostream.stream.scene import Scene, SceneError
+from turbostream.stream.shot import Shot
 
 
 @pytest.fixture
@@ -52,29 +53,29 @@ def test_changes_within_one_frame_share_the_next_and_the_first_waited_longest() 
 
 def test_however_many_changes_share_a_frame_the_first_is_not_forgotten(channel: Channel) -> None:
     first = channel.change({"prompt": "first"})
-    for count in range(10 * MOST_UNSHOWN):  # while nobody watches, say
+    for count in range(10 * MOST_UNSHOWN):  # as while nobody watches
         channel.change({"prompt": f"words {count}"})
     assert channel.first_shown_by(channel.take_shot()[0]) is first
 
 
-def test_a_change_is_not_shown_by_a_frame_that_was_under_way(channel: Channel) -> None:
-    under_way, _ = channel.take_shot()
+def test_a_change_is_not_shown_by_a_frame_that_was_in_flight(channel: Channel) -> None:
+    in_flight, _ = channel.take_shot()
     change = channel.change({"prompt": "new words"})
     number, _ = channel.take_shot()
     later = channel.change({"prompt": "newer words"})
-    assert channel.first_shown_by(under_way) is None
+    assert channel.first_shown_by(in_flight) is None
     assert channel.first_shown_by(number) is change
     assert channel.first_shown_by(channel.take_shot()[0]) is later
 
 
 def test_a_change_whose_frame_failed_waits_for_the_next(channel: Channel) -> None:
     change = channel.change({"prompt": "new words"})
-    channel.take_shot()  # fails, and never lands
+    channel.take_shot()  # fails, and is never shown
     channel.change({"prompt": "newer words"})
     assert channel.first_shown_by(channel.take_shot()[0]) is change
 
 
-def test_changes_that_no_frame_ever_shows_are_not_kept_without_end(channel: Channel) -> None:
+def test_changes_that_no_frame_shows_are_kept_in_limited_number(channel: Channel) -> None:
     for count in range(10 * MOST_UNSHOWN):
         channel.change({"prompt": f"words {count}"})
         channel.take_shot()
@@ -82,13 +83,32 @@ def test_changes_that_no_frame_ever_shows_are_not_kept_without_end(channel: Chan
 
 
 def test_frames_are_wanted_exactly_while_somebody_watches(channel: Channel) -> None:
-    assert not channel.wait_wanted(0)
+    assert not channel.wanted
     with channel.watched():
         with channel.watched():
             assert channel.watchers == 2
-        assert channel.wait_wanted(0)
+        assert channel.wanted
     assert channel.watchers == 0
-    assert not channel.wait_wanted(0)
+    assert not channel.wanted
+
+
+def test_demand_is_announced_when_it_begins_and_not_for_every_viewer(channel: Channel) -> None:
+    announced: list[bool] = []
+    channel.listen_demand(lambda: announced.append(channel.wanted))
+    for _ in range(2):
+        with channel.watched(), channel.watched():
+            pass
+    assert announced == [True, True]
+
+
+@pytest.mark.parametrize("motion", ["walk", "fresh"])
+def test_a_shot_that_does_not_fit_uses_no_number(motion: str) -> None:
+    channel = Channel("main", Scene("words", motion=motion), lambda: 5.0)
+    offered: list[Shot] = []
+    assert channel.take_shot_if(lambda shot: bool(offered.append(shot))) is None
+    assert channel.last_number == 0
+    assert channel.take_shot_if(lambda shot: True) == (1, offered[0])
+    assert channel.take_shot()[0] == 2
 
 
 def test_the_same_words_again_are_no_change() -> None:

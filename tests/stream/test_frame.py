@@ -1,4 +1,4 @@
-"""The newest frame, and nothing but the newest."""
+"""The buffer holds the newest frame alone."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def test_an_older_frame_never_replaces_a_newer_one() -> None:
     assert buffer.newest() == frame(5)
 
 
-def test_listeners_hear_of_each_frame_once_it_is_there() -> None:
+def test_listeners_receive_each_frame_once_it_is_the_newest() -> None:
     buffer = FrameBuffer()
-    heard: list[int] = []
-    buffer.listen(lambda: heard.append(buffer.newest().number))  # type: ignore[union-attr]
+    heard: list[tuple[int, Frame | None]] = []
+    buffer.listen(lambda frame: heard.append((frame.number, buffer.newest())))
     buffer.publish(frame(1))
     buffer.publish(frame(1))
     buffer.publish(frame(3))
-    assert heard == [1, 3]
+    assert heard == [(1, frame(1)), (3, frame(3))]
 
 
 class Noticing:
-    """A lock that tells when somebody has to wait for it."""
+    """A lock that reports when somebody has to wait for it."""
 
     def __init__(self, waited_for: threading.Event) -> None:
         self._lock = threading.Lock()
@@ -87,7 +87,7 @@ def test_each_frame_wakes_the_listeners_with_the_buffer_free_for_readers() -> No
     buffer = FrameBuffer()
     read: list[int] = []
 
-    def listen() -> None:
+    def listen(_: Frame) -> None:
         reader = threading.Thread(target=lambda: read.append(buffer.newest().number))  # type: ignore[union-attr]
         reader.start()
         reader.join(30)

@@ -1,4 +1,4 @@
-"""Numbers worth seeing, and that they are right."""
+"""The figures of a channel are right."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turbostream.stream.meter import SAMPLES, Meter, percentile
+from turbostream.stream.meter import SAMPLES, Meter, Percentiles, percentile
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=50), st.floats(0.01, 1))
@@ -54,7 +54,7 @@ def test_a_rate_ends_soon_after_the_last_frame() -> None:
 
 def test_prompt_to_picture_is_given_in_milliseconds_and_stays_bounded() -> None:
     meter = Meter()
-    assert meter.as_dict(0)["prompt_to_picture_ms"] == {"p50": None, "p95": None}
+    assert meter.figures(0).prompt_to_picture_ms == Percentiles(None, None)
     for index in range(10 * SAMPLES):
         meter.prompt_to_picture(0.010 if index % 10 else 0.100)
-    assert meter.as_dict(0)["prompt_to_picture_ms"] == {"p50": 10.0, "p95": 100.0}
+    assert meter.figures(0).prompt_to_picture_ms == Percentiles(10.0, 100.0)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stream.test_producer import wait_until
+from tests.stream.running import wait_until
 from turbostream.stream import scene_file as module
 from turbostream.stream import state_folder
 from turbostream.stream.channel import Channel

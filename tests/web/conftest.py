@@ -1,4 +1,4 @@
-"""The web over the real stream and the seam's fake engine, without a socket."""
+"""The web over the real stream and the fake engine, without a socket."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from flask.testing import FlaskClient
 from tests.engines import ColourEngine, opens
 from turbostream.settings import Settings
 from turbostream.stream.channel import Channel
-from turbostream.stream.meter import Meter
-from turbostream.stream.producer import Producer
 from turbostream.stream.scene import Scene
+from turbostream.stream.scheduled_channel import ScheduledChannel
+from turbostream.stream.supervisor import Supervisor
 from turbostream.web.app import create_app
 from turbostream.web.context import AppContext
 from turbostream.web.live.wakeup import Wakeup
@@ -32,11 +32,11 @@ def context(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[AppConte
         state_dir=tmp_path,
     )
     channel = Channel("main", Scene(settings.initial_prompt))
-    meter = Meter()
-    producer = Producer(channel, opens(engine), meter, settings.target_fps)
-    producer.start()
-    yield AppContext(settings, channel, producer, meter, model_id="demo", demo=True)
-    assert producer.stop(timeout_s=30.0)
+    scheduled = ScheduledChannel(channel, settings.target_fps)
+    supervisor = Supervisor([scheduled], opens(engine))
+    supervisor.start()
+    yield AppContext(settings, channel, supervisor, scheduled.meter, model_id="demo", demo=True)
+    assert supervisor.stop(timeout_s=30.0)
 
 
 @pytest.fixture

@@ -307,7 +307,7 @@ def test_the_memory_of_ended_streams_does_not_grow(context: AppContext) -> None:
     viewers, wakeup = Viewers(2), Wakeup()
     stopping = context.is_stopping
     watched = [
-        Viewer(context.channel, lambda: context.producer.state, wakeup, stopping)
+        Viewer(context.channel, lambda: context.supervisor.status, wakeup, stopping)
         for _ in range(ENDED_KEPT + 5)
     ]
     for viewer in watched:

@@ -19,10 +19,10 @@ from tests.web.reader import read_parts
 from turbostream.settings import Settings
 from turbostream.stream.channel import Channel
 from turbostream.stream.frame import Frame
-from turbostream.stream.meter import Meter
-from turbostream.stream.producer import Producer
 from turbostream.stream.scene import Scene
+from turbostream.stream.scheduled_channel import ScheduledChannel
 from turbostream.stream.shot import Shot
+from turbostream.stream.supervisor import Supervisor
 from turbostream.web.app import create_app
 from turbostream.web.context import AppContext
 from turbostream.web.live.multipart import BOUNDARY, PartCache
@@ -40,16 +40,17 @@ def serving(folder: Path, before: Callable[[Shot, Channel], object]) -> Iterator
     )
     channel = Channel("main", Scene(settings.initial_prompt))
     engine = ColourEngine(lambda shot: before(shot, channel))
-    producer = Producer(channel, opens(engine), Meter(), settings.target_fps)
-    context = AppContext(settings, channel, producer, producer.meter, model_id="demo", demo=True)
+    scheduled = ScheduledChannel(channel, settings.target_fps)
+    supervisor = Supervisor([scheduled], opens(engine))
+    context = AppContext(settings, channel, supervisor, scheduled.meter, model_id="demo", demo=True)
     wakeup = Wakeup()
     channel.buffer.listen(wakeup.send)
-    producer.start()
+    supervisor.start()
     try:
         with create_app(context, wakeup).test_client() as client:
             yield client
     finally:
-        assert producer.stop(timeout_s=30.0)
+        assert supervisor.stop(timeout_s=30.0)
         wakeup.close()
 
 

@@ -3,7 +3,7 @@
 prompts.py reads the file, recipe.py says when two pictures are the same, manifest.py reads and
 writes the list of what was painted, matching.py finds the picture of each job in it, folder.py
 moves the pictures that exist to the file's order, run.py paints the rest. Runs on the caller's
-thread. Knows the engine by `stream/seam.py` only, and nothing of the web.
+thread. Knows the engine by `stream/engine_api.py` only, and nothing of the web.
 """
 
 from turbostream.batch.prompts import BatchError, Job, read_jobs

@@ -20,7 +20,7 @@ from turbostream.batch.manifest import Entry
 from turbostream.batch.matching import Found, Plan, match
 from turbostream.batch.prompts import Job
 from turbostream.batch.recipe import Pipeline
-from turbostream.stream.seam import Picture
+from turbostream.stream.engine_api import Picture
 
 EARLIER = "earlier"
 MANIFEST = "manifest.jsonl"

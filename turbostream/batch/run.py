@@ -20,7 +20,7 @@ from turbostream.batch.lock import explained, locked
 from turbostream.batch.prompts import Job
 from turbostream.batch.recipe import Pipeline
 from turbostream.start_screen import bar
-from turbostream.stream.seam import Engine, EngineClosed, Picture, dropped_by
+from turbostream.stream.engine_api import Engine, EngineClosed, Picture, dropped_by
 
 log = logging.getLogger(__name__)
 

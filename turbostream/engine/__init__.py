@@ -12,7 +12,7 @@ from types import ModuleType
 
 from turbostream.engine.weights import Weights, hub
 from turbostream.settings import Settings
-from turbostream.stream.seam import Engine, EngineUnusable, Report
+from turbostream.stream.engine_api import Engine, EngineUnusable, Report
 
 PACKAGES = ("flask", "gevent", "torch", "diffusers", "transformers", "huggingface_hub")
 

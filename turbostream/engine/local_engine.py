@@ -28,7 +28,7 @@ from turbostream.engine.model.inputs import Values
 from turbostream.engine.model.stable_diffusion import OneStepModel, free_cached_memory
 from turbostream.engine.plain_path import Plain
 from turbostream.stream.capabilities import Capabilities
-from turbostream.stream.seam import EngineClosed, EngineUnusable, Picture
+from turbostream.stream.engine_api import EngineClosed, EngineUnusable, Picture
 from turbostream.stream.shot import Shot
 
 log = logging.getLogger(__name__)

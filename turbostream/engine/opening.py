@@ -28,8 +28,9 @@ from turbostream.engine.model.stable_diffusion import OneStepModel, load_pipelin
 from turbostream.engine.weights import Weights
 from turbostream.engine.weights.hub import fetch, fetch_tiny_decoder
 from turbostream.settings import Settings
-from turbostream.stream.seam import Progress, Report
+from turbostream.stream.engine_api import Report
 from turbostream.stream.shot import MAX_SEED, Shot
+from turbostream.stream.state import State, Status
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def open_local(settings: Settings, weights: Weights, report: Report) -> LocalEng
     started = time.perf_counter()
     device = hardware.choose(settings.device)
     folder = fetch(weights, report)
-    report(Progress("loading", f"Loading {weights.model_id}."))
+    report(Status(State.LOADING, f"Loading {weights.model_id}."))
     pipe = load_pipeline(folder, device, weights.model_id)
     choices = {
         "device": f"{device.name}, {str(device.dtype).removeprefix('torch.')}: {device.reason}",
@@ -127,7 +128,7 @@ def warm_up(
         engine.compile_in_background(settings.state_folder / "compiled", techniques.inductor)
         if settings.acceleration == "compile" and engine.compiler is not None:
             report(
-                Progress("compiling", "Compiling the UNet; the first time takes a minute or two.")
+                Status(State.COMPILING, "Compiling the UNet; the first time takes a minute or two.")
             )
             engine.compiler.wait(1)
             for _ in range(engine.depth):

@@ -1,8 +1,9 @@
 """A clock that stands still while this process does: stopped, in a frozen container, or asleep.
 
-`time.monotonic` goes on through SIGSTOP and a paused container, so after 70 s of it everything that
-waits for something looks 70 s late. One thread ticks this clock; of the time between two ticks at
-most LONGEST_S counts. A machine too busy to tick in time makes it slow, never fast.
+`time.monotonic` counts the time of a SIGSTOP and of a paused container, so after 70 s of it
+everything that waits seems 70 s late. One thread, the watchdog's, ticks this clock; of the time
+between two ticks at most LONGEST_S counts. On a machine too busy to tick in time it is slow, never
+fast. Any thread reads it. Knows nothing of who does.
 """
 
 from __future__ import annotations

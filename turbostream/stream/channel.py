@@ -1,9 +1,11 @@
-"""A name, a scene and a buffer; and who watches.
+"""A channel: a name, a scene, the numbers of its shots, a buffer, and how many watch.
 
-The scene and the numbering of its shots stand under one lock: whoever changes the scene learns
-the number of the last shot that was taken from the old one, so "every frame after n shows the
-new words" is exact, not a guess. A change costs no frame: those under way are finished and shown,
-and the next shot is taken from whatever scene is in force by then, however many changes came.
+The scene and the numbering share one lock: whoever changes the scene learns the number of the last
+shot that was taken from the old one, so "every frame after n shows the new words" is exact. A
+change costs no frame: those in flight are finished and shown, and the next shot is taken from the
+scene that is in force then, however many changes came before.
+
+Any thread; shots are taken on the generation thread. Knows no engine and no pace.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from turbostream.stream.frame import FrameBuffer
 from turbostream.stream.scene import Scene
 from turbostream.stream.shot import Shot
 
-MOST_UNSHOWN = 64  # changes that wait for their first frame; more only while frames fail
+MOST_UNSHOWN = 64  # changes that wait for their first frame; there are more only if frames fail
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,9 @@ class Channel:
         self._change = Change(replace(scene, anchored_at=now), after=0, at=now)
         self._unshown: deque[Change] = deque(maxlen=MOST_UNSHOWN)  # `after` rises
         self._listeners: tuple[Callable[[], object], ...] = ()
+        self._demand_listeners: tuple[Callable[[], object], ...] = ()
         self._number = 0
         self._watchers = 0
-        self._wanted = threading.Event()
 
     @property
     def scene(self) -> Scene:
@@ -74,10 +76,10 @@ class Channel:
             now = self._clock()
             scene = self._change.scene.changed(now, changes)
             if "seed" not in changes and scene.as_dict() == self._change.scene.as_dict():
-                return self._change  # nothing new: the frames under way show it already
+                return self._change  # nothing new: the frames in flight show it already
             change = self._change = Change(scene, after=self._number, at=now)
-            # The same frame will be the first to show all changes that came since the last shot;
-            # the first of them has waited longest for it.
+            # One frame will be the first to show all changes since the last shot; the earliest of
+            # them has waited longest for it.
             if not self._unshown or self._unshown[-1].after < change.after:
                 self._unshown.append(change)
             listeners = self._listeners
@@ -86,9 +88,9 @@ class Channel:
         return change
 
     def resume(self, scene_at: Callable[[float], Scene]) -> Change:
-        """Put the scene of an earlier process in force; `scene_at` is told the time now.
+        """Put the scene of an earlier process in force; `scene_at` receives the time now.
 
-        What `scene_at` raises leaves everything as it was.
+        If `scene_at` raises, nothing changes.
         """
         with self._lock:
             now = self._clock()
@@ -97,7 +99,7 @@ class Channel:
             return self._change
 
     def snapshot(self) -> tuple[Change, float]:
-        """The scene in force, and the time on the clock that it is anchored on."""
+        """The scene in force, and the time now on the clock of its anchor."""
         with self._lock:
             return self._change, self._clock()
 
@@ -107,16 +109,25 @@ class Channel:
             self._listeners += (listener,)
 
     def take_shot(self) -> tuple[int, Shot]:
-        """The next frame's number and recipe, at this moment; the producer's thread only."""
+        """The number and the recipe of the next frame, at this moment."""
         with self._lock:
+            shot = self._change.scene.shot_at(self._clock(), self._number + 1)
             self._number += 1
-            return self._number, self._change.scene.shot_at(self._clock(), self._number)
+            return self._number, shot
+
+    def take_shot_if(self, fits: Callable[[Shot], bool]) -> tuple[int, Shot] | None:
+        """`take_shot` if the shot `fits`; else None, and the number is not used."""
+        with self._lock:
+            shot = self._change.scene.shot_at(self._clock(), self._number + 1)
+            if not fits(shot):
+                return None
+            self._number += 1
+            return self._number, shot
 
     def first_shown_by(self, number: int) -> Change | None:
-        """The change that waited longest of those that frame `number` is the first to show, once.
+        """Of the changes that frame `number` is the first to show, the one that waited longest.
 
-        None if it shows none that was not shown before. For the measurement of how long changes
-        take; the producer's thread only.
+        Each is returned once; None if there is none. For measuring how long changes take.
         """
         with self._lock:
             longest: Change | None = None
@@ -127,22 +138,25 @@ class Channel:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Frames are wanted while this is entered; the producer rests when nobody is inside."""
+        """Frames are wanted while at least one caller is inside."""
         with self._lock:
             self._watchers += 1
-            self._wanted.set()
+            listeners = self._demand_listeners if self._watchers == 1 else ()
+        for listener in listeners:
+            listener()
         try:
             yield
         finally:
             with self._lock:
                 self._watchers -= 1
-                if not self._watchers:
-                    self._wanted.clear()
 
-    def wait_wanted(self, timeout_s: float) -> bool:
-        """Block the producer's thread until somebody watches; True if somebody does."""
-        return self._wanted.wait(timeout_s)
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody watches. Without the lock: it is asked before every frame."""
+        return self._watchers > 0
 
-    def wake(self) -> None:
-        """Let `wait_wanted` return once, so that a stopping producer need not wait."""
-        self._wanted.set()
+    def listen_demand(self, listener: Callable[[], object]) -> None:
+        """Call `listener` when frames begin to be wanted, on the thread of whoever wants them; it
+        must return at once."""
+        with self._lock:
+            self._demand_listeners += (listener,)

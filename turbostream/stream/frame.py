@@ -1,7 +1,7 @@
-"""A finished picture with its provenance, and the lock-guarded newest one.
+"""A finished picture with its provenance, and the buffer that holds the newest one.
 
-One writer (the producer's thread), any number of readers. A reader gets the newest frame and
-never slows the writer.
+One writer, the generation thread, and readers on any thread. A reader gets the newest frame and
+never slows the writer. Knows no engine and no viewer.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ class Frame:
 
     number: rises by at least one from frame to frame of a channel, from 1.
     published: unix seconds, when it entered the buffer.
-    stage_ms: milliseconds a stage (text, denoise, decode, jpeg, ...).
-    fingerprint: the engine that painted it; with the shot it gives the picture again.
+    stage_ms: milliseconds of each stage (text, denoise, decode, jpeg, ...).
+    fingerprint: of the engine that painted it; with the shot it gives the same picture again.
+    channel: the name of the channel, since each counts its own frames.
     """
 
     number: int
@@ -29,32 +30,33 @@ class Frame:
     published: float
     stage_ms: Mapping[str, float]
     fingerprint: str
+    channel: str = "main"
 
 
 class FrameBuffer:
-    """The newest frame. Older numbers are refused, so that time never runs backwards."""
+    """The newest frame. Older numbers are refused, so that the stream never goes back in time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._frame: Frame | None = None
-        self._listeners: tuple[Callable[[], object], ...] = ()
+        self._listeners: tuple[Callable[[Frame], object], ...] = ()
 
     def publish(self, frame: Frame) -> bool:
-        """Make `frame` the newest and wake the listeners; False if a newer one is there."""
+        """Make `frame` the newest and call the listeners; False if a newer one is there."""
         with self._lock:
             if self._frame is not None and frame.number <= self._frame.number:
                 return False
             self._frame = frame
             listeners = self._listeners
         for listener in listeners:
-            listener()
+            listener(frame)
         return True
 
     def newest(self) -> Frame | None:
         with self._lock:
             return self._frame
 
-    def listen(self, listener: Callable[[], object]) -> None:
-        """Call `listener` on the writer's thread after each frame; it must return at once."""
+    def listen(self, listener: Callable[[Frame], object]) -> None:
+        """Call `listener` with each frame, on the writer's thread; it must return at once."""
         with self._lock:
             self._listeners += (listener,)

@@ -1,7 +1,7 @@
-"""Numbers worth seeing: frames per second, milliseconds per stage, prompt-to-picture time.
+"""The figures of one channel: frames per second, milliseconds per stage, prompt-to-picture time.
 
-Written by the producer's thread, read by anybody. Bounded: it remembers the last seconds of
-frames and the last few hundred samples of everything else.
+Written by the generation thread, read by any thread. Its memory is bounded: the frames of the last
+seconds, and the last few hundred samples of everything else. Knows no channel and no engine.
 """
 
 from __future__ import annotations
@@ -10,9 +10,29 @@ import statistics
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 WINDOW_S = 3.0
 SAMPLES = 200
+
+
+@dataclass(frozen=True)
+class Percentiles:
+    """In the unit of the samples; None where there are none."""
+
+    p50: float | None
+    p95: float | None
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a meter has measured; the names are those of /status."""
+
+    fps: float
+    frames: int
+    failed_frames: int
+    stage_ms: Mapping[str, float]  # the median of each stage
+    prompt_to_picture_ms: Percentiles
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
@@ -24,11 +44,13 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 
 
 class Meter:
+    """Counts and samples; `figures` sums them up."""
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._times: deque[float] = deque(maxlen=int(WINDOW_S * 1000))
         self._stages: dict[str, deque[float]] = {}
-        self._latencies: deque[float] = deque(maxlen=SAMPLES)
+        self._latencies_ms: deque[float] = deque(maxlen=SAMPLES)
         self._frames = 0
         self._failures = 0
 
@@ -47,39 +69,35 @@ class Meter:
             return self._frames
 
     def failure(self) -> None:
+        """A frame failed, or the engine could not be opened or closed."""
         with self._lock:
             self._failures += 1
 
     def prompt_to_picture(self, seconds: float) -> None:
-        """From a scene's change to the first picture of it in the buffer.
+        """From a change of the scene to the first picture of it in the buffer.
 
         Of changes that share their first picture, the one that waited longest counts.
         """
         with self._lock:
-            self._latencies.append(seconds * 1000)
+            self._latencies_ms.append(seconds * 1000)
 
     def fps(self, now: float) -> float:
-        """Frames a second over the last `WINDOW_S`; 0 when none came."""
+        """Frames a second over the last `WINDOW_S` before `now` (monotonic s); 0 without frames."""
         with self._lock:
             times = [at for at in self._times if now - at <= WINDOW_S]
         if len(times) < 2 or now - times[-1] > 1.0 + 2 * (times[-1] - times[-2]):
             return 0.0
         return (len(times) - 1) / (times[-1] - times[0]) if times[-1] > times[0] else 0.0
 
-    def as_dict(self, now: float) -> dict[str, object]:
+    def figures(self, now: float) -> Figures:
+        """Everything, rounded for display; `now` in monotonic s."""
         fps = self.fps(now)
         with self._lock:
             stages = {name: round(statistics.median(ms), 2) for name, ms in self._stages.items()}
-            latencies = list(self._latencies)
+            latencies = list(self._latencies_ms)
             frames, failures = self._frames, self._failures
         p50, p95 = percentile(latencies, 0.5), percentile(latencies, 0.95)
-        return {
-            "fps": round(fps, 2),
-            "frames": frames,
-            "failed_frames": failures,
-            "stage_ms": stages,
-            "prompt_to_picture_ms": {
-                "p50": None if p50 is None else round(p50, 1),
-                "p95": None if p95 is None else round(p95, 1),
-            },
-        }
+        waits = Percentiles(
+            None if p50 is None else round(p50, 1), None if p95 is None else round(p95, 1)
+        )
+        return Figures(round(fps, 2), frames, failures, stages, waits)

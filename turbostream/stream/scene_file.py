@@ -80,7 +80,7 @@ class SceneFile:
             return
         self._owns = owns
         self._channel.listen(self._wanted.set)
-        self._channel.buffer.listen(self._wanted.set)
+        self._channel.buffer.listen(lambda frame: self._wanted.set())
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:

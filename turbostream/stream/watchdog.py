@@ -1,10 +1,10 @@
-"""Ends the process when a call into the engine does not come back.
+"""Ends the process when a call into the engine does not return.
 
-Nothing inside a process can end such a call. So the stacks of all threads go to the log, and the
-process ends with STATUS; whoever started it (systemd, the start script's loop) starts it again.
-A thread of its own, and behind it the fuse (fuse.py), which needs no GIL: a call that never gives
-the GIL back stops Python's threads too. Time goes by the awake clock, which this thread ticks: a
-process that was stopped and goes on has not waited.
+Such a call cannot be ended from inside the process. So the stacks of all threads go to the log and
+the process ends with STATUS; what started it (systemd, the start script's loop) starts it again.
+Runs on a thread of its own. A call that never releases the GIL stops that thread as well: then the
+fuse (fuse.py) ends the process without the GIL. Time is measured by the awake clock, which this
+thread ticks, so that a process that was stopped and continued is not overdue. Knows no engine.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ STATUS = 70  # EX_SOFTWARE of sysexits.h
 
 
 class Watchdog:
-    """Ends the process once `overdue`, told the time of `awake`, answers with a sentence.
+    """Ends the process once `overdue`, called with the time of `awake`, returns a sentence.
 
-    `longest_s`: the longest time that `overdue` allows; 0 for no end. Stopped by `stop`.
+    longest_s: the longest time that `overdue` allows; 0 for no limit.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Watchdog:
         try:
             sys.stderr.fileno()
             self._stacks = sys.stderr
-        except (OSError, AttributeError, ValueError):  # no real stderr: stacks have nowhere to go
+        except (OSError, AttributeError, ValueError):  # no real stderr to write stacks to
             self._stacks = None
         if self._longest_s and self._stacks is not None:
             self._fuse = Fuse(self._stacks)

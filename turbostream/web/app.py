@@ -38,7 +38,7 @@ def create_app(context: AppContext, wakeup: Wakeup) -> Flask:
         wakeup,
         settings.max_viewers,
         settings.dead_viewer_s,
-        state=lambda: context.producer.state,
+        status=lambda: context.supervisor.status,
         stopping=context.is_stopping,
         clock=context.awake,
     )

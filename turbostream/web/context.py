@@ -12,7 +12,7 @@ from typing import Any
 from turbostream.settings import Settings
 from turbostream.stream.channel import Channel
 from turbostream.stream.meter import Meter
-from turbostream.stream.producer import Producer
+from turbostream.stream.supervisor import Supervisor
 from turbostream.web.auth.tokens import Tokens
 from turbostream.web.http.connection_slots import ConnectionSlots
 
@@ -23,7 +23,7 @@ class AppContext:
 
     settings: Settings
     channel: Channel
-    producer: Producer
+    supervisor: Supervisor
     meter: Meter
     model_id: str
     demo: bool

@@ -15,7 +15,7 @@ from turbostream.engine.cuda import parity
 from turbostream.engine.model.stable_diffusion import OneStepModel, schedule_of
 from turbostream.engine.model.step import Decode, Denoise
 from turbostream.engine.rewrite import folded, joined, norms, packed, tiny_decoder, upsampled
-from turbostream.stream.seam import EngineUnusable
+from turbostream.stream.engine_api import EngineUnusable
 
 PROMPT = "three yellow stars on a night sky"
 Noise = Callable[..., torch.Tensor]

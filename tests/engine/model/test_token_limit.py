@@ -14,7 +14,7 @@ from turbostream.engine.local_engine import LocalEngine
 from turbostream.engine.model.prompt_encoder import PromptEncoder
 from turbostream.engine.model.stable_diffusion import OneStepModel
 from turbostream.engine.model.token_limit import TokenLimit
-from turbostream.stream.seam import ReadsWords, dropped_by
+from turbostream.stream.engine_api import ReadsWords, dropped_by
 
 LONG = "a red star, " * 20 + "on a blue background"
 

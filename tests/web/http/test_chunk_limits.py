@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from turbostream.web.http.chunks import (
+from turbostream.web.http.chunk_decoder import (
     LONGEST_LINE,
     MOST_EXTRA_BYTES,
     MOST_TRAILERS,
-    Chunks,
+    ChunkDecoder,
 )
 from turbostream.web.http.limits import Refused
 
@@ -19,7 +19,7 @@ TRAILER = b"A: b\r\n"
 
 def status(body: bytes) -> int:
     """200, or the status with which the body is refused; 0 if more of it is expected."""
-    chunks = Chunks()
+    chunks = ChunkDecoder()
     try:
         chunks.feed(body)
     except Refused as refused:
@@ -47,7 +47,7 @@ def test_a_line_has_a_limited_length(length: int) -> None:
 
 
 def test_an_unfinished_line_that_is_too_long_is_refused_at_once() -> None:
-    chunks = Chunks()
+    chunks = ChunkDecoder()
     assert chunks.feed(b"1;" + b"e" * (LONGEST_LINE - 3)) == b""
     with pytest.raises(Refused):
         chunks.feed(b"e")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -138,6 +139,17 @@ def test_all_viewers_share_the_bytes_of_a_frame() -> None:
     cache = PartCache()
     assert cache(frame(1)) is cache(frame(1))
     assert cache(frame(2)) != cache(frame(1))
+
+
+def test_two_channels_with_the_same_number_do_not_share_a_part_nor_replace_each_others() -> None:
+    cache, here = PartCache(), frame(1)
+    there = replace(here, channel="other", jpeg=b"the other channel's picture")
+    part_here, part_there = cache(here), cache(there)
+    assert here.jpeg in part_here
+    assert there.jpeg in part_there
+    assert there.jpeg not in part_here
+    assert cache(here) is part_here, "built once, although the other channel's came in between"
+    assert cache(there) is part_there
 
 
 @given(

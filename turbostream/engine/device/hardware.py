@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from turbostream.stream.seam import EngineUnusable
+from turbostream.stream.engine_api import EngineUnusable
 
 log = logging.getLogger(__name__)
 

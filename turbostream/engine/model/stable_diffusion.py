@@ -42,7 +42,7 @@ from turbostream.engine.rewrite import folded, packed, tiny_decoder, upsampled  
 from turbostream.engine.rewrite.traced import TracedGraph  # noqa: E402
 from turbostream.engine.weights import model_files  # noqa: E402
 from turbostream.stream.capabilities import Capabilities  # noqa: E402
-from turbostream.stream.seam import EngineUnusable  # noqa: E402
+from turbostream.stream.engine_api import EngineUnusable  # noqa: E402
 from turbostream.stream.shot import Shot  # noqa: E402
 
 log = logging.getLogger(__name__)

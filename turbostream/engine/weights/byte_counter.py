@@ -8,7 +8,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from turbostream.stream.seam import Progress, Report
+from turbostream.stream.engine_api import Report
+from turbostream.stream.state import State, Status
 
 
 class ByteCounter:
@@ -26,8 +27,8 @@ class ByteCounter:
             self._done = min(self._total, self._done + int(count))
             done = self._done
         self._report(
-            Progress(
-                "downloading",
+            Status(
+                State.DOWNLOADING,
                 f"Downloading {self._name}: {done / 1e6:,.0f} of {self._total / 1e6:,.0f} MB.",
                 done,
                 self._total,

@@ -16,13 +16,13 @@ from turbostream.engine.weights import model_files
 from turbostream.engine.weights.byte_counter import ByteCounter
 from turbostream.engine.weights.hub_errors import as_engine_error, check_proxies, first_line
 from turbostream.engine.weights.locate import Weights, checked
-from turbostream.stream.seam import (
+from turbostream.stream.engine_api import (
     EngineError,
     EngineUnavailable,
     EngineUnusable,
-    Progress,
     Report,
 )
+from turbostream.stream.state import State, Status
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def fetch(weights: Weights, report: Report) -> Path:
     """
     if weights.folder is not None:
         return weights.folder
-    report(Progress("downloading", f"Looking for {weights.model_id}."))
+    report(Status(State.DOWNLOADING, f"Looking for {weights.model_id}."))
     try:
         plan = _planned(weights)
     except EngineError as error:
@@ -92,7 +92,7 @@ def fetch_tiny_decoder(folder: Path, report: Report) -> Path | str:
         from huggingface_hub import snapshot_download
 
         _quiet()
-        report(Progress("downloading", f"Looking for the tiny decoder, {TAESD}."))
+        report(Status(State.DOWNLOADING, f"Looking for the tiny decoder, {TAESD}."))
         try:
             check_proxies()
             found = Path(snapshot_download(TAESD, allow_patterns=list(TAESD_FILES)))
@@ -162,7 +162,7 @@ def _downloaded(name: str, plan: _Plan, report: Report) -> Path:
                     "another model."
                 )
             log.warning("[init] downloading %s of %s again: %s.", file, name, what)
-            report(Progress("downloading", f"Downloading {file} of {name} again."))
+            report(Status(State.DOWNLOADING, f"Downloading {file} of {name} again."))
             hf_hub_download(name, file, revision=plan.commit, force_download=True)
             missing.append(file)
     except (OSError, HTTPError, InvalidURL, ValueError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from urllib.request import getproxies
 
-from turbostream.stream.seam import EngineError, EngineUnavailable, EngineUnusable
+from turbostream.stream.engine_api import EngineError, EngineUnavailable, EngineUnusable
 
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 NOT_WRITABLE = {

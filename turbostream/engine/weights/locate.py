@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from turbostream.engine.weights import model_files
-from turbostream.stream.seam import EngineUnusable
+from turbostream.stream.engine_api import EngineUnusable
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from turbostream.stream.seam import EngineUnusable
+from turbostream.stream.engine_api import EngineUnusable
 
 INDEX = "model_index.json"
 SCHEDULER = "scheduler/scheduler_config.json"

@@ -41,14 +41,14 @@ def part(image: Image) -> bytes:
 
 
 class PartCache:
-    """The newest frame's part, built once and shared by all viewers."""
+    """The part of each channel's newest frame, built once and shared by all viewers."""
 
     def __init__(self) -> None:
-        self._frame: Frame | None = None
-        self._part = b""
+        self._parts: dict[str, tuple[Frame, bytes]] = {}  # by the channel's name
 
     def __call__(self, frame: Frame) -> bytes:
-        if frame != self._frame:  # not by its number: each channel numbers its own frames
-            self._part = part(Image(frame.number, frame.jpeg, frame.published))
-            self._frame = frame
-        return self._part
+        cached = self._parts.get(frame.channel)
+        if cached is None or frame != cached[0]:
+            cached = frame, part(Image(frame.number, frame.jpeg, frame.published))
+            self._parts[frame.channel] = cached
+        return cached[1]

@@ -7,24 +7,27 @@ from __future__ import annotations
 
 import io
 import textwrap
+from collections.abc import Mapping
 from functools import lru_cache
 
 from PIL import Image, ImageDraw, ImageFont
 
+from turbostream.stream.state import State
+
 SIDE = 512
-TITLES = {
-    "starting": "Starting",
-    "downloading": "Downloading the model",
-    "loading": "Loading the model",
-    "compiling": "Compiling",
-    "streaming": "Painting",
-    "resting": "Waking up",
-    "failed": "No picture just now",
+TITLES: Mapping[State, str] = {
+    State.STARTING: "Starting",
+    State.DOWNLOADING: "Downloading the model",
+    State.LOADING: "Loading the model",
+    State.COMPILING: "Compiling",
+    State.STREAMING: "Painting",
+    State.RESTING: "Waking up",
+    State.FAILED: "No picture just now",
 }
 
 
 @lru_cache(maxsize=32)
-def placeholder_jpeg(state: str, message: str) -> bytes:
+def placeholder_jpeg(state: State, message: str) -> bytes:
     """A 512x512 JPEG that shows the state's name and its sentence."""
     image = Image.new("RGB", (SIDE, SIDE), (22, 24, 31))
     draw = ImageDraw.Draw(image)
@@ -35,7 +38,7 @@ def placeholder_jpeg(state: str, message: str) -> bytes:
             fill=(22 + int(26 * share), 24 + int(18 * share), 31 + int(48 * share)),
         )
     title_font, text_font = ImageFont.load_default(34), ImageFont.load_default(19)
-    draw.text((SIDE / 2, 210), TITLES.get(state, state), (240, 240, 245), title_font, anchor="mm")
+    draw.text((SIDE / 2, 210), TITLES[state], (240, 240, 245), title_font, anchor="mm")
     lines = textwrap.wrap(message, 48)[:6]
     for index, line in enumerate(lines):
         place = (SIDE / 2, 262 + 27 * index)

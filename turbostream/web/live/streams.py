@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from turbostream.stream.channel import Channel
-from turbostream.stream.producer import State
+from turbostream.stream.state import Status
 from turbostream.web.live.sender import Sender
 from turbostream.web.live.stream_body import StreamBody
 from turbostream.web.live.viewer_socket import Counts
@@ -19,7 +19,7 @@ from turbostream.web.live.wakeup import Wakeup
 class LiveStreams:
     """Opens streams and keeps the registry of their viewers.
 
-    `state` is what a placeholder shows, `stopping` ends all streams, `clock` stands still while
+    `status` is what a placeholder shows, `stopping` ends all streams, `clock` stands still while
     this process is stopped.
     """
 
@@ -28,14 +28,14 @@ class LiveStreams:
         wakeup: Wakeup,
         max_viewers: int,
         dead_viewer_s: float,
-        state: Callable[[], State],
+        status: Callable[[], Status],
         stopping: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
         self.wakeup = wakeup
         self.viewers = Viewers(max_viewers)
         self._sender = Sender(wakeup, dead_viewer_s, clock)
-        self._state, self._stopping, self._clock = state, stopping, clock
+        self._status, self._stopping, self._clock = status, stopping, clock
 
     @property
     def counts(self) -> Counts:
@@ -49,6 +49,6 @@ class LiveStreams:
         acknowledges: the viewer says what it has shown.
         """
         viewer = Viewer(
-            channel, self._state, self.wakeup, self._stopping, acknowledges, self._clock
+            channel, self._status, self.wakeup, self._stopping, acknowledges, self._clock
         )
         return StreamBody(viewer, self.viewers, self._sender, min_interval_s, repeat_after_s)

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from turbostream.stream.channel import Channel
 from turbostream.stream.frame import Frame
-from turbostream.stream.producer import State
+from turbostream.stream.state import State, Status
 from turbostream.web.live.multipart import Image, part
 from turbostream.web.live.pace import Pace
 from turbostream.web.live.placeholder import placeholder_jpeg
@@ -30,7 +30,7 @@ class Viewer:
     def __init__(
         self,
         channel: Channel,
-        state: Callable[[], State],
+        status: Callable[[], Status],
         wakeup: Wakeup,
         stopping: Callable[[], bool],
         acknowledges: bool = False,
@@ -43,7 +43,7 @@ class Viewer:
         self.open_at = clock()
         # A newcomer begins with the scene in force; a frame from before a rest may show another.
         self.newer_than = channel.last_change.after
-        self._state = state
+        self._status = status
         self._wakeup = wakeup
         self._stopping = stopping
         self._got_frame = False
@@ -54,12 +54,12 @@ class Viewer:
         return self.channel.buffer.newest()
 
     def placeholder(self) -> bytes | None:
-        state = self._state()
-        if state.name in ("streaming", "resting") and (
+        status = self._status()
+        if status.state in (State.STREAMING, State.RESTING) and (
             self._got_frame or self.now() - self.open_at < FIRST_FRAME_S
         ):
             return None
-        return _placeholder_part(state.name, state.message)
+        return _placeholder_part(status.state, status.message)
 
     def wait(self, timeout_s: float) -> None:
         self._wakeup.wait(timeout_s if self._got_frame else min(timeout_s, FIRST_FRAME_S))
@@ -86,7 +86,7 @@ class Viewer:
 
 
 @lru_cache(maxsize=8)
-def _placeholder_part(state: str, message: str) -> bytes:
+def _placeholder_part(state: State, message: str) -> bytes:
     return part(Image(0, placeholder_jpeg(state, message), 0.0))
 
 

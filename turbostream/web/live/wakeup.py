@@ -1,12 +1,14 @@
 """Wakes greenlets when another thread has published something.
 
-`threading.Condition` would block gevent's whole loop. Knows nothing of frames.
+`threading.Condition` would block gevent's whole loop. Does not read frames.
 """
 
 from __future__ import annotations
 
 from gevent.event import Event
 from gevent.hub import get_hub
+
+from turbostream.stream.frame import Frame
 
 
 class Wakeup:
@@ -18,8 +20,8 @@ class Wakeup:
         self._async = get_hub().loop.async_()
         self._async.start(self.send_here)
 
-    def send(self) -> None:
-        """Wake all who wait; from any thread."""
+    def send(self, frame: Frame | None = None) -> None:
+        """Wake all who wait; from any thread. A buffer that it listens to passes its frame."""
         self._async.send()
 
     def send_here(self) -> None:

@@ -20,11 +20,11 @@ from prometheus_client.core import (
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from turbostream.stream.state import State
 from turbostream.web.context import AppContext
 from turbostream.web.live.streams import LiveStreams
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-STATES = ("starting", "downloading", "loading", "compiling", "streaming", "resting", "failed")
 
 
 class _Figures(Collector):
@@ -33,8 +33,8 @@ class _Figures(Collector):
 
     def collect(self) -> Iterator[Metric]:
         context, viewers, counts = self._context, self._live.viewers, self._live.counts
-        figures = context.meter.as_dict(time.monotonic())
-        state = context.producer.state.name
+        figures = context.meter.figures(time.monotonic())
+        state = context.supervisor.status.state
         newest = context.channel.buffer.newest()
 
         def gauge(name: str, help: str, value: float) -> GaugeMetricFamily:
@@ -44,25 +44,24 @@ class _Figures(Collector):
             return CounterMetricFamily(f"turbostream_{name}", help, value)
 
         facts = {"model": context.model_id}
-        facts["fingerprint"] = str(context.producer.engine_facts.get("fingerprint", ""))
+        facts["fingerprint"] = str(context.supervisor.engine_facts.get("fingerprint", ""))
         yield InfoMetricFamily("turbostream_engine", "The engine and its model.", facts)
         yield StateSetMetricFamily(
             "turbostream_state",
             "What the stream is doing.",
-            {name: name == state for name in STATES},
+            {name: name == state for name in State},
         )
-        healthy = context.producer.unhealthy() is None
+        healthy = context.supervisor.unhealthy() is None
         yield gauge("healthy", "1 while /healthz answers 200.", healthy)
         yield counter("frames", "Frames painted.", context.meter.frames)
-        failed = figures["failed_frames"]
-        yield counter("failed_frames", "Frames that failed.", float(str(failed)))
-        yield gauge("frames_per_second", "Frames painted a second.", float(str(figures["fps"])))
+        yield counter("failed_frames", "Frames that failed.", figures.failed_frames)
+        yield gauge("frames_per_second", "Frames painted a second.", figures.fps)
         age_s = time.time() - newest.published if newest else float("nan")
         yield gauge("newest_frame_age_seconds", "Age of the newest frame.", age_s)
         stages = GaugeMetricFamily(
             "turbostream_stage_seconds", "Median time of a stage of a frame.", labels=["stage"]
         )
-        for name, ms in dict(figures["stage_ms"]).items():  # type: ignore[call-overload]
+        for name, ms in figures.stage_ms.items():
             stages.add_metric([name], ms / 1000)
         yield stages
         waits = GaugeMetricFamily(
@@ -70,10 +69,10 @@ class _Figures(Collector):
             "From a new scene to its first picture, over the last changes.",
             labels=["quantile"],
         )
-        found = dict(figures["prompt_to_picture_ms"])  # type: ignore[call-overload]
-        for label, name in (("0.5", "p50"), ("0.95", "p95")):
-            if found[name] is not None:
-                waits.add_metric([label], found[name] / 1000)
+        found = figures.prompt_to_picture_ms
+        for label, wait_ms in (("0.5", found.p50), ("0.95", found.p95)):
+            if wait_ms is not None:
+                waits.add_metric([label], wait_ms / 1000)
         yield waits
         yield gauge("viewers", "Streams being sent.", len(viewers))
         yield gauge("viewers_limit", "MAX_VIEWERS.", viewers.most)

@@ -39,7 +39,7 @@ def add_routes(app: Flask, context: AppContext) -> None:
             role=g.visitor.role,
             version=version,
             modules=modules,
-            warning=unread_words(context.producer, scene.prompt).get("warning", ""),
+            warning=unread_words(context.supervisor, scene.prompt).get("warning", ""),
         )
 
 

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
-    channel, producer = context.channel, context.producer
+    channel, supervisor = context.channel, context.supervisor
 
     @app.post("/prompt")
     def prompt() -> Response:
@@ -33,7 +33,7 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
             status="ok",
             prompt=change.scene.prompt,
             frame=change.after,
-            **unread_words(producer, change.scene.prompt),
+            **unread_words(supervisor, change.scene.prompt),
         )
 
     @app.get("/scene")
@@ -44,4 +44,4 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
     def patch_scene() -> Response:
         access.spend_change()
         scene = channel.change(json_object(request, PATCHABLE)).scene
-        return jsonify({**scene.as_dict(), **unread_words(producer, scene.prompt)})
+        return jsonify({**scene.as_dict(), **unread_words(supervisor, scene.prompt)})

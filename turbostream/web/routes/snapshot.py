@@ -8,6 +8,7 @@ from flask import Flask, Response
 from werkzeug.exceptions import ServiceUnavailable
 
 from turbostream.stream.frame import Frame
+from turbostream.stream.state import State
 from turbostream.web.context import AppContext
 from turbostream.web.live.wakeup import Wakeup
 
@@ -26,15 +27,15 @@ def add_routes(app: Flask, context: AppContext, wakeup: Wakeup) -> None:
 
 
 def _next_frame(context: AppContext, wakeup: Wakeup) -> Frame:
-    channel, producer = context.channel, context.producer
+    channel, supervisor = context.channel, context.supervisor
     with channel.watched():
         after = channel.last_number
         deadline = time.monotonic() + WAIT_S
         while (frame := channel.buffer.newest()) is None or frame.number <= after:
             left_s = deadline - time.monotonic()
-            if left_s <= 0 or producer.state.name == "failed" or context.stopping:
+            if left_s <= 0 or supervisor.status.state is State.FAILED or context.stopping:
                 raise ServiceUnavailable(
-                    f"There is no picture yet: {producer.state.message}",
+                    f"There is no picture yet: {supervisor.status.message}",
                     retry_after=RETRY_AFTER_S,
                 )
             wakeup.wait(min(left_s, 0.5))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import Any
 
 from flask import Flask, g, jsonify
@@ -21,34 +22,34 @@ def add_routes(app: Flask, context: AppContext, viewers: Viewers) -> None:
 
     @app.get("/healthz")
     def healthz() -> tuple[Response, int]:
-        producer = context.producer
-        reason = producer.unhealthy()
+        supervisor = context.supervisor
+        reason = supervisor.unhealthy()
         if reason is None:
-            return jsonify(status="ok", state=producer.state.name), 200
+            return jsonify(status="ok", state=supervisor.status.state), 200
         return jsonify(status="error", error=reason), 503
 
 
 def _status(context: AppContext, viewers: int) -> dict[str, Any]:
-    channel, producer, settings = context.channel, context.producer, context.settings
-    state = producer.state
+    channel, supervisor, settings = context.channel, context.supervisor, context.settings
+    now = supervisor.status
     newest, scene = channel.buffer.newest(), channel.scene
     download = None
-    if state.total_bytes is not None:
-        download = {"bytes": state.done_bytes, "total": state.total_bytes}
+    if now.total_bytes is not None:
+        download = {"bytes": now.done_bytes, "total": now.total_bytes}
     return {
-        "state": state.name,
-        "message": state.message,
+        "state": now.state,
+        "message": now.message,
         "now": time.time(),
         "download": download,
         "model": {"id": context.model_id, "demo": context.demo},
-        "engine": producer.engine_facts,
+        "engine": supervisor.engine_facts,
         "prompt": scene.prompt,
-        **unread_words(producer, scene.prompt),
+        **unread_words(supervisor, scene.prompt),
         "scene": scene.as_dict(),
         "frame": newest.number if newest else 0,
         "viewers": viewers,
         "role": g.visitor.role,
         "settings": settings.as_text() if g.visitor.may_write else None,
         "guard": rental.read(settings.state_folder, time.time()),
-        **context.meter.as_dict(time.monotonic()),
+        **asdict(context.meter.figures(time.monotonic())),
     }

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from turbostream.stream.producer import Producer
+from turbostream.stream.supervisor import Supervisor
 
 MOST_CHARACTERS = 30  # of the words that the warning quotes
 
 
-def unread_words(producer: Producer, prompt: str) -> dict[str, str]:
+def unread_words(supervisor: Supervisor, prompt: str) -> dict[str, str]:
     """The fields `dropped` and `warning`; none if the model reads all of `prompt`."""
-    dropped = producer.dropped(prompt)
+    dropped = supervisor.dropped(prompt)
     if not dropped:
         return {}
     begin = dropped

@@ -1,0 +1,107 @@
+"""The engine API: all that the scheduler and the supervisor know of whatever paints.
+
+Declarations only, no torch; any thread.
+
+EngineError
+├── EngineUnusable    cannot work until the user changes something; the program exits 2
+├── EngineUnavailable cannot work yet; the program tries again
+└── EngineClosed      the engine was closed before a shot was painted
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import Protocol, runtime_checkable
+
+from turbostream.stream.shot import Shot
+from turbostream.stream.state import Status
+
+
+class EngineError(Exception):
+    """An engine that does not do what it should; the message is one sentence."""
+
+
+class EngineUnusable(EngineError):
+    """No attempt will help: the message says what the user can change."""
+
+
+class EngineUnavailable(EngineError):
+    """A later attempt may work (no network now): the message says what is waited for."""
+
+
+class EngineClosed(EngineError):
+    """The engine was closed before the pictures were painted."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What an engine makes of a shot: the JPEG and the milliseconds each stage took.
+
+    fingerprint: of the exact code that painted it, since an engine may install faster code while
+    it runs; empty: the engine's own.
+    """
+
+    jpeg: bytes
+    stage_ms: Mapping[str, float]
+    fingerprint: str = ""
+
+
+class Engine(Protocol):
+    """Turns shots into JPEGs. Loaded, warmed up and called on one thread, the generation thread.
+
+    max_batch: the most shots of one submission. depth: how many submissions keep it busy. Both may
+    change while it runs. fingerprint: model and revision, versions, device, acceleration; with a
+    shot it gives the same picture again. choices: what was decided about the hardware, each with
+    its reason.
+    """
+
+    @property
+    def max_batch(self) -> int: ...
+    @property
+    def depth(self) -> int: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def choices(self) -> Mapping[str, str]: ...
+
+    def submit(self, shots: Sequence[Shot]) -> Future[list[Picture]]:
+        """Pictures in the order of the shots, which have one `batch_key`. May work before it
+        returns, or afterwards."""
+        ...
+
+    def close(self) -> None:
+        """Release threads and memory; returns within a limited time."""
+        ...
+
+
+@runtime_checkable
+class ReadsWords(Protocol):
+    """What an engine adds whose model reads only the beginning of a long prompt."""
+
+    def dropped(self, prompt: str) -> str:
+        """The end of `prompt` that is not read; empty where all is. Any thread, also after
+        `close`."""
+        ...
+
+
+# What may differ between the shots of one submission: whatever becomes a row of an input tensor.
+ROWS = {"prompts", "noise"}
+_key = attrgetter(*(field.name for field in fields(Shot) if field.name not in ROWS))
+
+
+def batch_key(shot: Shot) -> object:
+    """Shots of equal keys may be submitted together. A field of `Shot` that is not one of ROWS
+    keeps shots apart, so that a new field is safe until somebody thinks about it."""
+    return _key(shot)
+
+
+def dropped_by(engine: Engine | None, prompt: str) -> str:
+    """The end of `prompt` that `engine` does not read; empty where it does not say."""
+    return engine.dropped(prompt) if isinstance(engine, ReadsWords) else ""
+
+
+Report = Callable[[Status], None]  # how far a start has come: downloading, loading or compiling
+OpenEngine = Callable[[Report], Engine]

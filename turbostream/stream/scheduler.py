@@ -1,0 +1,169 @@
+"""The loop of the generation thread: shots of the channels in, frames out, each at its own pace.
+
+It asks every channel that is watched and due for its next shot, submits the shots that fit together
+as one batch, keeps as many submissions in flight as the engine asks for, and publishes each picture
+in its own channel. While nobody watches any channel it sleeps. Knows the engine by its API alone,
+and nothing of how an engine is opened.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+
+from turbostream.stream.engine_api import Engine, Picture
+from turbostream.stream.frame import Frame
+from turbostream.stream.health import Call, Health
+from turbostream.stream.scheduled_channel import ScheduledChannel
+from turbostream.stream.state import State, Status
+from turbostream.stream.submissions import Submission, Submissions, Ticket, next_batch
+
+_due = attrgetter("due")
+
+JOIN_S = 0.001  # a beat that is at most so far ahead joins the batch that is submitted now
+LONGEST_WAIT_S = 1.0  # nothing wakes the loop when the last viewer leaves
+
+
+class Scheduler:
+    """`channels` is replaced as a whole, so it may change between two turns of the loop."""
+
+    def __init__(
+        self, channels: Sequence[ScheduledChannel], health: Health, awake: Callable[[], float]
+    ) -> None:
+        self.channels = tuple(channels)
+        self._health = health
+        self._awake = awake
+        self._stopping = False
+        self._wake = threading.Event()  # demand, a finished submission, or the end
+        for scheduled in self.channels:
+            scheduled.channel.listen_demand(self.wake)
+
+    def stop(self) -> None:
+        """Let `run` return soon; any thread."""
+        self._stopping = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Look at once whether there is something to do; any thread."""
+        self._wake.set()
+
+    def run(self, engine: Engine) -> bool:
+        """Frames until stopped, or until a new engine is needed; True if there was one frame."""
+        submissions = Submissions(engine, self.wake)
+        painted = self._painted()
+        now = time.monotonic()
+        for scheduled in self.channels:
+            scheduled.restart(now, self._awake)
+        while not self._health.needs_new_engine:
+            if self._wake.is_set():
+                self._wake.clear()
+            if self._stopping:
+                break
+            self._turn(engine, submissions)
+        while submissions and not self._health.needs_new_engine:
+            self._finish_oldest(engine, submissions)
+        return self._painted() > painted
+
+    def _painted(self) -> int:
+        return sum(scheduled.meter.frames for scheduled in self.channels)
+
+    def _turn(self, engine: Engine, submissions: Submissions) -> None:
+        """Submit what is due, publish what is done, or wait for either."""
+        now = time.monotonic()
+        wanted = [one for one in self.channels if one.is_wanted(now, self._awake)]
+        if not wanted:
+            if submissions:
+                self._finish_oldest(engine, submissions)
+            else:
+                self._rest()
+            return
+        wanted.sort(key=_due)
+        first_due = wanted[0].due
+        if now < first_due:
+            if submissions.oldest_is_done():
+                self._finish_oldest(engine, submissions)
+            else:
+                self._wake.wait(min(first_due - now, LONGEST_WAIT_S))
+            return
+        if len(wanted) > 1:
+            wanted = [one for one in wanted if one.due <= now + JOIN_S]
+        tickets = next_batch(wanted, max(1, engine.max_batch))
+        for ticket in tickets:
+            ticket.scheduled.advance(now)
+        with self._health.calling(Call.PAINTING):
+            submissions.submit(tickets)
+        while len(submissions) >= engine.depth:
+            self._finish_oldest(engine, submissions)
+
+    def _rest(self) -> None:
+        self._health.status = Status(
+            State.RESTING, "Nobody watches; the next viewer wakes the stream."
+        )
+        while not self._stopping and not any(one.channel.wanted for one in self.channels):
+            self._wake.wait()
+            self._wake.clear()
+        if not self._stopping:
+            self._health.status = Status(State.STREAMING, "Pictures are being painted.")
+
+    def _finish_oldest(self, engine: Engine, submissions: Submissions) -> None:
+        """Wait for the oldest submission and publish its pictures."""
+        submission = submissions.take_oldest()
+        try:
+            pictures = self._pictures(submission)
+        except Exception as error:  # the scheduler's guard: the stream outlives a frame
+            if len(submission.tickets) == 1:
+                self._fail(submission.tickets[0], error)
+            else:
+                self._one_by_one(engine, submissions, submission.tickets)
+        else:
+            for ticket, picture in zip(submission.tickets, pictures, strict=True):
+                self._publish(ticket, picture, engine)
+
+    def _pictures(self, submission: Submission) -> list[Picture]:
+        with self._health.calling(Call.PAINTING):
+            pictures = submission.pictures.result()
+        if len(pictures) != len(submission.tickets):
+            wanted = len(submission.tickets)
+            raise ValueError(f"the engine returned {len(pictures)} pictures for {wanted} shots")
+        return pictures
+
+    def _one_by_one(
+        self, engine: Engine, submissions: Submissions, tickets: Sequence[Ticket]
+    ) -> None:
+        """A batch failed and does not say which shot is to blame: only that one shall be lost."""
+        for ticket in tickets:
+            try:
+                with self._health.calling(Call.PAINTING):
+                    submission = submissions.started([ticket])
+                picture = self._pictures(submission)[0]
+            except Exception as error:  # the scheduler's guard: the stream outlives a frame
+                self._fail(ticket, error)
+            else:
+                self._publish(ticket, picture, engine)
+
+    def _fail(self, ticket: Ticket, error: Exception) -> None:
+        ticket.scheduled.alone = True
+        ticket.scheduled.meter.failure()
+        self._health.frame_failed(error)
+
+    def _publish(self, ticket: Ticket, picture: Picture, engine: Engine) -> None:
+        scheduled, channel = ticket.scheduled, ticket.scheduled.channel
+        frame = Frame(
+            number=ticket.number,
+            jpeg=picture.jpeg,
+            shot=ticket.shot,
+            published=time.time(),
+            stage_ms=picture.stage_ms,
+            fingerprint=picture.fingerprint or engine.fingerprint,
+            channel=channel.name,
+        )
+        channel.buffer.publish(frame)
+        now = time.monotonic()
+        self._health.succeeded()
+        scheduled.meter.frame(now, frame.stage_ms)
+        scheduled.arrived(self._awake())
+        change = channel.first_shown_by(frame.number)
+        if change is not None:
+            scheduled.meter.prompt_to_picture(now - max(change.at, scheduled.wanted_since))

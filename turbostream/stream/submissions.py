@@ -1,0 +1,89 @@
+"""Which shots are painted together, and the submissions that the engine has not finished.
+
+The generation thread only. Knows the engine by its API; nothing of pace, demand or health.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import NamedTuple
+
+from turbostream.stream.engine_api import Engine, Picture, batch_key
+from turbostream.stream.scheduled_channel import ScheduledChannel
+from turbostream.stream.shot import Shot
+
+
+class Ticket(NamedTuple):
+    """A shot that was taken for a channel's frame `number`."""
+
+    scheduled: ScheduledChannel
+    number: int
+    shot: Shot
+
+
+class Submission(NamedTuple):
+    """Shots that were submitted together."""
+
+    tickets: Sequence[Ticket]
+    pictures: Future[list[Picture]]
+
+
+def next_batch(due: Sequence[ScheduledChannel], most: int) -> list[Ticket]:
+    """The next shots of at most `most` channels, all of one batch key.
+
+    due: at least one, the longest overdue first: it decides the key. A channel whose shot does not
+    fit keeps it and its place in the order.
+    """
+    first = due[0]
+    tickets = [Ticket(first, *first.channel.take_shot())]
+    if len(due) == 1 or most == 1 or first.alone:
+        return tickets
+    key = batch_key(tickets[0].shot)
+    for other in due[1:]:
+        if other.alone:
+            continue
+        taken = other.channel.take_shot_if(lambda shot: batch_key(shot) == key)
+        if taken is not None:
+            tickets.append(Ticket(other, *taken))
+            if len(tickets) == most:
+                break
+    return tickets
+
+
+class Submissions:
+    """The submissions to `engine` that are in flight, oldest first.
+
+    finished: called when one is done, on the engine's threads; it must return at once.
+    """
+
+    def __init__(self, engine: Engine, finished: Callable[[], object]) -> None:
+        self._engine = engine
+        self._finished = finished
+        self._in_flight: deque[Submission] = deque()
+
+    def __len__(self) -> int:
+        return len(self._in_flight)
+
+    def submit(self, tickets: Sequence[Ticket]) -> None:
+        """An error that the engine raises at once arrives with the pictures."""
+        submission = self.started(tickets)
+        if not submission.pictures.done():
+            submission.pictures.add_done_callback(lambda _: self._finished())
+        self._in_flight.append(submission)
+
+    def started(self, tickets: Sequence[Ticket]) -> Submission:
+        """A submission that the caller waits for itself, ahead of all that are in flight."""
+        try:
+            pictures = self._engine.submit([ticket.shot for ticket in tickets])
+        except Exception as error:  # whatever an engine raises: `result` raises it again
+            pictures = Future()
+            pictures.set_exception(error)
+        return Submission(tickets, pictures)
+
+    def oldest_is_done(self) -> bool:
+        return bool(self._in_flight) and self._in_flight[0].pictures.done()
+
+    def take_oldest(self) -> Submission:
+        return self._in_flight.popleft()
