@@ -92,7 +92,7 @@ def serve(
     bell = Bell()
     channel.buffer.listen(bell.ring)
     kept_in = file_for(settings.state_folder, settings.server_port)
-    scene_file = SceneFile(kept_in if settings.keep_scene == "yes" else None, channel, scene)
+    scene_file = SceneFile(kept_in if settings.keep_scene else None, channel, scene)
     door = Door(create_app(stage, bell), settings, scene_file, producer.unhealthy, stage.places)
     limits = settings.engine_timeout_s, settings.loading_timeout_s
     watchdog = Watchdog(lambda now: producer.overdue(now, *limits), max(limits), awake)

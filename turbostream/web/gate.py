@@ -58,11 +58,11 @@ class Gate:
     def __init__(self, app: Flask, settings: Settings, tokens: Tokens) -> None:
         named = settings.cors_origins
         allowed = frozenset(() if named == "none" else named.split(","))
-        self._access = access.Access(tokens, settings.loopback_owner == "yes", allowed)
+        self._access = access.Access(tokens, settings.loopback_owner, allowed)
         self._rates = Rates(settings.prompt_rate)
         self._mistakes = Mistakes()
         self._page, self._page_csp = _login_page()
-        if settings.trust_forwarded == "yes":
+        if settings.trust_forwarded:
             app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
                 app.wsgi_app, x_for=1, x_proto=1, x_host=1
             )

@@ -7,17 +7,17 @@ from typing import Any
 from turbostream.engine.device.hardware import Hardware
 
 
-def choose(pipe: Any, wish: str, hardware: Hardware) -> str:
-    """Switch xformers on where it is asked for and works; returns "choice: reason".
+def choose(pipe: Any, wanted: bool | None, hardware: Hardware) -> str:
+    """Switch xformers on where it is wanted and works; returns "choice: reason".
 
-    `auto` is PyTorch's own scaled_dot_product_attention, which has held the same flash kernels
-    since torch 2.0.
+    None, XFORMERS=auto, is PyTorch's own scaled_dot_product_attention, which contains the same
+    flash kernels since torch 2.0.
     """
-    if wish == "no":
+    if wanted is False:
         return "sdpa: XFORMERS is no"
     if hardware.device.type != "cuda":
         return f"sdpa: xformers is for NVIDIA GPUs, and this is {hardware.device.type}"
-    if wish == "auto":
+    if wanted is None:
         return "sdpa: PyTorch's own attention; XFORMERS=yes takes xformers'"
     try:
         pipe.enable_xformers_memory_efficient_attention()
