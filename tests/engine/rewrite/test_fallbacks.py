@@ -130,3 +130,18 @@ def test_the_last_two_convolutions_become_one(
     with torch.inference_mode():
         torch.testing.assert_close(fused(latents), decoder()(latents), rtol=1e-4, atol=1e-5)
     assert len(said(caplog)) == (not with_onednn and torch.backends.mkldnn.is_available())
+
+
+@pytest.mark.parametrize("factor", [1.1, float("nan")])
+def test_two_convolutions_stay_apart_where_one_gives_another_picture(
+    factor: float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    forward = joined.JoinedConvs.forward
+    monkeypatch.setattr(joined.JoinedConvs, "forward", lambda self, x: forward(self, x) * factor)
+    fused, latents = decoder(), torch.randn(2, 4, 8, 8)
+    assert tiny.fuse(fused, "cpu")
+    assert not any(isinstance(layer, joined.JoinedConvs) for layer in fused.layers)
+    with torch.inference_mode():
+        torch.testing.assert_close(fused(latents), decoder()(latents), rtol=1e-4, atol=1e-5)
+    assert len(said(caplog)) == 1
+    assert "stay apart" in said(caplog)[0]

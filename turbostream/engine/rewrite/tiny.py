@@ -86,7 +86,8 @@ def fuse(decoder: DecoderTiny, device: str) -> bool:
         elif layers and isinstance(layers[-1], nn.Upsample) and foldable(layers[-1], layer):
             layers[-1], enlarging = transposed(layer), layer
         elif before is not None and before.bias is None and three_by_three(layer):
-            layers[-1] = joined.JoinedConvs(before, layer)
+            enlarged = layers.pop()
+            layers += joined.join(enlarged, before, layer)
         else:
             layers.append(layer)
     decoder.layers = nn.Sequential(*layers)
