@@ -91,7 +91,7 @@ def serve(
     wakeup = Wakeup()
     channel.buffer.listen(wakeup.send)
     kept_in = file_for(settings.state_folder, settings.server_port)
-    scene_file = SceneFile(kept_in if settings.keep_scene == "yes" else None, channel, scene)
+    scene_file = SceneFile(kept_in if settings.keep_scene else None, channel, scene)
     port = PublicPort(create_app(context, wakeup), context, scene_file, supervisor.unhealthy)
     limits = settings.engine_timeout_s, settings.loading_timeout_s
     watchdog = Watchdog(lambda now: supervisor.overdue(now, *limits), max(limits), awake)

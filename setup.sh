@@ -60,10 +60,10 @@ setup_usage() {
 setup_has_apt() { [[ $(uname -s) == Linux ]] && command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; }
 
 setup_missing() { # of these Debian packages, those that are not installed, one a line
-  local package state
+  local package status
   for package in "$@"; do
-    state=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) || state=''
-    [[ $state == installed ]] || printf '%s\n' "$package"
+    status=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) || status=''
+    [[ $status == installed ]] || printf '%s\n' "$package"
   done
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 import subprocess
 import sys
@@ -40,6 +41,33 @@ def test_the_guides_four_settings_come_from_the_top_of_the_script() -> None:
         assert ROWS[name].default is not str, name
 
 
+@pytest.mark.parametrize("name", ["LOOPBACK_OWNER", "TRUST_FORWARDED", "KEEP_SCENE", "XFORMERS"])
+def test_yes_and_no_are_booleans_in_every_usual_spelling(name: str) -> None:
+    for wanted, spellings in ((True, "yes true on 1 YES True"), (False, "no false off 0 No OFF")):
+        for text in spellings.split():
+            option = "--" + name.lower().replace("_", "-")
+            for found in (settings(option, text), settings(**{name: text})):
+                assert getattr(found, name.lower()) is wanted
+                assert found.as_text()[name] == ("yes" if wanted else "no")
+
+
+def test_every_value_is_shown_as_text_that_gives_the_same_value_again() -> None:
+    changed = settings("--keep-scene=0", "--xformers=on", "--width=512", "--cors-origins=HTTP://A")
+    for found in (settings(), changed):
+        shown = found.as_text()
+        assert all(type(text) is str for text in shown.values())
+        again = load(DEFAULTS, [], shown)[0]
+        # STATE_DIR's ~ is expanded where it is given, and not in the default.
+        assert dataclasses.replace(again, state_dir=found.state_dir) == found
+        assert again.state_folder == found.state_folder
+
+
+def test_auto_is_none_and_defaults_of_yes_and_no_are_booleans() -> None:
+    found = settings("--xformers", "AUTO")
+    assert (found.xformers, found.width) == (None, None)
+    assert (found.loopback_owner, found.trust_forwarded, found.keep_scene) == (True, False, True)
+
+
 def test_a_setting_edited_in_the_script_counts() -> None:
     found, _ = load({**DEFAULTS, "TARGET_FPS": 12, "SERVER_PORT": 9000}, [], {})
     assert (found.target_fps, found.server_port) == (12, 9000)
@@ -70,6 +98,10 @@ def test_the_command_line_beats_the_environment_which_beats_the_default() -> Non
         ("MAX_VIEWERS", "0"),
         ("SERVER_HOST", "two words"),
         ("STATE_DIR", __file__),
+        ("KEEP_SCENE", "maybe"),
+        ("LOOPBACK_OWNER", "auto"),
+        ("TRUST_FORWARDED", "2"),
+        ("XFORMERS", "never"),
     ],
 )
 def test_a_wrong_value_is_answered_in_one_sentence_that_names_it(name: str, value: str) -> None:

@@ -1,4 +1,4 @@
-"""Every setting once: its name, default, check and help.
+"""Every setting once: its name, type, default, check and help.
 
 The fields of `Settings` are the table. It feeds the command line (`--target-fps`), the
 environment (`TARGET_FPS`), `--help`, `/status` and the table in the README (a test compares).
@@ -11,113 +11,42 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from turbostream.stream.scene import check_prompt
-
-Check = Callable[[str], Any]
+from turbostream.setting_checks import (
+    Check,
+    Refusal,
+    folder,
+    number,
+    one_of,
+    origins,
+    prompt,
+    shown,
+    text,
+    whole,
+    yes_or_no,
+)
 
 
 class SettingError(ValueError):
     """One sentence about a setting that cannot be used; the entry point prints it and exits 2."""
 
 
-class Refusal(ValueError):
-    """Why a value that has the right form cannot be used; SettingError's sentence names it."""
-
-
-def number(low: float, high: float) -> Check:
-    def check(text: str) -> float:
-        value = float(text)
-        if not low <= value <= high:  # also refuses nan
-            raise ValueError
-        return value
-
-    check.__doc__ = f"a number from {low:g} to {high:g}"
-    return check
-
-
-def whole(low: int, high: int, multiple: int = 1, auto: bool = False) -> Check:
-    def check(text: str) -> int | None:
-        if auto and text.lower() == "auto":
-            return None
-        if not re.fullmatch(r"[+-]?[0-9]{1,20}", text):
-            raise ValueError
-        value = int(text)
-        if not low <= value <= high or value % multiple:
-            raise ValueError
-        return value
-
-    kind = f"a multiple of {multiple}" if multiple > 1 else "a whole number"
-    check.__doc__ = f"{kind} from {low} to {high}" + (" or 'auto'" if auto else "")
-    return check
-
-
-def one_of(*choices: str) -> Check:
-    def check(text: str) -> str:
-        if text.lower() not in choices:
-            raise ValueError
-        return text.lower()
-
-    check.__doc__ = "one of " + ", ".join(choices)
-    return check
-
-
-def text(what: str, pattern: str = r".+") -> Check:
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise ValueError
-        return value
-
-    check.__doc__ = what
-    return check
-
-
-def prompt(value: str) -> str:
-    """1 to 1,000 characters of text without control characters"""
-    return check_prompt(value)
-
-
-def folder(value: str) -> Path:
-    """a folder"""
-    try:
-        path = Path(value).expanduser()
-        wrong = path.exists() and not path.is_dir()
-    except RuntimeError:
-        raise Refusal("no user has the home that its ~ asks for") from None
-    except OSError as error:
-        raise Refusal(error.strerror) from None
-    if wrong:
-        raise ValueError
-    return path
-
-
-def origins(value: str) -> str:
-    """'none' or origins such as https://example.com, separated by commas"""
-    if value.strip().lower() == "none":
-        return "none"
-    found = [one.strip().lower() for one in value.split(",")]
-    if not all(re.fullmatch(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?", one) for one in found):
-        raise ValueError
-    return ",".join(found)
-
-
 def row(check: Check, help: str, default: Any = MISSING) -> Any:
-    """One setting. Without a default it is one of the guide's four, whose defaults stand at the
-    top of `realtime_stream.py` and nowhere else."""
+    """One setting. Without a default it is one of the guide's four, whose defaults are at the top
+    of `realtime_stream.py` and nowhere else."""
     return dataclasses.field(default=default, metadata={"check": check, "help": help})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All settings, checked. `None` stands for 'auto' where a number is expected."""
+    """All settings, checked. `None` stands for 'auto' where a number or a boolean is expected."""
 
     target_fps: float = row(number(0.1, 1000), "frames a second to aim for")
-    initial_prompt: str = row(prompt, "the words that the stream starts with")
+    initial_prompt: str = row(prompt, "the prompt that the stream starts with")
     model_id: str = row(
         text("a hub id such as stabilityai/sd-turbo, a folder, 'demo' or 'auto'"),
         "hub id, local folder, `demo` (the model in this repository) or `auto`: "
@@ -136,7 +65,7 @@ class Settings:
         whole(64, 2048, multiple=8, auto=True), "picture height; auto: the model's own", None
     )
     jpeg_quality: int = row(whole(1, 95), "JPEG quality", 85)
-    seed: int = row(whole(0, 2**63 - 1), "where the noise begins", 0)
+    seed: int = row(whole(0, 2**63 - 1), "seed of the first noise", 0)
     device: str = row(one_of("auto", "cpu", "cuda", "mps"), "where the model runs", "auto")
     acceleration: str = row(
         one_of("auto", "off", "graph", "compile"),
@@ -146,18 +75,18 @@ class Settings:
     )
     decoder: str = row(
         one_of("tiny", "full"),
-        "what turns latents into pictures: TAESD where its weights are to be had, or the model's "
+        "what turns latents into pictures: TAESD where its weights are available, or the model's "
         "own decoder, many times slower",
         "tiny",
     )
-    xformers: str = row(
-        one_of("auto", "yes", "no"), "xformers' attention in place of PyTorch's", "auto"
+    xformers: bool | None = row(
+        yes_or_no(auto=True), "xformers' attention in place of PyTorch's", None
     )
     max_viewers: int = row(whole(1, 100_000), "streams served at once; the next one gets 503", 320)
     handover: str = row(
         one_of("no", "take", "offer"),
         "take: take the port from the process that serves with the same STATE_DIR, once a picture "
-        "is painted; take, offer: hand it on to the next that asks. start_stream_server.sh's way",
+        "is painted; take, offer: hand it on to the next that asks. Used by start_stream_server.sh",
         "no",
     )
     max_connections: int = row(
@@ -165,8 +94,8 @@ class Settings:
     )
     max_connections_per_address: int = row(
         whole(1, 1_000_000),
-        "sockets of one address (IPv6: one /64) open at once, 127.0.0.1 and ::1 apart: the tunnel "
-        "and a proxy connect from there for everybody",
+        "sockets open at once from one address (IPv6: one /64), except 127.0.0.1 and ::1, from "
+        "which the tunnel and a proxy connect for everybody",
         256,
     )
     max_body_bytes: int = row(
@@ -186,12 +115,12 @@ class Settings:
     )
     prompt_rate: float = row(
         number(20, 100_000),
-        "changes a second for each token or cookie (this machine's owner is free); more get 429",
+        "changes a second for each token or cookie, except this machine's owner; more get 429",
         20.0,
     )
     engine_timeout_s: float = row(
         number(0, 86_400),
-        "seconds until a frame that does not come ends the program with status 70; 0: never",
+        "seconds without an expected frame that end the program with status 70; 0: never",
         60.0,
     )
     loading_timeout_s: float = row(
@@ -199,16 +128,16 @@ class Settings:
         "seconds without progress in loading that end the program with status 70; 0: never",
         1800.0,
     )
-    loopback_owner: str = row(
-        one_of("yes", "no"),
-        "whoever asks from this machine, or through the tunnel, is the owner without a token; "
-        "`no` where a proxy stands in front",
-        "yes",
+    loopback_owner: bool = row(
+        yes_or_no(),
+        "requests from this machine or through the tunnel are the owner's without a token; `no` "
+        "behind a proxy",
+        True,
     )
-    trust_forwarded: str = row(
-        one_of("yes", "no"),
+    trust_forwarded: bool = row(
+        yes_or_no(),
         "believe X-Forwarded-For, -Proto and -Host; only behind a proxy that sets all three",
-        "no",
+        False,
     )
     cors_origins: str = row(origins, "other sites whose pages may use this server", "none")
     public_address: str = row(
@@ -216,11 +145,11 @@ class Settings:
         "where others reach this server, for the link of --share; auto: this machine's address",
         "auto",
     )
-    keep_scene: str = row(
-        one_of("yes", "no"),
-        "go on with the last words, motion and noise of this SERVER_PORT after a restart; another "
-        "INITIAL_PROMPT or SEED than before replaces them",
-        "yes",
+    keep_scene: bool = row(
+        yes_or_no(),
+        "continue with the last prompt, motion and noise of this SERVER_PORT after a restart; a "
+        "changed INITIAL_PROMPT or SEED replaces them",
+        True,
     )
     state_dir: Path = row(
         folder, "where this program keeps what must survive a restart", Path("~/.turbostream")
@@ -228,7 +157,7 @@ class Settings:
 
     @property
     def state_folder(self) -> Path:
-        """STATE_DIR as a path; one that cannot exist where ~ means nothing (no HOME, no user)."""
+        """STATE_DIR as a path; one that cannot exist where ~ has no meaning (no HOME, no user)."""
         try:
             return self.state_dir.expanduser()
         except RuntimeError:
@@ -237,7 +166,7 @@ class Settings:
     def as_text(self) -> dict[str, str]:
         """Name -> value as it could be given again; for `/status`."""
         values = ((name, getattr(self, name.lower())) for name in ROWS)
-        return {name: "auto" if value is None else str(value) for name, value in values}
+        return {name: shown(value) for name, value in values}
 
 
 ROWS = {field.name.upper(): field for field in dataclasses.fields(Settings)}
@@ -247,20 +176,20 @@ def describe(name: str, defaults: Mapping[str, object]) -> tuple[str, str, str]:
     """(default, what is accepted, help) of one setting as text, for `--help` and the README."""
     field = ROWS[name]
     default = defaults[name] if field.default is MISSING else field.default
-    shown = "auto" if default is None else str(default)
-    return shown, str(field.metadata["check"].__doc__), str(field.metadata["help"])
+    return shown(default), str(field.metadata["check"].__doc__), str(field.metadata["help"])
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise SettingError(f"{message[0].upper()}{message[1:]}; --help lists what there is.")
+        raise SettingError(f"{message[0].upper()}{message[1:]}; --help lists the options.")
 
 
 def _parser(defaults: Mapping[str, object]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="realtime_stream.py",
         description="An endless stream of pictures, painted live from the words you type.",
-        epilog="Each setting can also be given in the environment, e.g. TARGET_FPS=15.",
+        epilog="Each setting can also be given in the environment, e.g. TARGET_FPS=15. "
+        "For yes and no, true and false, on and off, 1 and 0 are accepted too.",
         allow_abbrev=False,
     )
     parser.add_argument("--check", action="store_true", help="paint one frame, say so and exit")
@@ -306,9 +235,9 @@ def load(
         try:
             values[name.lower()] = check(given)
         except ValueError as error:
-            shown = given if len(given) <= 60 else given[:57] + "..."
+            quoted = given if len(given) <= 60 else given[:57] + "..."
             why = f": {error}" if isinstance(error, Refusal) else ""
             raise SettingError(
-                f"{name} must be {check.__doc__}, not {shown!r} (given by {source}){why}."
+                f"{name} must be {check.__doc__}, not {quoted!r} (given by {source}){why}."
             ) from None
     return Settings(**values), options

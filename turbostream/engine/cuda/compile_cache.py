@@ -1,12 +1,14 @@
 """Compiled code that outlives the process: one folder of the project's own, in STATE_DIR.
 
 A file's name is the hash of everything that decides its content (versions, card, architecture,
-shapes, this package's own source), and beside it stands the hash of the content itself. It is
-loaded as machine code: a file that is cut off, damaged or not ours is discarded, never opened.
+shapes, the source of this package that makes it), and a file beside it has the hash of the content.
+It is loaded as machine code: a file that is truncated, damaged or not ours is discarded, never
+opened. Called on the background compiler's thread.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import logging
 from importlib.metadata import PackageNotFoundError, version
@@ -18,17 +20,8 @@ from turbostream.stream.state_folder import UntrustedFile, own_folder
 
 log = logging.getLogger(__name__)
 
-# Of the engine, in the key: all that decides the compiled code. A test compares this list with
-# what `aot.py` imports.
-SOURCES = (
-    "cuda/aot.py",
-    "model/inputs.py",
-    "model/step.py",
-    "rewrite/folded.py",
-    "rewrite/norms.py",
-    "rewrite/swap.py",
-    "rewrite/upsampled.py",
-)
+ROOT = Path(__file__).resolve().parents[3]
+COMPILER = "turbostream.engine.cuda.aot"  # the module that makes the code
 KEPT = 8  # files; each is some 5 to 30 MB
 
 
@@ -40,9 +33,36 @@ def key(job: str, device_name: str) -> str:
             parts.append(f"{package}-{version(package)}")
         except PackageNotFoundError:
             parts.append(f"no {package}")
-    engine = Path(__file__).parent.parent
-    parts += [(engine / name).read_text(encoding="utf-8") for name in SOURCES]
+    parts += [file.read_text(encoding="utf-8") for file in sources(ROOT, COMPILER)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def sources(root: Path, module: str) -> list[Path]:
+    """The file of `module`, below `root`, and of every module there that it imports, directly or
+    not, at the top or inside a function; sorted."""
+    found: set[Path] = set()
+    wanted = [_file_of(root, module)]
+    while wanted:
+        file = wanted.pop()
+        if file is None or file in found:
+            continue
+        found.add(file)
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                wanted += [_file_of(root, alias.name) for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module is not None:
+                wanted += [
+                    _file_of(root, f"{node.module}.{alias.name}") or _file_of(root, node.module)
+                    for alias in node.names
+                ]
+    return sorted(found)
+
+
+def _file_of(root: Path, module: str) -> Path | None:
+    """The file of a module or of a package; None if it is not below `root`."""
+    place = root.joinpath(*module.split("."))
+    files = (place.with_name(f"{place.name}.py"), place / "__init__.py")
+    return next((file for file in files if file.is_file()), None)
 
 
 class Cache:
@@ -54,7 +74,7 @@ class Cache:
     def path(self, key: str) -> Path:
         """Where the code of `key` is or will be; the folder exists afterwards.
 
-        Raises OSError where it cannot be made, and ValueError where others can write to it.
+        Raises OSError if it cannot be made, and ValueError if others can write to it.
         """
         try:
             return own_folder(self.folder) / f"{key}.pt2"
@@ -65,7 +85,7 @@ class Cache:
             ) from None
 
     def find(self, key: str) -> Path | None:
-        """The file of `key` if it is there and whole; what is not whole goes."""
+        """The file of `key` if it exists and is complete; an incomplete one is removed."""
         path = self.path(key)
         if not path.exists():
             return None
@@ -76,12 +96,12 @@ class Cache:
             whole = False
         if whole:
             return path
-        log.warning("[init] %s is damaged or not ours; it is compiled again.", path.name)
+        log.warning("[init] %s is damaged or not ours; it will be compiled again.", path.name)
         self.discard(key)
         return None
 
     def seal(self, key: str) -> None:
-        """Vouch for the file of `key`, which is complete; and forget the oldest."""
+        """Record the hash of the file of `key`, which is complete, and remove the oldest files."""
         path = self.path(key)
         seal = path.with_suffix(".sha256")
         unfinished = seal.with_suffix(".tmp")

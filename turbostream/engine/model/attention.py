@@ -7,18 +7,18 @@ from typing import Any
 from turbostream.engine.device.hardware import Hardware
 
 
-def choose(pipe: Any, setting: str, hardware: Hardware) -> str:
-    """Enable xformers if it was requested and works; returns "choice: reason".
+def choose(pipe: Any, wanted: bool | None, hardware: Hardware) -> str:
+    """Switch xformers on where it is wanted and works; returns "choice: reason".
 
-    `auto` is PyTorch's own scaled_dot_product_attention, which has had the same flash kernels
-    since torch 2.0.
+    None, XFORMERS=auto, is PyTorch's own scaled_dot_product_attention, which contains the same
+    flash kernels since torch 2.0.
     """
-    if setting == "no":
+    if wanted is False:
         return "sdpa: XFORMERS is no"
     if hardware.device.type != "cuda":
-        return f"sdpa: xformers needs an NVIDIA GPU, and the device is {hardware.device.type}"
-    if setting == "auto":
-        return "sdpa: PyTorch's own attention; XFORMERS=yes selects xformers"
+        return f"sdpa: xformers is for NVIDIA GPUs, and this is {hardware.device.type}"
+    if wanted is None:
+        return "sdpa: PyTorch's own attention; XFORMERS=yes takes xformers'"
     try:
         pipe.enable_xformers_memory_efficient_attention()
     except (ImportError, NotImplementedError, RuntimeError, ValueError) as error:

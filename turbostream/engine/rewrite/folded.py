@@ -1,9 +1,11 @@
-"""Folds constants into the UNet's weights: the time embedding, and fused attention projections.
+"""What is the same for every frame, computed once: the time embedding, and fused projections.
 
-A one-step model always runs at t = 999, so the time embedding's contribution to each residual
-block is constant, and is added to the bias of the block's first convolution (exact up to rounding:
-1e-6 in fp32). Query, key and value of each self attention become one projection, by diffusers'
-`fuse_projections`.
+A one-step model always runs at t = 999, so each residual block's share of the time embedding is
+a constant: it becomes part of the bias of the block's first convolution (exact except for
+rounding: 1e-6 in fp32). Query, key and value of self attention become one projection, by
+diffusers' own `fuse_projections`. Each technique uses private names of diffusers, and is left out
+where they have changed (`library_check.usable`). Runs on the engine's thread, and in the process
+that compiles.
 """
 
 from __future__ import annotations
@@ -12,17 +14,15 @@ from types import MethodType
 from typing import Any, TypeGuard
 
 import torch
-from diffusers.models.attention_processor import (
-    Attention,
-    AttnProcessor2_0,
-    FusedAttnProcessor2_0,
-)
+from diffusers.models import attention_processor
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import nn
 
+from turbostream import private_names
 from turbostream.engine.rewrite import upsampled
 from turbostream.engine.rewrite.swap import swap
+from turbostream.library_check import usable
 
 
 class FoldedBlock(nn.Module):
@@ -57,7 +57,9 @@ def _foldable(block: nn.Module) -> TypeGuard[ResnetBlock2D]:
 
 @torch.no_grad()
 def fold_time(unet: Any, timestep: float) -> int:
-    """Fold t into every block that allows it; returns how many. Call it once per UNet."""
+    """Fold t into every block that allows it; returns how many. Once per UNet."""
+    if not usable(private_names.TIME_EMBEDDING):
+        return 0
     special = ("class_embed_type", "addition_embed_type", "time_cond_proj_dim")
     if any(unet.config.get(name) is not None for name in special):
         return 0  # the embedding depends on more than t
@@ -78,26 +80,30 @@ def fuse_qkv(unet: Any) -> int:
 
     Only where diffusers' default processor is in use: xformers' processor does not support it.
     """
+    if not usable(private_names.FUSED_PROJECTIONS):
+        return 0
     count = 0
     for module in unet.modules():
         if (
-            isinstance(module, Attention)
+            isinstance(module, attention_processor.Attention)
             and not module.is_cross_attention
-            and type(module.processor) is AttnProcessor2_0
+            and type(module.processor) is attention_processor.AttnProcessor2_0
         ):
             module.fuse_projections(fuse=True)
-            module.set_processor(FusedAttnProcessor2_0())
+            module.set_processor(attention_processor.FusedAttnProcessor2_0())
             del module.to_q, module.to_k, module.to_v
             count += 1
     return count
 
 
 def stay_in_nhwc(unet: Any) -> int:
-    """Remove the copy to NCHW at the end of each transformer; returns how many.
+    """Remove the copy into NCHW at the end of each transformer; returns from how many.
 
     diffusers ends a transformer with `.contiguous()`, so the following operators run in NCHW until
     the next convolution copies the tensor back.
     """
+    if not usable(private_names.END_OF_TRANSFORMER):
+        return 0
     count = 0
     for module in unet.modules():
         if isinstance(module, Transformer2DModel) and module.is_input_continuous:

@@ -1,8 +1,9 @@
 """CPU convolutions with weights packed for oneDNN once.
 
-PyTorch's Conv2d reorders the weights on every call, and for small pictures takes a slow path
-without oneDNN. The operators used here are those that Inductor emits for frozen CPU models
-(torch/_inductor/mkldnn_lowerings.py). They are private, so `available` checks for them first.
+PyTorch's own Conv2d reorders the weights on every call, and takes a slow path without oneDNN
+for small pictures. The operators are the ones that Inductor emits for frozen CPU models
+(torch/_inductor/mkldnn_lowerings.py). They are private: `available` checks them before use.
+Runs on the engine's thread.
 """
 
 from __future__ import annotations
@@ -13,18 +14,19 @@ from typing import Any
 import torch
 from torch import nn
 
+from turbostream import private_names
 from turbostream.engine.rewrite.swap import swap
+from turbostream.library_check import usable
 
 
 def available() -> bool:
-    """False on builds of PyTorch without oneDNN (some Macs); nothing is packed there."""
-    return torch.backends.mkldnn.is_available() and hasattr(
-        torch.ops.mkldnn, "_convolution_pointwise"
-    )
+    """False where PyTorch is built without oneDNN (some Macs) or has other operators; nothing is
+    packed there."""
+    return torch.backends.mkldnn.is_available() and usable(private_names.PACKED)
 
 
 class Packed(nn.Module):
-    """A layer whose weights are in the layout that oneDNN needs for the current input shape."""
+    """A layer's weights in the layout that oneDNN prefers for the shape of its input."""
 
     def __init__(self, layer: nn.Conv2d | nn.ConvTranspose2d, geometry: tuple[Any, ...]) -> None:
         super().__init__()

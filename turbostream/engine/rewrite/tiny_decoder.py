@@ -1,22 +1,24 @@
 """AutoencoderTiny's decoder with bias, addition and ReLU fused into its convolutions.
 
-The decoder (TAESD's architecture, Ollin Boer Bohan, MIT) consists of convolutions with at most 64
-channels at full resolution, where the memory passes for bias, skip connection and ReLU cost as
-much as the arithmetic, on GPUs and CPUs alike. cuDNN and oneDNN both have convolutions that
-include them. On a CPU the weights are also packed once instead of on every call.
+The decoder (TAESD's architecture, Ollin Boer Bohan, MIT) is convolutions of 64 channels or fewer
+at full resolution: on a GPU and on a CPU alike the passes over memory for bias, skip and ReLU
+cost as much as the arithmetic. cuDNN and oneDNN both have a convolution that includes them; where
+its private name has changed, they are passes again. On a CPU the weights are also laid out once
+instead of on every call. Runs on the engine's thread.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from diffusers.models.autoencoders.vae import AutoencoderTinyBlock, DecoderTiny
 from torch import nn
 
-from turbostream.engine.rewrite.joined import JoinedConvs
-from turbostream.engine.rewrite.packed import PackedConv, pack
+from turbostream import private_names
+from turbostream.engine.rewrite import joined, packed
 from turbostream.engine.rewrite.upsampled import foldable, three_by_three, transposed
+from turbostream.library_check import usable
 
 
 class CudnnConv(nn.Module):
@@ -39,10 +41,22 @@ class CudnnConv(nn.Module):
         return torch.cudnn_convolution_add_relu(x, self.weight, add, 1.0, self.bias, *self.geometry)
 
 
-class FusedBlock(nn.Module):
-    """An AutoencoderTinyBlock in three kernels."""
+class PlainConv(nn.Module):
+    """The same as three operators, on any device."""
 
-    def __init__(self, block: AutoencoderTinyBlock, conv: type[nn.Module]) -> None:
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, x: torch.Tensor, add: torch.Tensor | None = None) -> torch.Tensor:
+        convolved = self.conv(x)
+        return (convolved if add is None else convolved + add).relu()
+
+
+class FusedBlock(nn.Module):
+    """An AutoencoderTinyBlock as three fused convolutions."""
+
+    def __init__(self, block: AutoencoderTinyBlock, conv: Callable[..., nn.Module]) -> None:
         super().__init__()
         first, _, second, _, third = block.conv
         self.first, self.second, self.third = conv(first), conv(second), conv(third)
@@ -53,16 +67,18 @@ class FusedBlock(nn.Module):
 
 
 def fuse(decoder: DecoderTiny, device: str) -> bool:
-    """Rewrite `decoder` in place; False if it is not supported."""
+    """Rewrite `decoder` in place; False, and nothing is changed, if it is of another kind."""
     if not isinstance(decoder, DecoderTiny) or device not in ("cuda", "cpu"):
         return False
-    conv: Any = CudnnConv if device == "cuda" else _relu_packed
+    if not usable(private_names.TINY_DECODER):
+        return False
+    conv = _fused_convolution(device)
     layers: list[nn.Module] = []
     upsampling: nn.Conv2d | None = None  # the convolution that the last of `layers` was built from
     for layer in decoder.layers:
         before, upsampling = upsampling, None
         if isinstance(layer, AutoencoderTinyBlock):
-            if not isinstance(layer.conv[1], nn.ReLU):
+            if len(layer.conv) != 5 or not isinstance(layer.conv[1], nn.ReLU):
                 return False
             layers.append(FusedBlock(layer, conv))
         elif isinstance(layer, nn.ReLU) and layers and isinstance(layers[-1], nn.Conv2d):
@@ -70,14 +86,20 @@ def fuse(decoder: DecoderTiny, device: str) -> bool:
         elif layers and isinstance(layers[-1], nn.Upsample) and foldable(layers[-1], layer):
             layers[-1], upsampling = transposed(layer), layer
         elif before is not None and before.bias is None and three_by_three(layer):
-            layers[-1] = JoinedConvs(before, layer)
+            enlarged = layers.pop()
+            layers += joined.join(enlarged, before, layer)
         else:
             layers.append(layer)
     decoder.layers = nn.Sequential(*layers)
-    if device == "cpu":
-        pack(decoder)
+    if device == "cpu" and packed.available():
+        packed.pack(decoder)
     return True
 
 
-def _relu_packed(conv: nn.Conv2d) -> PackedConv:
-    return PackedConv(conv, relu=True)
+def _fused_convolution(device: str) -> Callable[[nn.Conv2d], nn.Module]:
+    """What makes a module of (x, add) -> relu(convolution(x) + bias + add) of a convolution."""
+    if device == "cuda":
+        return CudnnConv if usable(private_names.CUDNN) else PlainConv
+    if packed.available():
+        return lambda conv: packed.PackedConv(conv, relu=True)
+    return PlainConv

@@ -14,7 +14,9 @@ import torch
 from diffusers.models.upsampling import Upsample2D
 from torch import nn
 
+from turbostream import private_names
 from turbostream.engine.rewrite.swap import swap
+from turbostream.library_check import usable
 
 
 def stretched(weight: torch.Tensor, axis: int) -> torch.Tensor:
@@ -56,7 +58,9 @@ class Upsample(nn.Module):
 
 
 def fold(module: nn.Module) -> int:
-    """Replace diffusers' upsampling modules below `module`; returns how many."""
+    """Replace diffusers' enlargements below `module`; returns how many."""
+    if not usable(private_names.ENLARGEMENT):
+        return 0
 
     def folded(child: nn.Module) -> nn.Module | None:
         doubles = isinstance(child, Upsample2D) and foldable(child, child.conv)

@@ -53,10 +53,10 @@ class AccessControl:
     def __init__(self, app: Flask, settings: Settings, tokens: Tokens) -> None:
         named = settings.cors_origins
         allowed = frozenset(() if named == "none" else named.split(","))
-        self._authenticator = Authenticator(tokens, settings.loopback_owner == "yes", allowed)
+        self._authenticator = Authenticator(tokens, settings.loopback_owner, allowed)
         self._changes = RateLimit(settings.prompt_rate)
         self._failed_logins = FailedLogins()
-        if settings.trust_forwarded == "yes":
+        if settings.trust_forwarded:
             app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
                 app.wsgi_app, x_for=1, x_proto=1, x_host=1
             )
