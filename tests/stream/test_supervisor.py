@@ -173,11 +173,11 @@ def test_a_call_into_the_engine_that_does_not_return_is_overdue() -> None:
             return run.supervisor.overdue(time.monotonic() + 100, frame_s, loading_s)
 
         wait_until(lambda: opening)
-        assert "(loading) has not returned for 100 s" in str(overdue(200, 50))
+        assert "The engine has been loading for 100 s" in str(overdue(200, 50))
         assert overdue(50, 200) is None
         assert overdue(50, 0) is None, "0 is no limit"
         loading.set()
-        wait_until(lambda: "(painting) has not returned for" in str(overdue(50, 200)))
+        wait_until(lambda: "The engine has been painting one frame for" in str(overdue(50, 200)))
         assert overdue(200, 50) is None
         painting.set()
         wait_until(lambda: channel.meter.frames > 3)

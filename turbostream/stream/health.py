@@ -22,7 +22,7 @@ class Call(StrEnum):
     """What the engine was called for."""
 
     LOADING = "loading"
-    PAINTING = "painting"
+    PAINTING = "painting one frame"
     CLOSING = "closing"
 
 
@@ -61,7 +61,7 @@ class Health:
         longest_s = loading_s if what is Call.LOADING else frame_s
         if not longest_s or now - since <= longest_s:
             return None
-        return f"A call into the engine ({what}) has not returned for {now - since:.0f} s."
+        return f"The engine has been {what} for {now - since:.0f} s and has not returned."
 
     # -- failures ------------------------------------------------------------------------------
 
