@@ -37,7 +37,7 @@ PACKED = Use(
 )
 CUDNN = Use(
     "torch",
-    "turbostream/engine/rewrite/tiny.py",
+    "turbostream/engine/rewrite/tiny_decoder.py",
     "bias, addition and ReLU of the tiny decoder are passes of their own on a GPU",
     {
         "torch.cudnn_convolution_relu": None,
@@ -127,7 +127,7 @@ ENLARGEMENT = Use(
 )
 TINY_DECODER = Use(
     "diffusers",
-    "turbostream/engine/rewrite/tiny.py",
+    "turbostream/engine/rewrite/tiny_decoder.py",
     "the tiny decoder runs as diffusers has it, with bias, addition and ReLU as passes",
     {"diffusers.models.autoencoders.vae.AutoencoderTinyBlock": None},
     {
@@ -209,7 +209,7 @@ JPEG = Use(
 )
 VIEWER_SOCKET = Use(
     "gevent",
-    "turbostream/web/sender.py",
+    "turbostream/web/live/viewer_socket.py",
     "no viewer can be served",
     {
         "gevent.socket.socket._sock": None,
@@ -218,7 +218,7 @@ VIEWER_SOCKET = Use(
 )
 WAKEUP = Use(
     "gevent",
-    "turbostream/web/viewers.py",
+    "turbostream/web/live/wakeup.py",
     "the server does not start",
     {
         "gevent.hub.get_hub": None,

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 
 import torch
-from turbostream.engine.cuda.memory import Plan
 
 from tests.engine.conftest import CPU
 from tests.stream.running import collect, running, schedule, wait_until
 from turbostream.engine import weights
+from turbostream.engine.cuda.memory_plan import Plan
 from turbostream.engine.local_engine import LocalEngine
 from turbostream.engine.model.stable_diffusion import OneStepModel, load_pipeline
 from turbostream.stream.engine_api import Engine, Picture, Report

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from turbostream.engine.cuda import parity
-from turbostream.engine.rewrite import tiny
+from turbostream.engine.rewrite import tiny_decoder
 
 
 @pytest.mark.cuda
@@ -21,8 +21,8 @@ def test_cudnns_convolution_is_the_plain_one_in_one_pass(bias: bool) -> None:
         )
         for _ in range(2)
     )
-    fused, plain = tiny._fused_convolution("cuda")(conv), tiny.PlainConv(conv)
-    assert type(fused) is tiny.CudnnConv
+    fused, plain = tiny_decoder._fused_convolution("cuda")(conv), tiny_decoder.PlainConv(conv)
+    assert type(fused) is tiny_decoder.CudnnConv
     with torch.inference_mode():
         assert parity.relative_error(fused(x), plain(x)) < parity.UNET_LIMIT
         assert parity.relative_error(fused(x, add), plain(x, add)) < parity.UNET_LIMIT

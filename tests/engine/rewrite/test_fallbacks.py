@@ -16,7 +16,7 @@ from tests.engine.conftest import CPU, pipeline
 from turbostream import private_names
 from turbostream.engine.cuda import parity
 from turbostream.engine.model.stable_diffusion import OneStepModel
-from turbostream.engine.rewrite import joined, tiny, traced
+from turbostream.engine.rewrite import joined, tiny_decoder, traced
 from turbostream.library_check import Use
 
 Noise = Callable[..., torch.Tensor]
@@ -93,17 +93,17 @@ def test_a_unet_runs_untraced_where_torch_cannot_trace(
 def test_on_a_gpu_plain_convolutions_take_the_place_of_cudnns(
     rename: Callable[[str], Use], caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert tiny._fused_convolution("cuda") is tiny.CudnnConv
+    assert tiny_decoder._fused_convolution("cuda") is tiny_decoder.CudnnConv
     assert not caplog.records
     use = rename("CUDNN")
-    assert tiny._fused_convolution("cuda") is tiny.PlainConv
+    assert tiny_decoder._fused_convolution("cuda") is tiny_decoder.PlainConv
     assert [line.endswith(f"{use.without}.") for line in said(caplog)] == [True]
 
 
 def test_a_plain_convolution_adds_before_it_cuts_off() -> None:
     conv, x, add = nn.Conv2d(4, 6, 3, padding=1), torch.randn(1, 4, 8, 8), torch.randn(1, 6, 8, 8)
     with torch.inference_mode():
-        plain = tiny.PlainConv(conv)
+        plain = tiny_decoder.PlainConv(conv)
         assert torch.equal(plain(x), conv(x).relu())
         assert torch.equal(plain(x, add), (conv(x) + add).relu())
 
@@ -125,7 +125,7 @@ def test_the_last_two_convolutions_become_one(
     if not with_onednn:
         rename("PACKED")
     fused, latents = decoder(), torch.randn(2, 4, 8, 8)
-    assert tiny.fuse(fused, "cpu")
+    assert tiny_decoder.fuse(fused, "cpu")
     assert type(fused.layers[-1]) is joined.JoinedConvs
     with torch.inference_mode():
         torch.testing.assert_close(fused(latents), decoder()(latents), rtol=1e-4, atol=1e-5)
@@ -139,7 +139,7 @@ def test_two_convolutions_stay_apart_where_one_gives_another_picture(
     forward = joined.JoinedConvs.forward
     monkeypatch.setattr(joined.JoinedConvs, "forward", lambda self, x: forward(self, x) * factor)
     fused, latents = decoder(), torch.randn(2, 4, 8, 8)
-    assert tiny.fuse(fused, "cpu")
+    assert tiny_decoder.fuse(fused, "cpu")
     assert not any(isinstance(layer, joined.JoinedConvs) for layer in fused.layers)
     with torch.inference_mode():
         torch.testing.assert_close(fused(latents), decoder()(latents), rtol=1e-4, atol=1e-5)
