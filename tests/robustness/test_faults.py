@@ -172,7 +172,7 @@ def test_a_second_server_on_the_port_says_so_and_the_first_goes_on(start: Start)
     second = start("sound", port=first.port)
     assert second.wait() == 2
     assert second.log.count("\n") == 0
-    assert f"127.0.0.1:{first.port} (Address already in use); stop what does" in second.log
+    assert f"127.0.0.1:{first.port} (Address already in use); stop the program" in second.log
     assert first.request("/healthz")[0] == 200
 
 

@@ -62,7 +62,7 @@ def test_no_link_is_printed_with_tokens_that_end_with_the_command(
 ) -> None:
     (tmp_path / "file").touch()
     unwritable = replace(settings, state_dir=tmp_path / "file" / "state")
-    with pytest.raises(TokensUnusable, match="give a STATE_DIR"):
+    with pytest.raises(TokensUnusable, match="give a writable STATE_DIR"):
         link(unwritable, "watch")
 
 

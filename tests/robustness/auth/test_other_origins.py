@@ -12,19 +12,19 @@ def test_only_a_permitted_origin_may_send_requests(make: Any, context: AppContex
     client = make(cors_origins="https://studio.example,http://localhost:3000")
     named = {"Origin": "https://studio.example", "Sec-Fetch-Site": "cross-site"}
     before = client.options(
-        "/prompt", headers={**named, "Authenticator-Control-Request-Method": "POST",
-                            "Authenticator-Control-Request-Headers": "content-type"}
+        "/prompt", headers={**named, "Access-Control-Request-Method": "POST",
+                            "Access-Control-Request-Headers": "content-type"}
     )  # fmt: skip
     assert before.status_code == 200
-    assert before.headers["Authenticator-Control-Allow-Origin"] == "https://studio.example"
+    assert before.headers["Access-Control-Allow-Origin"] == "https://studio.example"
     answer = client.post("/prompt", json={"prompt": "x"}, headers=named)
     assert answer.status_code == 200
-    assert answer.headers["Authenticator-Control-Allow-Origin"] == "https://studio.example"
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://studio.example"
     for origin in ("https://evil.example", "https://studio.example.evil.example", "null"):
         other = {"Origin": origin, "Sec-Fetch-Site": "cross-site"}
         refused = client.post("/prompt", json={"prompt": "x"}, headers=other)
         assert refused.status_code == 403
-        assert "Authenticator-Control-Allow-Origin" not in refused.headers
+        assert "Access-Control-Allow-Origin" not in refused.headers
     elsewhere = client.post("/prompt", json={"prompt": "x"}, headers={**named, **OUT},
                             environ_overrides=FAR)  # fmt: skip
     assert elsewhere.status_code == 401, "an origin is not a token"
@@ -32,4 +32,4 @@ def test_only_a_permitted_origin_may_send_requests(make: Any, context: AppContex
 
 def test_without_the_setting_no_origin_is_permitted(make: Any) -> None:
     headers = make().get("/status", headers={"Origin": "https://studio.example"}).headers
-    assert not [name for name in headers.keys() if name.startswith("Authenticator-Control")]  # noqa: SIM118
+    assert not [name for name in headers.keys() if name.startswith("Access-Control")]  # noqa: SIM118
