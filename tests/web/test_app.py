@@ -4,30 +4,16 @@ from __future__ import annotations
 
 import io
 import logging
-from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from PIL import Image
 
 from tests.engines import ShortReader, colour_of
+from tests.web.answers import error_of
 from tests.web.reader import read_parts
 from turbostream.web.context import AppContext
 from turbostream.web.live.multipart import BOUNDARY
-from turbostream.web.live.viewers import ENDED_KEPT, Viewer, Viewers
-from turbostream.web.live.wakeup import Wakeup
-
-
-def error_of(response: Any, status: int) -> str:
-    """The sentence of an error in the one shape that all errors have."""
-    assert response.status_code == status, response.get_data(as_text=True)
-    assert response.is_json
-    assert set(response.json) == {"status", "error"}
-    assert response.json["status"] == "error"
-    sentence = response.json["error"]
-    assert sentence[0].isupper()
-    assert sentence.endswith((".", "..}."))
-    return str(sentence)
 
 
 def test_the_page_carries_the_plain_picture_and_the_form(client: FlaskClient) -> None:
@@ -273,46 +259,3 @@ def test_the_status_holds_every_number_worth_seeing(
 def test_healthz_is_well_once_a_frame_was_painted(client: FlaskClient) -> None:
     client.get("/snapshot.jpg")
     assert client.get("/healthz").status_code == 200
-
-
-def test_a_running_stream_accepts_acknowledgements(client: FlaskClient) -> None:
-    response = client.get("/stream", buffered=False)
-    stream = read_parts(response.response, BOUNDARY)
-    number = next(stream).number
-    address = f"/stream/{response.headers['X-Stream-Id']}/shown"
-    assert client.post(address, json={"frame": number}).status_code == 204
-    error_of(client.post(address, json={"frame": "1"}), 400)
-    response.close()
-
-
-def test_an_acknowledgement_that_arrives_after_the_stream_has_ended_is_no_error(
-    client: FlaskClient,
-) -> None:
-    """A tab that is hidden closes its stream while a POST is under way, and a browser would print
-    a 404 in its console."""
-    response = client.get("/stream", buffered=False)
-    number = next(read_parts(response.response, BOUNDARY)).number
-    response.close()
-    address = f"/stream/{response.headers['X-Stream-Id']}/shown"
-    assert client.post(address, json={"frame": number}).status_code == 204
-    error_of(client.post(address, json={"frame": -1}), 400)
-
-
-def test_an_acknowledgement_for_a_stream_that_never_was_gets_404(client: FlaskClient) -> None:
-    answer = client.post("/stream/nobody/shown", json={"frame": 1})
-    assert "X-Stream-Id" in error_of(answer, 404)
-
-
-def test_the_memory_of_ended_streams_does_not_grow(context: AppContext) -> None:
-    viewers, wakeup = Viewers(2), Wakeup()
-    stopping = context.is_stopping
-    watched = [
-        Viewer(context.channel, lambda: context.supervisor.status, wakeup, stopping)
-        for _ in range(ENDED_KEPT + 5)
-    ]
-    for viewer in watched:
-        with viewers.enter(viewer):
-            assert not viewers.ended(viewer.id)
-    wakeup.close()
-    remembered = [viewers.ended(viewer.id) for viewer in watched]
-    assert remembered == [False] * 5 + [True] * ENDED_KEPT
