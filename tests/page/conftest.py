@@ -35,7 +35,7 @@ QUIET = [
 BUSY_S = 90.0  # browsers are slow on busy cores, and a test that passes does not wait
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # not longer: Playwright runs once per thread at a time
 def browser() -> Iterator[Browser]:
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
     if chromium is None and "CI" not in os.environ:
@@ -46,7 +46,7 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     with serving(tmp_path_factory.mktemp("state")) as server:
         yield server
