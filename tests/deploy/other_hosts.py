@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -160,7 +161,7 @@ class OtherHost(Host):
             return
         children = psutil.Process(self._process.pid).children(recursive=True)
         for process in [psutil.Process(self._process.pid), *children]:
-            if psutil.pid_exists(process.pid):
+            with suppress(psutil.NoSuchProcess):
                 process.kill()
         self._process.wait(PATIENCE_S)
         self._process = None

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
@@ -88,7 +88,8 @@ class Loop:
         if self.process is None or self.process.poll() is not None:
             return
         for child in psutil.Process(self.process.pid).children(recursive=True):
-            child.kill()
+            with suppress(psutil.NoSuchProcess):  # it may end by itself at this moment
+                child.kill()
         self.process.kill()
         self.process.wait(PATIENCE_S)
 

@@ -14,6 +14,7 @@ from tests.deploy.host import Host
 from tests.deploy.laptop import Laptop
 from tests.deploy.renting import Vast
 from tests.deploy.standin import StandIn
+from turbostream.stream.shot_json import from_json
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -32,7 +33,8 @@ def test_a_batch_is_rented_painted_fetched_and_given_back(
     done = vast("batch", "--yes", str(prompts), str(out))
     assert done.returncode == 0, done.stderr
     entries = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
-    assert [entry["shot"]["prompt"] for entry in entries] == prompts.read_text().splitlines()
+    shots = [from_json(entry["shot"]) for entry in entries]
+    assert [shot.prompt for shot in shots] == prompts.read_text().splitlines()
     for entry in entries:
         content = (out / entry["file"]).read_bytes()
         assert hashlib.sha256(content).hexdigest() == entry["sha256"]
