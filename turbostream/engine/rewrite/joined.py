@@ -4,8 +4,8 @@ The demo model's decoder ends this way: nothing is between its last two convolut
 maps in a row are one. Each pixel of the small picture becomes four, so the joint convolution makes
 four times the channels, which are then placed side by side (the sub-pixel convolution of Shi et al.
 2016, arXiv 1609.05158). Exact except for rounding. Worth 6 to 12 % of the demo model's frame on a
-CPU (docs/experiments/2026-11.md); TAESD has a block between the two, and is left as it is. `join` compares
-the result before it is used. Runs on the engine's thread.
+CPU (docs/experiments/2026-11.md); TAESD has a block between the two, and is left as it is. `join`
+compares the result before it is used. Runs on the engine's thread.
 """
 
 from __future__ import annotations
