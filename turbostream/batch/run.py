@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TextIO
 
@@ -20,7 +21,7 @@ from turbostream.batch.lock import explained, locked
 from turbostream.batch.prompts import Job
 from turbostream.batch.recipe import Pipeline
 from turbostream.start_screen import bar
-from turbostream.stream.engine_api import Engine, EngineClosed, Picture, dropped_by
+from turbostream.stream.engine_api import Engine, EngineClosed, Picture, batch_key, dropped_by
 
 log = logging.getLogger(__name__)
 
@@ -148,13 +149,7 @@ def _submit(engine: Engine, jobs: Sequence[Job]) -> Future[list[Picture]]:
 
 
 def batches(jobs: Sequence[Job], most: int) -> Iterator[list[Job]]:
-    """Runs of jobs of one size, in order, at most `most` long."""
-    some: list[Job] = []
-    for job in jobs:
-        size = (job.shot.width, job.shot.height)
-        if some and (len(some) >= most or (some[0].shot.width, some[0].shot.height) != size):
+    """Runs of jobs that one submission may hold, in order, at most `most` long."""
+    for _, alike in groupby(jobs, key=lambda job: batch_key(job.shot)):
+        while some := list(islice(alike, most)):
             yield some
-            some = []
-        some.append(job)
-    if some:
-        yield some
