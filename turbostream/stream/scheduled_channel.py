@@ -41,8 +41,9 @@ class ScheduledChannel:
         if self.channel.wanted and self._missing_since is None:
             self._missing_since = awake()
 
-    def is_wanted(self, now: float, awake: Callable[[], float]) -> bool:
-        """Whether somebody watches. A channel that begins to be watched is due at once."""
+    def update_demand(self, now: float, awake: Callable[[], float]) -> bool:
+        """Note whether somebody watches, and return it. A channel that begins to be watched is due at
+        once."""
         if not self.channel.wanted:
             self._resting, self._missing_since = True, None
             return False

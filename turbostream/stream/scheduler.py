@@ -72,7 +72,7 @@ class Scheduler:
     def _turn(self, engine: Engine, submissions: Submissions) -> None:
         """Submit what is due, publish what is done, or wait for either."""
         now = time.monotonic()
-        wanted = [one for one in self.channels if one.is_wanted(now, self._awake)]
+        wanted = [one for one in self.channels if one.update_demand(now, self._awake)]
         if not wanted:
             if submissions:
                 self._finish_oldest(engine, submissions)
