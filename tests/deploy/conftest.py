@@ -132,6 +132,14 @@ def server(instance: Instance) -> Iterator[dict]:
     thread.join(PATIENCE_S)
 
 
+@pytest.fixture
+def prompts(tmp_path: Path) -> Path:
+    """A file of three prompts that the demo model knows."""
+    file = tmp_path / "prompts.txt"
+    file.write_text("a red heart\ntwo yellow stars\na blue fish\n")
+    return file
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     rented = sum(len(ledger.instances) for ledger in LEDGERS)
     if rented:

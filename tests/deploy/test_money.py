@@ -21,13 +21,6 @@ pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture
-def prompts(tmp_path: Path) -> Path:
-    file = tmp_path / "prompts.txt"
-    file.write_text("a red heart\ntwo yellow stars\na blue fish\n")
-    return file
-
-
-@pytest.fixture
 def quick(laptop: Laptop) -> dict[str, str]:
     """Replaces the scripts: an instance that answers at once, and paints what `painted` contains.
 

@@ -19,13 +19,6 @@ from turbostream.stream.shot_json import from_json
 pytestmark = pytest.mark.timeout(240)
 
 
-@pytest.fixture
-def prompts(tmp_path: Path) -> Path:
-    file = tmp_path / "prompts.txt"
-    file.write_text("a red heart\ntwo yellow stars\na blue fish\n")
-    return file
-
-
 def test_a_batch_is_rented_painted_fetched_and_given_back(
     vast: Vast, stand_in: StandIn, prompts: Path, tmp_path: Path
 ) -> None:

@@ -6,19 +6,7 @@ from typing import Any
 
 import numpy as np
 
-COLOURS = {
-    "red": (216, 36, 40),
-    "orange": (245, 134, 22),
-    "yellow": (250, 214, 40),
-    "green": (46, 160, 62),
-    "blue": (38, 92, 220),
-    "purple": (128, 48, 186),
-    "pink": (250, 132, 182),
-    "white": (246, 246, 244),
-    "black": (22, 22, 26),
-    "grey": (134, 137, 142),
-    "brown": (124, 74, 38),
-}
+from training.vocabulary import COLOURS
 
 # Bjorn Ottosson's OKLab, https://bottosson.github.io/posts/oklab/
 TO_LMS = np.array(

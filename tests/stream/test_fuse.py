@@ -21,6 +21,13 @@ def second_stage():
     return signal.getitimer(signal.ITIMER_REAL)[0] > 0
 
 """
+FIRED = """
+module.GRACE_S = 600
+fuse = module.Fuse(sys.stderr)
+fuse.put_off(0.1)
+while not second_stage():
+    time.sleep(0.01)
+"""  # the first stage, and the second is far away
 needs_timer = pytest.mark.skipif(sys.platform != "linux", reason="needs a kernel timer")
 
 
@@ -38,26 +45,21 @@ def test_a_hang_that_holds_the_gil_ends_the_process_with_its_stacks() -> None:
 
 @needs_timer
 def test_a_first_stage_that_has_fired_is_put_off_too() -> None:
-    done = run("""
-module.GRACE_S = 600
-fuse = module.Fuse(sys.stderr)
-fuse.put_off(0.1)
-while not second_stage():
-    time.sleep(0.01)
+    done = run(
+        FIRED
+        + """
 fuse.put_off(600)
 print(second_stage())
-""")
+"""
+    )
     assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
 
 
 @needs_timer
 def test_a_fuse_that_is_removed_ends_nothing() -> None:
-    done = run("""
-module.GRACE_S = 600
-fuse = module.Fuse(sys.stderr)
-fuse.put_off(0.1)
-while not second_stage():
-    time.sleep(0.01)
+    done = run(
+        FIRED
+        + """
 fuse.remove()
 print(second_stage())
 other = module.Fuse(sys.stderr)
@@ -65,7 +67,8 @@ other.put_off(0.1)
 other.remove()
 time.sleep(1)
 print(second_stage())
-""")
+"""
+    )
     assert (done.returncode, done.stdout) == (0, "False\nFalse\n"), done.stderr
 
 
