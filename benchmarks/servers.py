@@ -51,7 +51,7 @@ def work(busy_ms: float) -> None:
 
 
 class Metronome:
-    """The engine of `ours`: the same JPEG for every shot."""
+    """The engine behind the server named `ours`: it returns the same JPEG for every shot."""
 
     max_batch = 1
     depth = 1

@@ -5,7 +5,7 @@ the expected field, or raises. Only the client's environment holds the API key.
 
 ApiError          one sentence for the user
 ├── KeyRefused    the key is missing, invalid or lacks the permission
-├── Refused       the request itself is refused, and would be for every offer
+├── Refused       the request is refused, whichever offer it names
 ├── QuotaUsed     no more searches today
 ├── Gone          what was asked for does not exist (any more)
 └── NoAnswer      it is unknown whether it was done: read the state again

@@ -135,7 +135,7 @@ def test_after_a_second_start_the_viewer_gets_new_frames_within_5_s(
     record_property("gap_s", round(gap, 2))
     print(f"longest gap without a new frame: {gap:.2f} s")
     assert viewer.refused == 0
-    assert gap < max(5, took / 3)  # a slow machine takes longer for everything
+    assert gap < max(5, took / 3)  # the allowed gap grows with a slow machine
     assert host.serving() != old
     assert get(port, "/status")["prompt"] == "a red heart"  # the prompt was handed over
     wait_for(lambda: len(loops(host)) == 1, PATIENCE_S, "the end of the old loop")

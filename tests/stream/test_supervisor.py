@@ -36,7 +36,7 @@ def test_several_failures_in_a_row_open_a_new_engine(monkeypatch: pytest.MonkeyP
     engines: list[ColourEngine] = []
 
     def broken(shot: Shot) -> None:
-        raise RuntimeError("broken for ever")
+        raise RuntimeError("broken permanently")
 
     looked = threading.Event()
 

@@ -19,8 +19,8 @@ class Input:
     """One tensor that the step takes.
 
     name: the parameter of the step's `forward`. shape: of one shot, without the batch axis.
-    staged: computed on the CPU for every shot and copied through pinned memory; otherwise it is
-    already on the device.
+    staged: the tensor is computed on the CPU for every shot and copied to the device through pinned
+    memory. Otherwise it is on the device already.
     """
 
     name: str

@@ -1,8 +1,8 @@
-"""What is the same for every frame, computed once: the time embedding, and fused projections.
+"""Folds constants into the UNet's weights: the time embedding, and fused attention projections.
 
 A one-step model always runs at t = 999, so each residual block's share of the time embedding is
-a constant: it becomes part of the bias of the block's first convolution (exact except for
-rounding: 1e-6 in fp32). Query, key and value of self attention become one projection, by
+a constant and is added to the bias of the block's first convolution (exact up to rounding: 1e-6
+in fp32). Query, key and value of self attention become one projection, by
 diffusers' own `fuse_projections`. Each technique uses private names of diffusers, and is left out
 where they have changed (`library_check.usable`). Runs on the engine's thread, and in the process
 that compiles.
