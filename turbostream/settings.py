@@ -94,8 +94,8 @@ class Settings:
     )
     max_connections_per_address: int = row(
         whole(1, 1_000_000),
-        "sockets open at once from one address (IPv6: one /64), except 127.0.0.1 and ::1, from "
-        "which the tunnel and a proxy connect for everybody",
+        "sockets open at once from one address (IPv6: one /64); 127.0.0.1 and ::1 are exempt, "
+        "because the tunnel and a proxy connect from there",
         256,
     )
     max_body_bytes: int = row(

@@ -42,8 +42,10 @@ class ScheduledChannel:
             self._missing_since = awake()
 
     def update_demand(self, now: float, awake: Callable[[], float]) -> bool:
-        """Note whether somebody watches, and return it. A channel that begins to be watched is due at
-        once."""
+        """Note whether somebody watches, and return it.
+
+        A channel that begins to be watched is due at once.
+        """
         if not self.channel.wanted:
             self._resting, self._missing_since = True, None
             return False
