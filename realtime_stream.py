@@ -14,6 +14,7 @@ SERVER_PORT = 8000
 
 import os  # noqa: E402
 import sys  # noqa: E402
+import time  # noqa: E402
 
 from turbostream import release  # noqa: E402
 
@@ -80,10 +81,10 @@ def serve(
     from turbostream.web.public_port import PublicPort
 
     log_writer.take_over()  # from here on a log that nobody reads holds up nothing
-    scene = Scene(
-        settings.initial_prompt, seed=settings.seed, width=settings.width, height=settings.height
-    )
-    channel, awake = Channel("main", scene), AwakeClock()
+    size = settings.width, settings.height
+    scene = Scene.single(settings.initial_prompt, "walk", 0.15, settings.seed, *size)
+    fade = settings.fade_s, settings.easing
+    channel, awake = Channel("main", scene, time.monotonic, *fade), AwakeClock()
     scheduled = ScheduledChannel(channel, settings.target_fps)
     supervisor, meter = Supervisor([scheduled], opener, awake.now), scheduled.meter
     model = found.model_id, found.demo, load_words(found.folder)

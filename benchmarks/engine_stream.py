@@ -28,7 +28,7 @@ class StreamRun(Run):
         batch 1 with changing prompts."""
         pipe = models.load(self.folder, self.device)
         loaded = time.monotonic()
-        channel = Channel("main", Scene(self.settings().initial_prompt, speed=1.0))
+        channel = Channel("main", Scene.single(self.settings().initial_prompt, speed=1.0))
         watcher = measures.Watcher(channel)
         engines: list[LocalEngine] = []
 

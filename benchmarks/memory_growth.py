@@ -26,7 +26,7 @@ from turbostream.stream.supervisor import Supervisor
 class MemoryGrowth(Run):
     def frames(self) -> None:
         frames, pipe = self.options.frames, models.load(self.folder, self.device)
-        channel = Channel("main", Scene("a red star", speed=1.0))
+        channel = Channel("main", Scene.single("a red star", speed=1.0))
         scheduled = ScheduledChannel(channel, 1000)
         meter = scheduled.meter
         engines: list[LocalEngine] = []

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from turbostream.stream.scene import check_prompt
+from turbostream.stream.scene_checks import check_prompt
 
 Check = Callable[[str], Any]
 

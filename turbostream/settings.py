@@ -29,6 +29,7 @@ from turbostream.setting_checks import (
     whole,
     yes_or_no,
 )
+from turbostream.stream.fade import EASINGS
 
 
 class SettingError(ValueError):
@@ -66,6 +67,15 @@ class Settings:
     )
     jpeg_quality: int = row(whole(1, 95), "JPEG quality", 85)
     seed: int = row(whole(0, 2**63 - 1), "seed of the first noise", 0)
+    fade_s: float = row(
+        number(0, 600), "seconds that a change of the scene takes which names no time itself", 0.0
+    )
+    easing: str = row(
+        one_of(*EASINGS),
+        "how such a fade moves: `smooth` begins and ends slowly, `even` spaces a fade of words by "
+        "how much the picture changes",
+        "smooth",
+    )
     device: str = row(one_of("auto", "cpu", "cuda", "mps"), "where the model runs", "auto")
     acceleration: str = row(
         one_of("auto", "off", "graph", "compile"),

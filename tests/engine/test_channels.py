@@ -43,7 +43,7 @@ def open_demo() -> Counting:
 
 
 def test_two_channels_of_different_rates_share_batches_and_each_shows_its_own_pictures() -> None:
-    scenes = Scene("three yellow stars", seed=1), Scene("a red circle", seed=2)
+    scenes = Scene.single("three yellow stars", seed=1), Scene.single("a red circle", seed=2)
     channels = [schedule(fps, scene) for fps, scene in zip(FPS, scenes, strict=True)]
     frames = [collect(scheduled.channel) for scheduled in channels]
     opened: list[Counting] = []
@@ -75,7 +75,9 @@ def test_two_channels_of_different_rates_share_batches_and_each_shows_its_own_pi
 
 def test_a_batch_of_two_is_the_two_pictures_in_the_order_of_the_shots() -> None:
     engine = open_demo()
-    one, other = (Scene(words).shot_at(0.0, 1) for words in ("a red circle", "a blue square"))
+    one, other = (
+        Scene.single(words).shot_at(0.0, 1) for words in ("a red circle", "a blue square")
+    )
     alone = [engine.submit([shot]).result()[0].jpeg for shot in (one, other)]
     for order in itertools.permutations((0, 1)):
         shots = [(one, other)[index] for index in order]

@@ -37,7 +37,7 @@ def schedule(
     fps: float, scene: Scene | str = "words", clock: Clock | None = None
 ) -> ScheduledChannel:
     """A channel of its own, at `fps`; its name is its prompt."""
-    scene = Scene(scene) if isinstance(scene, str) else scene
+    scene = Scene.single(scene) if isinstance(scene, str) else scene
     channel = Channel(scene.prompt, scene, clock.monotonic if clock else time.monotonic)
     return ScheduledChannel(channel, fps)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from turbostream.stream.channel import MOST_UNSHOWN, Channel
-from turbostream.stream.scene import Scene, SceneError
+from turbostream.stream.scene import Scene
+from turbostream.stream.scene_checks import SceneError
 from turbostream.stream.shot import Shot
 
 
 @pytest.fixture
 def channel() -> Channel:
-    return Channel("main", Scene("old words"))
+    return Channel("main", Scene.single("old words"))
 
 
 def test_every_frame_after_a_change_shows_it_and_none_before(channel: Channel) -> None:
@@ -33,14 +34,14 @@ def test_a_refused_change_leaves_the_scene(channel: Channel) -> None:
 
 
 def test_the_walk_begins_at_the_seed_when_the_channel_begins() -> None:
-    channel = Channel("main", Scene("words", seed=5), lambda: 1_000_000.25)
+    channel = Channel("main", Scene.single("words", seed=5), lambda: 1_000_000.25)
     shot = channel.take_shot()[1]
     assert shot.noise == ((5, 1.0),)
 
 
 def test_changes_within_one_frame_share_the_next_and_the_first_waited_longest() -> None:
     times = iter([0.0, 1.0, 1.2, 1.4, 2.0, 3.0])
-    channel = Channel("main", Scene("words"), lambda: next(times))
+    channel = Channel("main", Scene.single("words"), lambda: next(times))
     first = channel.change({"prompt": "one"})
     channel.change({"prompt": "two"})
     last = channel.change({"prompt": "three"})
@@ -103,7 +104,7 @@ def test_demand_is_announced_when_it_begins_and_not_for_every_viewer(channel: Ch
 
 @pytest.mark.parametrize("motion", ["walk", "fresh"])
 def test_a_shot_that_does_not_fit_uses_no_number(motion: str) -> None:
-    channel = Channel("main", Scene("words", motion=motion), lambda: 5.0)
+    channel = Channel("main", Scene.single("words", motion=motion), lambda: 5.0)
     offered: list[Shot] = []
     assert channel.take_shot_if(lambda shot: bool(offered.append(shot))) is None
     assert channel.last_number == 0
@@ -112,7 +113,7 @@ def test_a_shot_that_does_not_fit_uses_no_number(motion: str) -> None:
 
 
 def test_the_same_words_again_are_no_change() -> None:
-    channel = Channel("main", Scene("words"))
+    channel = Channel("main", Scene.single("words"))
     channel.take_shot()
     assert channel.change({"prompt": "words"}) is channel.last_change
     assert channel.last_change.after == 0

@@ -93,7 +93,11 @@ def test_channels_of_the_same_rate_are_always_one_batch(clock: Clock) -> None:
 
 def test_sizes_that_do_not_fit_together_are_not_batched(clock: Clock) -> None:
     engine = Recorder(clock, max_batch=8)
-    scenes = [Scene("wide", width=128), Scene("narrow"), Scene("wide too", width=128)]
+    scenes = [
+        Scene.single("wide", width=128),
+        Scene.single("narrow"),
+        Scene.single("wide too", width=128),
+    ]
     channels = [schedule(30, scene, clock) for scene in scenes]
     with running(opens(engine), clock=clock, channels=channels, watched=channels):
         wait_until(lambda: len(engine.batches) > 100)

@@ -10,11 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turbostream.stream.resume import left, resumed
-from turbostream.stream.scene import JSON_VERSION, MAX_PHASE, Scene, SceneError
+from turbostream.stream.scene import Scene
+from turbostream.stream.scene_checks import MAX_PHASE, SceneError
+from turbostream.stream.scene_json import VERSION as JSON_VERSION
+from turbostream.stream.scene_json import from_json, to_json
 from turbostream.stream.shot import MAX_SEED
 
-INITIAL = Scene("first words")
-PLAYED = Scene("typed", motion="walk", speed=1.5, seed=77, phase=2.25, anchored_at=100.0)
+INITIAL = Scene.single("first words")
+PLAYED = Scene.single("typed", motion="walk", speed=1.5, seed=77, phase=2.25, anchored_at=100.0)
 
 
 def later(found: dict[str, object]) -> dict[str, object]:
@@ -30,14 +33,14 @@ def later(found: dict[str, object]) -> dict[str, object]:
 def test_the_noise_goes_on_where_it_was_on_a_clock_of_another_process(
     time: float, speed: float, seed: int, phase: float, other: float, motion: str
 ) -> None:
-    scene = Scene("words", motion, speed, seed, phase=phase, anchored_at=time / 2)
-    again = Scene.from_json(later(scene.as_json(time)), other)
+    scene = Scene.single("words", motion, speed, seed, phase=phase, anchored_at=time / 2)
+    again = from_json(later(to_json(scene, time)), other)
     assert again.phase_at(other) == scene.phase_at(time)
     assert again.shot_at(other, 9) == scene.shot_at(time, 9)
 
 
 def test_the_form_holds_no_clock_and_leaves_out_what_is_the_models_own() -> None:
-    assert PLAYED.as_json(102.0) == {
+    assert to_json(PLAYED, 102.0) == {
         "version": JSON_VERSION,
         "prompt": "typed",
         "motion": "walk",
@@ -45,18 +48,18 @@ def test_the_form_holds_no_clock_and_leaves_out_what_is_the_models_own() -> None
         "seed": 77,
         "phase": 5.25,
     }
-    assert Scene("x", width=256, height=512).as_json(0)["height"] == 512
+    assert to_json(Scene.single("x", width=256, height=512), 0)["height"] == 512
 
 
 def test_what_was_played_goes_on_at_a_restart_and_at_a_handover() -> None:
     for restart in (True, False):
         again = resumed(later(left(PLAYED, INITIAL, 102.0)), INITIAL, 7.0, restart)
-        assert again.as_dict() == PLAYED.as_dict()
+        assert again.as_dict(7.0) == PLAYED.as_dict(102.0)
         assert again.phase_at(7.0) == PLAYED.phase_at(102.0)
 
 
 def test_another_initial_prompt_counts_at_a_restart_alone() -> None:
-    found, edited = left(PLAYED, INITIAL, 102.0), Scene("edited words")
+    found, edited = left(PLAYED, INITIAL, 102.0), Scene.single("edited words")
     restarted = resumed(found, edited, 0.0, restart=True)
     assert (restarted.prompt, restarted.seed, restarted.phase) == ("edited words", 77, 5.25)
     assert resumed(found, edited, 0.0, restart=False).prompt == "typed"
@@ -65,7 +68,7 @@ def test_another_initial_prompt_counts_at_a_restart_alone() -> None:
 def test_words_that_nobody_typed_give_way_to_the_new_processes_own() -> None:
     found = left(INITIAL.changed(0.0, {"speed": 3}), INITIAL, 1.0)
     for restart in (True, False):
-        again = resumed(found, Scene("edited words"), 0.0, restart)
+        again = resumed(found, Scene.single("edited words"), 0.0, restart)
         assert (again.prompt, again.speed) == ("edited words", 3.0)
 
 
@@ -81,15 +84,15 @@ def test_words_typed_before_stay_when_the_initial_prompt_is_given_again() -> Non
 def test_another_seed_setting_begins_its_own_walk_unless_somebody_chose_one_on_the_way(
     seed_in_force: int, restart: bool, seed: int, phase: float
 ) -> None:
-    scene = Scene("typed", speed=1.5, seed=seed_in_force, phase=2.25, anchored_at=100.0)
-    again = resumed(left(scene, INITIAL, 102.0), Scene("first words", seed=5), 0.0, restart)
+    scene = Scene.single("typed", speed=1.5, seed=seed_in_force, phase=2.25, anchored_at=100.0)
+    again = resumed(left(scene, INITIAL, 102.0), Scene.single("first words", seed=5), 0.0, restart)
     assert (again.seed, again.phase) == (seed, phase)
 
 
 def test_the_size_is_always_the_new_processes_own() -> None:
-    found = left(Scene("typed", width=512, height=512), INITIAL, 0.0)
+    found = left(Scene.single("typed", width=512, height=512), INITIAL, 0.0)
     assert resumed(found, INITIAL, 0.0, restart=True).width is None
-    again = resumed(found, Scene("first words", width=256, height=128), 0.0, restart=False)
+    again = resumed(found, Scene.single("first words", width=256, height=128), 0.0, restart=False)
     assert (again.width, again.height) == (256, 128)
 
 
@@ -143,7 +146,7 @@ def test_what_is_no_object_is_refused_too(wrong: object) -> None:
     with pytest.raises(SceneError):
         resumed(wrong, INITIAL, 0.0, restart=True)
     with pytest.raises(SceneError):
-        Scene.from_json(wrong, 0.0)
+        from_json(wrong, 0.0)
 
 
 def test_what_the_scene_began_with_may_be_anything() -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turbostream.stream.scene import Scene, SceneError, check_prompt
+from turbostream.stream.scene import Scene
+from turbostream.stream.scene_checks import SceneError, check_prompt
 from turbostream.stream.shot import MAX_SEED, great_circle
 from turbostream.stream.shot_json import from_json, to_json
 
@@ -20,13 +21,13 @@ seeds = st.integers(0, MAX_SEED)
 
 @given(times, speeds, seeds)
 def test_the_same_moment_gives_the_same_shot(time: float, speed: float, seed: int) -> None:
-    scene = Scene("words", speed=speed, seed=seed)
+    scene = Scene.single("words", speed=speed, seed=seed)
     assert scene.shot_at(time, 7) == scene.shot_at(time, 7)
 
 
 @given(times, speeds, seeds)
 def test_a_walk_stays_between_two_neighbouring_seeds(time: float, speed: float, seed: int) -> None:
-    shot = Scene("words", speed=speed, seed=seed).shot_at(time, 1)
+    shot = Scene.single("words", speed=speed, seed=seed).shot_at(time, 1)
     (first, cosine), *others = shot.noise
     assert 0 < cosine <= 1
     assert len(others) <= 1
@@ -36,18 +37,18 @@ def test_a_walk_stays_between_two_neighbouring_seeds(time: float, speed: float, 
 
 
 def test_a_walk_at_one_quarter_turn_a_second_reaches_the_next_seed_after_one_second() -> None:
-    scene = Scene("words", speed=1.0, seed=5)
+    scene = Scene.single("words", speed=1.0, seed=5)
     assert scene.shot_at(1.0, 1).noise == ((6, 1.0),)
     assert scene.shot_at(0.5, 1).noise == great_circle(5, 6, math.pi / 4)
 
 
 def test_hold_keeps_one_noise() -> None:
-    scene = Scene("words", motion="hold")
+    scene = Scene.single("words", motion="hold")
     assert scene.shot_at(0, 1) == scene.shot_at(100, 99)
 
 
 def test_fresh_takes_new_noise_for_every_frame() -> None:
-    scene = Scene("words", motion="fresh")
+    scene = Scene.single("words", motion="fresh")
     assert len({scene.shot_at(0, number).noise for number in range(100)}) == 100
 
 
@@ -55,18 +56,18 @@ def test_fresh_takes_new_noise_for_every_frame() -> None:
 def test_a_change_on_the_way_does_not_jump(
     time: float, speed: float, other: float, motion: str
 ) -> None:
-    scene = Scene("words", speed=speed)
+    scene = Scene.single("words", speed=speed)
     changed = scene.changed(time, {"prompt": "other", "speed": other, "motion": motion})
     assert changed.phase_at(time) == pytest.approx(scene.phase_at(time))
 
 
 def test_a_new_seed_starts_its_walk_at_that_seed() -> None:
-    scene = Scene("words", speed=1.0).changed(10.25, {"seed": 77})
+    scene = Scene.single("words", speed=1.0).changed(10.25, {"seed": 77})
     assert scene.shot_at(10.25, 1).noise == ((77, 1.0),)
 
 
 def test_a_shot_of_a_scene_is_plain_data() -> None:
-    shot = Scene("words", width=64).shot_at(1.5, 3)
+    shot = Scene.single("words", width=64).shot_at(1.5, 3)
     assert from_json(json.loads(json.dumps(to_json(shot)))) == shot
 
 
@@ -109,4 +110,4 @@ def test_a_prompt_is_either_clean_or_refused(text: str) -> None:
 )
 def test_a_wrong_change_is_refused_in_one_sentence(changes: dict[str, object]) -> None:
     with pytest.raises(SceneError, match=r"^[A-Z][^\n]*\.$"):
-        Scene("words").changed(0, changes)
+        Scene.single("words").changed(0, changes)

@@ -18,10 +18,11 @@ from turbostream.stream import scene_file as module
 from turbostream.stream import state_folder
 from turbostream.stream.channel import Channel
 from turbostream.stream.frame import Frame
-from turbostream.stream.scene import JSON_VERSION, Scene
+from turbostream.stream.scene import Scene
 from turbostream.stream.scene_file import SceneFile, file_for
+from turbostream.stream.scene_json import VERSION as JSON_VERSION
 
-INITIAL = Scene("first words")
+INITIAL = Scene.single("first words")
 
 
 @contextmanager
@@ -184,7 +185,7 @@ SOUND = json.dumps({"version": 1, "prompt": "typed", "speed": 1, "seed": 0, "pha
         "[" * 60_000,
         '{"prompt":' * 5_000,
         SOUND + " " * 100_000,
-        SOUND.replace('"version": 1', f'"version": {JSON_VERSION + 1}'),
+        SOUND.replace('"version": 2', f'"version": {JSON_VERSION + 1}'),
         SOUND.replace('"speed"', '"source"'),
         SOUND.replace("typed", "\\u0000"),
         SOUND.replace("typed", "\\ud800"),

@@ -31,7 +31,7 @@ def context(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[AppConte
         max_viewers=2,
         state_dir=tmp_path,
     )
-    channel = Channel("main", Scene(settings.initial_prompt))
+    channel = Channel("main", Scene.single(settings.initial_prompt))
     scheduled = ScheduledChannel(channel, settings.target_fps)
     supervisor = Supervisor([scheduled], opens(engine))
     supervisor.start()

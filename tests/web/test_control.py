@@ -38,7 +38,7 @@ def serving(folder: Path, before: Callable[[Shot, Channel], object]) -> Iterator
     settings = Settings(
         target_fps=100, initial_prompt="words", model_id="demo", server_port=0, state_dir=folder
     )
-    channel = Channel("main", Scene(settings.initial_prompt))
+    channel = Channel("main", Scene.single(settings.initial_prompt))
     engine = ColourEngine(lambda shot: before(shot, channel))
     scheduled = ScheduledChannel(channel, settings.target_fps)
     supervisor = Supervisor([scheduled], opens(engine))

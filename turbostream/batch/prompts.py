@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from turbostream.stream.scene import check_prompt
+from turbostream.stream.scene_checks import check_prompt
 from turbostream.stream.shot import MAX_SEED, Shot
 
 FIELDS = ("prompt", "seed", "width", "height")

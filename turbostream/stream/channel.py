@@ -1,4 +1,4 @@
-"""A channel: a name, a scene, the numbers of its shots, a buffer, and how many watch.
+"""A channel: a name, a scene and its history, the numbers of its shots, a buffer, who watches.
 
 The scene and the numbering share one lock: whoever changes the scene learns the number of the last
 shot that was taken from the old one, so "every frame after n shows the new words" is exact. A
@@ -13,16 +13,22 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from turbostream.stream.frame import FrameBuffer
+from turbostream.stream.history import History
 from turbostream.stream.scene import Scene
+from turbostream.stream.scene_checks import SceneError, check
 from turbostream.stream.shot import Shot
 
 MOST_UNSHOWN = 64  # changes that wait for their first frame; there are more only if frames fail
+
+
+class NothingToUndo(SceneError):
+    pass
 
 
 @dataclass(frozen=True)
@@ -35,10 +41,21 @@ class Change:
 
 
 class Channel:
+    """fade_s, easing: of changes that name none. revision: rises with every change of what
+    controllers show: the scene, and whatever calls `touch`."""
+
     def __init__(
-        self, name: str, scene: Scene, clock: Callable[[], float] = time.monotonic
+        self,
+        name: str,
+        scene: Scene,
+        clock: Callable[[], float] = time.monotonic,
+        fade_s: float = 0.0,
+        easing: str = "smooth",
     ) -> None:
         self.name = name
+        self.revision = 0
+        self._fade_s, self._easing = fade_s, easing
+        self._history = History()
         self.buffer = FrameBuffer()
         self._clock = clock
         self._lock = threading.Lock()
@@ -70,22 +87,58 @@ class Channel:
         with self._lock:
             return self._watchers
 
-    def change(self, changes: dict[str, Any]) -> Change:
-        """Patch the scene; raises SceneError and leaves it as it was if the patch is wrong."""
+    @property
+    def history(self) -> tuple[int, int]:
+        """(how many changes can be undone, how many can be redone)."""
+        with self._lock:
+            return self._history.steps
+
+    def change(self, changes: Mapping[str, Any]) -> Change:
+        """Patch the scene; raises SceneError and leaves it as it was if the patch is wrong.
+
+        A patch without `fade_s` takes the channel's.
+        """
         with self._lock:
             now = self._clock()
-            scene = self._change.scene.changed(now, changes)
-            if "seed" not in changes and scene.as_dict() == self._change.scene.as_dict():
+            before = self._change.scene
+            scene = before.changed(now, {"fade_s": self._fade_s, "easing": self._easing, **changes})
+            names = frozenset(changes) - {"fade_s", "easing"}
+            if not names & {"seed", "phase"} and _targets(scene) == _targets(before):
                 return self._change  # nothing new: the frames in flight show it already
-            change = self._change = Change(scene, after=self._number, at=now)
-            # One frame will be the first to show all changes since the last shot; the earliest of
-            # them has waited longest for it.
-            if not self._unshown or self._unshown[-1].after < change.after:
-                self._unshown.append(change)
-            listeners = self._listeners
-        for listener in listeners:
-            listener()
+            if names != {"brightness"}:  # that is a master, which no step back changes
+                self._history.add(before, names, now)
+            change = self._put(scene, now)
+        self._announce()
         return change
+
+    def recall(self, look: Scene, fade_s: float | None = None, easing: str | None = None) -> Change:
+        """Put the words, noise, motion and speed of `look` in force; raises SceneError for a fade
+        that is out of range."""
+        with self._lock:
+            now = self._clock()
+            scene = self._recalled(look, now, fade_s, easing)
+            self._history.add(self._change.scene, frozenset(), now)
+            change = self._put(scene, now)
+        self._announce()
+        return change
+
+    def undo(self, fade_s: float | None = None) -> Change:
+        """Go back to the scene before the last change; raises NothingToUndo."""
+        return self._step(self._history.undo, "There is nothing to undo.", fade_s)
+
+    def redo(self, fade_s: float | None = None) -> Change:
+        """Take back the last `undo`; raises NothingToUndo."""
+        return self._step(self._history.redo, "There is nothing to redo.", fade_s)
+
+    def touch(self) -> None:
+        """Raise the revision: something beside the scene has changed that controllers show."""
+        with self._lock:
+            self.revision += 1
+
+    def adjust(self, adjusted: Callable[[Scene], Scene]) -> None:
+        """Put `adjusted(scene)` in force, as a detail of the last change: no change of its own."""
+        with self._lock:
+            self._change = replace(self._change, scene=adjusted(self._change.scene))
 
     def resume(self, scene_at: Callable[[float], Scene]) -> Change:
         """Put the scene of an earlier process in force; `scene_at` receives the time now.
@@ -96,7 +149,43 @@ class Channel:
             now = self._clock()
             self._change = Change(scene_at(now), after=self._number, at=now)
             self._unshown.clear()
+            self.revision += 1
             return self._change
+
+    def _step(
+        self,
+        step: Callable[[Scene, float], Scene | None],
+        sentence: str,
+        fade_s: float | None,
+    ) -> Change:
+        with self._lock:
+            now = self._clock()
+            check_fade(fade_s)
+            found = step(self._change.scene, now)
+            if found is None:
+                raise NothingToUndo(sentence)
+            change = self._put(self._recalled(found, now, fade_s, None), now)
+        self._announce()
+        return change
+
+    def _recalled(self, look: Scene, now: float, fade_s: float | None, easing: str | None) -> Scene:
+        checked = check_fade(fade_s, easing)
+        return self._change.scene.recalled(
+            look, now, checked.get("fade_s", self._fade_s), checked.get("easing", self._easing)
+        )
+
+    def _put(self, scene: Scene, now: float) -> Change:
+        change = self._change = Change(scene, after=self._number, at=now)
+        self.revision += 1
+        # One frame will be the first to show all changes since the last shot; the earliest of
+        # them has waited longest for it.
+        if not self._unshown or self._unshown[-1].after < change.after:
+            self._unshown.append(change)
+        return change
+
+    def _announce(self) -> None:
+        for listener in self._listeners:
+            listener()
 
     def snapshot(self) -> tuple[Change, float]:
         """The scene in force, and the time now on the clock of its anchor."""
@@ -160,3 +249,13 @@ class Channel:
         must return at once."""
         with self._lock:
             self._demand_listeners += (listener,)
+
+
+def check_fade(fade_s: float | None, easing: str | None = None) -> dict[str, Any]:
+    """Those that are given; raises SceneError for a wrong one."""
+    given = {"fade_s": fade_s, "easing": easing}
+    return {name: check(name, value) for name, value in given.items() if value is not None}
+
+
+def _targets(scene: Scene) -> tuple[object, ...]:
+    return scene.prompts, scene.motion, scene.speed, scene.brightness

@@ -20,7 +20,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from turbostream.stream.scene import Scene, SceneError
+from turbostream.stream import scene_json
+from turbostream.stream.scene import Scene
+from turbostream.stream.scene_checks import SceneError
 
 FROM_SETTINGS = ("prompt", "seed")
 
@@ -31,8 +33,8 @@ def left(scene: Scene, initial: Scene, time: float) -> dict[str, Any]:
     Words that nobody typed are left out: programs from before this format replace theirs by any
     that they find.
     """
-    found = scene.as_json(time)
-    if scene.prompt == initial.prompt:
+    found = scene_json.to_json(scene, time)
+    if scene.prompts == initial.prompts:
         del found["prompt"]
     return {**found, "initial": {name: getattr(initial, name) for name in FROM_SETTINGS}}
 
@@ -50,11 +52,11 @@ def resumed(found: object, initial: Scene, time: float, restart: bool) -> Scene:
         raise SceneError("The scene does not say what it began with.")
     typed = "prompt" in fields
     fields.setdefault("prompt", initial.prompt)
-    scene = Scene.from_json(fields, time)
+    scene = scene_json.from_json(fields, time)
     prompt_given = began.get("prompt", initial.prompt) != initial.prompt
     if typed and prompt_given and restart:
-        scene = replace(scene, prompt=initial.prompt)
+        scene = replace(scene, prompts=initial.prompts, words_from=None)
     seed_before = began.get("seed", initial.seed)
     if seed_before != initial.seed and (restart or scene.seed == seed_before):
-        scene = replace(scene, seed=initial.seed, phase=initial.phase)
+        scene = replace(scene, walkers=initial.walkers, noise_from=None)
     return replace(scene, width=initial.width, height=initial.height)

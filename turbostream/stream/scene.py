@@ -1,178 +1,333 @@
 """What a channel shows and how it moves.
 
 Pure data and pure functions, any thread: no clock, no torch. `scene.shot_at(time, number)` is all
-of the motion; the caller owns the clock.
+of the motion; the caller owns the clock. `scene_json.py` is its form in files.
+
+The words, the noise, the speed and the brightness each fade on their own, so that a change of one
+does not cut short the fade of another.
 """
 
 from __future__ import annotations
 
-import math
-import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from turbostream.stream.shot import MAX_SEED, MAX_SIDE, Shot, great_circle
+from turbostream.stream.fade import Fade, Knots, Transition
+from turbostream.stream.noise_path import Walker, faded, heaviest, noise_of, path
+from turbostream.stream.scene_checks import (
+    MOST_MIXED,
+    MOST_PROMPTS,
+    MOST_SEEDS,
+    SceneError,
+    check,
+)
+from turbostream.stream.shot import MAX_SEED, Prompts, Shot
 
-MAX_PROMPT_CHARACTERS = 1000
-MOTIONS = ("walk", "hold", "fresh")
-MAX_SPEED = 4.0
-MAX_PHASE = 1e12  # quarter turns; beyond it a float no longer tells two frames apart
-JSON_VERSION = 1
-
-
-class SceneError(ValueError):
-    """One sentence about an invalid scene; the scene in force stays as it is."""
-
-
-def check_prompt(prompt: object) -> str:
-    """The prompt, stripped; raises SceneError if it is not 1 to 1,000 printable characters.
-
-    Line breaks and tabs, which a form's text may contain, become spaces; other control characters
-    and lone surrogates are refused.
-    """
-    if not isinstance(prompt, str):
-        raise SceneError("The prompt must be text.")
-    if len(prompt) > MAX_PROMPT_CHARACTERS:
-        raise SceneError(
-            f"The prompt has {len(prompt):,} characters; {MAX_PROMPT_CHARACTERS:,} is the most."
-        )
-    prompt = prompt.translate({9: " ", 10: " ", 13: " "}).strip()
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in prompt):
-        raise SceneError("The prompt holds control characters; send plain text.")
-    if not prompt:
-        raise SceneError("The prompt is empty; send a few words.")
-    return prompt
+Walkers = tuple[Walker, ...]
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What is shown and how it moves.
+    """What is shown and how it moves; what it fades to, where it fades.
 
+    prompts: texts and their weights, at least 0 and not all 0; they need not add up to 1.
     motion: `fresh` takes new noise for every frame, as the original guide does; `hold` keeps the
-    noise; `walk` follows great circles from the noise of one seed to that of the next, at `speed`.
-    phase: the position of the walk at `anchored_at`, in quarter turns since the seed.
-    anchored_at: seconds on the caller's clock.
+    noise; `walk` follows the path from the noise of one seed to that of the next, at `speed`.
+    walkers: where on the path, at `anchored_at`; the last one is that of the seed in force.
+    brightness: 1: as painted, 0: black. anchored_at: seconds on the caller's clock.
     width, height: in pixels; None: the model's own.
+    words_from, noise_from, speed_from, brightness_from: the fades in progress; the speed is the
+    one that is effective, 0 while nothing walks.
     """
 
-    prompt: str
+    prompts: Prompts
     motion: str = "walk"
-    speed: float = 0.15  # quarter turns per second; each ends on the noise of the next seed
-    seed: int = 0
+    speed: float = 0.15  # seeds per second
+    walkers: Walkers = (Walker(0),)
+    brightness: float = 1.0
     width: int | None = None
     height: int | None = None
-    phase: float = 0.0
     anchored_at: float = 0.0
+    words_from: Transition[Prompts] | None = None
+    noise_from: Transition[Walkers] | None = None
+    speed_from: Transition[float] | None = None
+    brightness_from: Transition[float] | None = None
+
+    @classmethod
+    def single(
+        cls,
+        prompt: str,
+        motion: str = "walk",
+        speed: float = 0.15,
+        seed: int = 0,
+        width: int | None = None,
+        height: int | None = None,
+        phase: float = 0.0,
+        anchored_at: float = 0.0,
+    ) -> Scene:
+        """The scene of one prompt and one seed."""
+        return cls(
+            ((prompt, 1.0),),
+            motion,
+            speed,
+            (Walker(seed, phase),),
+            width=width,
+            height=height,
+            anchored_at=anchored_at,
+        )
+
+    @classmethod
+    def from_shot(cls, shot: Shot, like: Scene) -> Scene:
+        """The scene that holds the picture of `shot`; its speed and size are those of `like`.
+        Raises SceneError for a mix that no scene makes."""
+        if len(shot.noise) > MOST_SEEDS or len(shot.prompts) > MOST_MIXED:
+            raise SceneError(
+                f"The recipe mixes {len(shot.prompts)} prompts and {len(shot.noise)} seeds; "
+                f"{MOST_MIXED} and {MOST_SEEDS} are the most."
+            )
+        return replace(
+            like.without_fades(),
+            prompts=shot.prompts,
+            motion="hold",
+            walkers=tuple(Walker(seed, 0.0, weight) for seed, weight in shot.noise),
+        )
+
+    @property
+    def prompt(self) -> str:
+        """The prompt of the greatest weight, for where there is room for one only."""
+        return max(self.prompts, key=lambda pair: pair[1])[0]
+
+    @property
+    def seed(self) -> int:
+        return self.walkers[-1].seed
+
+    @property
+    def walking_speed(self) -> float:
+        """Seeds per second once no fade is in progress."""
+        return self.speed if self.motion == "walk" else 0.0
+
+    # -- at a time -----------------------------------------------------------------------------
+
+    def distance(self, time: float) -> float:
+        """How many seeds every walker has passed since `anchored_at`."""
+        since = max(0.0, time - self.anchored_at)
+        if self.speed_from is None:
+            return self.walking_speed * since
+        start, fade = self.speed_from.start, self.speed_from.fade
+        gained = fade.integral(self.anchored_at + since) - fade.integral(self.anchored_at)
+        return max(0.0, start * since + (self.walking_speed - start) * gained)
 
     def phase_at(self, time: float) -> float:
-        """Quarter turns since the seed, at `time` in seconds."""
-        if self.motion != "walk":
-            return self.phase
-        return self.phase + self.speed * max(0.0, time - self.anchored_at)
+        """Seeds passed since `seed`, at `time` in seconds."""
+        return self.walkers[-1].phase + self.distance(time)
+
+    def speed_at(self, time: float) -> float:
+        """Seeds per second at `time`; 0 while nothing walks."""
+        return _between(self.speed_from, self.walking_speed, time)
+
+    def brightness_at(self, time: float) -> float:
+        return _between(self.brightness_from, self.brightness, time)
+
+    def words_at(self, time: float) -> Prompts:
+        """Texts and their weights, which add up to 1."""
+        target = _normalised(self.prompts)
+        transition = self.words_from
+        if transition is None or transition.fade.is_over(time):
+            return target
+        position = transition.fade.position(time)
+        mix = {text: weight * (1 - position) for text, weight in transition.start}
+        for text, weight in target:
+            mix[text] = mix.get(text, 0.0) + weight * position
+        return _normalised(tuple(mix.items()))
+
+    def walkers_at(self, time: float) -> Walkers:
+        """Where the walkers are, with the weights of a fade between them."""
+        passed = self.distance(time)
+        target = _moved(self.walkers, passed)
+        transition = self.noise_from
+        if transition is None or transition.fade.is_over(time):
+            return target
+        return faded(_moved(transition.start, passed), target, transition.fade.position(time))
 
     def shot_at(self, time: float, number: int) -> Shot:
         """The recipe of frame `number` at `time` in seconds. Pure."""
         if self.motion == "fresh":
-            turns, angle = number, 0.0
+            noise = path((self.seed + number) % (MAX_SEED + 1), 0.0)
         else:
-            phase = self.phase_at(time)
-            turns = math.floor(phase)
-            angle = (phase - turns) * math.pi / 2
-        first = (self.seed + turns) % (MAX_SEED + 1)
-        second = (first + 1) % (MAX_SEED + 1)
+            noise = noise_of(self.walkers_at(time))
         return Shot(
-            ((self.prompt, 1.0),),
-            great_circle(first, second, angle),
+            self.words_at(time),
+            noise,
             width=self.width,
             height=self.height,
+            brightness=self.brightness_at(time),
         )
 
-    def changed(self, time: float, changes: dict[str, Any]) -> Scene:
-        """The scene with `changes`, anchored at `time` so that the walk does not jump.
-
-        Accepts prompt, motion, speed and seed; raises SceneError with one sentence otherwise.
-        With a seed in `changes` the walk starts at that seed.
-        """
-        checked = {name: _check(name, value) for name, value in changes.items()}
-        phase = 0.0 if "seed" in checked else self.phase_at(time)
-        return replace(self, phase=phase, anchored_at=time, **checked)
-
-    def as_dict(self) -> dict[str, Any]:
-        """What the web shows and can patch."""
-        return {name: getattr(self, name) for name in PATCHABLE}
-
-    def as_json(self, time: float) -> dict[str, Any]:
-        """The whole scene at `time`, for another process; `from_json` reads it.
-
-        It contains no value of this process's clock: the phase is the position of the walk.
-        """
-        size = {name: getattr(self, name) for name in SIZE if getattr(self, name) is not None}
-        phase = min(self.phase_at(time), MAX_PHASE)
-        return {"version": JSON_VERSION, **self.as_dict(), "phase": phase, **size}
-
-    @classmethod
-    def from_json(cls, data: object, time: float) -> Scene:
-        """The scene of `as_json`, which continues from its phase at `time` in seconds.
-
-        Missing fields have their defaults; the prompt is required. Raises SceneError with one
-        sentence for what no version of the program up to this one writes.
-        """
-        if not isinstance(data, Mapping):
-            raise SceneError("The scene is not a JSON object.")
-        fields = dict(data)
-        version = fields.pop("version", JSON_VERSION)
-        if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-            raise SceneError("The version of the scene must be a whole number from 1.")
-        if version > JSON_VERSION:
-            raise SceneError(
-                f"The scene was written by a newer version of this program (format {version}; "
-                f"this one reads up to {JSON_VERSION})."
+    def fade_at(self, time: float) -> Fade | None:
+        """The fade in progress that ends last."""
+        found = [
+            transition.fade
+            for transition in (
+                self.words_from, self.noise_from, self.speed_from, self.brightness_from,
             )
-        if "prompt" not in fields:
-            raise SceneError("The scene has no prompt.")
-        checks: dict[str, Callable[[str, object], Any]] = {
-            "phase": _check_phase,
-            "width": _check_side,
-            "height": _check_side,
+            if transition is not None and not transition.fade.is_over(time)
+        ]  # fmt: skip
+        return max(found, key=lambda fade: fade.began_at + fade.seconds, default=None)
+
+    # -- changes -------------------------------------------------------------------------------
+
+    def changed(self, time: float, changes: Mapping[str, Any]) -> Scene:
+        """The scene with `changes`, which starts from what is on screen at `time`.
+
+        Accepts PATCHABLE of scene_checks.py; raises SceneError with one sentence otherwise. With a
+        seed the walk starts at that seed, or at the phase beside it. Without fade_s it is a cut.
+        """
+        checked = {name: check(name, value) for name, value in changes.items()}
+        seconds, easing = checked.get("fade_s", 0.0), checked.get("easing", "smooth")
+        prompts = checked.get("prompts", checked.get("prompt", self.prompts))
+        walkers = self.walkers
+        moved = "seed" in checked or "phase" in checked
+        if moved:
+            walkers = (Walker(checked.get("seed", self.seed), checked.get("phase", 0.0)),)
+        values = {name: checked.get(name, getattr(self, name)) for name in ("motion", "speed")}
+        values["brightness"] = checked.get("brightness", self.brightness)
+        return self._faded_to(time, seconds, easing, prompts, walkers if moved else None, **values)
+
+    def recalled(self, look: Scene, time: float, seconds: float, easing: str) -> Scene:
+        """The words, the noise, the motion and the speed of `look`, after a fade."""
+        walkers = None if look.walkers == self.walkers_at(time) else look.walkers
+        return self._faded_to(
+            time,
+            seconds,
+            easing,
+            look.prompts,
+            walkers,
+            motion=look.motion,
+            speed=look.speed,
+            brightness=self.brightness,
+        )
+
+    def settled(self, time: float) -> Scene:
+        """What is on screen at `time`, as a scene without fades."""
+        fading = _still(self.words_from, time) is not None
+        return replace(
+            self.without_fades(),
+            prompts=self.words_at(time) if fading else self.prompts,
+            walkers=heaviest(self.walkers_at(time)),
+            anchored_at=time,
+        )
+
+    def without_fades(self) -> Scene:
+        return replace(
+            self, words_from=None, noise_from=None, speed_from=None, brightness_from=None
+        )
+
+    def with_spacing(self, spacing: Knots) -> Scene:
+        """The fade of words in progress, spaced by `spacing`."""
+        assert self.words_from is not None
+        fade = replace(self.words_from.fade, spacing=spacing)
+        return replace(self, words_from=replace(self.words_from, fade=fade))
+
+    def _faded_to(
+        self,
+        time: float,
+        seconds: float,
+        easing: str,
+        prompts: Prompts,
+        walkers: Walkers | None,
+        motion: str,
+        speed: float,
+        brightness: float,
+    ) -> Scene:
+        """walkers: at `time`; None: those in force go on."""
+        passed = self.distance(time)
+        fade = Fade(time, seconds, easing)
+        target = replace(self, motion=motion, speed=speed).walking_speed
+        words_from = _still(self.words_from, time)
+        if prompts != self.prompts:
+            words_from = _begun(_fewest(self.words_at(time)), fade)
+        noise_from = _still(self.noise_from, time)
+        if noise_from is not None:
+            noise_from = replace(noise_from, start=_moved(noise_from.start, passed))
+        if walkers is not None:
+            noise_from = _begun(heaviest(self.walkers_at(time)), fade)
+        speed_from = _still(self.speed_from, time)
+        if target != self.walking_speed:
+            speed_from = _begun(self.speed_at(time), fade)
+        brightness_from = _still(self.brightness_from, time)
+        if brightness != self.brightness:
+            brightness_from = _begun(self.brightness_at(time), fade)
+        return replace(
+            self,
+            prompts=prompts,
+            motion=motion,
+            speed=speed,
+            walkers=_moved(self.walkers, passed) if walkers is None else walkers,
+            brightness=brightness,
+            anchored_at=time,
+            words_from=words_from,
+            noise_from=noise_from,
+            speed_from=speed_from,
+            brightness_from=brightness_from,
+        )
+
+    # -- for the web ---------------------------------------------------------------------------
+
+    def as_dict(self, time: float) -> dict[str, Any]:
+        """What the web shows: the scene as it will be once its fades are over, and the fade."""
+        fade = self.fade_at(time)
+        return {
+            "prompt": self.prompt,
+            "prompts": [{"text": text, "weight": weight} for text, weight in self.prompts],
+            "motion": self.motion,
+            "speed": self.speed,
+            "seed": self.seed,
+            "phase": self.phase_at(time),
+            "brightness": self.brightness,
+            "fade": fade
+            and {
+                "progress": fade.elapsed(time),
+                "left_s": fade.began_at + fade.seconds - time,
+                "easing": fade.easing,
+            },
         }
-        checked: dict[str, Any] = {
-            name: checks.get(name, _check)(name, value) for name, value in fields.items()
-        }
-        return cls(**checked, anchored_at=time)
 
 
-PATCHABLE = ("prompt", "motion", "speed", "seed")
-SIZE = ("width", "height")
+def _normalised(mix: Prompts) -> Prompts:
+    """Each text once, without those of weight 0, and weights that add up to 1."""
+    weights: dict[str, float] = {}
+    for text, weight in mix:
+        weights[text] = weights.get(text, 0.0) + weight
+    total = sum(weights.values())
+    scaled = ((text, weight / total) for text, weight in weights.items())
+    return tuple((text, weight) for text, weight in scaled if weight)
 
 
-def _check(name: str, value: object) -> Any:
-    if name == "prompt":
-        return check_prompt(value)
-    if name == "motion":
-        if value not in MOTIONS:
-            raise SceneError(f"The motion must be one of {', '.join(MOTIONS)}.")
-        return value
-    if name not in PATCHABLE:
-        raise SceneError(f"A scene has no {name[:40]!r}; it has {', '.join(PATCHABLE)}.")
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise SceneError(f"The {name} must be a number.")
-    if name == "speed":
-        if not 0 <= value <= MAX_SPEED:
-            raise SceneError(f"The speed must be a number from 0 to {MAX_SPEED:g}.")
-        return float(value)
-    if not isinstance(value, int) or not 0 <= value <= MAX_SEED:
-        raise SceneError(f"The seed must be a whole number from 0 to {MAX_SEED}.")
-    return value
+def _fewest(mix: Prompts) -> Prompts:
+    """As many of the heaviest as a shot has room for beside another blend."""
+    most = MOST_MIXED - MOST_PROMPTS
+    if len(mix) <= most:
+        return mix
+    least = sorted(weight for _, weight in mix)[-most]
+    return _normalised(tuple(pair for pair in mix if pair[1] >= least)[:most])
 
 
-def _check_phase(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_PHASE:
-        raise SceneError(f"The {name} must be a number from 0 to {MAX_PHASE:g}.")
-    return float(value)
+def _moved(walkers: Walkers, passed: float) -> Walkers:
+    if passed == 0:
+        return walkers
+    return tuple(walker._replace(phase=walker.phase + passed) for walker in walkers)
 
 
-def _check_side(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= MAX_SIDE:
-        raise SceneError(f"The {name} must be a whole number from 1 to {MAX_SIDE}.")
-    return value
+def _begun(start: Any, fade: Fade) -> Transition[Any] | None:
+    return Transition(start, fade) if fade.seconds > 0 else None
+
+
+def _still(transition: Transition[Any] | None, time: float) -> Transition[Any] | None:
+    return None if transition is None or transition.fade.is_over(time) else transition
+
+
+def _between(transition: Transition[float] | None, target: float, time: float) -> float:
+    if transition is None or transition.fade.is_over(time):
+        return target
+    return transition.start + (target - transition.start) * transition.fade.position(time)

@@ -16,7 +16,8 @@ from typing import Any
 
 from turbostream.stream import resume, state_folder
 from turbostream.stream.channel import Channel
-from turbostream.stream.scene import Scene, SceneError
+from turbostream.stream.scene import Scene
+from turbostream.stream.scene_checks import SceneError
 from turbostream.stream.state_folder import UntrustedFile
 
 log = logging.getLogger(__name__)

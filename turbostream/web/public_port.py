@@ -19,7 +19,7 @@ from typing import Any
 import gevent
 
 from turbostream.stream import state_folder
-from turbostream.stream.scene import SceneError
+from turbostream.stream.scene_checks import SceneError
 from turbostream.stream.scene_file import SceneFile
 from turbostream.web.context import AppContext
 from turbostream.web.http import handover

@@ -9,7 +9,7 @@ from flask import Flask, jsonify, request
 from werkzeug.exceptions import BadRequest, HTTPException, Unauthorized
 from werkzeug.wrappers import Response
 
-from turbostream.stream.scene import SceneError
+from turbostream.stream.scene_checks import SceneError
 
 log = logging.getLogger(__name__)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from flask import Flask, jsonify, redirect, request
 from werkzeug.wrappers import Response
 
-from turbostream.stream.scene import PATCHABLE
+from turbostream.stream.channel import Channel
+from turbostream.stream.scene_checks import PATCHABLE
 from turbostream.web.auth.access_control import AccessControl
 from turbostream.web.context import AppContext
 from turbostream.web.routes.request_body import field_of, json_object
@@ -38,10 +40,16 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
 
     @app.get("/scene")
     def scene() -> Response:
-        return jsonify(channel.scene.as_dict())
+        return jsonify(_shown(channel))
 
     @app.patch("/scene")
     def patch_scene() -> Response:
         access.spend_change()
-        scene = channel.change(json_object(request, PATCHABLE)).scene
-        return jsonify({**scene.as_dict(), **unread_words(supervisor, scene.prompt)})
+        change = channel.change(json_object(request, PATCHABLE))
+        warning = unread_words(supervisor, change.scene.prompt)
+        return jsonify({**_shown(channel), "frame": change.after, **warning})
+
+
+def _shown(channel: Channel) -> dict[str, Any]:
+    change, now = channel.snapshot()
+    return {**change.scene.as_dict(now), "revision": channel.revision}

@@ -32,7 +32,9 @@ def add_routes(app: Flask, context: AppContext, viewers: Viewers) -> None:
 def _status(context: AppContext, viewers: int) -> dict[str, Any]:
     channel, supervisor, settings = context.channel, context.supervisor, context.settings
     now = supervisor.status
-    newest, scene = channel.buffer.newest(), channel.scene
+    newest = channel.buffer.newest()
+    change, at = channel.snapshot()
+    scene, (undo, redo) = change.scene, channel.history
     download = None
     if now.total_bytes is not None:
         download = {"bytes": now.done_bytes, "total": now.total_bytes}
@@ -45,7 +47,9 @@ def _status(context: AppContext, viewers: int) -> dict[str, Any]:
         "engine": supervisor.engine_facts,
         "prompt": scene.prompt,
         **unread_words(supervisor, scene.prompt),
-        "scene": scene.as_dict(),
+        "scene": scene.as_dict(at),
+        "revision": channel.revision,
+        "history": {"undo": undo, "redo": redo},
         "frame": newest.number if newest else 0,
         "viewers": viewers,
         "role": g.visitor.role,

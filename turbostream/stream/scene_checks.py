@@ -1,0 +1,134 @@
+"""What a value of a scene must be; each fault is one sentence. Pure, any thread."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+from turbostream.stream.fade import EASINGS, MAX_FADE_S, is_number
+from turbostream.stream.noise_path import Walker
+from turbostream.stream.shot import MAX_SEED, MAX_SIDE, Prompts
+
+MAX_PROMPT_CHARACTERS = 1000
+MOST_PROMPTS = 8  # that one blend names
+MOST_MIXED = 16  # that a fade between blends mixes
+MOST_SEEDS = 32  # of a recipe that becomes a scene: as many as the noise of a fade has
+MAX_WEIGHT = 1000.0
+MOTIONS = ("walk", "hold", "fresh")
+MAX_SPEED = 4.0
+MAX_PHASE = 1e12  # seeds; beyond it a float no longer tells two frames apart
+PATCHABLE = (
+    "prompt", "prompts", "motion", "speed", "seed", "phase", "brightness", "fade_s", "easing",
+)  # fmt: skip
+
+
+class SceneError(ValueError):
+    """One sentence about an invalid scene; the scene in force stays as it is."""
+
+
+def check_prompt(prompt: object) -> str:
+    """The prompt, stripped; raises SceneError if it is not 1 to 1,000 printable characters.
+
+    Line breaks and tabs, which a form's text may contain, become spaces; other control characters
+    and lone surrogates are refused.
+    """
+    if not isinstance(prompt, str):
+        raise SceneError("The prompt must be text.")
+    if len(prompt) > MAX_PROMPT_CHARACTERS:
+        raise SceneError(
+            f"The prompt has {len(prompt):,} characters; {MAX_PROMPT_CHARACTERS:,} is the most."
+        )
+    prompt = prompt.translate({9: " ", 10: " ", 13: " "}).strip()
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in prompt):
+        raise SceneError("The prompt holds control characters; send plain text.")
+    if not prompt:
+        raise SceneError("The prompt is empty; send a few words.")
+    return prompt
+
+
+def check_prompts(prompts: object) -> Prompts:
+    """A blend as the web gives it, [{"text", "weight"}, ...]; the weights as they are given."""
+    form = 'Send prompts as a list such as [{"text": "a red star", "weight": 1}].'
+    if not isinstance(prompts, list):
+        raise SceneError(form)
+    if not 1 <= len(prompts) <= MOST_PROMPTS:
+        raise SceneError(
+            f"The blend has {len(prompts):,} prompts; send at least 1 and at most {MOST_PROMPTS}."
+        )
+    for entry in prompts:
+        if not isinstance(entry, Mapping) or not {"text"} <= set(entry) <= {"text", "weight"}:
+            raise SceneError(form)
+    return check_mix([(entry["text"], entry.get("weight", 1.0)) for entry in prompts])
+
+
+def check_mix(pairs: list[tuple[object, object]]) -> Prompts:
+    """Texts and weights, which need not add up to 1; raises SceneError."""
+    mix = tuple((check_prompt(text), _ranged("weight", w, MAX_WEIGHT)) for text, w in pairs)
+    if not any(weight for _, weight in mix):
+        raise SceneError("All weights of the blend are 0; give one of its prompts a weight.")
+    return mix
+
+
+def check(name: str, value: object) -> Any:
+    """The value of a field that a patch may name; raises SceneError."""
+    match name:
+        case "prompt":
+            return ((check_prompt(value), 1.0),)
+        case "prompts":
+            return check_prompts(value)
+        case "motion":
+            return _chosen(name, value, MOTIONS)
+        case "easing":
+            return _chosen(name, value, EASINGS)
+        case "speed":
+            return _ranged(name, value, MAX_SPEED)
+        case "brightness":
+            return _ranged(name, value, 1.0)
+        case "fade_s":
+            return _ranged(name, value, MAX_FADE_S)
+        case "phase":
+            return _ranged(name, value, MAX_PHASE)
+        case "seed":
+            return check_seed(value)
+    raise SceneError(f"A scene has no {name[:40]!r}; it has {', '.join(PATCHABLE)}.")
+
+
+def check_seed(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_SEED:
+        raise SceneError(f"The seed must be a whole number from 0 to {MAX_SEED}.")
+    return value
+
+
+def check_side(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= MAX_SIDE:
+        raise SceneError(f"The {name} must be a whole number from 1 to {MAX_SIDE}.")
+    return value
+
+
+def check_walkers(data: object, most: int) -> tuple[Walker, ...]:
+    """Walkers as the JSON form has them, [[seed, phase, weight], ...]; raises SceneError."""
+    wrong = f"The walkers of a scene must be 1 to {most} of [seed, phase, weight]."
+    if not isinstance(data, list | tuple) or not 1 <= len(data) <= most:
+        raise SceneError(wrong)
+    walkers = []
+    for entry in data:
+        if not isinstance(entry, list | tuple) or len(entry) != 3:
+            raise SceneError(wrong)
+        seed, phase, weight = entry
+        if not is_number(weight) or not 0 < abs(weight) <= 1:
+            raise SceneError("The weight of a walker must be a number from -1 to 1 and not 0.")
+        walkers.append(Walker(check_seed(seed), check("phase", phase), float(weight)))
+    return tuple(walkers)
+
+
+def _chosen(name: str, value: object, choices: tuple[str, ...]) -> object:
+    if value not in choices:
+        raise SceneError(f"The {name} must be one of {', '.join(choices)}.")
+    return value
+
+
+def _ranged(name: str, value: object, most: float) -> float:
+    if not is_number(value) or not 0 <= value <= most:  # type: ignore[operator]
+        raise SceneError(f"The {name} must be a number from 0 to {most:g}.")
+    return float(value)  # type: ignore[arg-type]

@@ -1,0 +1,140 @@
+"""The JSON form of a scene: for files and other processes. Pure, any thread.
+
+It contains no value of a process's clock: phases are where the walkers are, and fades say how long
+ago they began. What has its default value is left out. Version 1, until 2026-11-26, had one prompt,
+no fades, and a walk along great circles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from turbostream.stream import fade
+from turbostream.stream.noise_path import Walker
+from turbostream.stream.scene import Scene, Walkers
+from turbostream.stream.scene_checks import (
+    MAX_PHASE,
+    MOST_MIXED,
+    MOST_SEEDS,
+    SceneError,
+    check,
+    check_mix,
+    check_side,
+    check_walkers,
+)
+from turbostream.stream.shot import Prompts
+
+VERSION = 2
+SIZE = ("width", "height")
+
+
+def to_json(scene: Scene, time: float) -> dict[str, Any]:
+    """The whole scene at `time`."""
+    walkers = _at(scene.walkers, scene.distance(time))
+    values: dict[str, Any] = {
+        "version": VERSION,
+        "prompt": scene.prompt,
+        "motion": scene.motion,
+        "speed": scene.speed,
+        "seed": scene.seed,
+        "phase": walkers[-1][1],
+    }
+    if len(scene.prompts) > 1:
+        values["prompts"] = [list(pair) for pair in scene.prompts]
+    if len(walkers) > 1:
+        values["walkers"] = walkers
+    if scene.brightness != 1:
+        values["brightness"] = scene.brightness
+    passed = scene.distance(time)
+    starts: dict[str, tuple[fade.Transition[Any] | None, Callable[[Any], Any]]] = {
+        "words": (scene.words_from, lambda start: [list(pair) for pair in start]),
+        "noise": (scene.noise_from, lambda start: _at(start, passed)),
+        "speed": (scene.speed_from, float),
+        "brightness": (scene.brightness_from, float),
+    }
+    fades = {
+        name: fade.to_json(transition, time, form(transition.start))
+        for name, (transition, form) in starts.items()
+        if transition is not None and not transition.fade.is_over(time)
+    }
+    if fades:
+        values["fades"] = fades
+    for name in SIZE:
+        if (side := getattr(scene, name)) is not None:
+            values[name] = side
+    return values
+
+
+def from_json(data: object, time: float) -> Scene:
+    """The scene of `to_json`, which continues at `time` in seconds.
+
+    Missing fields have their defaults; the prompt is required. Raises SceneError with one
+    sentence for what no version of the program up to this one writes.
+    """
+    if not isinstance(data, Mapping):
+        raise SceneError("The scene is not a JSON object.")
+    fields = dict(data)
+    version = fields.pop("version", VERSION)
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise SceneError("The version of the scene must be a whole number from 1.")
+    if version > VERSION:
+        raise SceneError(
+            f"The scene was written by a newer version of this program (format {version}; "
+            f"this one reads up to {VERSION})."
+        )
+    if "prompt" not in fields:
+        raise SceneError("The scene has no prompt.")
+    values: dict[str, Any] = {"prompts": check("prompt", fields.pop("prompt"))}
+    if "prompts" in fields:
+        values["prompts"] = _mix(fields.pop("prompts"))
+    walker = Walker(check("seed", fields.pop("seed", 0)), check("phase", fields.pop("phase", 0.0)))
+    values["walkers"] = (walker,)
+    if "walkers" in fields:
+        values["walkers"] = check_walkers(fields.pop("walkers"), MOST_SEEDS)
+    for name in SIZE:
+        if name in fields:
+            values[name] = check_side(name, fields.pop(name))
+    values |= _fades(fields.pop("fades", {}), time)
+    for name in ("motion", "speed", "brightness"):
+        if name in fields:
+            values[name] = check(name, fields.pop(name))
+    if fields:
+        raise SceneError(f"A scene has no {str(next(iter(fields)))[:40]!r}.")
+    return Scene(**values, anchored_at=time)
+
+
+def _fades(data: object, time: float) -> dict[str, Any]:
+    if not isinstance(data, Mapping):
+        raise SceneError("The fades of a scene must be a JSON object.")
+    readers: dict[str, Callable[[object], Any]] = {
+        "words": _mix,
+        "noise": lambda start: check_walkers(start, MOST_SEEDS),
+        "speed": lambda start: check("speed", start),
+        "brightness": lambda start: check("brightness", start),
+    }
+    found: dict[str, Any] = {}
+    for name, values in data.items():
+        if name not in readers:
+            raise SceneError(f"A scene has no fade of {str(name)[:40]!r}.")
+        try:
+            found[f"{name}_from"] = fade.from_json(values, time, readers[name])
+        except SceneError:
+            raise
+        except ValueError as error:
+            raise SceneError(f"The scene cannot be read: {error}.") from None
+    return found
+
+
+def _mix(data: object) -> Prompts:
+    if not isinstance(data, list) or not 1 <= len(data) <= MOST_MIXED:
+        raise SceneError(f"The prompts of a scene must be 1 to {MOST_MIXED} of [text, weight].")
+    if any(not isinstance(pair, list) or len(pair) != 2 for pair in data):
+        raise SceneError(f"The prompts of a scene must be 1 to {MOST_MIXED} of [text, weight].")
+    return check_mix([(pair[0], pair[1]) for pair in data])
+
+
+def _at(walkers: Walkers, passed: float) -> list[list[float]]:
+    return [
+        [walker.seed, min(walker.phase + passed, MAX_PHASE), walker.weight] for walker in walkers
+    ]
