@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from tests.engine.cuda.simulated import Device
+from turbostream.engine import jpeg
 from turbostream.engine.cuda.background_compiler import Outcome
 from turbostream.engine.cuda.memory_plan import Plan, smaller
 from turbostream.engine.cuda.streams import InFlight, Streams
@@ -245,6 +246,29 @@ def test_one_step_asked_for_is_the_models_own_step(open_engine: Open) -> None:
     pictures = engine.submit([shot(1), replace(shot(1), steps=1)]).result()
     assert engine.capabilities.steps == (1,)
     assert pictures[0].jpeg == pictures[1].jpeg
+
+
+@pytest.mark.parametrize("plan", [Plan(0, 1), FULL])
+def test_each_picture_has_the_brightness_of_its_own_shot_on_every_path(
+    open_engine: Open, plan: Plan
+) -> None:
+    engine = open_engine(plan)
+    levels = (1.0, 0.5, 0.0)
+    batch = [replace(shot(n), brightness=level) for n in range(2) for level in levels]
+    alone = [engine.submit([one]).result()[0].jpeg for one in batch]
+    assert [picture.jpeg for picture in engine.submit(batch).result()] == alone
+    for n in range(2):
+        whole, half, black = (jpeg.decode(one).astype(int) for one in alone[3 * n : 3 * n + 3])
+        assert engine.submit([shot(n)]).result()[0].jpeg == alone[3 * n]
+        assert whole.max() > 100
+        assert abs(half.mean() / whole.mean() - 0.5) < 0.01
+        assert not black.any()
+
+
+def test_a_picture_of_another_size_is_scaled_too(open_engine: Open) -> None:
+    engine = open_engine()
+    black = replace(Shot.single("a star", 0, 128, 64), brightness=0.0)
+    assert not jpeg.decode(engine.submit([black]).result()[0].jpeg).any()
 
 
 def shots(count: int) -> list[Shot]:
