@@ -4,11 +4,11 @@ Pure functions of seed and phase, any thread; weights only, no pixels and no tor
 
 At a whole phase k the path is exactly n(seed + k), Gaussian noise of that seed. On the way from k
 to k + 1 it blends the circle through n(k-1), n(k), n(k+1) into the circle through n(k), n(k+1),
-n(k+2), and is scaled to unit norm. Independent noise of this many dimensions is orthogonal to within a
-percent, so each circle has radius sqrt(2/3). Both neighbouring pieces follow the same circle at a
-seed: direction and speed are continuous there, which two great circles that meet at a right angle
-are not. The speed is 1.62 to 1.91 radians per seed. Cem Yuksel, "A Class of C2 Interpolating
-Splines" (2020), blends curves in the same way.
+n(k+2), and is scaled to unit norm. Independent noise of this many dimensions is orthogonal to
+within a percent, so each circle has radius sqrt(2/3). Both neighbouring pieces follow the same
+circle at a seed: direction and speed are continuous there, which two great circles that meet at a
+right angle are not. The speed is 1.62 to 1.91 radians per seed. Cem Yuksel, "A Class of C2
+Interpolating Splines" (2020), blends curves in the same way.
 """
 
 from __future__ import annotations
