@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from tests.engine.cuda.simulated import Device
+from turbostream.engine import jpeg
 from turbostream.engine.cuda.background_compiler import Outcome
 from turbostream.engine.cuda.memory_plan import Plan, smaller
 from turbostream.engine.cuda.streams import InFlight, Streams
@@ -245,6 +247,29 @@ def test_one_step_asked_for_is_the_models_own_step(open_engine: Open) -> None:
     pictures = engine.submit([shot(1), replace(shot(1), steps=1)]).result()
     assert engine.capabilities.steps == (1,)
     assert pictures[0].jpeg == pictures[1].jpeg
+
+
+@pytest.mark.parametrize("plan", [Plan(0, 1), FULL])
+def test_each_picture_has_the_brightness_of_its_own_shot_on_every_path(
+    open_engine: Open, plan: Plan
+) -> None:
+    engine = open_engine(plan)
+    levels = (1.0, 0.5, 0.0)
+    batch = [replace(shot(n), brightness=level) for n in range(2) for level in levels]
+    arrays, _ = engine._plain.paint([engine.model.values(one) for one in batch])
+    expected = []
+    for array, one in zip(arrays, batch, strict=True):
+        array[..., :3] = np.rint(array[..., :3] * one.brightness)
+        expected.append(jpeg.encode(array, 85))
+    assert len(set(expected)) == 5  # both shots are black at 0
+    assert [engine.submit([one]).result()[0].jpeg for one in batch] == expected
+    assert [picture.jpeg for picture in engine.submit(batch).result()] == expected
+
+
+def test_a_picture_of_another_size_is_scaled_too(open_engine: Open) -> None:
+    engine = open_engine()
+    black = replace(Shot.single("a star", 0, 128, 64), brightness=0.0)
+    assert not jpeg.decode(engine.submit([black]).result()[0].jpeg).any()
 
 
 def shots(count: int) -> list[Shot]:

@@ -96,6 +96,19 @@ def test_a_smaller_jpeg_after_a_larger_one_carries_nothing_of_it() -> None:
     assert jpeg.encode(smooth, 85) == alone[0]
 
 
+def test_brightness_multiplies_every_value_and_rounds_halves_to_the_even_number() -> None:
+    pixels = np.zeros((256, 16, 4), np.uint8)
+    pixels[..., :3] = np.arange(256, dtype=np.uint8)[:, None, None]
+    before = pixels.copy()
+    expected = pixels.copy()
+    expected[..., :3] = np.rint(pixels[..., :3] * 0.5)
+    assert jpeg.encode(pixels, 95, 0.5) == jpeg.encode(expected, 95)
+    assert jpeg.scaled(0.5)[:6] == [0, 0, 1, 2, 2, 2]
+    assert jpeg.encode(pixels, 95, 1.0) == jpeg.encode(pixels, 95)
+    assert not jpeg.decode(jpeg.encode(pixels, 95, 0.0)).any()
+    assert (pixels == before).all()
+
+
 def test_compiled_code_comes_back_whole_or_not_at_all(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -34,6 +34,7 @@ FULL = Shot(
     (("ink", 0.8), ("paper", -1.5)),
     512,
     256,
+    0.25,
 )
 
 texts = st.text(max_size=20)
@@ -60,6 +61,7 @@ def shots(draw: st.DrawFn) -> Shot:
         tuple(draw(st.dictionaries(texts, st.floats(0.1, 2) | st.floats(-2, -0.1))).items()),
         draw(size),
         draw(size),
+        draw(st.just(1.0) | st.floats(0, 1)),
     )
 
 
@@ -87,6 +89,7 @@ def test_the_json_form_of_a_shot_that_uses_every_field() -> None:
         "adapters": [["ink", 0.8], ["paper", -1.5]],
         "width": 512,
         "height": 256,
+        "brightness": 0.25,
     }
     assert from_json(to_json(FULL)) == FULL
     frame = replace(FULL, source=EarlierFrame(12))
@@ -98,6 +101,9 @@ def test_a_weight_that_another_program_wrote_as_a_whole_number_is_the_same_shot(
     data = {"version": 2, "prompts": [["words", 1]], "noise": [[7, 1]]}
     assert from_json(data) == PLAIN
     assert to_json(from_json(data)) == to_json(PLAIN)
+    assert to_json(from_json({**data, "brightness": 1})) == to_json(PLAIN)
+    black = to_json(from_json({**data, "brightness": 0}))
+    assert json.dumps(black["brightness"]) == "0.0"
 
 
 @given(texts, seeds, seeds, st.floats(0, math.pi / 2))
@@ -186,6 +192,12 @@ def test_a_newer_shot_is_refused_in_one_sentence_that_names_the_field(
         ({"width": 0}, "width"),
         ({"height": True}, "height"),
         ({"height": 16_385}, "height"),
+        ({"brightness": -0.01}, "brightness"),
+        ({"brightness": 1.01}, "brightness"),
+        ({"brightness": math.nan}, "brightness"),
+        ({"brightness": True}, "brightness"),
+        ({"brightness": "1"}, "brightness"),
+        ({"brightness": None}, "brightness"),
     ],
 )
 def test_an_invalid_shot_is_refused_in_one_sentence_that_names_the_field(

@@ -12,6 +12,7 @@ import io
 import os
 import tempfile
 import threading
+from functools import lru_cache
 from typing import IO
 
 import numpy as np
@@ -35,14 +36,25 @@ def _file() -> IO[bytes]:
     return file
 
 
-def encode(pixels: NDArray[np.uint8], quality: int) -> bytes:
-    """`pixels`, [H, W, 4] uint8 RGBX, as a JPEG with 4:2:0 chroma."""
+@lru_cache(maxsize=64)
+def scaled(brightness: float) -> list[int]:
+    """round(value * brightness) of the 256 values of a byte, halves to the even number."""
+    return [round(value * brightness) for value in range(256)]
+
+
+def encode(pixels: NDArray[np.uint8], quality: int, brightness: float = 1.0) -> bytes:
+    """`pixels`, [H, W, 4] uint8 RGBX, as a JPEG with 4:2:0 chroma.
+
+    brightness: factor of the pixels' values, 0 to 1; 1 takes no time. `pixels` are not changed.
+    """
     file = _file()
     file.seek(0)
     file.truncate()
     high, wide = pixels.shape[:2]
     # RGBX is Pillow's internal layout. RGB would be copied into it while holding the GIL.
     image = Image.frombuffer("RGBX", (wide, high), pixels, "raw", "RGBX", 0, 1)
+    if brightness != 1:  # `point` releases the GIL; indexing a NumPy table does not
+        image = image.point(scaled(brightness) * 4)
     image.save(file, "JPEG", quality=quality, subsampling="4:2:0")
     # Pillow writes to the descriptor directly, so Python's file object does not know the position.
     size = os.lseek(file.fileno(), 0, os.SEEK_CUR)

@@ -147,11 +147,15 @@ class LocalEngine:
             assert self._finishers is not None
             request = self._streams.start(values)
             self._kind = request.kind
-            return self._finishers.submit(self._finish, request, text_ms)
+            return self._finishers.submit(self._finish, request, shots, text_ms)
         done: Future[list[Picture]] = Future()
         arrays, stage_ms = self._plain.paint(values)
+        stage_ms = {"text": text_ms, **stage_ms}
         done.set_result(
-            [self._encode(array, "plain", 1, {"text": text_ms, **stage_ms}) for array in arrays]
+            [
+                self._encode(array, shot, "plain", 1, stage_ms)
+                for array, shot in zip(arrays, shots, strict=True)
+            ]
         )
         return done
 
@@ -159,24 +163,27 @@ class LocalEngine:
         """True for a shot of the size that the graphs are for."""
         return all(tuple(values[one.name].tensor.shape) == one.shape for one in self._declaration)
 
-    def _encode(self, array: Any, kind: str, batch: int, stage_ms: dict[str, float]) -> Picture:
+    def _encode(
+        self, array: Any, shot: Shot, kind: str, batch: int, stage_ms: dict[str, float]
+    ) -> Picture:
         started = time.perf_counter()
-        data = jpeg.encode(array, self._quality)
+        data = jpeg.encode(array, self._quality, shot.brightness)
         stage_ms = {**stage_ms, "jpeg": (time.perf_counter() - started) * 1000}
         return Picture(data, stage_ms, f"{self._base} {kind} batch-{batch}")
 
-    def _finish(self, request: InFlight, text_ms: float) -> list[Picture]:
+    def _finish(self, request: InFlight, shots: Sequence[Shot], text_ms: float) -> list[Picture]:
         """On a finisher thread: wait for the device, then encode."""
         assert self._encoders is not None
         try:
             started = time.perf_counter()
             arrays = request.pixels()
             stage_ms = {"text": text_ms, "paint": (time.perf_counter() - started) * 1000}
+            rest = (request.kind, request.batch, stage_ms)
             if len(arrays) == 1:
-                return [self._encode(arrays[0], request.kind, request.batch, stage_ms)]
+                return [self._encode(arrays[0], shots[0], *rest)]
             encoded = [
-                self._encoders.submit(self._encode, array, request.kind, request.batch, stage_ms)
-                for array in arrays
+                self._encoders.submit(self._encode, array, shot, *rest)
+                for array, shot in zip(arrays, shots, strict=True)
             ]
             return [one.result() for one in encoded]
         finally:

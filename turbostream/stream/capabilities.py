@@ -14,8 +14,8 @@ from turbostream.stream.shot import Shot, ShotError
 
 @dataclass(frozen=True)
 class Capabilities:
-    """The fields of a shot that an engine honours. Noise, a mix of any seeds, belongs to every
-    engine; a size that the model cannot paint is refused by the engine itself.
+    """The fields of a shot that an engine honours. Noise, a mix of any seeds, and brightness
+    belong to every engine; a size that the model cannot paint is refused by the engine itself.
 
     prompts: the most prompts that a shot may mix.
     sources: whether a shot may start from a picture.

@@ -87,8 +87,9 @@ class ReadsWords(Protocol):
         ...
 
 
-# What may differ between the shots of one submission: whatever becomes a row of an input tensor.
-ROWS = {"prompts", "noise"}
+# What may differ between the shots of one submission: whatever becomes a row of an input tensor, or
+# is applied to each picture afterwards.
+ROWS = {"prompts", "noise", "brightness"}
 _key = attrgetter(*(field.name for field in fields(Shot) if field.name not in ROWS))
 
 

@@ -63,6 +63,8 @@ class Shot:
     steps: denoising steps; None: the model's own number.
     adapters: names and weights of the adapters (LoRA) in use, in the order they are applied.
     width, height: in pixels; None: the model's own.
+    brightness: factor of the finished picture's pixels, 0 to 1: 1 leaves them as they are, 0 is
+        black.
 
     Each default means "none" or "the model's own" and stays out of the JSON form, so that a shot
     of today is equal to itself after `Shot` has gained a field.
@@ -79,6 +81,7 @@ class Shot:
     adapters: Adapters = ()
     width: int | None = None
     height: int | None = None
+    brightness: float = 1.0
 
     def __post_init__(self) -> None:
         """A few microseconds, since it is done for every frame."""
@@ -101,6 +104,8 @@ class Shot:
             raise ShotError("A shot needs a strength with a source, and has none without one.")
         if self.strength is not None and not (_is_number(self.strength) and 0 < self.strength <= 1):
             raise ShotError("A shot's strength must be a number above 0 and at most 1.")
+        if not (_is_number(self.brightness) and 0 <= self.brightness <= 1):
+            raise ShotError("A shot's brightness must be a number from 0 to 1.")
 
     @classmethod
     def single(

@@ -131,6 +131,7 @@ _WRITE: dict[str, Callable[[Any], Any]] = {
     "noise": _write_mix,
     "adapters": _write_mix,
     "source": _write_source,
+    "brightness": float,
 }
 _READ: dict[str, Callable[[Any], Any]] = {
     "prompts": _read_mix,
