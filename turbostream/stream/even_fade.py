@@ -1,8 +1,8 @@
 """Spaces the `even` fades of words of one channel by how much the picture changes on the way.
 
 A thread of its own paints probes beside the stream at the noise with which the fade began, measures
-how far neighbouring ones differ, and puts the spacing in force in the scene, as plain numbers: shots
-stay pure. Until then, and if the probes fail, the fade is linear. Knows no engine.
+how far neighbouring ones differ, and puts the spacing in force in the scene as plain numbers, so
+that shots stay pure. Until then, and if the probes fail, the fade is linear. Knows no engine.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from turbostream.stream.shot import Prompts, Shot
 
 log = logging.getLogger(__name__)
 
+PROBES = 16  # in all: with 8 a third of the fades jump (docs/experiments/2026-11.md)
 # A fade that is replaced sooner, as under a slider, is not worth its probes.
 PAUSE_S = 0.3
 SHORTEST_S = 1.0  # a shorter fade is over before its probes are painted
@@ -37,11 +38,10 @@ Words = tuple[Transition[Prompts], Prompts]  # a fade of words and what it fades
 
 
 class EvenFades:
-    """paint_all: paints shots beside the stream, any thread. most: how many shots one fade may
-    cost; asked when a fade begins."""
+    """paint_all: paints shots beside the stream, any thread."""
 
-    def __init__(self, channel: Channel, paint_all: PaintAll, most: Callable[[], int]) -> None:
-        self._channel, self._paint_all, self._most = channel, paint_all, most
+    def __init__(self, channel: Channel, paint_all: PaintAll) -> None:
+        self._channel, self._paint_all = channel, paint_all
         self._tried: Words | None = None
         self._stopping = threading.Event()
         self._changed = threading.Event()
@@ -53,10 +53,12 @@ class EvenFades:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self, timeout_s: float = 2.0) -> None:
-        """Ask the thread to end and wait for it; a probe that it waits for must fail meanwhile."""
+    def stop(self) -> None:
+        """Ask the thread to end; it does when the probe that it waits for is painted or fails."""
         self._stopping.set()
         self._changed.set()
+
+    def join(self, timeout_s: float) -> None:
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
 
@@ -93,35 +95,47 @@ class EvenFades:
         return words if wanted else None
 
     def _space(self, words: Words) -> None:
-        most = self._most()
-        waiting = list(first_positions(most))
         scene = self._channel.scene
-        positions: list[float] = []
-        pictures: list[Image.Image] = []
-        distances: list[float] = []
-        while waiting:
+
+        def painted(positions: Sequence[float]) -> list[Image.Image] | None:
             if self._in_force() != words:
-                return
-            shots = [probe(scene, position) for position in waiting]
-            for position, picture in zip(waiting, self._painted(shots), strict=True):
-                place = bisect(positions, position)
-                positions.insert(place, position)
-                pictures.insert(place, picture)
-            distances = [
-                distance(one, other) for one, other in zip(pictures, pictures[1:], strict=False)
-            ]
-            waiting = [next_position(positions, distances)] if len(positions) < most else []
+                return None
+            shots = [probe(scene, position) for position in positions]
+            pictures = self._paint_all(shots).result(LONGEST_JOB_S)
+            return [small(picture.jpeg) for picture in pictures]
 
         def spaced(scene: Scene, now: float) -> Scene:
             if scene.words_from is None or (scene.words_from, scene.prompts) != words:
                 return scene
-            return scene.with_spacing(spacing(positions, distances, words[0].fade.elapsed(now)))
+            return scene.with_spacing(spacing(*found, words[0].fade.elapsed(now)))
 
-        if positions:
+        if (found := measured(painted)) is not None:
             self._channel.adjust(spaced)
 
-    def _painted(self, shots: Sequence[Shot]) -> list[Image.Image]:
-        return [small(picture.jpeg) for picture in self._paint_all(shots).result(LONGEST_JOB_S)]
+
+def measured(
+    painted: Callable[[Sequence[float]], list[Image.Image] | None],
+) -> tuple[list[float], list[float]] | None:
+    """The positions of PROBES probes, and the distances between neighbouring ones.
+
+    painted: the pictures at some positions; None ends the measurement.
+    """
+    positions: list[float] = []
+    pictures: list[Image.Image] = []
+    waiting: Sequence[float] = first_positions()
+    while True:
+        found = painted(waiting)
+        if found is None:
+            return None
+        for position, picture in zip(waiting, found, strict=True):
+            place = bisect(positions, position)
+            positions.insert(place, position)
+            pictures.insert(place, picture)
+        neighbours = zip(pictures, pictures[1:], strict=False)
+        distances = [distance(one, other) for one, other in neighbours]
+        if len(positions) >= PROBES:
+            return positions, distances
+        waiting = [next_position(positions, distances)]
 
 
 def probe(scene: Scene, position: float) -> Shot:

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from turbostream.stream.fade import Knots
 
 FIRST = 5  # positions before anything is known: the ends and three between them
-LEAST = 3
 STEPS = 40  # knots at equal times, beside those of the probes; fade.MOST_KNOTS is the limit
 # Share of the time that is spread evenly over the positions, since the picture may change between
 # two probes that are equal, and small steps differ by more than their part of a large one.
@@ -26,12 +25,9 @@ UNIFORM = 0.15
 Points = Sequence[tuple[float, float]]
 
 
-def first_positions(most: int) -> tuple[float, ...]:
-    """Positions at equal distances, at most FIRST and at most `most`; none if there are too few."""
-    count = min(FIRST, most)
-    if count < LEAST:
-        return ()
-    return tuple(index / (count - 1) for index in range(count))
+def first_positions() -> tuple[float, ...]:
+    """FIRST positions at equal distances."""
+    return tuple(index / (FIRST - 1) for index in range(FIRST))
 
 
 def next_position(positions: Sequence[float], distances: Sequence[float]) -> float:

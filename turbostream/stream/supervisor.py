@@ -23,6 +23,7 @@ from turbostream.stream.engine_api import (
     capabilities_of,
     dropped_by,
 )
+from turbostream.stream.even_fade import EvenFades
 from turbostream.stream.health import Call, Health
 from turbostream.stream.scheduled_channel import ScheduledChannel
 from turbostream.stream.scheduler import Scheduler
@@ -54,6 +55,7 @@ class Supervisor:
         self._awake = awake
         self._health = Health(awake)
         self._scheduler = Scheduler(channels, self._health, awake)
+        self._even_fades = [EvenFades(one.channel, self.paint_all) for one in channels]
         self._engine: Engine | None = None  # asked for its facts, which change while it runs
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="generation", daemon=True)
@@ -118,14 +120,20 @@ class Supervisor:
 
     def start(self) -> None:
         self._thread.start()
+        for fades in self._even_fades:
+            fades.start()
 
     def stop(self, timeout_s: float = 2.0) -> bool:
         """Ask the thread to end and wait; False if it is still busy after `timeout_s`."""
         self._stopping.set()
+        for fades in self._even_fades:
+            fades.stop()
         self._scheduler.stop()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
         self._scheduler.jobs.close()  # the thread does, unless it is still busy
+        for fades in self._even_fades:
+            fades.join(timeout_s)
         return not self._thread.is_alive()
 
     @property
