@@ -20,7 +20,7 @@ from turbostream.engine.local_engine import LocalEngine
 from turbostream.engine.model.inputs import Value
 from turbostream.engine.model.stable_diffusion import OneStepModel
 from turbostream.stream.engine_api import EngineClosed, EngineUnusable
-from turbostream.stream.shot import EarlierFrame, Shot, ShotError, great_circle
+from turbostream.stream.shot import EarlierFrame, Prompts, Shot, ShotError, great_circle
 
 FULL = Plan(2, 8)
 Open = Callable[..., "SimulatedEngine"]
@@ -225,7 +225,7 @@ def test_a_shot_of_another_size_is_painted_plainly(open_engine: Open) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"prompts": (("a star", 0.5), ("a cat", 0.5))},
+        {"prompts": tuple((f"{n} stars", 1 / 17) for n in range(17))},
         {"source": EarlierFrame(1), "strength": 0.5},
         {"steps": 2},
         {"adapters": (("ink", 1.0),)},
@@ -263,6 +263,41 @@ def test_each_picture_has_the_brightness_of_its_own_shot_on_every_path(
         assert whole.max() > 100
         assert abs(half.mean() / whole.mean() - 0.5) < 0.01
         assert not black.any()
+
+
+@pytest.mark.parametrize("plan", [Plan(0, 1), FULL])
+def test_mixed_and_single_prompts_in_one_batch_are_each_their_own_picture(
+    open_engine: Open, plan: Plan
+) -> None:
+    engine = open_engine(plan, delay_s=0.002)
+    mixes: list[Prompts] = [
+        (("a red star", 1.0),),
+        (("a red star", 0.7), ("a blue cat", 0.3)),
+        (("a red star", 0.3), ("a blue cat", 0.7)),
+        (("a blue cat", 1.0),),
+        (("a red star", 0.3), ("a blue cat", 0.3), ("a house", 0.4)),
+    ]
+    batch = [replace(shot(1), prompts=prompts) for prompts in mixes]
+    arrays, _ = engine._plain.paint([engine.model.values(one) for one in batch])
+    expected = [jpeg.encode(array, 85) for array in arrays]
+    assert len(set(expected)) == len(batch)
+    assert [engine.submit([one]).result()[0].jpeg for one in batch] == expected
+    assert [picture.jpeg for picture in engine.submit(batch).result()] == expected
+
+
+def test_a_fade_in_flight_gives_each_frame_its_own_mix(open_engine: Open) -> None:
+    plain, engine = open_engine(Plan(0, 1)), open_engine(delay_s=0.002)
+    steps = [n / 24 for n in range(1, 24)]
+    fade = [replace(shot(1), prompts=(("a star", 1 - w), ("a cat", w))) for w in steps]
+    expected = [plain.submit([one]).result()[0].jpeg for one in fade]
+    flights, got = [], []
+    for one in fade:
+        flights.append(engine.submit([one]))
+        if len(flights) >= engine.depth:
+            got.append(flights.pop(0).result()[0].jpeg)
+    got += [flight.result()[0].jpeg for flight in flights]
+    assert got == expected
+    assert len(set(expected)) > 12
 
 
 def test_a_picture_of_another_size_is_scaled_too(open_engine: Open) -> None:

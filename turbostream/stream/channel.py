@@ -135,10 +135,12 @@ class Channel:
         with self._lock:
             self.revision += 1
 
-    def adjust(self, adjusted: Callable[[Scene], Scene]) -> None:
-        """Put `adjusted(scene)` in force, as a detail of the last change: no change of its own."""
+    def adjust(self, adjusted: Callable[[Scene, float], Scene]) -> None:
+        """Put `adjusted(scene, time now)` in force, as a detail of the last change: no change of
+        its own."""
         with self._lock:
-            self._change = replace(self._change, scene=adjusted(self._change.scene))
+            scene = adjusted(self._change.scene, self._clock())
+            self._change = replace(self._change, scene=scene)
 
     def resume(self, scene_at: Callable[[float], Scene]) -> Change:
         """Put the scene of an earlier process in force; `scene_at` receives the time now.

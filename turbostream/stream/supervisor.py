@@ -11,17 +11,23 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 
+from turbostream.stream.capabilities import Capabilities
 from turbostream.stream.engine_api import (
     Engine,
     EngineUnavailable,
     EngineUnusable,
     OpenEngine,
+    Picture,
+    capabilities_of,
     dropped_by,
 )
+from turbostream.stream.even_fade import EvenFades
 from turbostream.stream.health import Call, Health
 from turbostream.stream.scheduled_channel import ScheduledChannel
 from turbostream.stream.scheduler import Scheduler
+from turbostream.stream.shot import Shot
 from turbostream.stream.state import State, Status
 
 log = logging.getLogger(__name__)
@@ -49,6 +55,7 @@ class Supervisor:
         self._awake = awake
         self._health = Health(awake)
         self._scheduler = Scheduler(channels, self._health, awake)
+        self._even_fades = [EvenFades(one.channel, self.paint_all) for one in channels]
         self._engine: Engine | None = None  # asked for its facts, which change while it runs
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="generation", daemon=True)
@@ -70,6 +77,26 @@ class Supervisor:
     def dropped(self, prompt: str) -> str:
         """The end of `prompt` that the model does not read; empty until an engine is open."""
         return dropped_by(self._engine, prompt)
+
+    @property
+    def capabilities(self) -> Capabilities | None:
+        """What the engine can paint; None until it is open, or if it does not say."""
+        return capabilities_of(self._engine)
+
+    def check(self, shot: Shot) -> None:
+        """Raises ShotError with one sentence if the engine is known not to paint `shot`."""
+        capabilities = self.capabilities
+        if capabilities is not None:
+            capabilities.check(shot)
+
+    def paint(self, shot: Shot) -> Future[Picture]:
+        """The picture of `shot`, painted between two frames; `SideJobs.add` lists the errors."""
+        return self._scheduler.jobs.add([shot], lambda pictures: pictures[0])
+
+    def paint_all(self, shots: Sequence[Shot]) -> Future[list[Picture]]:
+        """The pictures of one or more `shots`, as one batch if the engine takes it, else one by one
+        between frames; `SideJobs.add` lists the errors."""
+        return self._scheduler.jobs.add(shots, lambda pictures: pictures)
 
     def unhealthy(self) -> str | None:
         """One sentence on why frames do not come, or None when all is well."""
@@ -93,13 +120,20 @@ class Supervisor:
 
     def start(self) -> None:
         self._thread.start()
+        for fades in self._even_fades:
+            fades.start()
 
     def stop(self, timeout_s: float = 2.0) -> bool:
         """Ask the thread to end and wait; False if it is still busy after `timeout_s`."""
         self._stopping.set()
+        for fades in self._even_fades:
+            fades.stop()
         self._scheduler.stop()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
+        self._scheduler.jobs.close()  # the thread does, unless it is still busy
+        for fades in self._even_fades:
+            fades.join(timeout_s)
         return not self._thread.is_alive()
 
     @property

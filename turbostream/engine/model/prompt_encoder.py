@@ -29,10 +29,10 @@ class PromptEncoder:
         self._encoder = encoder
         self.limit = TokenLimit(tokenizer)
         self._cache: OrderedDict[str, Value] = OrderedDict()
-        self._stream: Any = None
+        self.stream: Any = None
         self._graph: CapturedGraph | None = None
         if encoder.device.type == "cuda":
-            self._stream = torch.cuda.Stream(priority=-1)
+            self.stream = torch.cuda.Stream(priority=-1)
 
     def __len__(self) -> int:
         return len(self._cache)
@@ -69,9 +69,9 @@ class PromptEncoder:
         return embedding
 
     def _encode(self, ids: torch.Tensor) -> Value:
-        if self._stream is None:
+        if self.stream is None:
             return Value(self._forward(ids.to(self._encoder.device))[0])
-        with torch.cuda.stream(self._stream):
+        with torch.cuda.stream(self.stream):
             if self._graph is None:
                 embedding = self._forward(ids.to(self._encoder.device))
             else:
@@ -79,18 +79,18 @@ class PromptEncoder:
                 self._graph.replay()
                 embedding = self._graph.output.clone()
             ready = torch.cuda.Event()
-            ready.record(self._stream)
+            ready.record(self.stream)
         return Value(embedding[0], ready)
 
     def capture(self, capture: Capture) -> str:
         """Capture the encoder as a graph where possible; returns "choice: reason"."""
-        if self._stream is None:
+        if self.stream is None:
             return "plain: graphs need an NVIDIA GPU"
         ids = torch.zeros(
             1, self._tokenizer.model_max_length, dtype=torch.long, device=self._encoder.device
         )
         try:
-            self._graph = capture(self._forward, {"ids": ids}, self._stream)
+            self._graph = capture(self._forward, {"ids": ids}, self.stream)
         except (RuntimeError, torch.OutOfMemoryError) as error:
             return f"plain: it could not be captured ({str(error).splitlines()[0]})"
         return "graph: one launch per prompt"

@@ -37,6 +37,7 @@ from turbostream.engine.device.hardware import Hardware  # noqa: E402
 from turbostream.engine.model.inputs import Declaration, Input, Value, Values  # noqa: E402
 from turbostream.engine.model.noise import noise_of  # noqa: E402
 from turbostream.engine.model.prompt_encoder import PromptEncoder  # noqa: E402
+from turbostream.engine.model.prompt_mix import MAX_PROMPTS, PromptMixer  # noqa: E402
 from turbostream.engine.model.step import PREDICTIONS, Decode, Denoise, Schedule  # noqa: E402
 from turbostream.engine.rewrite import folded, packed, tiny_decoder, upsampled  # noqa: E402
 from turbostream.engine.rewrite.traced import TracedGraph  # noqa: E402
@@ -164,7 +165,7 @@ class KLDecoder(torch.nn.Module):
 class OneStepModel:
     """Maps a shot's inputs to pixels in one step, with guidance 0."""
 
-    capabilities = Capabilities(steps=(1,))
+    capabilities = Capabilities(prompts=MAX_PROMPTS, steps=(1,))
 
     def __init__(self, pipe: Any, hardware: Hardware, vae: Any = None) -> None:
         """vae: the autoencoder whose decoder is used; None for the pipeline's own."""
@@ -177,6 +178,7 @@ class OneStepModel:
         if not tiny_decoder.fuse(decoder, hardware.device.type):
             upsampled.fold(decoder)
         self.encode_prompt = PromptEncoder(pipe.tokenizer, pipe.text_encoder)
+        self.mix_prompts = PromptMixer(self.encode_prompt, self.encode_prompt.stream)
         if hardware.device.type == "cpu" and packed.available():
             packed.pack(pipe.unet)
         device, dtype = hardware.device, hardware.dtype
@@ -213,9 +215,8 @@ class OneStepModel:
         on the device. Raises ShotError for a shot that `capabilities` do not cover."""
         self.capabilities.check(shot)
         shape = self.latent_shape(shot.width, shot.height)
-        ((prompt, _),) = shot.prompts  # the weight of a single prompt is 1
         return {
-            "prompt_embedding": self.encode_prompt(prompt),
+            "prompt_embedding": self.mix_prompts(shot.prompts),
             "noise": Value(noise_of(shot.noise, shape)),
         }
 
@@ -233,7 +234,7 @@ class OneStepModel:
 
     def release(self) -> None:
         """Free the weights and return the device's memory."""
-        del self.denoise, self.denoise_one, self.decode, self.encode_prompt
+        del self.denoise, self.denoise_one, self.decode, self.encode_prompt, self.mix_prompts
         free_cached_memory(self.hardware.device.type)
 
 
