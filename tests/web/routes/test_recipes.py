@@ -62,6 +62,15 @@ def test_a_recipe_may_fade_in(client: FlaskClient) -> None:
     assert answer.json["fade"]["left_s"] == pytest.approx(60, abs=5)
 
 
+def test_a_picture_of_another_model_is_recalled_with_a_warning(client: FlaskClient) -> None:
+    client.get("/snapshot.jpg")  # the engine is open
+    for fingerprint, warned in (("", False), ("colour jpeg-9", False), ("sd-turbo@1 x", True)):
+        answer = client.post("/recipe", json={"shot": SIMPLE, "fingerprint": fingerprint})
+        assert (
+            "sd-turbo@1 and this stream uses colour" in answer.json.get("warning", "")
+        ) is warned
+
+
 def test_a_picture_of_the_first_version_is_recalled(client: FlaskClient) -> None:
     first = {"prompt": "an old one", "seed_from": 1, "seed_to": 2, "angle": 0.5}
     assert client.post("/recipe", json={"shot": first}).json["prompt"] == "an old one"
@@ -88,6 +97,7 @@ def test_a_picture_of_the_first_version_is_recalled(client: FlaskClient) -> None
         ({"shot": {**SIMPLE, "source": {"frame": 7}, "strength": 0.5}}, "another picture"),
         ({"shot": {**SIMPLE, "adapters": [["oil", 1]]}}, "'oil'"),
         ({"shot": {**SIMPLE, "steps": 4}}, "4 steps"),
+        ({"shot": SIMPLE, "fingerprint": 7}, "fingerprint must be text"),
         ({"shot": SIMPLE, "fade_s": 601}, "fade_s"),
         ({"shot": SIMPLE, "fade_s": "long"}, "fade_s"),
         ({"shot": SIMPLE, "fade_s": None}, "fade_s"),

@@ -13,12 +13,13 @@ from turbostream.stream.shot_json import from_json
 from turbostream.web.auth.access_control import AccessControl
 from turbostream.web.context import AppContext
 from turbostream.web.routes.request_body import json_object
+from turbostream.web.routes.unread_words import unread_words
 
-FIELDS = ("shot", "fade_s")
+FIELDS = ("shot", "fingerprint", "fade_s")
 
 
 def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
-    channel = context.channel
+    channel, supervisor = context.channel, context.supervisor
 
     @app.post("/recipe")
     def recall_recipe() -> Response:
@@ -26,6 +27,11 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
         body = json_object(request, FIELDS)
         if "shot" not in body:
             raise BadRequest('The field "shot" is missing; send {"shot": {...}}.')
+        fingerprint = body.get("fingerprint", "")
+        if not isinstance(fingerprint, str):
+            raise BadRequest(
+                "The fingerprint must be text; send that of the picture or leave it out."
+            )
         fade_s = check("fade_s", body["fade_s"]) if "fade_s" in body else None
         try:
             shot = from_json(body["shot"])
@@ -35,7 +41,21 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
         change = channel.recall(Scene.from_shot(shot, like=channel.scene), fade_s)
         now = channel.snapshot()[1]
         shown = change.scene.as_dict(now)
-        return jsonify({**shown, "revision": channel.revision, "frame": change.after})
+        warning = unread_words(supervisor, change.scene.prompt) or _of_another_model(
+            fingerprint, str(supervisor.engine_facts.get("fingerprint", ""))
+        )
+        return jsonify({**shown, "revision": channel.revision, "frame": change.after, **warning})
+
+
+def _of_another_model(painted_by: str, here: str) -> dict[str, str]:
+    """A warning if the pictures will differ; the model is the first word of a fingerprint."""
+    model, own = painted_by.partition(" ")[0], here.partition(" ")[0]
+    if not model or not own or model == own:
+        return {}
+    return {
+        "warning": f"The picture was painted by the model {model[:80]} and this stream uses "
+        f"{own[:80]}, so it looks different here."
+    }
 
 
 def _check(shot: Shot) -> None:
