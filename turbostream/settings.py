@@ -161,6 +161,12 @@ class Settings:
         "changed INITIAL_PROMPT or SEED replaces them",
         True,
     )
+    recipes: str = row(
+        one_of("owner", "all", "none"),
+        "whose pictures carry the recipe they were painted from, as a JPEG comment: the owner's, "
+        "those of all viewers, or none",
+        "owner",
+    )
     state_dir: Path = row(
         folder, "where this program keeps what must survive a restart", Path("~/.turbostream")
     )

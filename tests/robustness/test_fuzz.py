@@ -24,7 +24,8 @@ from tests.robustness.raw import eventually
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "400"))
 ROUTES = (
     "/", "/stream", "/snapshot.jpg", "/prompt", "/scene", "/status", "/metrics", "/healthz",
-    "/login", "/guard/extend", "/stream/x/shown", "/page/page.js", "/page/../app.py", "/nothing",
+    "/login", "/guard/extend", "/stream/x/shown", "/recipe", "/frames/1/shot", "/page/page.js",
+    "/page/../app.py", "/nothing",
 )  # fmt: skip
 METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "X")
 NAMES = (

@@ -11,6 +11,7 @@ class Part:
     number: int
     timestamp: float
     jpeg: bytes
+    revision: int = 0
 
 
 def read_parts(chunks: Iterable[bytes], boundary: str) -> Iterator[Part]:
@@ -31,7 +32,9 @@ def read_parts(chunks: Iterable[bytes], boundary: str) -> Iterator[Part]:
                 break
             lines = head.decode("ascii").split("\r\n")
             names = [line.partition(": ")[0] for line in lines]
-            assert names == ["Content-Type", "Content-Length", "X-Timestamp", "X-Frame-Id"]
+            assert names == [
+                "Content-Type", "Content-Length", "X-Timestamp", "X-Frame-Id", "X-Revision",
+            ]  # fmt: skip
             values = dict(line.split(": ", 1) for line in lines)
             assert values["Content-Type"] == "image/jpeg"
             length = int(values["Content-Length"])
@@ -41,5 +44,6 @@ def read_parts(chunks: Iterable[bytes], boundary: str) -> Iterator[Part]:
             assert jpeg.startswith(b"\xff\xd8")
             assert jpeg.endswith(b"\xff\xd9")
             assert tail.startswith(b"\r\n" + mark), tail[:80]
-            yield Part(int(values["X-Frame-Id"]), float(values["X-Timestamp"]), jpeg)
+            revision = int(values["X-Revision"])
+            yield Part(int(values["X-Frame-Id"]), float(values["X-Timestamp"]), jpeg, revision)
             data = tail[2 + len(mark) :]

@@ -22,7 +22,7 @@ from turbostream.stream.scene_checks import (
     SceneError,
     check,
 )
-from turbostream.stream.shot import MAX_SEED, Prompts, Shot
+from turbostream.stream.shot import MAX_SEED, ROUNDING, Prompts, Shot
 
 Walkers = tuple[Walker, ...]
 
@@ -300,6 +300,8 @@ def _normalised(mix: Prompts) -> Prompts:
     for text, weight in mix:
         weights[text] = weights.get(text, 0.0) + weight
     total = sum(weights.values())
+    if abs(total - 1) <= ROUNDING:
+        total = 1.0  # the mix of a shot stays exactly that mix
     scaled = ((text, weight / total) for text, weight in weights.items())
     return tuple((text, weight) for text, weight in scaled if weight)
 

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from flask import Flask, Response
 
+from turbostream.stream.recent_shots import RecentShots
 from turbostream.web.auth.access_control import AccessControl
 from turbostream.web.context import AppContext
 from turbostream.web.live.streams import LiveStreams
 from turbostream.web.live.wakeup import Wakeup
 from turbostream.web.routes import (
     errors,
+    frames,
     login,
     metrics,
     page,
+    recipe,
     rental,
     scene,
     snapshot,
@@ -45,8 +48,12 @@ def create_app(context: AppContext, wakeup: Wakeup) -> Flask:
     errors.add_handlers(app, login.page_for_strangers)
     login.add_routes(app, access)
     page.add_routes(app, context)
-    stream.add_routes(app, context, live)
-    snapshot.add_routes(app, context, live.wakeup)
+    stream.add_routes(app, context, access, live)
+    snapshot.add_routes(app, context, access, live.wakeup)
+    recent = RecentShots()
+    context.channel.buffer.listen(recent.add)
+    frames.add_routes(app, access, recent)
+    recipe.add_routes(app, context, access)
     scene.add_routes(app, context, access)
     status.add_routes(app, context, live.viewers)
     metrics.add_routes(app, context, live)

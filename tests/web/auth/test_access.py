@@ -7,7 +7,17 @@ from flask.testing import FlaskClient
 
 from turbostream.web.auth.origin import is_loopback, is_loopback_host
 
-ROUTES = ("/", "/stream", "/snapshot.jpg", "/status", "/healthz", "/scene", "/page/page.js", "/no")
+ROUTES = (
+    "/",
+    "/stream",
+    "/snapshot.jpg",
+    "/status",
+    "/healthz",
+    "/scene",
+    "/frames/1/shot",
+    "/page/page.js",
+    "/no",
+)
 
 
 @pytest.mark.parametrize("route", ROUTES)

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from werkzeug.datastructures import Headers
 
 from tests.web.reader import Part, read_parts
+from turbostream.stream import recipe
 from turbostream.stream.frame import Frame
 from turbostream.stream.shot import Shot
 from turbostream.web.auth.origin import is_browser
 from turbostream.web.live import multipart, schedule
-from turbostream.web.live.multipart import BOUNDARY, Image, PartCache, part
+from turbostream.web.live.multipart import BOUNDARY, OPENING, Image, PartCache, part
 from turbostream.web.live.schedule import KEEPALIVE_S, parts
 
 SHOT = Shot.single("words", 0)
@@ -27,23 +28,30 @@ def frame(number: int, content: bytes = b"picture") -> Frame:
 
 
 class Script:
-    """A Source whose clock moves only while it waits; `frame_at` says what is newest when."""
+    """A Source whose clock moves only while it waits; `frame_at` says what is newest when, and
+    `revision_at` the channel's revision."""
+
+    with_recipe = False
 
     def __init__(self, frame_at: Callable[[float], Frame | None], end_s: float) -> None:
         self.time = 0.0
         self.room = True
         self.sent_numbers: list[int] = []
+        self.revision_at: Callable[[float], int] = lambda time: 0
         self._frame_at = frame_at
         self._end_s = end_s
 
     def now(self) -> float:
         return self.time
 
+    def revision(self) -> int:
+        return self.revision_at(self.time)
+
     def newest(self) -> Frame | None:
         return self._frame_at(self.time)
 
     def placeholder(self) -> bytes | None:
-        return None if self.newest() else part(Image(0, JPEG % b"wait", 0.0))
+        return None if self.newest() else part(Image(0, JPEG % b"wait", 0.0, self.revision()))
 
     def wait(self, timeout_s: float) -> None:
         assert timeout_s > 0
@@ -139,6 +147,63 @@ def test_all_viewers_share_the_bytes_of_a_frame() -> None:
     cache = PartCache()
     assert cache(frame(1)) is cache(frame(1))
     assert cache(frame(2)) != cache(frame(1))
+
+
+def test_each_variant_of_a_frame_is_built_once_and_only_when_it_is_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    built: list[tuple[int, int]] = []
+
+    def counted(image: Image) -> bytes:
+        built.append((image.number, len(image.jpeg)))
+        return part(image)
+
+    monkeypatch.setattr(multipart, "part", counted)
+    cache, here = PartCache(), frame(1)
+    for _ in range(40):
+        cache(here, 5)
+    assert len(built) == 1, "nobody wants the recipe"
+    for _ in range(40):
+        assert cache(here, 5, with_recipe=True) is cache(here, 5, with_recipe=True)
+        assert cache(here, 5) is cache(here, 5)
+    (_, plain), (_, with_recipe) = built
+    assert plain == len(here.jpeg) < with_recipe
+
+
+def test_only_the_part_with_the_recipe_holds_the_words() -> None:
+    cache, here = PartCache(), replace(frame(1), shot=Shot.single("secret words", 7))
+    plain, full = (cache(here, 3, with_recipe) for with_recipe in (False, True))
+    assert b"secret" not in plain
+    (found,) = read_parts([OPENING, full], BOUNDARY)
+    assert recipe.read(found.jpeg) == recipe.Recipe(here.shot, "test")
+    assert (found.number, found.timestamp, found.revision) == (1, here.published, 3)
+    assert found.jpeg.endswith(here.jpeg[2:])
+
+
+def test_a_recipe_never_holds_the_boundary() -> None:
+    here = replace(frame(1), shot=Shot.single(f"--{BOUNDARY}", 7))
+    assert PartCache()(here, with_recipe=True) == PartCache()(here)
+
+
+def test_a_new_frame_and_a_repeat_carry_the_revision_of_the_moment() -> None:
+    source = Script(lambda time: frame(1 if time < 4 else 2), 6.0)
+    source.revision_at = lambda time: int(time // 1.5)
+    stream = read_parts(parts(source, PartCache()), BOUNDARY)
+    seen = [(found.number, found.revision, int(source.time // 1.5)) for found in stream]
+    assert all(revision == now for _, revision, now in seen)
+    assert {revision for number, revision, _ in seen if number == 1} == {0, 1, 2}
+    assert {number for number, _, _ in seen} == {1, 2}
+
+
+def test_a_placeholder_that_follows_a_frame_is_repeated_as_it_was() -> None:
+    class Failing(Script):
+        def placeholder(self) -> bytes | None:
+            return part(Image(0, JPEG % b"failed", 0.0)) if self.time > 1 else None
+
+    stream = read_parts(parts(Failing(lambda time: frame(1), 4.5), PartCache()), BOUNDARY)
+    numbers = [found.number for found in stream]
+    assert numbers == sorted(numbers, reverse=True)
+    assert numbers.count(0) >= 3
 
 
 def test_two_channels_with_the_same_number_do_not_share_a_part_nor_replace_each_others() -> None:

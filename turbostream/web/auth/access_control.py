@@ -54,6 +54,7 @@ class AccessControl:
         named = settings.cors_origins
         allowed = frozenset(() if named == "none" else named.split(","))
         self._authenticator = Authenticator(tokens, settings.loopback_owner, allowed)
+        self._recipes = settings.recipes
         self._changes = RateLimit(settings.prompt_rate)
         self._failed_logins = FailedLogins()
         if settings.trust_forwarded:
@@ -83,6 +84,14 @@ class AccessControl:
                 "moment.",
                 retry_after=1,
             )
+
+    def wants_recipe(self) -> bool:
+        """Whether the visitor's pictures carry the recipe they were painted from."""
+        return self._recipes == "all" or (self._recipes == "owner" and g.visitor.may_write)
+
+    def may_read_shots(self) -> bool:
+        """Whether the visitor may ask what a frame was painted from."""
+        return self._recipes == "all" or bool(g.visitor.may_write)
 
     def log_in(self, token: str) -> str:
         """The role that `token` gives; raises Unauthorized and TooManyRequests.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
+from turbostream.stream import recipe
 from turbostream.stream.frame import Frame
 
 BOUNDARY = "frame-" + secrets.token_hex(24)
@@ -23,11 +24,15 @@ PREFIX = b"Content-Type: image/jpeg\r\nContent-Length: "  # how every part begin
 
 @dataclass(frozen=True)
 class Image:
-    """What a part carries; number 0 is a placeholder, which no engine painted."""
+    """What a part carries; number 0 is a placeholder, which no engine painted.
+
+    revision: of the channel, so that a page notices what others have changed.
+    """
 
     number: int
     jpeg: bytes
     timestamp: float  # unix seconds
+    revision: int = 0
 
 
 def part(image: Image) -> bytes:
@@ -35,20 +40,34 @@ def part(image: Image) -> bytes:
     head = (
         f"{len(image.jpeg)}\r\n"
         f"X-Timestamp: {image.timestamp:.6f}\r\n"
-        f"X-Frame-Id: {image.number}\r\n\r\n"
+        f"X-Frame-Id: {image.number}\r\n"
+        f"X-Revision: {image.revision}\r\n\r\n"
     )
     return PREFIX + head.encode() + image.jpeg + _CLOSING
 
 
+def jpeg_of(frame: Frame, with_recipe: bool) -> bytes:
+    """The frame's picture as one viewer gets it."""
+    if not with_recipe:
+        return frame.jpeg
+    comment = recipe.segment(frame.shot, frame.fingerprint)
+    # The boundary is no secret to a viewer, and a prompt is inside the recipe.
+    return frame.jpeg if BOUNDARY.encode() in comment else recipe.inserted(frame.jpeg, comment)
+
+
 class PartCache:
-    """The part of each channel's newest frame, built once and shared by all viewers."""
+    """The part of each channel's newest frame, with and without its recipe. Each is built when a
+    viewer first needs it, shared by all, and built again only under another revision."""
 
     def __init__(self) -> None:
-        self._parts: dict[str, tuple[Frame, bytes]] = {}  # by the channel's name
+        # by the channel's name and whether it holds the recipe
+        self._parts: dict[tuple[str, bool], tuple[Frame, int, bytes]] = {}
 
-    def __call__(self, frame: Frame) -> bytes:
-        cached = self._parts.get(frame.channel)
-        if cached is None or frame != cached[0]:
-            cached = frame, part(Image(frame.number, frame.jpeg, frame.published))
-            self._parts[frame.channel] = cached
-        return cached[1]
+    def __call__(self, frame: Frame, revision: int = 0, with_recipe: bool = False) -> bytes:
+        key = frame.channel, with_recipe
+        cached = self._parts.get(key)
+        if cached is None or frame != cached[0] or revision != cached[1]:
+            jpeg = jpeg_of(frame, with_recipe)
+            built = part(Image(frame.number, jpeg, frame.published, revision))
+            cached = self._parts[key] = frame, revision, built
+        return cached[2]

@@ -35,6 +35,15 @@ class Source(Protocol):
         """Monotonic seconds."""
         ...
 
+    @property
+    def with_recipe(self) -> bool:
+        """Whether the viewer's pictures carry their recipe."""
+        ...
+
+    def revision(self) -> int:
+        """Of the channel, now."""
+        ...
+
     def newest(self) -> Frame | None:
         """The newest finished frame, whichever scene it shows."""
         ...
@@ -72,6 +81,7 @@ class Schedule:
         "_interval_s",
         "_repeat_s",
         "_part",
+        "_is_frame",
         "_number",
         "_repeat_at",
         "_planned_at",
@@ -90,6 +100,7 @@ class Schedule:
         self._interval_s = min_interval_s
         self._repeat_s = repeat_after_s
         self._part = b""
+        self._is_frame = False  # whether the last part sent was a frame
         self._number = newer_than
         self._repeat_at = 0.0
         self._planned_at = -1e9  # when the newest frame was due; ?fps= counts from it
@@ -109,12 +120,17 @@ class Schedule:
             self._planned_at = planned if now - planned < self._interval_s else now
             self._number = frame.number
             self._source.sent(frame.number)
-            return self._send(self._cache(frame), now, self._repeat_s)
+            self._is_frame = True
+            return self._send(self._part_of(frame), now, self._repeat_s)
         placeholder = self._source.placeholder()
         if placeholder is not None and placeholder != self._part:
+            self._is_frame = False
             return self._send(placeholder, now, self._repeat_s)
         self.due = now + KEEPALIVE_S
-        return self._repeat(now)
+        return self._repeat(now, frame if self._is_frame else None)
+
+    def _part_of(self, frame: Frame) -> bytes:
+        return self._cache(frame, self._source.revision(), self._source.with_recipe)
 
     def _send(self, part: bytes, now: float, repeat_after_s: float) -> bytes:
         self._part = part
@@ -122,13 +138,18 @@ class Schedule:
         self.due = self._repeat_at
         return part
 
-    def _repeat(self, now: float) -> bytes | None:
-        """The same part again, if that is due: soon after it was new, then once a second."""
+    def _repeat(self, now: float, newest: Frame | None = None) -> bytes | None:
+        """The same part again, if that is due: soon after it was new, then once a second.
+
+        newest: the frame in it, if none came since: the part then carries the revision of now.
+        """
         if not self._part:
             return None
         if now >= self._repeat_at and self._source.has_room():
             self._repeat_at = now + KEEPALIVE_S
             self.due = min(self.due, self._repeat_at)
+            if newest is not None:
+                self._part = self._part_of(newest)
             return self._part
         self.due = min(self.due, max(self._repeat_at, now + 0.001))
         return None

@@ -42,13 +42,24 @@ class LiveStreams:
         return self._sender.counts
 
     def open(
-        self, channel: Channel, acknowledges: bool, min_interval_s: float, repeat_after_s: float
+        self,
+        channel: Channel,
+        acknowledges: bool,
+        min_interval_s: float,
+        repeat_after_s: float,
+        with_recipe: bool = False,
     ) -> StreamBody:
         """A stream of `channel`, which begins when its body is read.
 
-        acknowledges: the viewer says what it has shown.
+        acknowledges: the viewer says what it has shown. with_recipe: the pictures carry theirs.
         """
         viewer = Viewer(
-            channel, self._status, self.wakeup, self._stopping, acknowledges, self._clock
+            channel,
+            self._status,
+            self.wakeup,
+            self._stopping,
+            acknowledges,
+            with_recipe,
+            self._clock,
         )
         return StreamBody(viewer, self.viewers, self._sender, min_interval_s, repeat_after_s)

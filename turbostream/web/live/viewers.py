@@ -25,7 +25,8 @@ ENDED_KEPT = 1024  # ids of ended streams that are remembered
 
 
 class Viewer:
-    """One stream; the `Source` of its schedule. With `acknowledges` it says what it has shown."""
+    """One stream; the `Source` of its schedule. With `acknowledges` it says what it has shown, and
+    with `with_recipe` its pictures carry their recipe."""
 
     def __init__(
         self,
@@ -34,11 +35,13 @@ class Viewer:
         wakeup: Wakeup,
         stopping: Callable[[], bool],
         acknowledges: bool = False,
+        with_recipe: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """clock: the sender's, since both compare times of the same viewer."""
         self.id = secrets.token_urlsafe(12)
         self.channel = channel
+        self.with_recipe = with_recipe
         self.now = clock
         self.open_at = clock()
         # A newcomer begins with the scene in force; a frame from before a rest may show another.
@@ -50,6 +53,9 @@ class Viewer:
         self._window = Window() if acknowledges else None
         self.pace: Pace | None = None  # set by the sender, where the kernel has what it needs
 
+    def revision(self) -> int:
+        return self.channel.revision
+
     def newest(self) -> Frame | None:
         return self.channel.buffer.newest()
 
@@ -59,7 +65,7 @@ class Viewer:
             self._got_frame or self.now() - self.open_at < FIRST_FRAME_S
         ):
             return None
-        return _placeholder_part(status.state, status.message)
+        return _placeholder_part(status.state, status.message, self.revision())
 
     def wait(self, timeout_s: float) -> None:
         self._wakeup.wait(timeout_s if self._got_frame else min(timeout_s, FIRST_FRAME_S))
@@ -86,8 +92,8 @@ class Viewer:
 
 
 @lru_cache(maxsize=8)
-def _placeholder_part(state: State, message: str) -> bytes:
-    return part(Image(0, placeholder_jpeg(state, message), 0.0))
+def _placeholder_part(state: State, message: str, revision: int) -> bytes:
+    return part(Image(0, placeholder_jpeg(state, message), 0.0, revision))
 
 
 class Viewers:

@@ -9,18 +9,20 @@ from werkzeug.exceptions import ServiceUnavailable
 
 from turbostream.stream.frame import Frame
 from turbostream.stream.state import State
+from turbostream.web.auth.access_control import AccessControl
 from turbostream.web.context import AppContext
+from turbostream.web.live.multipart import jpeg_of
 from turbostream.web.live.wakeup import Wakeup
 
 WAIT_S = 10.0
 RETRY_AFTER_S = 2
 
 
-def add_routes(app: Flask, context: AppContext, wakeup: Wakeup) -> None:
+def add_routes(app: Flask, context: AppContext, access: AccessControl, wakeup: Wakeup) -> None:
     @app.get("/snapshot.jpg")
     def snapshot() -> Response:
         frame = _next_frame(context, wakeup)
-        response = Response(frame.jpeg, content_type="image/jpeg")
+        response = Response(jpeg_of(frame, access.wants_recipe()), content_type="image/jpeg")
         response.headers["X-Frame-Id"] = str(frame.number)
         response.headers["X-Timestamp"] = f"{frame.published:.6f}"
         return response

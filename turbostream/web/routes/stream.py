@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask, Response, request
 from werkzeug.exceptions import BadRequest, NotFound, ServiceUnavailable
 
+from turbostream.web.auth.access_control import AccessControl
 from turbostream.web.auth.origin import is_browser
 from turbostream.web.context import AppContext
 from turbostream.web.live.multipart import BOUNDARY, CONTENT_TYPE
@@ -23,7 +24,7 @@ HEADERS = {
 RETRY_AFTER_S = 5
 
 
-def add_routes(app: Flask, context: AppContext, live: LiveStreams) -> None:
+def add_routes(app: Flask, context: AppContext, access: AccessControl, live: LiveStreams) -> None:
     @app.get("/stream")
     def stream() -> Response:
         interval_s = _interval_s(request.args.get("fps"))
@@ -34,7 +35,7 @@ def add_routes(app: Flask, context: AppContext, live: LiveStreams) -> None:
             )
         script = request.accept_mimetypes.best == SCRIPT_TYPE
         repeat_s = repeat_after_s(is_browser(request.headers), script)
-        body = live.open(context.channel, script, interval_s, repeat_s)
+        body = live.open(context.channel, script, interval_s, repeat_s, access.wants_recipe())
         response = Response(
             body,
             content_type=SCRIPT_TYPE if script else CONTENT_TYPE,

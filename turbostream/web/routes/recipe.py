@@ -1,0 +1,81 @@
+"""`POST /recipe`: holds the picture of a shot, such as that of a saved picture."""
+
+from __future__ import annotations
+
+from flask import Flask, jsonify, request
+from werkzeug.exceptions import BadRequest
+from werkzeug.wrappers import Response
+
+from turbostream.stream.scene import Scene
+from turbostream.stream.scene_checks import MOST_MIXED, MOST_SEEDS, check, check_prompt
+from turbostream.stream.shot import Shot, ShotError
+from turbostream.stream.shot_json import from_json
+from turbostream.web.auth.access_control import AccessControl
+from turbostream.web.context import AppContext
+from turbostream.web.routes.request_body import json_object
+from turbostream.web.routes.unread_words import unread_words
+
+FIELDS = ("shot", "fingerprint", "fade_s")
+
+
+def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
+    channel, supervisor = context.channel, context.supervisor
+
+    @app.post("/recipe")
+    def recall_recipe() -> Response:
+        access.spend_change()
+        body = json_object(request, FIELDS)
+        if "shot" not in body:
+            raise BadRequest('The field "shot" is missing; send {"shot": {...}}.')
+        fingerprint = body.get("fingerprint", "")
+        if not isinstance(fingerprint, str):
+            raise BadRequest(
+                "The fingerprint must be text; send that of the picture or leave it out."
+            )
+        fade_s = check("fade_s", body["fade_s"]) if "fade_s" in body else None
+        try:
+            shot = from_json(body["shot"])
+        except ShotError as error:
+            raise BadRequest(str(error)) from None
+        _check(shot)
+        change = channel.recall(Scene.from_shot(shot, like=channel.scene), fade_s)
+        now = channel.snapshot()[1]
+        shown = change.scene.as_dict(now)
+        warning = unread_words(supervisor, change.scene.prompt) or _of_another_model(
+            fingerprint, str(supervisor.engine_facts.get("fingerprint", ""))
+        )
+        return jsonify({**shown, "revision": channel.revision, "frame": change.after, **warning})
+
+
+def _of_another_model(painted_by: str, here: str) -> dict[str, str]:
+    """A warning if the pictures will differ; the model is the first word of a fingerprint."""
+    model, own = painted_by.partition(" ")[0], here.partition(" ")[0]
+    if not model or not own or model == own:
+        return {}
+    return {
+        "warning": f"The picture was painted by the model {model[:80]} and this stream uses "
+        f"{own[:80]}, so it looks different here."
+    }
+
+
+def _check(shot: Shot) -> None:
+    """Refuses what a scene cannot hold, whatever wrote the file; raises BadRequest and SceneError.
+
+    The size is not compared: the picture is painted at the size of this stream.
+    """
+    if shot.source is not None:
+        raise BadRequest("The picture was painted from another picture, which it does not hold.")
+    if shot.adapters:
+        name = shot.adapters[0][0]
+        raise BadRequest(f"The picture uses the adapter {name[:40]!r}, which is not loaded here.")
+    if shot.steps is not None:
+        raise BadRequest(f"The picture was painted in {shot.steps} steps; a stream has no setting.")
+    if len(shot.prompts) > MOST_MIXED:
+        raise BadRequest(f"The picture mixes more than {MOST_MIXED} prompts; use another one.")
+    if len(shot.noise) > MOST_SEEDS:
+        raise BadRequest(f"The picture mixes more than {MOST_SEEDS} seeds; use another one.")
+    if any(check_prompt(text) != text for text, _ in shot.prompts):
+        raise BadRequest(
+            "A prompt of the picture begins or ends with a space or holds a line break; type it "
+            "instead."
+        )
