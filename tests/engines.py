@@ -14,6 +14,7 @@ from concurrent.futures import Future
 
 from PIL import Image
 
+from turbostream.stream.capabilities import Capabilities
 from turbostream.stream.engine_api import Engine, Picture, Report
 from turbostream.stream.shot import Shot
 
@@ -56,6 +57,16 @@ class ColourEngine:
 
     def close(self) -> None:
         self.closed = True
+
+
+class NoMixes(ColourEngine):
+    """Says that it takes one prompt at a time."""
+
+    capabilities = Capabilities(prompts=1)
+
+    def _paint(self, shot: Shot) -> Picture:
+        self.capabilities.check(shot)
+        return super()._paint(shot)
 
 
 class ShortReader(ColourEngine):

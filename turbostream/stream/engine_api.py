@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Protocol, runtime_checkable
 
+from turbostream.stream.capabilities import Capabilities
 from turbostream.stream.shot import Shot
 from turbostream.stream.state import Status
 
@@ -87,6 +88,16 @@ class ReadsWords(Protocol):
         ...
 
 
+@runtime_checkable
+class Declares(Protocol):
+    """What an engine adds that cannot paint every shot."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Shots beyond these fail in `submit`. Any thread, also after `close`."""
+        ...
+
+
 # What may differ between the shots of one submission: whatever becomes a row of an input tensor, or
 # is applied to each picture afterwards.
 ROWS = {"prompts", "noise", "brightness"}
@@ -102,6 +113,11 @@ def batch_key(shot: Shot) -> object:
 def dropped_by(engine: Engine | None, prompt: str) -> str:
     """The end of `prompt` that `engine` does not read; empty where it does not say."""
     return engine.dropped(prompt) if isinstance(engine, ReadsWords) else ""
+
+
+def capabilities_of(engine: Engine | None) -> Capabilities | None:
+    """What `engine` can paint; None where it does not say."""
+    return engine.capabilities if isinstance(engine, Declares) else None
 
 
 Report = Callable[[Status], None]  # how far a start has come: downloading, loading or compiling

@@ -2,8 +2,9 @@
 
 It asks every channel that is watched and due for its next shot, submits the shots that fit together
 as one batch, keeps as many submissions in flight as the engine asks for, and publishes each picture
-in its own channel. While nobody watches any channel it sleeps. Knows the engine by its API alone,
-and nothing of how an engine is opened.
+in its own channel. A side job is submitted when no frame is due; if one always is, in turn with the
+frames. While nobody watches any channel and no job waits it sleeps. Knows the engine by its API
+alone, and nothing of how an engine is opened.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from turbostream.stream.engine_api import Engine, Picture
 from turbostream.stream.frame import Frame
 from turbostream.stream.health import Call, Health
 from turbostream.stream.scheduled_channel import ScheduledChannel
+from turbostream.stream.side_jobs import Part, SideJobs
 from turbostream.stream.state import State, Status
-from turbostream.stream.submissions import Submission, Submissions, Ticket, next_batch
+from turbostream.stream.submissions import Submission, Submissions, Ticket, Work, next_batch
 
 _due = attrgetter("due")
 
@@ -36,7 +38,9 @@ class Scheduler:
         self._health = health
         self._awake = awake
         self._stopping = False
-        self._wake = threading.Event()  # demand, a finished submission, or the end
+        self._wake = threading.Event()  # demand, a job, a finished submission, or the end
+        self.jobs = SideJobs(self.wake, self._why_closed)
+        self._job_was_last = False  # what was submitted last is a part of a job
         for scheduled in self.channels:
             scheduled.channel.listen_demand(self.wake)
 
@@ -56,14 +60,18 @@ class Scheduler:
         now = time.monotonic()
         for scheduled in self.channels:
             scheduled.restart(now, self._awake)
-        while not self._health.needs_new_engine:
-            if self._wake.is_set():
-                self._wake.clear()
-            if self._stopping:
-                break
-            self._turn(engine, submissions)
-        while submissions and not self._health.needs_new_engine:
-            self._finish_oldest(engine, submissions)
+        self.jobs.open()
+        try:
+            while not self._health.needs_new_engine:
+                if self._wake.is_set():
+                    self._wake.clear()
+                if self._stopping:
+                    break
+                self._turn(engine, submissions)
+            while submissions and not self._health.needs_new_engine:
+                self._finish_oldest(engine, submissions)
+        finally:
+            self.jobs.close()
         return self._painted() > painted
 
     def _painted(self) -> int:
@@ -73,27 +81,42 @@ class Scheduler:
         """Submit what is due, publish what is done, or wait for either."""
         now = time.monotonic()
         wanted = [one for one in self.channels if one.update_demand(now, self._awake)]
-        if not wanted:
-            if submissions:
-                self._finish_oldest(engine, submissions)
-            else:
-                self._rest()
-            return
         wanted.sort(key=_due)
-        first_due = wanted[0].due
-        if now < first_due:
-            if submissions.oldest_is_done():
-                self._finish_oldest(engine, submissions)
-            else:
-                self._wake.wait(min(first_due - now, LONGEST_WAIT_S))
-            return
+        is_due = bool(wanted) and now >= wanted[0].due
+        if is_due and (self._job_was_last or not self.jobs.ready):
+            self._submit_frames(engine, submissions, wanted, now)
+        elif not is_due and submissions.oldest_is_done():
+            self._finish_oldest(engine, submissions)
+        elif self.jobs.ready:
+            self._submit_part(engine, submissions)
+        elif wanted:
+            self._wake.wait(min(wanted[0].due - now, LONGEST_WAIT_S))
+        elif submissions:
+            self._finish_oldest(engine, submissions)
+        else:
+            self._rest()
+
+    def _submit_frames(
+        self, engine: Engine, submissions: Submissions, wanted: list[ScheduledChannel], now: float
+    ) -> None:
+        """wanted: the longest overdue first, which is due."""
         if len(wanted) > 1:
             wanted = [one for one in wanted if one.due <= now + JOIN_S]
         tickets = next_batch(wanted, max(1, engine.max_batch))
         for ticket in tickets:
             ticket.scheduled.advance(now)
+        self._job_was_last = False
+        self._submit(engine, submissions, tickets)
+
+    def _submit_part(self, engine: Engine, submissions: Submissions) -> None:
+        part = self.jobs.take(max(1, engine.max_batch))
+        if part is not None:
+            self._job_was_last = True
+            self._submit(engine, submissions, part)
+
+    def _submit(self, engine: Engine, submissions: Submissions, work: Work) -> None:
         with self._health.calling(Call.PAINTING):
-            submissions.submit(tickets)
+            submissions.submit(work)
         while len(submissions) >= engine.depth:
             self._finish_oldest(engine, submissions)
 
@@ -101,31 +124,49 @@ class Scheduler:
         self._health.status = Status(
             State.RESTING, "Nobody watches; the next viewer wakes the stream."
         )
-        while not self._stopping and not any(one.channel.wanted for one in self.channels):
+        while not (self._stopping or self._wanted() or self.jobs.ready):
             self._wake.wait()
             self._wake.clear()
-        if not self._stopping:
+        if not self._stopping and self._wanted():
             self._health.status = Status(State.STREAMING, "Pictures are being painted.")
 
+    def _wanted(self) -> bool:
+        return any(one.channel.wanted for one in self.channels)
+
+    def _why_closed(self) -> str:
+        return "The program is stopping." if self._stopping else self._health.status.message
+
     def _finish_oldest(self, engine: Engine, submissions: Submissions) -> None:
-        """Wait for the oldest submission and publish its pictures."""
+        """Wait for the oldest submission and publish or deliver its pictures."""
         submission = submissions.take_oldest()
+        work = submission.work
+        if isinstance(work, Part):
+            self._deliver(work, submission)
+            return
         try:
-            pictures = self._pictures(submission)
+            pictures = self._pictures(submission, len(work))
         except Exception as error:  # the scheduler's guard: the stream outlives a frame
-            if len(submission.tickets) == 1:
-                self._fail(submission.tickets[0], error)
+            if len(work) == 1:
+                self._fail(work[0], error)
             else:
-                self._one_by_one(engine, submissions, submission.tickets)
+                self._one_by_one(engine, submissions, work)
         else:
-            for ticket, picture in zip(submission.tickets, pictures, strict=True):
+            for ticket, picture in zip(work, pictures, strict=True):
                 self._publish(ticket, picture, engine)
 
-    def _pictures(self, submission: Submission) -> list[Picture]:
+    def _deliver(self, part: Part, submission: Submission) -> None:
+        """A job that fails says nothing about the frames: the health does not count it."""
+        try:
+            pictures = self._pictures(submission, len(part.shots))
+        except Exception as error:  # the scheduler's guard: whoever asked for it is told
+            self.jobs.failed(part, error)
+        else:
+            self.jobs.painted(part, pictures)
+
+    def _pictures(self, submission: Submission, wanted: int) -> list[Picture]:
         with self._health.calling(Call.PAINTING):
             pictures = submission.pictures.result()
-        if len(pictures) != len(submission.tickets):
-            wanted = len(submission.tickets)
+        if len(pictures) != wanted:
             raise ValueError(f"the engine returned {len(pictures)} pictures for {wanted} shots")
         return pictures
 
@@ -137,7 +178,7 @@ class Scheduler:
             try:
                 with self._health.calling(Call.PAINTING):
                     submission = submissions.started([ticket])
-                picture = self._pictures(submission)[0]
+                picture = self._pictures(submission, 1)[0]
             except Exception as error:  # the scheduler's guard: the stream outlives a frame
                 self._fail(ticket, error)
             else:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from turbostream.stream.engine_api import Engine, Picture, batch_key
 from turbostream.stream.scheduled_channel import ScheduledChannel
 from turbostream.stream.shot import Shot
+from turbostream.stream.side_jobs import Part
 
 
 class Ticket(NamedTuple):
@@ -23,10 +24,13 @@ class Ticket(NamedTuple):
     shot: Shot
 
 
+Work = Sequence[Ticket] | Part  # frames of channels, or a part of a side job
+
+
 class Submission(NamedTuple):
     """Shots that were submitted together."""
 
-    tickets: Sequence[Ticket]
+    work: Work
     pictures: Future[list[Picture]]
 
 
@@ -66,21 +70,22 @@ class Submissions:
     def __len__(self) -> int:
         return len(self._in_flight)
 
-    def submit(self, tickets: Sequence[Ticket]) -> None:
+    def submit(self, work: Work) -> None:
         """An error that the engine raises at once arrives with the pictures."""
-        submission = self.started(tickets)
+        submission = self.started(work)
         if not submission.pictures.done():
             submission.pictures.add_done_callback(lambda _: self._finished())
         self._in_flight.append(submission)
 
-    def started(self, tickets: Sequence[Ticket]) -> Submission:
+    def started(self, work: Work) -> Submission:
         """A submission that the caller waits for itself, ahead of all that are in flight."""
+        shots = work.shots if isinstance(work, Part) else [ticket.shot for ticket in work]
         try:
-            pictures = self._engine.submit([ticket.shot for ticket in tickets])
+            pictures = self._engine.submit(shots)
         except Exception as error:  # whatever an engine raises: `result` raises it again
             pictures = Future()
             pictures.set_exception(error)
-        return Submission(tickets, pictures)
+        return Submission(work, pictures)
 
     def oldest_is_done(self) -> bool:
         return bool(self._in_flight) and self._in_flight[0].pictures.done()

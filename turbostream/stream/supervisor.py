@@ -11,17 +11,22 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 
+from turbostream.stream.capabilities import Capabilities
 from turbostream.stream.engine_api import (
     Engine,
     EngineUnavailable,
     EngineUnusable,
     OpenEngine,
+    Picture,
+    capabilities_of,
     dropped_by,
 )
 from turbostream.stream.health import Call, Health
 from turbostream.stream.scheduled_channel import ScheduledChannel
 from turbostream.stream.scheduler import Scheduler
+from turbostream.stream.shot import Shot
 from turbostream.stream.state import State, Status
 
 log = logging.getLogger(__name__)
@@ -71,6 +76,26 @@ class Supervisor:
         """The end of `prompt` that the model does not read; empty until an engine is open."""
         return dropped_by(self._engine, prompt)
 
+    @property
+    def capabilities(self) -> Capabilities | None:
+        """What the engine can paint; None until it is open, or if it does not say."""
+        return capabilities_of(self._engine)
+
+    def check(self, shot: Shot) -> None:
+        """Raises ShotError with one sentence if the engine is known not to paint `shot`."""
+        capabilities = self.capabilities
+        if capabilities is not None:
+            capabilities.check(shot)
+
+    def paint(self, shot: Shot) -> Future[Picture]:
+        """The picture of `shot`, painted between two frames; `SideJobs.add` lists the errors."""
+        return self._scheduler.jobs.add([shot], lambda pictures: pictures[0])
+
+    def paint_all(self, shots: Sequence[Shot]) -> Future[list[Picture]]:
+        """The pictures of one or more `shots`, as one batch if the engine takes it, else one by one
+        between frames; `SideJobs.add` lists the errors."""
+        return self._scheduler.jobs.add(shots, lambda pictures: pictures)
+
     def unhealthy(self) -> str | None:
         """One sentence on why frames do not come, or None when all is well."""
         status = self.status
@@ -100,6 +125,7 @@ class Supervisor:
         self._scheduler.stop()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
+        self._scheduler.jobs.close()  # the thread does, unless it is still busy
         return not self._thread.is_alive()
 
     @property
