@@ -81,9 +81,7 @@ class Collection:
         self._change(given)
 
     def rename(self, name: str, new: str) -> None:
-        self._change(
-            lambda looks, setlist: (looks.renamed(name, new), setlist.renamed(name, new))
-        )
+        self._change(lambda looks, setlist: (looks.renamed(name, new), setlist.renamed(name, new)))
 
     def delete(self, name: str) -> None:
         def deleted(looks: Looks, setlist: Setlist) -> Content:

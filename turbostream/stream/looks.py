@@ -82,9 +82,7 @@ class Looks:
         found = self.get(name)
         if new != name and new in self:
             raise SceneError(f"There is a look {new!r} already; choose another name.")
-        return Looks(
-            tuple(replace(look, name=new) if look is found else look for look in self.all)
-        )
+        return Looks(tuple(replace(look, name=new) if look is found else look for look in self.all))
 
     def ordered(self, names: Iterable[object]) -> Looks:
         """`names`: each look's name once; raises SceneError otherwise."""

@@ -7,6 +7,7 @@ first. Any thread except gevent's: it waits for the disk.
 from __future__ import annotations
 
 import logging
+import os
 from datetime import datetime
 from pathlib import Path
 
@@ -72,8 +73,6 @@ def write(file: Path, looks: Looks, setlist: Setlist) -> None:
 
 
 def _unused_name(file: Path) -> Path:
-    stamp = f"{datetime.now():%Y%m%d-%H%M%S}"
-    names = (f"{file.name}.damaged-{stamp}{more}" for more in ("", *(f".{n}" for n in range(100))))
-    return next(
-        found for name in names if not (found := file.with_name(name)).exists(follow_symlinks=False)
-    )
+    stamp = f"{file.name}.damaged-{datetime.now():%Y%m%d-%H%M%S}"
+    names = (file.with_name(stamp + more) for more in ("", *(f".{n}" for n in range(1, 1000))))
+    return next(name for name in names if not os.path.lexists(name))

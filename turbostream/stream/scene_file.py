@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from turbostream.settings import Settings
 from turbostream.stream import resume, state_folder
 from turbostream.stream.channel import Channel
 from turbostream.stream.repertoire import Repertoire
@@ -156,3 +157,10 @@ def _lasting(left: dict[str, Any]) -> dict[str, Any]:
 def file_for(folder: Path, port: int) -> Path | None:
     """The file of the server on `port`; None for port 0, which is another one at each start."""
     return folder / f"scene-{port}.json" if port else None
+
+
+def file_of(settings: Settings) -> Path | None:
+    """The file of the server with these settings; None if it keeps no scene."""
+    if not settings.keep_scene:
+        return None
+    return file_for(settings.state_folder, settings.server_port)

@@ -12,12 +12,16 @@ from turbostream.web.context import AppContext
 from turbostream.web.live.streams import LiveStreams
 from turbostream.web.live.wakeup import Wakeup
 from turbostream.web.routes import (
+    collection,
     errors,
+    history,
     login,
+    looks,
     metrics,
     page,
     rental,
     scene,
+    setlist,
     snapshot,
     status,
     stream,
@@ -48,6 +52,10 @@ def create_app(context: AppContext, wakeup: Wakeup) -> Flask:
     stream.add_routes(app, context, live)
     snapshot.add_routes(app, context, live.wakeup)
     scene.add_routes(app, context, access)
+    history.add_routes(app, context, access)
+    looks.add_routes(app, context, access)
+    setlist.add_routes(app, context, access)
+    collection.add_routes(app, context, access)
     status.add_routes(app, context, live.viewers)
     metrics.add_routes(app, context, live)
     rental.add_routes(app, settings.state_folder)
