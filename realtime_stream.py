@@ -31,8 +31,9 @@ from turbostream.start_screen import check  # noqa: E402
 from turbostream.stream.awake import AwakeClock  # noqa: E402
 from turbostream.stream.channel import Channel  # noqa: E402
 from turbostream.stream.engine_api import EngineUnusable, OpenEngine  # noqa: E402
+from turbostream.stream.repertoire import check_setting  # noqa: E402
 from turbostream.stream.scene import Scene  # noqa: E402
-from turbostream.stream.scene_file import SceneFile, file_for  # noqa: E402
+from turbostream.stream.scene_file import SceneFile, file_of  # noqa: E402
 from turbostream.stream.scheduled_channel import ScheduledChannel  # noqa: E402
 from turbostream.stream.supervisor import Supervisor  # noqa: E402
 from turbostream.stream.watchdog import Watchdog  # noqa: E402
@@ -60,6 +61,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         found = weights.find(settings.model_id, settings.device)
         check_usable(found, settings.device)
         kept = tokens.load_tokens(settings.state_folder)
+        check_setting(settings)
     except (SettingError, EngineUnusable) as error:
         log.error("%s", error)
         return 2
@@ -81,9 +83,8 @@ def serve(
     from turbostream.web.public_port import PublicPort
 
     log_writer.take_over()  # from here on a log that nobody reads holds up nothing
-    size = settings.width, settings.height
+    size, fade = (settings.width, settings.height), (settings.fade_s, settings.easing)
     scene = Scene.single(settings.initial_prompt, "walk", 0.15, settings.seed, *size)
-    fade = settings.fade_s, settings.easing
     channel, awake = Channel("main", scene, time.monotonic, *fade), AwakeClock()
     scheduled = ScheduledChannel(channel, settings.target_fps)
     supervisor, meter = Supervisor([scheduled], opener, awake.now), scheduled.meter
@@ -91,8 +92,7 @@ def serve(
     context = AppContext(settings, channel, supervisor, meter, *model, kept, awake=awake.now)
     wakeup = Wakeup()
     channel.buffer.listen(wakeup.send)
-    kept_in = file_for(settings.state_folder, settings.server_port)
-    scene_file = SceneFile(kept_in if settings.keep_scene else None, channel, scene)
+    scene_file = SceneFile(file_of(settings), channel, scene, context.repertoire)
     port = PublicPort(create_app(context, wakeup), context, scene_file, supervisor.unhealthy)
     limits = settings.engine_timeout_s, settings.loading_timeout_s
     watchdog = Watchdog(lambda now: supervisor.overdue(now, *limits), max(limits), awake)

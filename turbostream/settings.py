@@ -167,6 +167,12 @@ class Settings:
         "those of all viewers, or none",
         "owner",
     )
+    setlist: str = row(
+        text("a file, or 'none'"),
+        "file with a setlist and its looks, as GET /export writes it, that plays from the start; "
+        "after a restart it continues where it was",
+        "none",
+    )
     state_dir: Path = row(
         folder, "where this program keeps what must survive a restart", Path("~/.turbostream")
     )
@@ -178,6 +184,15 @@ class Settings:
             return self.state_dir.expanduser()
         except RuntimeError:
             return Path(os.devnull) / "turbostream"
+
+    @property
+    def setlist_file(self) -> Path | None:
+        if self.setlist.lower() == "none":
+            return None
+        try:
+            return Path(self.setlist).expanduser()
+        except RuntimeError:
+            return Path(self.setlist)
 
     def as_text(self) -> dict[str, str]:
         """Name -> value as it could be given again; for `/status`."""

@@ -14,8 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from turbostream.settings import Settings
 from turbostream.stream import resume, state_folder
 from turbostream.stream.channel import Channel
+from turbostream.stream.repertoire import Repertoire
 from turbostream.stream.scene import Scene
 from turbostream.stream.scene_checks import SceneError
 from turbostream.stream.state_folder import UntrustedFile
@@ -23,18 +25,28 @@ from turbostream.stream.state_folder import UntrustedFile
 log = logging.getLogger(__name__)
 
 WRITE_EVERY_S = 1.0
+SETLIST = "setlist"  # the field beside those of the scene
 
 
 class SceneFile:
     """Keeps `channel`'s scene in `file`; without a file it keeps nothing.
 
-    `initial` is the scene that this process's settings give.
+    `initial` is the scene that this process's settings give. How far the setlist of `repertoire`
+    has come is kept with the scene that it put in force.
     """
 
-    def __init__(self, file: Path | None, channel: Channel, initial: Scene) -> None:
+    def __init__(
+        self,
+        file: Path | None,
+        channel: Channel,
+        initial: Scene,
+        repertoire: Repertoire | None = None,
+    ) -> None:
         self._file = file
+        self._repertoire = repertoire
         self._channel = channel
         self._initial = initial
+        self._found_setlist: object = None  # how far an earlier process had come in it
         self._owns: Callable[[], bool] = lambda: True
         self._written: dict[str, Any] | None = None
         self._failing = False
@@ -44,11 +56,14 @@ class SceneFile:
 
     def left(self) -> dict[str, Any]:
         """What this process would leave to the next one now."""
+        setlist = None if self._repertoire is None else self._repertoire.left()
         change, now = self._channel.snapshot()
-        return resume.left(change.scene, self._initial, now)
+        left = resume.left(change.scene, self._initial, now)
+        return left if setlist is None else {**left, SETLIST: setlist}
 
     def hand_on(self, found: object) -> None:
         """Go on with the scene that another process handed over; raises SceneError."""
+        found = self._without_setlist(found)
         self._channel.resume(lambda now: resume.resumed(found, self._initial, now, restart=False))
 
     def restore(self) -> None:
@@ -56,7 +71,7 @@ class SceneFile:
         if self._file is None:
             return
         try:
-            found = state_folder.read_json(self._file)
+            found = self._without_setlist(state_folder.read_json(self._file))
             change = self._channel.resume(
                 lambda now: resume.resumed(found, self._initial, now, restart=True)
             )
@@ -77,15 +92,21 @@ class SceneFile:
 
     def start(self, owns: Callable[[], bool]) -> None:
         """Keep the scene from now on, while `owns` (any thread) says that this process serves."""
+        if self._repertoire is not None:
+            self._repertoire.start(owns, self._found_setlist)
         if self._file is None:
             return
         self._owns = owns
+        if self._repertoire is not None:
+            self._repertoire.player.changed = self._wanted.set
         self._channel.listen(self._wanted.set)
         self._channel.buffer.listen(lambda frame: self._wanted.set())
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
         """Write what is not written yet; a disk that does not answer is not waited for."""
+        if self._repertoire is not None:
+            self._repertoire.player.stop(timeout_s)
         self._stopping.set()
         self._wanted.set()
         if self._thread.ident is not None:
@@ -93,18 +114,25 @@ class SceneFile:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self._wanted.wait()
+            plays = self._repertoire is not None and self._repertoire.player.playing
+            self._wanted.wait(WRITE_EVERY_S if plays else None)
             self._wanted.clear()
             self._write()
             self._stopping.wait(WRITE_EVERY_S)
         self._write()
+
+    def _without_setlist(self, found: object) -> object:
+        if not isinstance(found, dict):
+            return found
+        self._found_setlist = found.get(SETLIST)
+        return {name: value for name, value in found.items() if name != SETLIST}
 
     def _write(self) -> None:
         found = self.left()
         if found == self._written or not self._owns():
             return
         assert self._file is not None
-        same = self._written is not None and found == {**self._written, "phase": found["phase"]}
+        same = self._written is not None and _lasting(found) == _lasting(self._written)
         try:
             state_folder.write(self._file, json.dumps(found) + "\n", sync=not same)
         except OSError as error:
@@ -120,6 +148,19 @@ class SceneFile:
             self._written = found
 
 
+def _lasting(left: dict[str, Any]) -> dict[str, Any]:
+    """What does not move on by itself."""
+    setlist = {**(left.get(SETLIST) or {}), "left_s": None}
+    return {**left, "phase": None, SETLIST: setlist}
+
+
 def file_for(folder: Path, port: int) -> Path | None:
     """The file of the server on `port`; None for port 0, which is another one at each start."""
     return folder / f"scene-{port}.json" if port else None
+
+
+def file_of(settings: Settings) -> Path | None:
+    """The file of the server with these settings; None if it keeps no scene."""
+    if not settings.keep_scene:
+        return None
+    return file_for(settings.state_folder, settings.server_port)

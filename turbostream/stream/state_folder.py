@@ -31,11 +31,14 @@ def read_json(file: Path, most_bytes: int = MOST_BYTES) -> Any:
     Raises OSError where the file cannot be read (FileNotFoundError where there is none), and
     UntrustedFile where it is there and is not to be believed.
     """
+    return parse(read_bytes(file, most_bytes))
+
+
+def parse(content: bytes) -> Any:
+    """The JSON in `content`; raises UntrustedFile as `read_json` does."""
     try:
-        text = read_bytes(file, most_bytes).decode("utf-8")
+        text = content.decode("utf-8")
         return json.loads(text, parse_constant=_number, parse_int=_integer, parse_float=_number)
-    except UntrustedFile:
-        raise
     except (ValueError, RecursionError):
         raise UntrustedFile("does not hold the JSON that this program writes") from None
 

@@ -13,14 +13,18 @@ from turbostream.web.context import AppContext
 from turbostream.web.live.streams import LiveStreams
 from turbostream.web.live.wakeup import Wakeup
 from turbostream.web.routes import (
+    collection,
     errors,
     frames,
+    history,
     login,
+    looks,
     metrics,
     page,
     recipe,
     rental,
     scene,
+    setlist,
     snapshot,
     status,
     stream,
@@ -55,6 +59,10 @@ def create_app(context: AppContext, wakeup: Wakeup) -> Flask:
     frames.add_routes(app, access, recent)
     recipe.add_routes(app, context, access)
     scene.add_routes(app, context, access)
+    history.add_routes(app, context, access)
+    looks.add_routes(app, context, access)
+    setlist.add_routes(app, context, access)
+    collection.add_routes(app, context, access)
     status.add_routes(app, context, live.viewers)
     metrics.add_routes(app, context, live)
     rental.add_routes(app, settings.state_folder)

@@ -12,6 +12,7 @@ from typing import Any
 from turbostream.settings import Settings
 from turbostream.stream.channel import Channel
 from turbostream.stream.meter import Meter
+from turbostream.stream.repertoire import Repertoire
 from turbostream.stream.supervisor import Supervisor
 from turbostream.web.auth.tokens import Tokens
 from turbostream.web.http.connection_slots import ConnectionSlots
@@ -32,6 +33,10 @@ class AppContext:
     slots: ConnectionSlots = field(default_factory=ConnectionSlots)
     awake: Callable[[], float] = time.monotonic  # stands still while the process is stopped
     stopping: bool = False
+    repertoire: Repertoire = field(init=False)  # looks and setlist
+
+    def __post_init__(self) -> None:
+        self.repertoire = Repertoire(self.settings, self.channel)
 
     def is_stopping(self) -> bool:
         return self.stopping

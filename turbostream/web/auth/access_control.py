@@ -10,7 +10,7 @@ import logging
 import time
 
 import gevent
-from flask import Flask, Response, g, request
+from flask import Flask, Request, Response, g, request
 from flask_cors import CORS
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import BadRequest, Forbidden, TooManyRequests, Unauthorized
@@ -41,6 +41,7 @@ NO_TOKEN = (
 )
 WRONG = "This token is not, or no longer, valid; ask for a new link."
 NO_OWNER_PASSWORD = "The owner's token is not accepted as a password; use the view-only token."
+NOT_TO_WATCH = "This link is view-only; looks and the setlist need the owner's link."
 BEARER = WWWAuthenticate("bearer")
 # Players and camera software support nothing else (http://any:TOKEN@host/stream), and most of them
 # send their password only when they are asked for it.
@@ -68,7 +69,7 @@ class AccessControl:
             CORS(
                 app,
                 origins=sorted(allowed),
-                methods=["GET", "POST", "PATCH"],
+                methods=["GET", "POST", "PATCH", "PUT", "DELETE"],
                 supports_credentials=True,  # the origin is named, never "*"
                 allow_headers=["Authorization", "Content-Type"],
                 expose_headers=["X-Stream-Id", "X-Boundary", "X-Frame-Id", "Retry-After"],
@@ -92,6 +93,17 @@ class AccessControl:
     def may_read_shots(self) -> bool:
         """Whether the visitor may ask what a frame was painted from."""
         return self._recipes == "all" or bool(g.visitor.may_write)
+
+    def require_owner(self) -> None:
+        """Refuse a watcher what is the owner's to read; raises Forbidden."""
+        if not g.visitor.may_write:
+            raise Forbidden(NOT_TO_WATCH)
+
+    def accept_body(self, request: Request, most_bytes: int) -> None:
+        """Let this one request have a larger body than MAX_BODY_BYTES, if that is less."""
+        limit = request.max_content_length
+        if limit is not None and limit < most_bytes:
+            request.max_content_length = most_bytes
 
     def log_in(self, token: str) -> str:
         """The role that `token` gives; raises Unauthorized and TooManyRequests.

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from flask import Flask, jsonify, request
-from werkzeug.exceptions import BadRequest, HTTPException, Unauthorized
+from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, Unauthorized
 from werkzeug.wrappers import Response
 
+from turbostream.stream.channel import NothingToUndo
+from turbostream.stream.collection import LookInUse, NotServing
+from turbostream.stream.looks import UnknownLook
+from turbostream.stream.looks_file import NotKept
 from turbostream.stream.scene_checks import SceneError
+from turbostream.stream.setlist import NoFurtherEntry
+
+STATUSES: dict[type[Exception], int] = {
+    NothingToUndo: 409,
+    NoFurtherEntry: 409,
+    LookInUse: 409,
+    UnknownLook: 404,
+    NotServing: 503,
+    NotKept: 507,  # Insufficient Storage (RFC 4918)
+}
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +34,6 @@ def add_handlers(app: Flask, page_for_strangers: Callable[[], Response | None]) 
     sentences = {
         404: "There is nothing at this address; the page is at /.",
         405: "This address does not accept that method.",
-        413: f"The request is too large; at most {app.config['MAX_CONTENT_LENGTH']:,} bytes are "
-        "accepted.",
     }
 
     @app.errorhandler(HTTPException)
@@ -30,6 +43,9 @@ def add_handlers(app: Flask, page_for_strangers: Callable[[], Response | None]) 
         code = error.code or 500
         has_own_sentence = error.description != type(error).description
         sentence = error.description if has_own_sentence else sentences.get(code)
+        if isinstance(error, RequestEntityTooLarge):
+            most = request.max_content_length or 0
+            sentence = f"The request is too large; at most {most:,} bytes are accepted."
         response = jsonify(
             status="error", error=sentence or error.description or "The request failed."
         )
@@ -43,9 +59,20 @@ def add_handlers(app: Flask, page_for_strangers: Callable[[], Response | None]) 
     def refuse_scene(error: SceneError) -> Response:
         return refuse(BadRequest(str(error)))
 
+    for kind, code in STATUSES.items():
+        app.register_error_handler(kind, partial(_answer_with, code, refuse))
+
     @app.errorhandler(Exception)
     def fail(error: Exception) -> Response:
         log.error("[flask] %s %s failed", request.method, request.path, exc_info=error)
         response = jsonify(status="error", error="The server failed; see its log.")
         response.status_code = 500
         return response
+
+
+def _answer_with(
+    code: int, refuse: Callable[[HTTPException], Response], error: Exception
+) -> Response:
+    answer = HTTPException(str(error))
+    answer.code = code
+    return refuse(answer)

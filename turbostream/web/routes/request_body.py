@@ -41,15 +41,25 @@ def json_object(request: Request, fields: tuple[str, ...]) -> dict[str, Any]:
     except RecursionError:
         raise BadRequest("The JSON is nested too deeply; send one flat object.") from None
     except ValueError:
-        raise BadRequest(
-            f'The body is not JSON; send an object such as {{"{fields[0]}": ...}}.'
-        ) from None
+        raise BadRequest(f"The body is not JSON; send {_example(fields)}.") from None
     if not isinstance(value, dict):
-        raise BadRequest(f'Send a JSON object such as {{"{fields[0]}": ...}}.')
+        raise BadRequest(f"The body is not a JSON object; send {_example(fields)}.")
     unknown = sorted(set(value) - set(fields))
     if unknown:
-        raise BadRequest(f"There is no field {unknown[0][:40]!r} here; known: {', '.join(fields)}.")
+        known = ", ".join(fields) or "none"
+        raise BadRequest(f"There is no field {unknown[0][:40]!r} here; known: {known}.")
     return value
+
+
+def _example(fields: tuple[str, ...]) -> str:
+    return f'an object such as {{"{fields[0]}": ...}}' if fields else "an empty body"
+
+
+def optional_object(request: Request, fields: tuple[str, ...]) -> dict[str, Any]:
+    """`json_object`, or an empty one for an empty body."""
+    if not request.get_data():
+        return {}
+    return json_object(request, fields)
 
 
 def field_of(request: Request, name: str) -> tuple[object, bool]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from flask import Flask, jsonify, redirect, request
 from werkzeug.wrappers import Response
 
-from turbostream.stream.channel import Channel
 from turbostream.stream.scene_checks import PATCHABLE
 from turbostream.web.auth.access_control import AccessControl
 from turbostream.web.context import AppContext
 from turbostream.web.routes.request_body import field_of, json_object
+from turbostream.web.routes.scene_answer import scene_answer
 from turbostream.web.routes.unread_words import unread_words
 
 log = logging.getLogger(__name__)
@@ -40,16 +39,11 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
 
     @app.get("/scene")
     def scene() -> Response:
-        return jsonify(_shown(channel))
+        return jsonify(scene_answer(channel))
 
     @app.patch("/scene")
     def patch_scene() -> Response:
         access.spend_change()
         change = channel.change(json_object(request, PATCHABLE))
         warning = unread_words(supervisor, change.scene.prompt)
-        return jsonify({**_shown(channel), "frame": change.after, **warning})
-
-
-def _shown(channel: Channel) -> dict[str, Any]:
-    change, now = channel.snapshot()
-    return {**change.scene.as_dict(now), "revision": channel.revision}
+        return jsonify({**scene_answer(channel, change), **warning})

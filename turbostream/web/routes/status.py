@@ -50,6 +50,7 @@ def _status(context: AppContext, viewers: int) -> dict[str, Any]:
         "scene": scene.as_dict(at),
         "revision": channel.revision,
         "history": {"undo": undo, "redo": redo},
+        "setlist": context.repertoire.player.status() if g.visitor.may_write else None,
         "frame": newest.number if newest else 0,
         "viewers": viewers,
         "role": g.visitor.role,

@@ -1,0 +1,63 @@
+"""Paints the thumbnails of looks, between the frames of the stream.
+
+Any thread except gevent's: it waits for the picture. Knows no HTTP.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from dataclasses import replace
+
+from turbostream.stream import thumbnail
+from turbostream.stream.channel import Channel
+from turbostream.stream.collection import Collection, NotServing
+from turbostream.stream.engine_api import Picture
+from turbostream.stream.looks import Look
+from turbostream.stream.looks_file import NotKept
+from turbostream.stream.scene import Scene
+from turbostream.stream.scene_checks import SceneError
+from turbostream.stream.shot import Shot
+from turbostream.stream.side_jobs import TooManyJobs
+
+log = logging.getLogger(__name__)
+
+PAINT_S = 5.0
+
+Paint = Callable[[Shot], "Future[Picture]"]
+
+
+class LookPictures:
+    def __init__(self, channel: Channel, collection: Collection, paint: Paint) -> None:
+        self._channel, self._collection, self._paint = channel, collection, paint
+
+    def thumbnail(self, scene: Scene, time: float) -> bytes | None:
+        """Of what `scene` shows at `time`, at the size of the stream and normal brightness; None if
+        it cannot be painted within PAINT_S."""
+        size = self._channel.scene
+        plain = replace(
+            scene, width=size.width, height=size.height, brightness=1.0, brightness_from=None
+        )
+        try:
+            future = self._paint(plain.shot_at(time, self._channel.last_number))
+            error = future.exception(PAINT_S)
+        except (TooManyJobs, TimeoutError, CancelledError) as late:
+            error = late
+        if error is not None:
+            log.info("[looks] a thumbnail was not painted: %s", error or "it took too long")
+            future.cancel()
+            return None
+        return thumbnail.of_picture(future.result().jpeg)
+
+    def complete(self, look: Look) -> None:
+        """Give a look its thumbnail that could not be painted when it was saved."""
+        if look.thumbnail is not None:
+            return
+        painted = self.thumbnail(look.scene, 0.0)
+        if painted is None:
+            return
+        try:
+            self._collection.set_thumbnail(look, painted)
+        except (NotKept, NotServing, SceneError) as error:
+            log.info("[looks] the thumbnail of %r was not kept: %s", look.name, error)

@@ -1,0 +1,78 @@
+"""The file of the looks and the setlist in STATE_DIR, one for each SERVER_PORT.
+
+Whole or not at all, and never written over a file that could not be read: that one is moved aside
+first. Any thread except gevent's: it waits for the disk.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from datetime import datetime
+from pathlib import Path
+
+from turbostream.stream import looks_json, state_folder
+from turbostream.stream.looks import Looks
+from turbostream.stream.scene_checks import SceneError
+from turbostream.stream.setlist import Setlist
+from turbostream.stream.state_folder import UntrustedFile
+
+log = logging.getLogger(__name__)
+
+
+class NotKept(Exception):
+    """One sentence on why a change of the looks or the setlist could not be written."""
+
+
+def file_for(folder: Path, port: int) -> Path | None:
+    """The file of the server on `port`; None for port 0, which is another one at each start."""
+    return folder / f"looks-{port}.json" if port else None
+
+
+def read(file: Path) -> tuple[Looks, Setlist]:
+    """What is kept there, nothing if there is no file. Raises SceneError with one clause where it
+    cannot be used."""
+    try:
+        return looks_json.from_json(state_folder.read_json(file, looks_json.MOST_BYTES))
+    except (FileNotFoundError, NotADirectoryError):
+        return Looks(), Setlist()
+    except UntrustedFile as error:
+        raise SceneError(f"it {error}") from None
+    except OSError as error:
+        raise SceneError(f"{error.strerror}") from None
+
+
+def load(file: Path) -> tuple[Looks, Setlist]:
+    """`read`, or nothing after one log line; the file that cannot be used is kept under another
+    name."""
+    try:
+        return read(file)
+    except SceneError as error:
+        why = str(error).removesuffix(".")
+    aside = _unused_name(file)
+    try:
+        file.rename(aside)
+    except OSError as error:
+        log.warning("[looks] %s is not used (%s) and stays (%s).", file, why, error.strerror)
+    else:
+        log.warning("[looks] %s is not used (%s); it is kept as %s.", file, why, aside.name)
+    return Looks(), Setlist()
+
+
+def write(file: Path, looks: Looks, setlist: Setlist) -> None:
+    """Raises NotKept, and SceneError for more than a file may hold; the old file stays then."""
+    text = looks_json.to_text(looks, setlist)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        state_folder.write(file, text)
+    except OSError as error:
+        raise NotKept(
+            f"STATE_DIR cannot be written ({error.strerror}), so nothing was changed; make room or "
+            "give another STATE_DIR."
+        ) from None
+
+
+def _unused_name(file: Path) -> Path:
+    stamp = f"{file.name}.damaged-{datetime.now():%Y%m%d-%H%M%S}"
+    names = (file.with_name(stamp + more) for more in ("", *(f".{n}" for n in range(1, 1000))))
+    return next(name for name in names if not os.path.lexists(name))

@@ -1,0 +1,117 @@
+"""The JSON form of looks and a setlist: of the file in STATE_DIR and of an export. Pure, any
+thread except gevent's: the thumbnails are decoded to check them.
+
+    {"version": 1, "looks": [{"name", "scene", "thumbnail": base64}, ...], "setlist": {...}}
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from turbostream.stream import scene_json, setlist, thumbnail
+from turbostream.stream.looks import MOST_LOOKS, Look, Looks, check_name
+from turbostream.stream.scene_checks import SceneError
+from turbostream.stream.setlist import Setlist
+
+VERSION = 1
+MOST_BYTES = 8 * 1024 * 1024  # of everything in this form
+FIELDS = ("version", "looks", "setlist")
+THUMBNAIL_IS_BASE64 = "The thumbnail must be a JPEG as base64 text."
+
+
+def to_text(looks: Looks, played: Setlist) -> str:
+    """One look per line. Raises SceneError if it is larger than `from_json`'s callers read."""
+    entries = ",\n".join(map(_text_of, looks.all))
+    setlist_text = json.dumps(played.as_json(), ensure_ascii=False)
+    text = f'{{"version": {VERSION}, "looks": [\n{entries}\n], "setlist": {setlist_text}}}\n'
+    if len(text.encode()) > MOST_BYTES:
+        raise SceneError(
+            f"The looks would take more than {MOST_BYTES // 2**20} MB together; delete some first."
+        )
+    return text
+
+
+def from_json(data: object) -> tuple[Looks, Setlist]:
+    """Everything of `to_text`, as far as it is there. Whether the setlist's looks exist is not
+    checked. Raises SceneError with one sentence."""
+    if not isinstance(data, Mapping):
+        raise SceneError('The file must hold a JSON object such as {"version": 1, "looks": [...]}.')
+    version = data.get("version", VERSION)
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise SceneError("The version of the file must be a whole number from 1.")
+    if version > VERSION:
+        raise SceneError(
+            f"The file was written by a newer version of this program (format {str(version)[:20]}; "
+            f"this one reads up to {VERSION})."
+        )
+    if "entries" in data:  # a setlist alone
+        return Looks(), setlist.from_json({k: v for k, v in data.items() if k != "version"})
+    if unknown := set(data) - set(FIELDS):
+        raise SceneError(f"The file has an unknown field {sorted(map(str, unknown))[0][:40]!r}.")
+    if not set(data) & {"looks", "setlist"}:
+        raise SceneError("The file holds neither looks nor a setlist.")
+    entries = data.get("looks", [])
+    if not isinstance(entries, list):
+        raise SceneError("The looks must be a list.")
+    if len(entries) > MOST_LOOKS:
+        raise SceneError(f"The file has {len(entries):,} looks; {MOST_LOOKS} is the most.")
+    found: dict[str, Look] = {}
+    for entry in entries:
+        look = look_from_json(entry)
+        if look.name in found:
+            raise SceneError(f"The file has two looks that are called {look.name!r}.")
+        found[look.name] = look
+    return Looks().put(*found.values()), setlist.from_json(data.get("setlist", {}))
+
+
+def look_from_json(data: object) -> Look:
+    """One entry of the looks of a file; raises SceneError, with the look's name where it has
+    one."""
+    if not isinstance(data, Mapping) or not {"name", "scene"} <= set(data):
+        raise SceneError('A look must be an object such as {"name": "dawn", "scene": {...}}.')
+    if unknown := set(data) - {"name", "scene", "thumbnail"}:
+        raise SceneError(f"A look has no {sorted(map(str, unknown))[0][:40]!r}.")
+    name = check_name(data["name"])
+    try:
+        return look_of(name, data["scene"], data.get("thumbnail"))
+    except SceneError as error:
+        raise SceneError(f"The look {name!r} cannot be used: {error}") from None
+
+
+def look_of(name: str, scene: object, given: object) -> Look:
+    """The look of a scene's JSON and a thumbnail in base64, or None; raises SceneError."""
+    return Look.of(name, scene_json.from_json(scene, 0.0), 0.0, _decoded(given))
+
+
+def look_to_json(look: Look) -> dict[str, Any]:
+    encoded = None if look.thumbnail is None else base64.b64encode(look.thumbnail).decode()
+    return {"name": look.name, "scene": scene_of(look), "thumbnail": encoded}
+
+
+def scene_of(look: Look) -> dict[str, Any]:
+    return scene_json.to_json(look.scene, look.scene.anchored_at)
+
+
+@lru_cache(maxsize=MOST_LOOKS)
+def _text_of(look: Look) -> str:
+    """Kept, so that one change does not encode all others again."""
+    return json.dumps(look_to_json(look), ensure_ascii=False)
+
+
+def _decoded(given: object) -> bytes | None:
+    if given is None:
+        return None
+    if not isinstance(given, str):
+        raise SceneError(THUMBNAIL_IS_BASE64)
+    if len(given) > 2 * thumbnail.MOST_BYTES:
+        raise SceneError(f"The thumbnail is larger than {thumbnail.MOST_BYTES:,} bytes.")
+    try:
+        data = base64.b64decode(given, validate=True)
+    except (binascii.Error, ValueError):
+        raise SceneError(THUMBNAIL_IS_BASE64) from None
+    return thumbnail.checked(data)

@@ -1,0 +1,40 @@
+"""`GET /export` and `POST /import`: all looks and the setlist as one JSON file."""
+
+from __future__ import annotations
+
+from flask import Flask, jsonify, request
+from werkzeug.exceptions import BadRequest
+from werkzeug.wrappers import Response
+
+from turbostream.stream import looks_json, state_folder
+from turbostream.web.auth.access_control import AccessControl
+from turbostream.web.context import AppContext
+from turbostream.web.live.off_loop import off_loop
+
+
+def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
+    collection = context.repertoire.collection
+
+    @app.get("/export")
+    def export() -> Response:
+        access.require_owner()
+        text = off_loop(looks_json.to_text, collection.looks, collection.setlist)
+        response = Response(text, content_type="application/json")
+        response.headers["Content-Disposition"] = 'attachment; filename="looks.json"'
+        return response
+
+    @app.post("/import")
+    def import_looks() -> Response:
+        access.spend_change()
+        access.accept_body(request, looks_json.MOST_BYTES)
+        body = request.get_data()
+
+        def add() -> tuple[int, int]:
+            looks, setlist = looks_json.from_json(state_folder.parse(body))
+            return len(looks), collection.add(looks, setlist)
+
+        try:
+            looks, replaced = off_loop(add)
+        except state_folder.UntrustedFile:
+            raise BadRequest("The file is not JSON; send what GET /export gave.") from None
+        return jsonify(looks=looks, replaced=replaced)

@@ -1,0 +1,120 @@
+"""`/looks`: named scenes, which are saved, recalled, renamed, ordered and deleted.
+
+They are the owner's, also for reading. What waits for the disk or for a picture runs off the loop.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+from urllib.parse import quote
+
+from flask import Flask, jsonify, request
+from werkzeug.exceptions import BadRequest, NotFound
+from werkzeug.wrappers import Response
+
+from turbostream.stream.look_pictures import LookPictures
+from turbostream.stream.looks import Look, check_name
+from turbostream.stream.looks_json import look_of, scene_of
+from turbostream.web.auth.access_control import AccessControl
+from turbostream.web.context import AppContext
+from turbostream.web.live.off_loop import later, off_loop
+from turbostream.web.routes.request_body import json_object, optional_object
+from turbostream.web.routes.scene_answer import scene_answer
+
+MOST_BYTES = 256 * 1024  # of a look with its thumbnail
+CACHED = "private, max-age=31536000, immutable"  # the address changes with the thumbnail
+
+
+def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
+    channel, collection = context.channel, context.repertoire.collection
+    pictures = LookPictures(channel, collection, lambda shot: context.supervisor.paint(shot))
+
+    @app.get("/looks")
+    def looks() -> Response:
+        access.require_owner()
+        return jsonify(looks=[_shown(look) for look in collection.looks.all])
+
+    @app.patch("/looks")
+    def order_looks() -> Response:
+        access.spend_change()
+        order = _required(json_object(request, ("order",)), "order")
+        if not isinstance(order, list):
+            raise BadRequest('Send {"order": [...]} with the names of all looks.')
+        off_loop(collection.order, order)
+        return looks()
+
+    @app.get("/looks/<path:name>/thumbnail.jpg")
+    def look_thumbnail(name: str) -> Response:
+        access.require_owner()
+        found = collection.looks.get(check_name(name)).thumbnail
+        if found is None:
+            raise NotFound("This look has no thumbnail yet; recall it to have one painted.")
+        response = Response(found, content_type="image/jpeg")
+        response.headers["Cache-Control"] = CACHED
+        return response
+
+    @app.put("/looks/<path:name>")
+    def save_look(name: str) -> Response:
+        access.spend_change()
+        access.accept_body(request, MOST_BYTES)
+        name = check_name(name)
+        body = optional_object(request, ("scene", "thumbnail"))
+        if "thumbnail" in body and "scene" not in body:
+            raise BadRequest("A thumbnail needs its scene; send both, or an empty body.")
+        change, now = channel.snapshot()
+
+        def save() -> Look:
+            if "scene" in body:
+                look = look_of(name, body["scene"], body.get("thumbnail"))
+            else:
+                look = Look.of(name, change.scene, now, pictures.thumbnail(change.scene, now))
+            collection.save(look)
+            return look
+
+        look = off_loop(save)
+        if look.thumbnail is None and "scene" in body:
+            later(pictures.complete, look)
+        return jsonify(_shown(look))
+
+    @app.patch("/looks/<path:name>")
+    def rename_look(name: str) -> Response:
+        access.spend_change()
+        new = check_name(_required(json_object(request, ("name",)), "name"))
+        off_loop(collection.rename, check_name(name), new)
+        return jsonify(_shown(collection.looks.get(new)))
+
+    @app.delete("/looks/<path:name>")
+    def delete_look(name: str) -> Response:
+        access.spend_change()
+        off_loop(collection.delete, check_name(name))
+        return Response(status=204)
+
+    @app.post("/looks/<path:name>/recall")
+    def recall_look(name: str) -> Response:
+        access.spend_change()
+        body = optional_object(request, ("fade_s", "easing"))
+        look = collection.looks.get(check_name(name))
+        change = channel.recall(look.scene, **body)
+        if look.thumbnail is None:
+            later(pictures.complete, look)
+        return jsonify(scene_answer(channel, change))
+
+
+def _shown(look: Look) -> dict[str, Any]:
+    address = None
+    if look.thumbnail is not None:
+        version = hashlib.sha256(look.thumbnail).hexdigest()[:16]
+        address = f"looks/{quote(look.name, safe='')}/thumbnail.jpg?v={version}"
+    return {
+        "name": look.name,
+        "prompt": look.scene.prompt,
+        "thumbnail": address,
+        "scene": scene_of(look),
+    }
+
+
+def _required(body: dict[str, Any], name: str) -> object:
+    if name not in body:
+        raise BadRequest(f'The field "{name}" is missing; send {{"{name}": ...}}.')
+    return body[name]
