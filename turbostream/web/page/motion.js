@@ -1,57 +1,79 @@
 /**
- * The speed slider and the freeze button: how the noise moves, here and on the server.
+ * How the noise moves: walk, hold or fresh, its speed, its seed, and the freeze button.
  *
  * The server calls the frozen motion `hold`.
  */
-import { say } from './prompt.js';
-import { NewestOnly, send } from './send.js';
+import { CUT, fadeNow } from './fade.js';
+import { say } from './message.js';
+import { change, onScene } from './scene.js';
 
 const FROZEN = 'hold';
 const TOP_SPEED = 4; // quarter turns a second
+const RANDOM_SEEDS = 2 ** 32; // short enough to be read out
 
-const slider = document.getElementById('speed');
-const freezeButton = document.getElementById('freeze');
-const speedText = document.getElementById('speed-value');
+const $ = (id) => document.getElementById(id);
+const slider = $('speed');
+const seedField = $('seed');
+const kinds = [...$('motion').children];
 const motion = { now: document.body.dataset.motion, before: 'walk' };
-const scenes = new NewestOnly(patchScene);
+let seed = null;
 
 const speedOf = (step) => Math.round(TOP_SPEED * (step / 100) ** 3 * 1000) / 1000;
 const stepOf = (speed) => Math.round(Math.cbrt(speed / TOP_SPEED) * 100);
 
-/** NaN while a change of this page is in flight; the number differs afterwards. */
-export const motionTurn = () => scenes.turn;
 export const isFrozen = () => motion.now === FROZEN;
 
 function showMotion(kind, speed) {
   if (kind !== FROZEN) motion.before = kind;
   motion.now = kind;
-  freezeButton.setAttribute('aria-pressed', String(kind === FROZEN));
-  speedText.textContent = speed.toFixed(2);
+  $('freeze').setAttribute('aria-pressed', String(kind === FROZEN));
+  kinds.forEach((button) => button.setAttribute('aria-pressed', String(button.dataset.motion === kind)));
+  $('speed-value').textContent = speed.toFixed(2);
   slider.setAttribute('aria-valuetext', `${speed.toFixed(2)} quarter turns a second`);
 }
 
+const chosenSpeed = () => speedOf(Number(slider.value));
+
 function changeSpeed() {
-  const speed = speedOf(Number(slider.value));
-  showMotion('walk', speed);
-  scenes.offer({ motion: 'walk', speed });
+  showMotion('walk', chosenSpeed());
+  change({ motion: 'walk', speed: chosenSpeed() }, fadeNow());
+}
+
+function setMotion(kind) {
+  showMotion(kind, chosenSpeed());
+  change({ motion: kind }, CUT);
 }
 
 export function toggleFreeze() {
-  const next = isFrozen() ? motion.before : FROZEN;
-  showMotion(next, speedOf(Number(slider.value)));
-  scenes.offer({ motion: next });
+  setMotion(isFrozen() ? motion.before : FROZEN);
 }
 
-async function patchScene(change) {
-  const answer = await send('PATCH', 'scene', change);
-  if (!answer.ok) say(answer.sentence, 'error');
-  else if (!scenes.waiting) takeScene(answer.data);
+export function newSeed() {
+  setSeed(Math.floor(Math.random() * RANDOM_SEEDS));
+}
+
+function setSeed(next) {
+  seed = next;
+  seedField.value = String(next);
+  change({ seed: next }, fadeNow());
+}
+
+/** The seed that was typed; another text than a number is refused here and the current seed stays. */
+function typedSeed() {
+  const text = seedField.value.trim();
+  if (text === String(seed)) return;
+  if (/^\d{1,15}$/.test(text)) return setSeed(Number(text));
+  say('The seed must be a whole number.', 'error');
+  seedField.value = String(seed ?? '');
 }
 
 /** Shows the motion that the server reports. */
-export function takeScene(scene) {
+function takeMotion(scene) {
   showMotion(scene.motion, scene.speed);
-  if (speedOf(Number(slider.value)) !== scene.speed) slider.value = stepOf(scene.speed);
+  if (chosenSpeed() !== scene.speed) slider.value = stepOf(scene.speed);
+  seed = scene.seed ?? null;
+  if (document.activeElement !== seedField && seed !== null) seedField.value = String(seed);
+  if (scene.phase != null) $('phase').textContent = scene.phase.toFixed(2);
 }
 
 export function startMotion() {
@@ -59,5 +81,10 @@ export function startMotion() {
   slider.value = stepOf(speed);
   showMotion(document.body.dataset.motion, speed);
   slider.addEventListener('input', changeSpeed);
-  freezeButton.addEventListener('click', toggleFreeze);
+  $('freeze').addEventListener('click', toggleFreeze);
+  $('new-seed').addEventListener('click', newSeed);
+  kinds.forEach((button) => button.addEventListener('click', () => setMotion(button.dataset.motion)));
+  seedField.addEventListener('change', typedSeed);
+  seedField.addEventListener('keydown', ({ key }) => { if (key === 'Enter') typedSeed(); });
+  onScene(takeMotion);
 }

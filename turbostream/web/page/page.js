@@ -1,19 +1,27 @@
 /**
  * The page: replaces the plain <img> by a canvas, paints the newest frame on it, and shows what the
- * server does and how fast. The prompt and the motion have their own files.
+ * server does and how fast. Words, looks and the other controls have their own files.
  *
  * Without this script the page still shows the stream and sends the form.
  */
 import { address } from './address.js';
+import { startBlack } from './black.js';
+import { startExchange } from './exchange.js';
+import { showProgress, startFade, takeFade } from './fade.js';
 import { Clock, amount, facts, time } from './figures.js';
-import { isFrozen, motionTurn, startMotion, takeScene, toggleFreeze } from './motion.js';
+import { startKeys } from './keys.js';
+import { lookRevision, startLooks } from './looks.js';
+import { isFrozen, startMotion } from './motion.js';
 import { beginStream, framesPerSecond, shown, takePart, whenPainted } from './picture.js';
-import { field, followPrompt, forgetFrames, latencyMs, sendUnsent, settleLatency, startPrompt, wordsTurn } from './prompt.js';
+import { followPrompt, forgetFrames, latencyMs, sendUnsent, settleLatency, showPrompt, startPrompt, wordsTurn } from './prompt.js';
+import { onScene, sceneTurn, takeScene } from './scene.js';
+import { startSetlist, takeSetlist } from './setlist.js';
+import { readStatus, sawRevision, startStatus, status } from './status.js';
 import { pictureStream } from './stream.js';
-import { isClean, keepAwake, setClean, startViews, toggleFullScreen } from './views.js';
+import { startUndo, takeHistory } from './undo.js';
+import { keepAwake, startViews } from './views.js';
 
 const RENTAL_WARNING_S = 900; // before the end of the rental: more time can be requested from then on
-const STATUS_EVERY_MS = 1000;
 const CALM_FPS = 2;
 const STATES = {
   starting: 'Starting', downloading: 'Downloading', loading: 'Loading', compiling: 'Compiling',
@@ -41,10 +49,11 @@ const stream = pictureStream({
   },
   onPart(part) {
     if (trouble) cleared();
+    sawRevision(Number(part.headers['x-revision']));
     return takePart(part);
   },
-  onTrouble({ status, sentence, pause_ms }) {
-    trouble = { status, sentence, until: performance.now() + pause_ms };
+  onTrouble({ status: code, sentence, pause_ms }) {
+    trouble = { status: code, sentence, until: performance.now() + pause_ms };
     showTrouble();
   },
   onUnreadable: usePlainImage,
@@ -59,10 +68,11 @@ function cleared() {
 }
 
 function showTrouble() {
-  const { status, sentence, until } = trouble;
+  const { status: code, sentence, until } = trouble;
   const seconds = Math.ceil((until - performance.now()) / 1000);
   setText($('notice-text'), sentence || 'The stream is lost. The page reconnects.');
   setText($('notice-pause'), seconds > 0 ? ` Next try in ${seconds} s.` : ' Trying now.');
+  $('notice').dataset.status = code;
   $('notice-button').hidden = false;
   $('notice').hidden = false;
   showState();
@@ -99,37 +109,27 @@ function followVisibility() {
 
 // ------------------------------------------------------------------------------------ the status
 
-let status = null;
-let statusTimer = null;
-let statusRun = 0;
 const clock = new Clock();
 
-/** Reads the status now, and then about once a second while the page is visible. */
-async function readStatus() {
-  const run = (statusRun += 1);
-  clearTimeout(statusTimer);
-  if (document.hidden) return;
-  const sent = Date.now();
-  const asked = { words: wordsTurn(), motion: motionTurn() };
-  const answer = await fetch(address('status'), { cache: 'no-store', signal: AbortSignal.timeout(5000) })
-    .then((response) => (response.ok ? response.json() : null))
-    .catch(() => null);
-  if (run !== statusRun) return;
-  if (answer) takeStatus(answer, sent, Date.now(), asked);
-  else if (plain && status) closeStream();
-  status = answer;
+/** `before`: the turns of this page's own changes when the status was requested. */
+function answered(answer, { last, sent, got, before }) {
+  if (answer) {
+    if (plain && !last) openStream();
+    clock.add(sent, got, answer.now);
+    takeStatus(answer, before);
+  } else if (plain && last) closeStream();
   showState();
-  if (status && $('behind').open) showFacts();
-  statusTimer = setTimeout(readStatus, STATUS_EVERY_MS);
+  if (answer && $('behind').open) showFacts();
 }
 
-/** `asked`: the turns of this page's own changes when the status was requested. */
-function takeStatus(answer, sent, got, asked) {
-  if (plain && !status) openStream();
-  clock.add(sent, got, answer.now);
+function takeStatus(answer, before) {
   document.body.classList.toggle('watcher', answer.role === 'watcher');
-  if (asked.words === wordsTurn()) followPrompt(answer.prompt, answer.warning);
-  if (asked.motion === motionTurn() && answer.scene) takeScene(answer.scene);
+  const settled = before.scene === sceneTurn();
+  if (settled && before.words === wordsTurn()) followPrompt(answer.prompt, answer.scene?.prompts, answer.warning);
+  if (settled && answer.scene) takeScene(answer.scene);
+  takeHistory(answer.history);
+  takeSetlist(answer.setlist);
+  lookRevision(answer.revision);
   setText($('viewers'), String(answer.viewers));
   $('rental').hidden = !answer.guard;
   if (answer.guard) {
@@ -183,10 +183,11 @@ function showFigures() {
   setText($('latency'), time(plain || mayOnlyWatch() ? status?.prompt_to_picture_ms?.p50 : latencyMs()));
   const { p50, p95 } = status?.prompt_to_picture_ms ?? {};
   setText($('server'), p50 == null ? '' : `Words to picture, on the server: p50 ${time(p50)}, p95 ${time(p95)}`);
+  showProgress();
   if (trouble) showTrouble();
 }
 
-// ------------------------------------------------------------------------- less motion, and keys
+// ---------------------------------------------------------------------------------- less motion
 
 /** Fewer pictures where the system asks for reduced motion; one button plays all of them. */
 function showCalm() {
@@ -203,23 +204,6 @@ function setCalm(on) {
   showCalm();
 }
 
-/** Shortcuts work when no field has the focus; a control with keyboard focus keeps its own keys. */
-function pressed(event) {
-  const at = document.activeElement;
-  if (event.key === 'Escape') {
-    if (isClean()) setClean(false);
-    else if (at === field) field.blur();
-    return;
-  }
-  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || at === field) return;
-  if (event.key === ' ' && at !== document.body && at.matches(':focus-visible')) return;
-  if (event.key === ' ' && mayOnlyWatch()) return;
-  const action = { ' ': toggleFreeze, f: toggleFullScreen, c: () => setClean(!isClean()) }[event.key.toLowerCase()];
-  if (!action) return;
-  event.preventDefault();
-  action();
-}
-
 // ----------------------------------------------------------------------------------------- start
 
 function listen() {
@@ -227,18 +211,27 @@ function listen() {
   $('notice-button').addEventListener('click', openStream);
   $('calm-button').addEventListener('click', () => setCalm(!calm));
   reducedMotion.addEventListener('change', () => setCalm(reducedMotion.matches));
-  document.addEventListener('keydown', pressed);
   document.addEventListener('visibilitychange', followVisibility);
   addEventListener('pagehide', closeStream);
   addEventListener('pageshow', ({ persisted }) => { if (persisted) followVisibility(); });
 }
 
 function start() {
+  startFade();
   startMotion();
+  startBlack();
   startPrompt();
+  startUndo();
+  startLooks();
+  startSetlist();
+  startExchange();
+  onScene(takeFade);
+  onScene(showPrompt);
+  startKeys();
   listen();
   showCalm();
   startViews(() => $('showing').textContent);
+  startStatus({ asks: () => ({ words: wordsTurn(), scene: sceneTurn() }), answered });
   whenPainted((frame) => {
     settleLatency();
     stream.acknowledge(frame);

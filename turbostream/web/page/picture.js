@@ -11,7 +11,6 @@ const GLOW_EVERY_MS = 200;
 const GLOW_FOLLOWS = 0.3; // the share of the way to the new colour: slow, so that the background never flashes
 
 const canvas = document.getElementById('picture');
-const frameBox = document.getElementById('frame');
 const pen = canvas.getContext('2d', { alpha: false });
 const tint = Object.assign(document.createElement('canvas'), { width: 4, height: 4 }).getContext('2d', { willReadFrequently: true });
 
@@ -67,7 +66,7 @@ async function paint({ frame, timestamp, body }) {
 
 function fit({ width, height }) {
   Object.assign(canvas, { width, height });
-  frameBox.style.setProperty('--ratio', width / height);
+  document.documentElement.style.setProperty('--ratio', width / height);
 }
 
 function count(frame) {

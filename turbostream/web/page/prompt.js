@@ -1,9 +1,15 @@
 /**
- * The prompt: sent while it is typed, the newest only; says which of its words the model does not know.
+ * The prompt and the words blended with it: sent while they are typed, the newest only, or on Enter
+ * after a preview; and how long they take to become a picture.
  */
+import { blendWith, isBlend, startBlend, takeBlend } from './blend.js';
+import { fadeNow, isServersFade } from './fade.js';
+import { clearError, isError, say } from './message.js';
 import { painted } from './picture.js';
+import { endPreview, isOnEnter, preview, startPreview } from './preview.js';
+import { takeScene } from './scene.js';
 import { NewestOnly, send } from './send.js';
-import { offers, split, unknown, vocabulary } from './words.js';
+import { nameUnknown, startUnknown, takeWarning } from './unknown.js';
 
 const MOST_CHARACTERS = 1000; // as on the server
 const TYPING_PAUSE_MS = 150;
@@ -14,13 +20,10 @@ const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 export const field = $('prompt');
 const latency = { since: 0, after: null, last_ms: null }; // after: frames beyond this one show the words
-const wordList = JSON.parse($('words').textContent);
-const known = wordList && vocabulary(wordList);
 let sentText = field.value;
 let typingTimer = null;
 let unknownTimer = null;
 let unsent = null; // a prompt that could not be sent while the server did not answer
-let unread = { prompt: field.value, sentence: $('message').textContent }; // what the model does not read
 const prompts = new NewestOnly(postPrompt);
 
 /** NaN while a prompt of this page is in flight; the number differs afterwards. */
@@ -36,10 +39,10 @@ export function forgetFrames() {
 
 /** Sends the prompt that could not be sent while the server did not answer. */
 export function sendUnsent() {
-  if (unsent !== null) prompts.offer({ text: unsent, since: performance.now() });
+  if (unsent !== null) prompts.offer({ ...unsent, since: performance.now() });
 }
 
-/** Sends the prompt when no key was pressed for a moment. */
+/** Sends or previews the prompt when no key was pressed for a moment. */
 function typed(event) {
   clearTimeout(typingTimer);
   clearTimeout(unknownTimer);
@@ -47,10 +50,16 @@ function typed(event) {
   if (event.isComposing || refused()) return;
   const since = performance.now();
   typingTimer = setTimeout(() => {
-    if (field.value.trim() && field.value !== sentText) sendPrompt(since);
+    if (isOnEnter()) previewDraft();
+    else if (field.value.trim() && (field.value !== sentText || event.target !== field)) sendPrompt(since);
     nameUnknown(true);
   }, TYPING_PAUSE_MS);
-  unknownTimer = setTimeout(() => nameUnknown(), UNKNOWN_PAUSE_MS);
+  unknownTimer = setTimeout(nameFinished, UNKNOWN_PAUSE_MS);
+}
+
+function nameFinished() {
+  clearTimeout(unknownTimer);
+  nameUnknown();
 }
 
 /** Whether the field holds more than the maximum; says so. A paste may be shortened afterwards. */
@@ -62,45 +71,60 @@ function refused() {
   return true;
 }
 
-/** Sends the content of the field at once. */
+const content = () => (isBlend() ? { prompts: blendWith(field.value) } : { prompt: field.value });
+
+function previewDraft() {
+  if (field.value.trim()) preview(content());
+}
+
+/** Sends the content of the field and of the blend at once. */
 function sendPrompt(since = performance.now()) {
   clearTimeout(typingTimer);
   clearError();
+  endPreview();
   sentText = field.value;
-  prompts.offer({ text: sentText, since });
+  prompts.offer({ words: content(), since });
 }
 
+/** Sends the words; false if the field holds none, or too many. */
 function submit() {
   clearError();
   if (!field.value.trim()) return say('The prompt is empty; type a few words.', 'error');
   if (refused()) return undefined;
   sendPrompt();
-  return nameUnknown();
+  return nameFinished();
 }
 
+/** An example or another word: sent at once, or a draft where words are sent on Enter. */
 function usePrompt(text) {
   field.value = text;
-  submit();
+  if (!isOnEnter()) return submit();
+  field.focus();
+  clearError();
+  previewDraft();
+  return nameFinished();
 }
 
-async function postPrompt({ text, since }) {
+async function postPrompt({ words, since }) {
   latency.after = null;
   unsent = null;
-  const answer = await send('POST', 'prompt', { prompt: text });
+  const plain = words.prompt !== undefined && isServersFade();
+  const answer = plain ? await send('POST', 'prompt', words) : await send('PATCH', 'scene', { ...words, ...fadeNow() });
   if (answer.ok) return accepted(answer.data, since);
-  if (answer.status === 0) unsent = text;
+  if (answer.status === 0) unsent = { words };
   if (prompts.waiting) return;
   say(answer.sentence, 'error');
   if (answer.status !== 429) return;
   await sleep(answer.retry_ms || 1000);
-  if (!prompts.waiting) prompts.offer({ text, since });
+  if (!prompts.waiting) prompts.offer({ words, since });
 }
 
-function accepted({ prompt, frame, warning }, since) {
+function accepted(data, since) {
   clearError();
-  showPrompt(prompt);
-  takeWarning(prompt, warning);
-  Object.assign(latency, { since, after: frame });
+  showPrompt(data);
+  takeWarning(data.prompt, data.warning);
+  if (data.motion && !prompts.waiting) takeScene(data);
+  Object.assign(latency, { since, after: data.frame ?? null });
   settleLatency();
 }
 
@@ -113,81 +137,45 @@ export function settleLatency() {
   latency.after = null;
 }
 
-export function showPrompt(prompt) {
-  if ($('showing').textContent !== prompt) $('showing').textContent = prompt;
-  document.title = `${prompt} · Turbostream`;
-  document.querySelector('#picture, img.plain').setAttribute('aria-label', `Live picture: ${prompt}`);
+/** Shows the words in force: one prompt, or a blend as its texts. */
+export function showPrompt({ prompt, prompts: blend = [] }) {
+  const parts = blend.filter(({ weight }) => weight > 0).map(({ text }) => text);
+  const words = parts.length > 1 ? parts.join(' + ') : prompt;
+  if ($('showing').textContent !== words) $('showing').textContent = words;
+  document.title = `${words} · Turbostream`;
+  document.querySelector('#picture, img.plain').setAttribute('aria-label', `Live picture: ${words}`);
 }
 
-/** Shows the prompt that the server reports: another window may have sent it. */
-export function followPrompt(prompt, warning) {
-  showPrompt(prompt);
-  const inUse = document.activeElement === field && document.hasFocus();
-  const edited = field.value !== sentText || unsent !== null || $('message').dataset.kind === 'error';
-  if (!inUse && !edited && prompt !== field.value.trim()) {
-    field.value = sentText = prompt;
-    if (document.activeElement === field) field.select();
-    nameUnknown();
+/**
+ * Shows the words that the server reports: another window may have sent them. A field in use keeps
+ * its text; so does one in a background window that was edited, and one whose text was not accepted.
+ */
+export function followPrompt(prompt, blend, warning) {
+  showPrompt({ prompt, prompts: blend });
+  const first = blend?.[0]?.text ?? prompt;
+  const focused = document.activeElement === field;
+  const pressing = $('form').matches(':focus-within, :active') && !focused; // its button is about to send
+  const inUse = focused ? document.hasFocus() || field.value !== sentText : pressing && field.value !== sentText;
+  if (!inUse && unsent === null && !isError() && first !== field.value.trim()) {
+    endPreview();
+    field.value = sentText = first;
+    if (focused) field.select();
+    nameFinished();
   }
+  if (blend) takeBlend(blend);
   takeWarning(prompt, warning);
 }
 
-/** Shows the warning of the server about a prompt that is longer than the model reads. */
-function takeWarning(prompt, sentence = '') {
-  if (unread.prompt === prompt && unread.sentence === sentence) return;
-  unread = { prompt, sentence };
-  nameUnknown(true);
-}
-
-/** Shows a sentence below the field; kind: '', 'error', or 'warning'. */
-export function say(text, kind = '') {
-  $('message').dataset.kind = kind;
-  $('message').replaceChildren(text);
-}
-
-function clearError() {
-  if ($('message').dataset.kind === 'error') say('');
-}
-
-const cut = (word) => (word.length > 20 ? `${word.slice(0, 19)}…` : word);
-
-/** Names the words that the model does not read, or those that the demo model does not know, and
-    offers some that it does. */
-function nameUnknown(typing = false) {
-  if (!typing) clearTimeout(unknownTimer);
-  if ($('message').dataset.kind === 'error') return undefined;
-  if (unread.sentence && unread.prompt === field.value.trim()) return say(unread.sentence, 'warning');
-  if (!known) return say('');
-  const strange = unknown(field.value, known, typing);
-  if (!strange.length) return say('');
-  const names = strange.slice(0, 3).map((word) => `“${cut(word)}”`).join(', ') + (strange.length > 3 ? ' and more' : '');
-  say(`The demo model does not know ${names}. Try `);
-  $('message').append(...offers(strange[0], wordList).flatMap((word) => [wordButton(word, strange[0]), ' ']));
-  return undefined;
-}
-
-function wordButton(word, instead) {
-  const button = document.createElement('button');
-  Object.assign(button, { type: 'button', textContent: word });
-  button.onclick = () => { usePrompt(replaceWord(field.value, instead, word)); field.focus(); };
-  return button;
-}
-
-/** The text with `word` for every `old` (in lower case); `word` alone if the text has no words. */
-function replaceWord(text, old, word) {
-  if (!split(text).length) return word;
-  return text.replace(/[\p{L}\p{N}]+/gu, (found) => (found.toLowerCase() === old ? word : found));
-}
-
-/** Adds a known word that was clicked to those in the field. */
-function addWord(word) {
-  const words = field.value.trim();
-  usePrompt(split(words).includes(word) ? words : `${words} ${word}`.trim());
+/** Puts the cursor into the field, its words selected, so that typing replaces them. */
+export function enterField() {
+  field.focus();
+  field.select();
 }
 
 export function startPrompt() {
   field.addEventListener('input', typed);
   field.addEventListener('compositionend', typed);
+  field.addEventListener('blur', () => { if (!isOnEnter() && field.value.trim() && field.value !== sentText && !isError()) sendPrompt(); });
   $('form').noValidate = true; // submit() reports errors in the page itself
   $('form').addEventListener('submit', (event) => {
     event.preventDefault();
@@ -197,8 +185,7 @@ export function startPrompt() {
     event.preventDefault();
     if (event.submitter) usePrompt(event.submitter.value);
   });
-  $('known')?.addEventListener('click', ({ target }) => { if (target.dataset.word) addWord(target.dataset.word); });
-  field.focus({ preventScroll: true });
-  field.select(); // so that typing replaces the old prompt
-  nameUnknown();
+  startBlend({ typed, submit, weighed: () => sendPrompt() });
+  startPreview();
+  startUnknown(usePrompt);
 }

@@ -1,28 +1,54 @@
-/** Views of the picture: full screen, clean view (the picture only), and saved to disk. */
+/**
+ * Views of the picture: play (controls), watch (picture and label), clean (the picture only), full
+ * screen, and saved to disk. The address carries the view, so that it can be bookmarked.
+ */
 import { address } from './address.js';
 import { shown } from './picture.js';
 import { split } from './words.js';
 
 const HINT_MS = 2500;
-const stage = document.getElementById('stage');
-const hint = document.getElementById('clean-hint');
-const link = document.getElementById('save');
+const FITS = ['contain', 'cover'];
+const $ = (id) => document.getElementById(id);
+const stage = $('stage');
+const hint = $('clean-hint');
+const link = $('save');
+const classes = document.body.classList;
 
 let awake = null; // the wake lock
 let hintTimer = null;
 
-export const isClean = () => document.body.classList.contains('clean');
+export const isClean = () => classes.contains('clean');
+const isWatching = () => classes.contains('watching');
+
+/** Keeps the view in the address, beside what else stands there. */
+function showAddress() {
+  const query = new URLSearchParams(location.search);
+  query.delete('clean');
+  query.delete('view');
+  const parts = [isClean() ? 'clean' : '', isWatching() ? 'view=watch' : '', query.toString()].filter(Boolean);
+  history.replaceState(null, '', parts.length ? `./?${parts.join('&')}` : './');
+}
 
 /** The clean view: no controls, no cursor, the screen kept awake. Escape leaves it. */
 export function setClean(on, { hinted = true } = {}) {
-  document.body.classList.toggle('clean', on);
-  history.replaceState(null, '', on ? './?clean' : './');
+  classes.toggle('clean', on);
+  showAddress();
   clearTimeout(hintTimer);
   hint.hidden = !(on && hinted);
   hintTimer = setTimeout(() => { hint.hidden = true; }, HINT_MS);
   if (on) document.activeElement?.blur();
   keepAwake();
 }
+
+/** The watch view: the picture with its label below, and how to come back. */
+export function setWatching(on) {
+  classes.toggle('watching', on);
+  $('watch').setAttribute('aria-pressed', String(on));
+  $('watch-text').textContent = on ? 'Controls' : 'Watch view';
+  showAddress();
+}
+
+export const toggleWatching = () => setWatching(!isWatching());
 
 export function toggleFullScreen() {
   if (document.fullscreenElement) document.exitFullscreen();
@@ -52,10 +78,14 @@ export function savePicture(words) {
 
 /** Adds the listeners; `words` returns the prompt that is shown. */
 export function startViews(words) {
-  document.getElementById('fullscreen').addEventListener('click', toggleFullScreen);
-  document.getElementById('clean').addEventListener('click', () => setClean(true));
+  const query = new URLSearchParams(location.search);
+  $('fullscreen').addEventListener('click', toggleFullScreen);
+  $('clean').addEventListener('click', () => setClean(true));
+  $('watch').addEventListener('click', toggleWatching);
   stage.addEventListener('dblclick', () => { if (isClean()) setClean(false); });
   link.addEventListener('click', () => savePicture(words()));
   document.addEventListener('fullscreenchange', keepAwake);
-  if (new URLSearchParams(location.search).has('clean')) setClean(true, { hinted: false });
+  if (FITS.includes(query.get('fit'))) document.body.dataset.fit = query.get('fit');
+  if (query.get('view') === 'watch') setWatching(true);
+  if (query.has('clean')) setClean(true, { hinted: false });
 }

@@ -32,6 +32,8 @@ def add_routes(app: Flask, context: AppContext) -> None:
             prompt=scene.prompt,
             motion=scene.motion,
             speed=scene.speed,
+            fade_s=getattr(context.settings, "fade_s", 0.0),
+            easing=getattr(context.settings, "easing", "smooth"),
             examples=(context.words or {}).get("examples", EXAMPLES)[:6],
             demo=context.demo,
             model=context.model_id,

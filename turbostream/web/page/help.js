@@ -1,0 +1,30 @@
+/** The list of shortcuts: a modal dialog, which keeps the focus and closes on Escape by itself. */
+
+const dialog = document.getElementById('help');
+
+export function toggleHelp() {
+  if (dialog.open) dialog.close();
+  else dialog.showModal();
+}
+
+/** `shortcuts`: [{shown, what, watchers}]; those without `watchers` change the stream. */
+export function startHelp(shortcuts) {
+  const rows = shortcuts.map(({ shown, what, watchers }) => {
+    const row = document.createElement('div');
+    if (!watchers) row.className = 'may-write';
+    const keys = document.createElement('dt');
+    for (const [i, part] of shown.split(/ (or|to) /).entries()) {
+      keys.append(i % 2 ? ` ${part} ` : Object.assign(document.createElement('kbd'), { textContent: part }));
+    }
+    row.append(keys, Object.assign(document.createElement('dd'), { textContent: what }));
+    return row;
+  });
+  document.getElementById('help-keys').replaceChildren(...rows);
+  document.getElementById('help-open').addEventListener('click', toggleHelp);
+  dialog.addEventListener('click', ({ target }) => { if (target === dialog) dialog.close(); });
+  dialog.addEventListener('keydown', (event) => {
+    if (event.key !== '?') return;
+    event.preventDefault();
+    dialog.close();
+  });
+}

@@ -1,0 +1,20 @@
+/** Choices of this browser, kept in its local storage where it permits that. */
+
+const PREFIX = 'turbostream.';
+
+/** The kept text, or null. */
+export function kept(name) {
+  try {
+    return localStorage.getItem(PREFIX + name);
+  } catch {
+    return null;
+  }
+}
+
+export function keep(name, value) {
+  try {
+    localStorage.setItem(PREFIX + name, value);
+  } catch {
+    // A browser without storage starts with the server's choice each time.
+  }
+}

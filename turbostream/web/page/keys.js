@@ -1,0 +1,81 @@
+/**
+ * The shortcuts. They work while no field has the focus; a control with keyboard focus keeps its own
+ * keys. The first key never becomes text: `/` or Enter enters the field.
+ */
+import { toggleBlack } from './black.js';
+import { startHelp, toggleHelp } from './help.js';
+import { recallNumber, saveLook, stepLook } from './looks.js';
+import { newSeed, toggleFreeze } from './motion.js';
+import { enterField } from './prompt.js';
+import { hasEntries, stepSetlist, togglePlaying } from './setlist.js';
+import { redo, undo } from './undo.js';
+import { isClean, setClean, toggleFullScreen, toggleWatching } from './views.js';
+
+/** [keys as event.key, as they are shown, what they do, the action, whether a watcher may]. */
+const SHORTCUTS = [
+  [[' '], 'Space', 'freeze', toggleFreeze],
+  [['b'], 'B', 'fade to black and back', toggleBlack],
+  [['n'], 'N', 'new seed', newSeed],
+  [[...'123456789'], '1 to 9', 'recall a look', (key) => recallNumber(Number(key))],
+  [['ArrowLeft'], '←', 'previous look', () => stepLook(-1)],
+  [['ArrowRight'], '→', 'next look', () => stepLook(1)],
+  [['s'], 'S', 'save what is on screen as a look', saveLook],
+  [['z'], 'Z or Ctrl-Z', 'undo', undo],
+  [['Z'], 'Shift-Z', 'redo', redo],
+  [['p'], 'P', 'play or pause the setlist', togglePlaying],
+  [['[', 'PageUp'], '[ or Page up', 'previous entry of the setlist', () => stepSetlist('previous')],
+  [[']', 'PageDown'], '] or Page down', 'next entry of the setlist', () => stepSetlist('next')],
+  [['/', 'Enter'], '/ or Enter', 'write words', enterField],
+  [['f'], 'F', 'full screen', toggleFullScreen, true],
+  [['c'], 'C', 'clean view: only the picture', () => setClean(!isClean()), true],
+  [['w'], 'W', 'watch view: picture and label', toggleWatching, true],
+  [['?'], '?', 'this list', toggleHelp, true],
+];
+
+const SLIDER_KEYS = /^(Arrow|Page|Home|End)/;
+const OWN_KEYS = 'input:not([type="range"], [type="checkbox"], [type="file"]), select, textarea, dialog *, [popover] *';
+
+const isWatcher = () => document.body.classList.contains('watcher');
+
+/** Whether the element with the focus needs the key itself. */
+function belongsTo(at, key) {
+  if (at === document.body) return false;
+  if (at.matches(OWN_KEYS)) return true;
+  if (at.matches('[type="range"]')) return SLIDER_KEYS.test(key);
+  if (key === 'Enter') return at.matches('a, button, summary, [type="checkbox"]');
+  return key === ' ' && at.matches(':focus-visible, [type="checkbox"]');
+}
+
+function find(event) {
+  const key = event.key.length === 1 && event.key !== 'Z' ? event.key.toLowerCase() : event.key;
+  if (event.ctrlKey || event.metaKey) {
+    if (key.toLowerCase() !== 'z' || event.altKey) return null;
+    return SHORTCUTS.find(([keys]) => keys.includes(event.shiftKey ? 'Z' : 'z'));
+  }
+  if (event.altKey) return null;
+  if (key.startsWith('Page') && !hasEntries()) return null;
+  return SHORTCUTS.find(([keys]) => keys.includes(key)) ?? null;
+}
+
+function escape() {
+  if (document.querySelector('dialog[open], [popover]:popover-open')) return; // they close themselves
+  const at = document.activeElement;
+  if (isClean()) setClean(false);
+  else if (at !== document.body) at?.blur();
+}
+
+function pressed(event) {
+  if (event.defaultPrevented) return;
+  if (event.key === 'Escape') return escape();
+  const at = document.activeElement ?? document.body;
+  if (event.repeat || belongsTo(at, event.key)) return;
+  const shortcut = find(event);
+  if (!shortcut || (isWatcher() && !shortcut[4])) return;
+  event.preventDefault();
+  shortcut[3](event.key);
+}
+
+export function startKeys() {
+  document.addEventListener('keydown', pressed);
+  startHelp(SHORTCUTS.map(([, shown, what, , watchers]) => ({ shown, what, watchers })));
+}

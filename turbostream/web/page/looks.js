@@ -1,0 +1,181 @@
+/**
+ * The strip of looks below the picture: recalled by a click or the keys 1 to 9, saved, put in another
+ * order. The menu of a look and dragging have their own files.
+ */
+import { address } from './address.js';
+import { fadeNow } from './fade.js';
+import { startDrag } from './look_drag.js';
+import { openMenu, startMenu } from './look_menu.js';
+import { say } from './message.js';
+import { act, onScene, scene } from './scene.js';
+import { send } from './send.js';
+
+const EVERY_MS = 1000; // between two readings of the list, however fast the revision rises
+const LONGEST_NAME = 40; // characters of a name that is made from a prompt
+
+const $ = (id) => document.getElementById(id);
+const list = $('look-list');
+const tiles = new Map(); // by name: {item, button, picture, badge, label}
+const listeners = [];
+let looks = [];
+let recalled = null; // the name of the look that this page recalled last
+let revision = null; // of the list that is shown
+let timer = null;
+let readAt = -Infinity;
+
+export const lookNames = () => looks.map(({ name }) => name);
+
+/** Calls `listener` after each change of the looks. */
+export function onLooks(listener) {
+  listeners.push(listener);
+}
+
+const path = (name) => `looks/${encodeURIComponent(name)}`;
+
+// -------------------------------------------------------------------------------- recall and save
+
+export function recall(name) {
+  recalled = name;
+  showCurrent();
+  act(`${path(name)}/recall`, fadeNow(), 'recall');
+}
+
+/** The look with this number, as its badge shows it. */
+export function recallNumber(number) {
+  const look = looks[number - 1];
+  if (look) recall(look.name);
+}
+
+export function stepLook(step) {
+  if (!looks.length) return;
+  const at = looks.findIndex(({ name }) => name === current());
+  const next = at < 0 ? (step > 0 ? 0 : looks.length - 1) : (at + step + looks.length) % looks.length;
+  recall(looks[next].name);
+}
+
+/** The look on screen: the one that was recalled last while its words are in force, or one with the
+    same words and seed. */
+function current() {
+  const same = ({ prompt }) => prompt === scene?.prompt;
+  const last = looks.find(({ name }) => name === recalled);
+  if (last && same(last)) return last.name;
+  return looks.find((look) => same(look) && look.scene?.seed === scene?.seed)?.name ?? null;
+}
+
+/** A name from the words on screen that no look has yet. */
+function freeName() {
+  const words = (scene?.prompt ?? '').normalize('NFC').replace(/[^\p{L}\p{M}\p{N}]+/gu, ' ').trim();
+  const name = [...words].slice(0, LONGEST_NAME).join('').trim() || 'look';
+  const taken = new Set(lookNames().map((other) => other.toLowerCase()));
+  let free = name;
+  for (let n = 2; taken.has(free.toLowerCase()); n += 1) free = `${name} ${n}`;
+  return free;
+}
+
+export async function saveLook() {
+  const name = freeName();
+  if (await request('PUT', path(name))) {
+    recalled = name;
+    await readLooks();
+    tiles.get(name)?.item.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+  }
+}
+
+/** A request that changes the looks; says why it failed. */
+async function request(method, target, body) {
+  const answer = await send(method, target, body);
+  if (!answer.ok) say(answer.sentence, 'error');
+  return answer.ok;
+}
+
+// --------------------------------------------------------------------------------------- the list
+
+/** The server's revision; the list is read when it differs from the last one. */
+export function lookRevision(now) {
+  if (now === revision || timer !== null) return;
+  timer = setTimeout(readLooks, Math.max(0, EVERY_MS - (performance.now() - readAt)));
+  revision = now;
+}
+
+export async function readLooks() {
+  clearTimeout(timer);
+  timer = null;
+  readAt = performance.now();
+  if (document.body.classList.contains('watcher')) return;
+  const answer = await send('GET', 'looks');
+  if (!answer.ok || list.querySelector('.dragged, input')) return;
+  looks = answer.data.looks;
+  showLooks();
+  listeners.forEach((listener) => listener());
+}
+
+function showLooks() {
+  for (const [name, { item }] of tiles) {
+    if (looks.some((look) => look.name === name)) continue;
+    item.remove();
+    tiles.delete(name);
+  }
+  looks.forEach((look, i) => {
+    if (!tiles.has(look.name)) tiles.set(look.name, makeTile(look.name));
+    fill(tiles.get(look.name), look, i);
+    const { item } = tiles.get(look.name);
+    if (list.children[i] !== item) list.insertBefore(item, list.children[i] ?? null);
+  });
+  $('looks-empty').hidden = looks.length > 0;
+  showCurrent();
+}
+
+const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
+
+function makeTile(name) {
+  const item = make('li', { className: 'look' });
+  const button = make('button', { type: 'button', className: 'look-recall' });
+  const picture = make('img', { alt: '', draggable: false, width: 64, height: 64 });
+  const badge = make('span', { className: 'badge' });
+  const label = make('span', { className: 'name', textContent: name });
+  const menu = make('button', { type: 'button', className: 'look-more', textContent: '⋯', ariaLabel: `Change the look ${name}`, title: 'Rename, move, delete' });
+  item.dataset.name = name;
+  button.append(picture, badge, label);
+  item.append(button, menu);
+  button.addEventListener('click', () => recall(name));
+  menu.addEventListener('click', () => openMenu(item, menu));
+  return { item, button, picture, badge, label };
+}
+
+function fill({ button, picture, badge }, { name, prompt, thumbnail }, i) {
+  badge.textContent = i < 9 ? String(i + 1) : '';
+  button.title = prompt;
+  button.setAttribute('aria-label', i < 9 ? `Look ${i + 1}: ${name}` : `Look: ${name}`);
+  if (i < 9) button.setAttribute('aria-keyshortcuts', String(i + 1));
+  else button.removeAttribute('aria-keyshortcuts');
+  const source = thumbnail ? address(thumbnail) : '';
+  picture.hidden = !source;
+  if (source && picture.src !== source) picture.src = source;
+}
+
+function showCurrent() {
+  const name = current();
+  for (const [other, { button }] of tiles) {
+    if (other === name) button.setAttribute('aria-current', 'true');
+    else button.removeAttribute('aria-current');
+  }
+}
+
+/** Stores the order of the tiles as they lie. */
+async function storeOrder() {
+  const order = [...list.children].map(({ dataset }) => dataset.name);
+  if (order.join('\n') !== lookNames().join('\n')) await request('PATCH', 'looks', { order });
+  await readLooks();
+}
+
+export function startLooks() {
+  $('look-add').addEventListener('click', saveLook);
+  startDrag(list, storeOrder);
+  startMenu(list, {
+    moved: storeOrder,
+    renamed: (name, next) => request('PATCH', path(name), { name: next }).then(readLooks),
+    replaced: (name) => request('PUT', path(name)).then(readLooks),
+    removed: (name) => request('DELETE', path(name)).then(readLooks),
+  });
+  onScene(showCurrent);
+}

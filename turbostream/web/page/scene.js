@@ -1,0 +1,60 @@
+/**
+ * The scene as the server reports it, and the queue of this page's changes to it, in their order.
+ *
+ * Words have a queue of their own in prompt.js: they are measured, and sent again when refused.
+ */
+import { say } from './message.js';
+import { send } from './send.js';
+
+const listeners = [];
+const queue = []; // [{method, path, body, kind}]
+let busy = false;
+let turns = 0;
+
+/** The last scene that the server reported, or null. */
+export let scene = null;
+
+/** NaN while a change of this page is in flight; the number differs afterwards. */
+export const sceneTurn = () => (busy ? NaN : turns);
+
+/** Calls `listener` with each scene that the server reports. */
+export function onScene(listener) {
+  listeners.push(listener);
+}
+
+export function takeScene(next) {
+  scene = next;
+  listeners.forEach((listener) => listener(next));
+}
+
+/** Changes fields of the scene; `fade`: {fade_s, easing}. What waits with the same fade is merged. */
+export function change(fields, fade) {
+  const last = queue.at(-1);
+  const same = last?.kind === 'patch' && last.fade.fade_s === fade.fade_s && last.fade.easing === fade.easing;
+  if (same) Object.assign(last.body, fields);
+  else queue.push({ method: 'PATCH', path: 'scene', body: { ...fields, ...fade }, kind: 'patch', fade });
+  return work();
+}
+
+/** A request whose answer is the scene. Of those of one kind that wait in a row the newest stays. */
+export function act(path, body, kind = null) {
+  if (kind !== null && queue.at(-1)?.kind === kind) queue.pop();
+  queue.push({ method: 'POST', path, body, kind });
+  return work();
+}
+
+async function work() {
+  if (busy) return;
+  busy = true;
+  try {
+    while (queue.length) {
+      const { method, path, body } = queue.shift();
+      const answer = await send(method, path, body);
+      if (!answer.ok) say(answer.sentence, 'error');
+      else if (!queue.length && answer.data?.motion) takeScene(answer.data);
+    }
+  } finally {
+    turns += 1;
+    busy = false;
+  }
+}

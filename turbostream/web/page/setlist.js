@@ -1,0 +1,162 @@
+/**
+ * The setlist: looks with hold and fade times that the server plays by itself. Edited here, played,
+ * paused and stepped by buttons and keys.
+ */
+import { fadeNow } from './fade.js';
+import { lookNames, onLooks } from './looks.js';
+import { say } from './message.js';
+import { NewestOnly, send } from './send.js';
+import { readStatus } from './status.js';
+
+const HOLD_S = 10; // of a new entry
+const FADE_S = 2; // of a new entry where this page's changes cut
+const MOST_S = { hold_s: 86_400, fade_s: 600 };
+
+const $ = (id) => document.getElementById(id);
+const box = $('setlist');
+const list = $('setlist-entries');
+const edits = new NewestOnly(store);
+let setlist = { entries: [], loop: false };
+let now = null; // {playing, position, left_s, look, at}: as the last status reported it
+
+export const hasEntries = () => setlist.entries.length > 0;
+
+// ------------------------------------------------------------------------------------- playing it
+
+async function command(method, path, body) {
+  const answer = await send(method, path, body);
+  if (!answer.ok) say(answer.sentence, 'error');
+  else if (answer.data?.entries) take(answer.data);
+  readStatus();
+}
+
+export function togglePlaying() {
+  command('PATCH', 'setlist', { playing: !now?.playing });
+}
+
+/** `which`: next or previous. */
+export function stepSetlist(which) {
+  command('POST', `setlist/${which}`);
+}
+
+/** The setlist's part of the status, or null. */
+export function takeSetlist(answer) {
+  const moved = answer?.position !== now?.position || answer?.playing !== now?.playing;
+  now = answer ? { ...answer, at: performance.now() } : null;
+  showNow();
+  if (moved) readSetlist();
+}
+
+function showNow() {
+  const playing = Boolean(now?.playing);
+  $('setlist-play').setAttribute('aria-pressed', String(playing));
+  $('setlist-play').textContent = playing ? 'Pause' : 'Play';
+  for (const id of ['setlist-play', 'setlist-previous', 'setlist-next']) $(id).disabled = !hasEntries();
+  [...list.children].forEach((row, i) => {
+    if (now && i === now.position) row.setAttribute('aria-current', 'step');
+    else row.removeAttribute('aria-current');
+  });
+  const left = now?.left_s == null ? '' : `, ${clockTime(Math.max(0, now.left_s - (playing ? (performance.now() - now.at) / 1000 : 0)))} left`;
+  const place = hasEntries() && now ? ` ${now.position + 1} of ${setlist.entries.length}` : '';
+  const text = hasEntries() ? `${playing ? ' · playing' : ' · paused'}${place}${left}` : ' · empty';
+  if ($('setlist-now').textContent !== text) $('setlist-now').textContent = text;
+}
+
+const clockTime = (seconds) => {
+  const whole = Math.ceil(seconds);
+  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')}`;
+};
+
+// ------------------------------------------------------------------------------------- editing it
+
+export async function readSetlist() {
+  if (document.body.classList.contains('watcher')) return;
+  const answer = await send('GET', 'setlist');
+  if (answer.ok && Number.isFinite(edits.turn)) take(answer.data);
+}
+
+/** Shows the setlist that the server reports; a list whose fields are in use stays. */
+function take(answer) {
+  if (list.contains(document.activeElement) && document.activeElement.matches('input, select')) return;
+  setlist = { entries: answer.entries ?? [], loop: Boolean(answer.loop) };
+  showEntries();
+}
+
+/** Sends the entries as they are here; shows them again as the server took them. */
+function edit(entries, loop = setlist.loop) {
+  setlist = { entries, loop };
+  showEntries();
+  edits.offer(setlist);
+}
+
+async function store(wanted) {
+  const answer = await send('PUT', 'setlist', wanted);
+  if (!answer.ok) say(answer.sentence, 'error');
+  readStatus();
+}
+
+const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
+
+function numberField(entry, name, label) {
+  const wrap = make('label', { className: 'seconds', textContent: label });
+  const input = make('input', { type: 'number', min: 0, max: MOST_S[name], step: 'any', value: entry[name], inputMode: 'decimal' });
+  input.addEventListener('change', () => {
+    const seconds = Number(input.value);
+    if (input.value === '' || !(seconds >= 0 && seconds <= MOST_S[name])) return void (input.value = entry[name]);
+    entry[name] = seconds;
+    return edits.offer(setlist);
+  });
+  wrap.append(input, ' s');
+  return wrap;
+}
+
+function iconButton(text, label, pressed, disabled = false) {
+  const button = make('button', { type: 'button', className: 'icon', textContent: text, ariaLabel: label, title: label, disabled });
+  button.addEventListener('click', pressed);
+  return button;
+}
+
+function row(entry, i) {
+  const item = make('li', {});
+  const choice = make('select', { ariaLabel: `Look of entry ${i + 1}` });
+  const names = lookNames();
+  for (const name of names.includes(entry.look) ? names : [entry.look, ...names]) choice.append(new Option(name, name));
+  choice.value = entry.look;
+  choice.addEventListener('change', () => { entry.look = choice.value; edits.offer(setlist); });
+  const { entries } = setlist;
+  const swap = (a, b) => edit(entries.map((it, at) => (at === a ? entries[b] : at === b ? entries[a] : it)));
+  item.append(
+    iconButton(String(i + 1), `Start at entry ${i + 1}`, () => command('PATCH', 'setlist', { position: i, playing: true })),
+    choice,
+    numberField(entry, 'hold_s', 'hold '),
+    numberField(entry, 'fade_s', 'fade '),
+    iconButton('↑', `Move entry ${i + 1} up`, () => swap(i - 1, i), i === 0),
+    iconButton('↓', `Move entry ${i + 1} down`, () => swap(i, i + 1), i === entries.length - 1),
+    iconButton('×', `Remove entry ${i + 1}`, () => edit(entries.filter((_, at) => at !== i))),
+  );
+  return item;
+}
+
+function showEntries() {
+  list.replaceChildren(...setlist.entries.map(row));
+  $('setlist-loop').checked = setlist.loop;
+  $('setlist-add').disabled = lookNames().length === 0;
+  showNow();
+}
+
+function addLooks() {
+  const fade_s = fadeNow().fade_s || FADE_S;
+  edit([...setlist.entries, ...lookNames().map((look) => ({ look, hold_s: HOLD_S, fade_s }))]);
+}
+
+export function startSetlist() {
+  $('setlist-play').addEventListener('click', togglePlaying);
+  $('setlist-previous').addEventListener('click', () => stepSetlist('previous'));
+  $('setlist-next').addEventListener('click', () => stepSetlist('next'));
+  $('setlist-loop').addEventListener('change', ({ target }) => edit(setlist.entries, target.checked));
+  $('setlist-add').addEventListener('click', addLooks);
+  onLooks(readSetlist);
+  setInterval(() => { if (box.open) showNow(); }, 250);
+  box.open = matchMedia('(min-width: 1700px)').matches; // there is room beside the controls
+  showNow();
+}
