@@ -16,6 +16,7 @@ from turbostream.web.routes import (
     login,
     metrics,
     page,
+    preview,
     rental,
     scene,
     snapshot,
@@ -48,6 +49,7 @@ def create_app(context: AppContext, wakeup: Wakeup) -> Flask:
     stream.add_routes(app, context, live)
     snapshot.add_routes(app, context, live.wakeup)
     scene.add_routes(app, context, access)
+    preview.add_routes(app, context, access, live.wakeup)
     status.add_routes(app, context, live.viewers)
     metrics.add_routes(app, context, live)
     rental.add_routes(app, settings.state_folder)

@@ -10,6 +10,7 @@ from werkzeug.exceptions import BadRequest, HTTPException, Unauthorized
 from werkzeug.wrappers import Response
 
 from turbostream.stream.scene import SceneError
+from turbostream.stream.shot import ShotError
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,8 @@ def add_handlers(app: Flask, page_for_strangers: Callable[[], Response | None]) 
         return response
 
     @app.errorhandler(SceneError)
-    def refuse_scene(error: SceneError) -> Response:
+    @app.errorhandler(ShotError)
+    def refuse_scene(error: SceneError | ShotError) -> Response:
         return refuse(BadRequest(str(error)))
 
     @app.errorhandler(Exception)
