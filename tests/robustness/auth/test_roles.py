@@ -21,6 +21,7 @@ def test_the_owners_token_may_do_everything_and_the_watching_token_may_only_watc
     for method, path, body in (
         ("POST", "/prompt", {"prompt": "b"}),
         ("PATCH", "/scene", {"speed": 2}),
+        ("POST", "/preview", {"prompt": "b"}),
         ("POST", "/guard/extend", {}),
     ):
         refused = visitor.ask(method, path, body, Authorization=watch)
