@@ -22,6 +22,7 @@ def test_the_owners_token_may_do_everything_and_the_watching_token_may_only_watc
         ("POST", "/prompt", {"prompt": "b"}),
         ("PATCH", "/scene", {"speed": 2}),
         ("POST", "/recipe", {"shot": {}}),
+        ("POST", "/preview", {"prompt": "b"}),
         ("POST", "/guard/extend", {}),
     ):
         refused = visitor.ask(method, path, body, Authorization=watch)
