@@ -68,7 +68,7 @@ class Settings:
     jpeg_quality: int = row(whole(1, 95), "JPEG quality", 85)
     seed: int = row(whole(0, 2**63 - 1), "seed of the first noise", 0)
     fade_s: float = row(
-        number(0, 600), "seconds that a change of the scene takes which names no time itself", 0.0
+        number(0, 600), "seconds that a change of the scene takes if it does not say so itself", 0.0
     )
     easing: str = row(
         one_of(*EASINGS),

@@ -61,7 +61,7 @@ def test_what_was_played_goes_on_at_a_restart_and_at_a_handover() -> None:
 def test_another_initial_prompt_counts_at_a_restart_alone() -> None:
     found, edited = left(PLAYED, INITIAL, 102.0), Scene.single("edited words")
     restarted = resumed(found, edited, 0.0, restart=True)
-    assert (restarted.prompt, restarted.seed, restarted.phase) == ("edited words", 77, 5.25)
+    assert (restarted.prompt, restarted.seed, restarted.phase_at(0.0)) == ("edited words", 77, 5.25)
     assert resumed(found, edited, 0.0, restart=False).prompt == "typed"
 
 
@@ -86,7 +86,7 @@ def test_another_seed_setting_begins_its_own_walk_unless_somebody_chose_one_on_t
 ) -> None:
     scene = Scene.single("typed", speed=1.5, seed=seed_in_force, phase=2.25, anchored_at=100.0)
     again = resumed(left(scene, INITIAL, 102.0), Scene.single("first words", seed=5), 0.0, restart)
-    assert (again.seed, again.phase) == (seed, phase)
+    assert (again.seed, again.phase_at(0.0)) == (seed, phase)
 
 
 def test_the_size_is_always_the_new_processes_own() -> None:
@@ -99,7 +99,12 @@ def test_the_size_is_always_the_new_processes_own() -> None:
 def test_a_program_from_before_this_format_is_understood_and_understands() -> None:
     old = {"motion": "hold", "speed": 0.5, "seed": 9}  # nobody typed any words there
     again = resumed(old, INITIAL, 3.0, restart=False)
-    assert (again.prompt, again.motion, again.seed, again.phase) == ("first words", "hold", 9, 0.0)
+    assert (again.prompt, again.motion, again.seed, again.phase_at(3.0)) == (
+        "first words",
+        "hold",
+        9,
+        0.0,
+    )
     assert resumed({**old, "prompt": "typed"}, INITIAL, 3.0, restart=False).prompt == "typed"
     for scene in (PLAYED, INITIAL):
         found = left(scene, INITIAL, 0.0)

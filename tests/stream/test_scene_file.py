@@ -166,7 +166,9 @@ def test_servers_on_two_ports_have_two_files_and_one_on_any_port_has_none(tmp_pa
     assert not list(tmp_path.iterdir())
 
 
-SOUND = json.dumps({"version": 1, "prompt": "typed", "speed": 1, "seed": 0, "phase": 0.5})
+SOUND = json.dumps(
+    {"version": JSON_VERSION, "prompt": "typed", "speed": 1, "seed": 0, "phase": 0.5}
+)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +187,7 @@ SOUND = json.dumps({"version": 1, "prompt": "typed", "speed": 1, "seed": 0, "pha
         "[" * 60_000,
         '{"prompt":' * 5_000,
         SOUND + " " * 100_000,
-        SOUND.replace('"version": 2', f'"version": {JSON_VERSION + 1}'),
+        SOUND.replace(f'"version": {JSON_VERSION}', f'"version": {JSON_VERSION + 1}'),
         SOUND.replace('"speed"', '"source"'),
         SOUND.replace("typed", "\\u0000"),
         SOUND.replace("typed", "\\ud800"),
@@ -196,7 +198,7 @@ def test_a_file_that_cannot_be_used_is_one_line_and_the_initial_scene(
 ) -> None:
     file.write_text(content)
     file.chmod(0o600)
-    assert restored(file).as_dict() == INITIAL.as_dict()
+    assert restored(file).as_dict(0.0) == INITIAL.as_dict(0.0)
     (record,) = caplog.records
     assert str(file) in record.getMessage()
     assert record.getMessage().startswith("[scene] ")
@@ -212,7 +214,7 @@ def test_a_file_that_is_not_utf8_is_refused_too(
 ) -> None:
     file.write_bytes(b"\xff\xfe" + SOUND.encode())
     file.chmod(0o600)
-    assert restored(file).as_dict() == INITIAL.as_dict()
+    assert restored(file).as_dict(0.0) == INITIAL.as_dict(0.0)
     assert len(caplog.records) == 1
 
 
@@ -235,10 +237,10 @@ def test_what_others_may_have_put_there_is_not_believed(
             if os.geteuid():
                 pytest.skip("only root can give a file away")
             os.chown(file, 12345, 12345)
-    assert restored(file).as_dict() == INITIAL.as_dict()
+    assert restored(file).as_dict(0.0) == INITIAL.as_dict(0.0)
     assert len(caplog.records) == 1
 
 
 def test_no_file_is_no_news(file: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert restored(file).as_dict() == INITIAL.as_dict()
+    assert restored(file).as_dict(0.0) == INITIAL.as_dict(0.0)
     assert not caplog.records
