@@ -14,6 +14,7 @@ for the stream during its own compilation, where the frame gaps are the result.
 from __future__ import annotations
 
 import argparse
+import statistics
 import sys
 import time
 from typing import Any
@@ -32,6 +33,8 @@ from turbostream.engine.model.stable_diffusion import OneStepModel
 
 BATCHES = (8, 4, 2)  # most important first
 SUBMISSIONS = 200  # of each batch size
+FADE_ROUNDS = 5  # of words at rest and words fading, alternating
+WORDS = (measures.at_rest, measures.fading)
 MEASURING_S = 60.0  # reserved for the parts after the last compilation: batches, recipe, fp32
 
 
@@ -125,6 +128,23 @@ class Bench(StreamRun):
             if distinct < SUBMISSIONS * batch:
                 self.note(frames_distinct=False)
 
+    def fades(self) -> None:
+        """Batch 1 through the engine alone: words at rest and words that fade with every frame,
+        alternating; the median of each, and of the rounds' ratios."""
+        assert self.engine is not None
+        frames = 600 if self.cuda else 40
+        rounds = [
+            [measures.throughput(self.engine, 1, frames, words)[0] for words in WORDS]
+            for _ in range(FADE_ROUNDS)
+        ]
+        rest, fade = (statistics.median(rates) for rates in zip(*rounds, strict=True))
+        ratio = statistics.median(fading / resting for resting, fading in rounds)
+        self.note(
+            words_at_rest_fps=round(rest, 1),
+            words_fading_fps=round(fade, 1),
+            share_while_fading=round(ratio, 3),
+        )
+
     def share_of_ceiling(self) -> None:
         """The share of the measured matrix product rate that the fastest batch size reaches."""
         fps = [self.row.get(f"batch{batch}_fps") or 0 for batch in (1, *BATCHES)]
@@ -171,8 +191,8 @@ class Bench(StreamRun):
 def table(row: dict[str, Any]) -> str:
     """The most important numbers as a table."""
     many = f"{row.get('in_flight')} in flight"
-    lines = [
-        f"{row['gpu']}, torch {row['torch']}, {row['dtype']}, weights: {row['weights']}",
+    lines = [f"{row['gpu']}, torch {row['torch']}, {row['dtype']}, weights: {row['weights']}"]
+    lines += [
         f"{'the guide’s recipe':38} {row.get('recipe_fps')} frames/s",
         f"{f'batch 1 ({many}), scheduler to buffer':38} {row.get('batch1_fps')} frames/s "
         f"({row.get('times_recipe')}x), {row.get('batch1_kind')}",
@@ -190,6 +210,9 @@ def table(row: dict[str, Any]) -> str:
         "prompt_to_picture_p50_ms",
         "prompt_to_picture_p95_ms",
         "plain_stage_ms",
+        "words_at_rest_fps",
+        "words_fading_fps",
+        "share_while_fading",
         "share_of_ceiling",
         "joules_per_frame",
         "frames_distinct",
@@ -203,10 +226,14 @@ def main() -> int:
     add_options(parser)
     parser.add_argument("--seconds", type=float, default=10.0, help="of the batch-1 measurement")
     parser.add_argument("--profile", action="store_true", help="list the kernels of a frame")
+    parser.add_argument("--fades", action="store_true", help="measure fading words only")
     options = parser.parse_args()
     bench = Bench(options)
     parts = [bench.stream, bench.second_start, bench.stages, bench.compile_others]
-    parts += [bench.recipe, bench.batches, bench.share_of_ceiling, bench.error_to_fp32]
+    parts += [bench.recipe, bench.batches, bench.fades, bench.share_of_ceiling]
+    parts += [bench.error_to_fp32]
+    if options.fades:
+        parts = [bench.second_start, bench.fades]
     for part in [*parts, *([bench.profile] if options.profile else []), bench.close]:
         bench.part(part)
     return bench.end("\n".join((bench.table_of_kernels, table(bench.row))).strip())

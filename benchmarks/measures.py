@@ -21,7 +21,7 @@ from turbostream.stream.channel import Channel
 from turbostream.stream.engine_api import Engine, Picture
 from turbostream.stream.frame import Frame
 from turbostream.stream.meter import percentile
-from turbostream.stream.shot import Shot, great_circle
+from turbostream.stream.shot import Prompts, Shot, great_circle
 
 
 def median_ms(call: Callable[[], object], device: str, times: int = 20) -> float:
@@ -143,9 +143,24 @@ class Watcher:
         return None if found is None else round(found, 1)
 
 
-def throughput(engine: Engine, batch: int, frames: int) -> tuple[float, int, str]:
+def at_rest(number: int) -> Prompts:
+    return (("a red star", 1.0),)
+
+
+def fading(number: int) -> Prompts:
+    """Another mix of the same two prompts for each of the numbers."""
+    share = (number % 997 + 1) / 998
+    return (("a red star", 1 - share), ("a blue house on a field", share))
+
+
+def throughput(
+    engine: Engine, batch: int, frames: int, prompts: Callable[[int], Prompts] = at_rest
+) -> tuple[float, int, str]:
     """(frames/s including JPEG, distinct pictures, kind) of submissions of `batch` shots, with
-    `engine.depth` in flight; timed from the first completed submission to the last."""
+    `engine.depth` in flight; timed from the first completed submission to the last.
+
+    prompts: of the shot with this number.
+    """
     in_flight: list[Future[list[Picture]]] = []
     seen: set[int] = set()
     completed: list[float] = []
@@ -153,7 +168,7 @@ def throughput(engine: Engine, batch: int, frames: int) -> tuple[float, int, str
 
     def shots(first: int) -> Sequence[Shot]:
         return [
-            Shot((("a red star", 1.0),), great_circle(n // 40, n // 40 + 1, n % 40 / 40))
+            Shot(prompts(n), great_circle(n // 40, n // 40 + 1, n % 40 / 40))
             for n in range(first, first + batch)
         ]
 

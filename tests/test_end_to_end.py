@@ -237,6 +237,20 @@ def test_the_same_shot_is_the_same_picture_across_a_held_second(server: Server) 
     assert len(pictures) == 1
 
 
+def test_a_preview_is_the_picture_that_the_change_then_shows(server: Server) -> None:
+    def pixels(jpeg: bytes) -> bytes:
+        return Image.open(io.BytesIO(jpeg)).convert("RGB").tobytes()
+
+    held = {"prompt": "a blue ring", "motion": "hold", "seed": 5}
+    status, previewed = server.request("/preview", held)
+    assert status == 200
+    before = server.request("/snapshot.jpg")[1]
+    server.request("/scene", held, method="PATCH")
+    after = server.request("/snapshot.jpg")[1]
+    server.request("/scene", {"motion": "walk"}, method="PATCH")
+    assert pixels(previewed) == pixels(after) != pixels(before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_ten_viewers_within_three_seconds_with_status_0(number: int) -> None:
     def attempt() -> float:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import ctypes
 import json
 import logging
-import math
 import os
 import sys
 import threading
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 
@@ -21,7 +21,8 @@ from benchmarks.servers import jpeg_of
 from turbostream.engine.weights import Weights
 from turbostream.settings import SettingError, load
 from turbostream.stream.engine_api import Engine, Picture, Report
-from turbostream.stream.shot import Shot
+from turbostream.stream.noise_path import path
+from turbostream.stream.shot import Noise, Shot
 from turbostream.stream.state import State, Status
 from turbostream.web.auth import tokens
 
@@ -61,10 +62,19 @@ def _note(shot: Shot) -> None:
     """Appends its time and its position in the noise to SHOTS_FILE, if that is set."""
     if file := os.environ.get("SHOTS_FILE"):
         with open(file, "a", encoding="utf-8") as out:
-            (seed, weight), *others = shot.noise
-            angle = math.atan2(sum(other for _, other in others), weight)
-            place = [time.monotonic(), os.getpid(), seed, angle, shot.prompt]
+            place = [time.monotonic(), os.getpid(), *_place(shot.noise), shot.prompt]
             out.write(json.dumps(place) + "\n")
+
+
+def _place(noise: Noise) -> tuple[int, float]:
+    """(the last seed that was passed, the part of the way to the next): the inverse of `path`."""
+    if len(noise) == 1:
+        return noise[0][0], 0.0
+    (_, _), (seed, _), (_, ahead), (_, _) = noise
+    return seed, bisect_left(PARTS, ahead, key=lambda part: path(seed, part)[2][1]) / len(PARTS)
+
+
+PARTS = [part / 10_000 for part in range(1, 10_000)]
 
 
 def raises(numbers: Callable[[int], bool], error: Exception) -> Callable[[int], object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -87,6 +88,15 @@ def test_an_engine_that_hangs_ends_the_program_with_70_and_its_stacks(start: Sta
     assert "[watchdog] The engine has been painting one frame for" in program.log
     assert "tests/robustness/program.py" in program.log, "the stack names where it hangs"
     assert "in _finish_oldest" in program.log or "in started" in program.log
+
+
+def test_a_preview_that_hangs_while_nobody_watches_ends_the_program_too(start: Start) -> None:
+    program = start("hangs", "--engine-timeout-s", "1.5").wait_until_healthy()
+    with contextlib.suppress(OSError):  # the program ends before it answers
+        for _ in range(25):
+            program.request("/preview", {})
+    assert program.wait() == 70
+    assert "[watchdog] The engine has been painting one frame for" in program.log
 
 
 def test_an_engine_that_never_finishes_loading_ends_the_program_with_70(start: Start) -> None:

@@ -23,9 +23,11 @@ from tests.robustness.raw import eventually
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "400"))
 ROUTES = (
-    "/", "/stream", "/snapshot.jpg", "/prompt", "/scene", "/status", "/metrics", "/healthz",
-    "/login", "/guard/extend", "/stream/x/shown", "/recipe", "/frames/1/shot", "/page/page.js",
-    "/page/../app.py", "/nothing",
+    "/", "/stream", "/snapshot.jpg", "/prompt", "/scene", "/preview", "/status", "/metrics",
+    "/healthz", "/login", "/guard/extend", "/stream/x/shown", "/recipe", "/frames/1/shot",
+    "/undo", "/redo", "/looks", "/looks/a", "/looks/a/recall", "/looks/a/thumbnail.jpg",
+    "/setlist", "/setlist/next", "/export", "/import", "/page/page.js", "/page/../app.py",
+    "/nothing",
 )  # fmt: skip
 METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "X")
 NAMES = (
@@ -201,9 +203,11 @@ def test_any_bytes_are_answered_or_end_the_connection(program: Program, data: by
 def test_a_body_that_is_refused_leaves_the_scene_as_it_was(
     patient: Program, one: object, other: object
 ) -> None:
-    for path, method, body in (("/prompt", "POST", one), ("/scene", "PATCH", other)):
+    for path, method, body in (
+        ("/prompt", "POST", one), ("/scene", "PATCH", other), ("/preview", "POST", other),
+    ):  # fmt: skip
         before = patient.request("/scene")[1]
         status, _ = patient.request(path, body, method)
         assert status in (200, 400, 415)
-        if status >= 400:
+        if status >= 400 or path == "/preview":
             assert patient.request("/scene")[1] == before

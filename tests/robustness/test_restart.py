@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import signal
 import threading
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from tests.robustness.raw import eventually, open_stream
 from tests.server import once_below
 
 SEED = 100
-SPEED = 2.0  # quarter turns a second
+SPEED = 2.0  # seeds a second
 SEEN_S = 0.25  # most seconds between a shot and its note on a busy machine
 
 
@@ -29,12 +28,12 @@ class Noted(NamedTuple):
     at: float
     pid: int
     seed: int
-    angle: float
+    part: float
     prompt: str
 
     @property
     def phase(self) -> float:
-        return self.seed - SEED + self.angle / (math.pi / 2)
+        return self.seed - SEED + self.part
 
 
 def noted(file: Path, program: Program) -> list[Noted]:
@@ -133,7 +132,7 @@ def test_noise_on_hold_is_identical_after_a_kill(start: Start, tmp_path: Path) -
     with watched(again):
         eventually(lambda: noted(shots, again))
     resumed = noted(shots, again)[0]
-    assert (resumed.seed, resumed.angle, resumed.prompt) == (held.seed, held.angle, "a red heart")
+    assert (resumed.seed, resumed.part, resumed.prompt) == (held.seed, held.part, "a red heart")
 
 
 def test_a_walk_goes_on_where_it_was_seen_a_second_before_the_kill(

@@ -7,25 +7,26 @@ from __future__ import annotations
 
 import io
 import struct
-
-from PIL import Image
+from typing import TYPE_CHECKING
 
 from turbostream.stream.scene_checks import SceneError
+
+if TYPE_CHECKING:  # settings are checked with this module before any library is imported
+    from PIL import Image
 
 WIDTH = 160
 QUALITY = 80
 MOST_BYTES = 64 * 1024
 MOST_SIDE = 1024
 KEPT_BYTES = 16 * 1024  # a larger one that is given is encoded again
-# What Pillow raises for a file that is damaged or forged.
-UNREADABLE = (
-    OSError, ValueError, SyntaxError, TypeError, LookupError, EOFError, struct.error,
-    Image.DecompressionBombError,
-)  # fmt: skip
+# What Pillow raises for a file that is damaged or forged, beside DecompressionBombError.
+UNREADABLE = (OSError, ValueError, SyntaxError, TypeError, LookupError, EOFError, struct.error)
 
 
 def of_picture(jpeg: bytes) -> bytes:
     """The thumbnail of a painted picture, WIDTH pixels wide or as wide as the picture."""
+    from PIL import Image
+
     with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as image:
         return _scaled(image.convert("RGB"))
 
@@ -33,6 +34,8 @@ def of_picture(jpeg: bytes) -> bytes:
 def checked(data: bytes) -> bytes:
     """A thumbnail that somebody sent, at most WIDTH pixels wide; raises SceneError if it is not a
     complete JPEG of a sensible size."""
+    from PIL import Image
+
     if len(data) > MOST_BYTES:
         raise SceneError(
             f"The thumbnail has {len(data):,} bytes; {MOST_BYTES:,} is the most for a JPEG."
@@ -47,7 +50,7 @@ def checked(data: bytes) -> bytes:
             pixels = image.convert("RGB")
     except SceneError:
         raise
-    except UNREADABLE:
+    except (*UNREADABLE, Image.DecompressionBombError):
         raise SceneError("The thumbnail is not a JPEG that can be decoded.") from None
     if pixels.width <= WIDTH and len(data) <= KEPT_BYTES:
         return data
@@ -55,6 +58,8 @@ def checked(data: bytes) -> bytes:
 
 
 def _scaled(pixels: Image.Image) -> bytes:
+    from PIL import Image
+
     width = min(WIDTH, pixels.width)
     height = max(1, min(4 * WIDTH, round(pixels.height * width / pixels.width)))
     out = io.BytesIO()

@@ -21,6 +21,7 @@ from turbostream.web.routes import (
     looks,
     metrics,
     page,
+    preview,
     recipe,
     rental,
     scene,
@@ -63,6 +64,7 @@ def create_app(context: AppContext, wakeup: Wakeup) -> Flask:
     looks.add_routes(app, context, access)
     setlist.add_routes(app, context, access)
     collection.add_routes(app, context, access)
+    preview.add_routes(app, context, access, live.wakeup)
     status.add_routes(app, context, live.viewers)
     metrics.add_routes(app, context, live)
     rental.add_routes(app, settings.state_folder)

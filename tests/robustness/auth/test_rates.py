@@ -24,6 +24,7 @@ def test_a_token_may_change_the_prompt_twenty_times_a_second_and_the_local_owner
     refused = visitor.ask("POST", "/prompt", {"prompt": "x"}, Authorization=owner)
     assert refused.status_code == 429
     assert refused.headers["Retry-After"] == "1"
+    assert visitor.ask("POST", "/preview", {}, Authorization=owner).status_code == 429
     visitor.log_in(context.tokens.owner)
     mark = {"Sec_Fetch_Site": "same-origin"}
     assert change(**mark) == 200, "a cookie has a rate of its own"

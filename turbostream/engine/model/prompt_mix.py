@@ -100,15 +100,16 @@ def fold(products: NDArray[np.float64], weights: Sequence[float]) -> NDArray[np.
     factors = np.zeros(products.shape[1:])
     factors[0] = 1.0
     total = weights[0]
+    square, along = products[0, 0], products[0]  # of the mix with itself, and with each embedding
     for index in range(1, len(weights)):
         total += weights[index]
-        known, mixed = products[:index, :index], factors[:index]
-        square = np.einsum("it,ijt,jt->t", mixed, known, mixed)
-        along = np.einsum("it,it->t", mixed, products[:index, index])
-        lengths = np.sqrt(np.maximum(square * products[index, index], 0.0))
-        of_mix, of_next = slerp(along, lengths, weights[index] / total)
-        factors[:index] *= of_mix
-        factors[index] = of_next
+        of_next = products[index, index]
+        lengths = np.sqrt(np.maximum(square * of_next, 0.0))
+        mix, new = slerp(along[index], lengths, weights[index] / total)
+        factors[:index] *= mix
+        factors[index] = new
+        square = mix * mix * square + 2 * mix * new * along[index] + new * new * of_next
+        along = mix * along + new * products[index]
     return factors
 
 

@@ -17,9 +17,8 @@ T = TypeVar("T")
 def off_loop(function: Callable[..., T], *arguments: Any) -> T:
     """`function(*arguments)` on another thread; raises what it raises. Only this greenlet waits."""
     # Unwrapped, an error would also be printed by the pool's thread.
-    result: T | Exception = get_hub().threadpool.apply(
-        wrap_errors((Exception,), function), arguments
-    )
+    wrapped = wrap_errors((Exception,), function)
+    result: T | Exception = get_hub().threadpool.apply(wrapped, arguments)
     if isinstance(result, Exception):
         raise result
     return result

@@ -16,6 +16,7 @@ from turbostream.stream.looks import UnknownLook
 from turbostream.stream.looks_file import NotKept
 from turbostream.stream.scene_checks import SceneError
 from turbostream.stream.setlist import NoFurtherEntry
+from turbostream.stream.shot import ShotError
 
 STATUSES: dict[type[Exception], int] = {
     NothingToUndo: 409,
@@ -56,7 +57,8 @@ def add_handlers(app: Flask, page_for_strangers: Callable[[], Response | None]) 
         return response
 
     @app.errorhandler(SceneError)
-    def refuse_scene(error: SceneError) -> Response:
+    @app.errorhandler(ShotError)
+    def refuse_scene(error: SceneError | ShotError) -> Response:
         return refuse(BadRequest(str(error)))
 
     for kind, code in STATUSES.items():

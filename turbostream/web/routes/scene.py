@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 from turbostream.stream.scene_checks import PATCHABLE
 from turbostream.web.auth.access_control import AccessControl
 from turbostream.web.context import AppContext
+from turbostream.web.routes.patched_shot import patched_shot
 from turbostream.web.routes.request_body import field_of, json_object
 from turbostream.web.routes.scene_answer import scene_answer
 from turbostream.web.routes.unread_words import unread_words
@@ -26,6 +27,7 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
         access.spend_change()
         log.info("[prompt] Raw data received: %.200r", request.get_data()[:200])
         text, from_form = field_of(request, "prompt")
+        patched_shot(channel, supervisor, {"prompt": text})  # refuses what cannot be painted
         change = channel.change({"prompt": text})
         log.info("[prompt] => Successfully set to: %s", change.scene.prompt)
         if from_form:
@@ -44,6 +46,8 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
     @app.patch("/scene")
     def patch_scene() -> Response:
         access.spend_change()
-        change = channel.change(json_object(request, PATCHABLE))
+        patch = json_object(request, PATCHABLE)
+        patched_shot(channel, supervisor, patch)  # refuses what cannot be painted
+        change = channel.change(patch)
         warning = unread_words(supervisor, change.scene.prompt)
         return jsonify({**scene_answer(channel, change), **warning})
