@@ -1,4 +1,4 @@
-"""Looks and the setlist on the page: saved, recalled, moved, renamed, deleted, exchanged, played."""
+"""Looks and the setlist on the page: saved, recalled, moved, renamed, deleted, played."""
 
 from __future__ import annotations
 
