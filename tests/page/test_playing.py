@@ -133,3 +133,24 @@ def test_a_seed_is_typed_and_one_that_is_no_number_is_refused(desk, server, even
     page.keyboard.press("Enter")
     assert page.text_content("#message") == "The seed must be a whole number."
     assert page.input_value("#seed") == "4711"
+
+
+def test_a_saved_picture_that_is_dropped_on_the_page_is_shown_and_held(desk, server, eventually):
+    server.ask("PATCH", "/scene", {"prompt": "a red heart", "motion": "hold", "seed": 7})
+    page = desk.open()
+    page.evaluate("""async () => {
+        window.saved = await (await fetch('snapshot.jpg')).blob();
+    }""")
+    server.ask("PATCH", "/scene", {"prompt": "a green fish", "motion": "walk", "seed": 8})
+    eventually(lambda: page.input_value("#prompt"), "a green fish")
+    page.evaluate("""() => {
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(new File([saved], 'picture.jpg'));
+        for (const kind of ['dragover', 'drop'])
+            document.body.dispatchEvent(
+                new DragEvent(kind, {dataTransfer, bubbles: true, cancelable: true}));
+    }""")
+    eventually(lambda: page.input_value("#prompt"), "a red heart")
+    assert page.text_content("#message") == "The picture is held: a red heart"
+    eventually(lambda: page.input_value("#seed"), "7")
+    assert page.get_attribute("#freeze", "aria-pressed") == "true"

@@ -1,15 +1,22 @@
 /** The message below the field. */
 
+const DONE_MS = 5000;
 const message = document.getElementById('message');
+let timer = null;
 
-/** Shows a sentence below the field; kind: '', 'error', or 'warning'. */
+/** Shows a sentence below the field; kind: '', 'error', 'warning', or 'done', which goes by itself. */
 export function say(text, kind = '') {
+  clearTimeout(timer);
   message.dataset.kind = kind;
   message.replaceChildren(text);
+  if (kind === 'done') timer = setTimeout(() => say(''), DONE_MS);
 }
 
 export const isError = () => message.dataset.kind === 'error';
 
+/** Whether the message is about something else than the words in the field. */
+export const isReport = () => isError() || message.dataset.kind === 'done';
+
 export function clearError() {
-  if (isError()) say('');
+  if (isReport()) say('');
 }

@@ -209,7 +209,7 @@ function setCalm(on) {
 
 /** What became of a dropped picture; kind: done or error. */
 function dropped(text, kind) {
-  say(text, kind === 'error' ? 'error' : '');
+  say(text, kind);
   readStatus();
 }
 

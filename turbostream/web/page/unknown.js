@@ -1,5 +1,5 @@
 /** Names the words that the model does not read or does not know, and offers some that it does. */
-import { isError, say } from './message.js';
+import { isReport, say } from './message.js';
 import { offers, split, unknown, vocabulary } from './words.js';
 
 const $ = (id) => document.getElementById(id);
@@ -20,7 +20,7 @@ const cut = (word) => (word.length > 20 ? `${word.slice(0, 19)}…` : word);
 
 /** `typing`: the last word may be incomplete. */
 export function nameUnknown(typing = false) {
-  if (isError()) return undefined;
+  if (isReport()) return undefined;
   if (unread.sentence && unread.prompt === field.value.trim()) return say(unread.sentence, 'warning');
   if (!known) return say('');
   const strange = unknown(field.value, known, typing);
