@@ -68,12 +68,13 @@ def test_ten_prompts_are_ten_pictures_of_the_right_colours(desk, pixels, colour_
         eventually(lambda: colour_of(pixels(page.locator("#picture"))), colour)
 
 
-def test_the_picture_is_painted_as_large_as_the_window_allows(desk):
+@pytest.mark.parametrize(("path", "share"), [("/", 0.8), ("/?view=watch", 0.87), ("/?clean", 1)])
+def test_the_picture_is_painted_as_large_as_the_view_allows(desk, path, share):
     for width, height in ((1280, 800), (1920, 1080), (390, 844)):
-        page = desk.open(viewport={"width": width, "height": height})
+        page = desk.open(path, viewport={"width": width, "height": height})
         box = page.locator("#picture").bounding_box()
         assert box["height"] == pytest.approx(box["width"], abs=1)
-        assert box["height"] >= 0.93 * min(width, height)
+        assert box["height"] >= share * min(width, height)
 
 
 def test_freeze_stops_the_picture_and_space_resumes_it(desk, server, pixels, eventually):

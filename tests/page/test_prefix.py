@@ -55,6 +55,7 @@ def test_the_page_under_a_prefix_shows_the_stream_and_sends_words(
     page.on("response", lambda it: asked.append((it.status, it.url)))
     page.goto(prefixed)
     page.wait_for_selector(FIRST_PICTURE)
+    page.keyboard.press("/")
     page.keyboard.type("a red circle")
     eventually(lambda: server.ask("GET", "/status")["prompt"], "a red circle")
     page.click("#freeze")

@@ -156,8 +156,9 @@ export function showPrompt({ prompt, prompts: blend = [] }) {
 export function followPrompt(prompt, blend, warning) {
   showPrompt({ prompt, prompts: blend });
   takeWarning(prompt, warning);
-  const focused = document.activeElement === field;
-  const writing = document.querySelector('#form:is(:focus-within, :active), #blend:focus-within') !== null;
+  const at = document.activeElement; // not :focus, which Firefox drops in a window in the background
+  const focused = at === field;
+  const writing = $('form').contains(at) || $('blend').contains(at) || $('form').matches(':active');
   if ((writing && isEdited()) || unsent !== null || isError()) return;
   const first = blend?.[0]?.text ?? prompt;
   if (first !== field.value.trim() && !(focused && document.hasFocus())) {
