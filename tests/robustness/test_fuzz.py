@@ -24,6 +24,8 @@ from tests.robustness.raw import eventually
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "400"))
 ROUTES = (
     "/", "/stream", "/snapshot.jpg", "/prompt", "/scene", "/status", "/metrics", "/healthz",
+    "/looks", "/looks/a", "/looks/a/recall", "/looks/a/thumbnail.jpg", "/undo", "/redo", "/setlist",
+    "/setlist/next", "/setlist/previous", "/export", "/import",
     "/login", "/guard/extend", "/stream/x/shown", "/page/page.js", "/page/../app.py", "/nothing",
 )  # fmt: skip
 METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "X")
