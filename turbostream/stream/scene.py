@@ -191,7 +191,7 @@ class Scene:
     def recalled(self, look: Scene, time: float, seconds: float, easing: str) -> Scene:
         """The words, the noise, the motion and the speed of `look`, after a fade."""
         walkers = None if look.walkers == self.walkers_at(time) else look.walkers
-        return self._faded_to(
+        scene = self._faded_to(
             time,
             seconds,
             easing,
@@ -201,6 +201,10 @@ class Scene:
             speed=look.speed,
             brightness=self.brightness,
         )
+        if walkers is None and look.walking_speed:
+            return scene
+        # The look's noise is reached exactly only at its own speed, from the beginning.
+        return replace(scene, speed_from=None)
 
     def settled(self, time: float) -> Scene:
         """What is on screen at `time`, as a scene without fades."""
