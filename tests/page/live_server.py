@@ -75,7 +75,7 @@ class LiveServer:
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(self.url + path, data, headers, method=method)
         with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+            return json.load(answer) if answer.status != 204 else None
 
     def as_new(self) -> None:
         """Restores the first prompt and motion once the windows of earlier tests are gone.
@@ -87,7 +87,8 @@ class LiveServer:
             assert time.monotonic() < deadline, "a window of an earlier test still watches"
             time.sleep(0.05)
         self.ask("POST", "/prompt", {"prompt": FIRST_PROMPT})
-        self.ask("PATCH", "/scene", {"motion": "walk", "speed": 0.15})
+        scene = {"motion": "walk", "speed": 0.15, "brightness": 1, "fade_s": 0}
+        self.ask("PATCH", "/scene", scene)
 
 
 @contextmanager

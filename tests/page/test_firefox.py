@@ -31,6 +31,7 @@ SEEN = """async () => {
     }
     return frames.size;
 }"""
+ENTER_FIELD = "['focus', 'select'].forEach((it) => document.getElementById('prompt')[it]())"
 NOTICE = "document.getElementById('notice').checkVisibility()"
 
 
@@ -108,7 +109,7 @@ def test_firefox_paints_frames_that_move_and_reports_them(page, server, eventual
 def test_firefox_shows_the_words_that_are_typed(page, server, colour_of, eventually):
     page = page(server)
     for colour in ("red", "green"):
-        page.run("document.getElementById('prompt').select()")
+        page.run(ENTER_FIELD)
         words = f"a circle on a {colour} background"
         page.press(words)
         eventually(lambda: server.ask("GET", "/status")["prompt"], words)
@@ -144,7 +145,7 @@ def seven_windows(first, server, eventually):
         assert [window.run("document.hidden") for window in windows] == [False] * 7
         assert server.ask("GET", "/status")["viewers"] == 1
         words = "a circle on a green background"
-        windows[-1].run("document.getElementById('prompt').select()")
+        windows[-1].run(ENTER_FIELD)
         windows[-1].press(words)
         eventually(lambda: server.ask("GET", "/status")["prompt"], words)
         after = server.ask("POST", "/prompt", {"prompt": words})["frame"]  # changes nothing

@@ -12,8 +12,9 @@ from tests.page.live_server import FIRST_PROMPT
 
 pytestmark = pytest.mark.browser
 
-REACHABLE = """() => [...document.querySelectorAll('a[href], button, input, summary')]
-    .filter((it) => it.checkVisibility() && !it.closest('details:not([open]) > :not(summary)'))
+REACHABLE = """() => [...document.querySelectorAll('a[href], button, input, select, summary')]
+    .filter((it) => it.checkVisibility() && !it.disabled)
+    .filter((it) => !it.closest('details:not([open]) > :not(summary)'))
     .map((it) => it.id || it.textContent.trim())"""
 FOCUSED = """() => {
     const it = document.activeElement;
@@ -79,28 +80,15 @@ def test_nothing_is_wider_than_the_window(desk, width):
     assert panel.evaluate("(it) => it.scrollWidth <= it.clientWidth")
 
 
-@pytest.mark.parametrize("width", [360, 720, 800, 900, 1000, 1099, 1100, 1600])
-@pytest.mark.parametrize("height", [600, 800])
-def test_every_control_is_fully_visible(desk, width, height):
-    page = desk.open(viewport={"width": width, "height": height})
-    panel = page.locator(".panel").bounding_box()
-    for control in page.locator(".panel :is(button, a, input):visible").all():
-        box = control.bounding_box()
-        assert box["x"] >= panel["x"], control.text_content()
-        assert box["x"] + box["width"] <= panel["x"] + panel["width"], control.text_content()
-        whole = "(it) => it.type === 'text' || it.scrollWidth <= it.clientWidth"
-        assert control.evaluate(whole), control.text_content()
-
-
 def test_the_page_says_how_to_reach_the_shortcuts_from_the_field(desk, eventually):
     page = desk.open()
-    assert page.inner_text("#keys").startswith("Esc then Space freeze")
+    assert page.inner_text("#keys").startswith("Space freeze")
+    page.focus("#prompt")
+    assert page.inner_text("#keys").startswith("Esc then Space")
     page.keyboard.press("Escape")
     assert page.inner_text("#keys").startswith("Space freeze")
     page.keyboard.press("Space")
     eventually(lambda: page.get_attribute("#freeze", "aria-pressed"), "true")
-    page.focus("#prompt")
-    assert page.inner_text("#keys").startswith("Esc then Space")
 
 
 def test_the_keyboard_reaches_every_control_and_shows_where_it_is(desk):
@@ -117,7 +105,7 @@ def test_the_keyboard_reaches_every_control_and_shows_where_it_is(desk):
 
 def test_every_control_has_a_name(desk):
     page = desk.open()
-    for control in page.locator("button:visible, input:visible, a:visible, canvas").all():
+    for control in page.locator("button:visible, input:visible, select:visible, a:visible, canvas").all():
         named = control.evaluate(
             "(it) => it.ariaLabel || it.textContent.trim() || it.labels?.[0]?.textContent.trim()"
         )
@@ -128,7 +116,6 @@ def test_every_control_has_a_name(desk):
 
 def test_the_c_key_shows_only_the_picture_and_escape_restores_the_page(desk):
     page = desk.open()
-    page.keyboard.press("Escape")  # leaves the field
     page.keyboard.press("c")
     assert not page.locator(".panel").is_visible()
     assert page.locator("#picture").bounding_box()["height"] == 800

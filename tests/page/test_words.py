@@ -28,13 +28,17 @@ HOLD_STATUS = """
 """
 
 
-def test_the_field_has_the_focus_at_start(desk):
+def test_no_field_has_the_focus_at_start_and_a_key_does_not_become_text(desk):
     page = desk.open()
-    assert page.evaluate("document.activeElement.id") == "prompt"
+    assert page.evaluate("document.activeElement === document.body")
+    page.keyboard.type("xq")
+    assert page.input_value("#prompt") == FIRST_PROMPT
 
 
-def test_the_first_key_replaces_the_old_words(desk, server, eventually):
+@pytest.mark.parametrize("key", ["/", "Enter"])
+def test_a_key_enters_the_field_and_typing_replaces_the_old_words(desk, server, eventually, key):
     page = desk.open()
+    page.keyboard.press(key)
     page.keyboard.type("a red car")
     assert page.input_value("#prompt") == "a red car"
     eventually(lambda: server.ask("GET", "/status")["prompt"], "a red car")
@@ -145,6 +149,7 @@ def test_an_unfocused_field_follows_the_words_of_others(desk, server, eventually
 
 def test_a_field_in_a_background_window_follows_the_words_of_others(desk, server, eventually):
     page = desk.open()
+    page.keyboard.press("Enter")
     page.evaluate("() => { document.hasFocus = () => false; }")
     server.ask("POST", "/prompt", {"prompt": "a brown house"})
     eventually(lambda: page.input_value("#prompt"), "a brown house")
@@ -152,12 +157,14 @@ def test_a_field_in_a_background_window_follows_the_words_of_others(desk, server
     assert page.input_value("#prompt") == "a fish"
 
 
-def test_unfinished_text_in_the_field_is_kept(page, server, eventually):
+def test_a_field_that_was_left_shows_the_words_in_force(page, server, eventually):
     page.fill("#prompt", "  ")
     page.keyboard.press("Escape")
-    server.ask("POST", "/prompt", {"prompt": "a brown house"})
-    eventually(lambda: page.text_content("#showing"), "a brown house")
-    assert page.input_value("#prompt") == "  "
+    eventually(lambda: page.input_value("#prompt"), FIRST_PROMPT)
+    page.fill("#prompt", "a green fish")
+    page.keyboard.press("Escape")  # what was typed is sent when the field is left
+    eventually(lambda: server.ask("GET", "/status")["prompt"], "a green fish")
+    assert page.input_value("#prompt") == "a green fish"
 
 
 def test_a_status_from_before_new_words_does_not_bring_the_old_ones_back(page, eventually):

@@ -6,11 +6,13 @@
  */
 import { address } from './address.js';
 import { startBlack } from './black.js';
+import { startDrop } from './drop.js';
 import { startExchange } from './exchange.js';
-import { showProgress, startFade, takeFade } from './fade.js';
+import { fadeNow, showProgress, startFade, takeFade } from './fade.js';
 import { Clock, amount, facts, time } from './figures.js';
 import { startKeys } from './keys.js';
 import { lookRevision, startLooks } from './looks.js';
+import { say } from './message.js';
 import { isFrozen, startMotion } from './motion.js';
 import { beginStream, framesPerSecond, shown, takePart, whenPainted } from './picture.js';
 import { followPrompt, forgetFrames, latencyMs, sendUnsent, settleLatency, showPrompt, startPrompt, wordsTurn } from './prompt.js';
@@ -124,9 +126,10 @@ function answered(answer, { last, sent, got, before }) {
 
 function takeStatus(answer, before) {
   document.body.classList.toggle('watcher', answer.role === 'watcher');
-  const settled = before.scene === sceneTurn();
-  if (settled && before.words === wordsTurn()) followPrompt(answer.prompt, answer.scene?.prompts, answer.warning);
-  if (settled && answer.scene) takeScene(answer.scene);
+  if (before.words === wordsTurn() && before.scene === sceneTurn()) {
+    followPrompt(answer.prompt, answer.scene?.prompts, answer.warning);
+    if (answer.scene) takeScene(answer.scene);
+  }
   takeHistory(answer.history);
   takeSetlist(answer.setlist);
   lookRevision(answer.revision);
@@ -204,6 +207,12 @@ function setCalm(on) {
   showCalm();
 }
 
+/** What became of a dropped picture; kind: done or error. */
+function dropped(text, kind) {
+  say(text, kind === 'error' ? 'error' : '');
+  readStatus();
+}
+
 // ----------------------------------------------------------------------------------------- start
 
 function listen() {
@@ -225,6 +234,7 @@ function start() {
   startLooks();
   startSetlist();
   startExchange();
+  startDrop({ say: dropped, mayWrite: () => !mayOnlyWatch(), fadeS: () => fadeNow().fade_s });
   onScene(takeFade);
   onScene(showPrompt);
   startKeys();

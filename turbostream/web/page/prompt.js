@@ -20,7 +20,7 @@ const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 export const field = $('prompt');
 const latency = { since: 0, after: null, last_ms: null }; // after: frames beyond this one show the words
-let sentText = field.value;
+let sent = ''; // the content that was sent or shown last
 let typingTimer = null;
 let unknownTimer = null;
 let unsent = null; // a prompt that could not be sent while the server did not answer
@@ -51,7 +51,7 @@ function typed(event) {
   const since = performance.now();
   typingTimer = setTimeout(() => {
     if (isOnEnter()) previewDraft();
-    else if (field.value.trim() && (field.value !== sentText || event.target !== field)) sendPrompt(since);
+    else if (field.value.trim() && isEdited()) sendPrompt(since);
     nameUnknown(true);
   }, TYPING_PAUSE_MS);
   unknownTimer = setTimeout(nameFinished, UNKNOWN_PAUSE_MS);
@@ -72,6 +72,8 @@ function refused() {
 }
 
 const content = () => (isBlend() ? { prompts: blendWith(field.value) } : { prompt: field.value });
+const isEdited = () => JSON.stringify(content()) !== sent;
+const noteSent = () => { sent = JSON.stringify(content()); };
 
 function previewDraft() {
   if (field.value.trim()) preview(content());
@@ -82,7 +84,7 @@ function sendPrompt(since = performance.now()) {
   clearTimeout(typingTimer);
   clearError();
   endPreview();
-  sentText = field.value;
+  noteSent();
   prompts.offer({ words: content(), since });
 }
 
@@ -148,22 +150,24 @@ export function showPrompt({ prompt, prompts: blend = [] }) {
 
 /**
  * Shows the words that the server reports: another window may have sent them. A field in use keeps
- * its text; so does one in a background window that was edited, and one whose text was not accepted.
+ * its text; so do a draft while one of its fields is in use or its button is pressed, and a text that
+ * was not accepted.
  */
 export function followPrompt(prompt, blend, warning) {
   showPrompt({ prompt, prompts: blend });
-  const first = blend?.[0]?.text ?? prompt;
+  takeWarning(prompt, warning);
   const focused = document.activeElement === field;
-  const pressing = $('form').matches(':focus-within, :active') && !focused; // its button is about to send
-  const inUse = focused ? document.hasFocus() || field.value !== sentText : pressing && field.value !== sentText;
-  if (!inUse && unsent === null && !isError() && first !== field.value.trim()) {
+  const writing = document.querySelector('#form:is(:focus-within, :active), #blend:focus-within') !== null;
+  if ((writing && isEdited()) || unsent !== null || isError()) return;
+  const first = blend?.[0]?.text ?? prompt;
+  if (first !== field.value.trim() && !(focused && document.hasFocus())) {
     endPreview();
-    field.value = sentText = first;
+    field.value = first;
     if (focused) field.select();
     nameFinished();
   }
   if (blend) takeBlend(blend);
-  takeWarning(prompt, warning);
+  noteSent();
 }
 
 /** Puts the cursor into the field, its words selected, so that typing replaces them. */
@@ -175,7 +179,7 @@ export function enterField() {
 export function startPrompt() {
   field.addEventListener('input', typed);
   field.addEventListener('compositionend', typed);
-  field.addEventListener('blur', () => { if (!isOnEnter() && field.value.trim() && field.value !== sentText && !isError()) sendPrompt(); });
+  field.addEventListener('blur', () => { if (!isOnEnter() && field.value.trim() && isEdited() && !isError()) sendPrompt(); });
   $('form').noValidate = true; // submit() reports errors in the page itself
   $('form').addEventListener('submit', (event) => {
     event.preventDefault();
@@ -185,6 +189,7 @@ export function startPrompt() {
     event.preventDefault();
     if (event.submitter) usePrompt(event.submitter.value);
   });
+  noteSent();
   startBlend({ typed, submit, weighed: () => sendPrompt() });
   startPreview();
   startUnknown(usePrompt);
