@@ -104,13 +104,17 @@ class EvenFades:
             pictures = self._paint_all(shots).result(LONGEST_JOB_S)
             return [small(picture.jpeg) for picture in pictures]
 
+        found = measured(painted)
+        if found is None:
+            return
+        positions, distances = found
+
         def spaced(scene: Scene, now: float) -> Scene:
             if scene.words_from is None or (scene.words_from, scene.prompts) != words:
                 return scene
-            return scene.with_spacing(spacing(*found, words[0].fade.elapsed(now)))
+            return scene.with_spacing(spacing(positions, distances, words[0].fade.elapsed(now)))
 
-        if (found := measured(painted)) is not None:
-            self._channel.adjust(spaced)
+        self._channel.adjust(spaced)
 
 
 def measured(
