@@ -13,7 +13,7 @@ WIDTHS = range(360, 2561, 80)
 # Each fault as text. What lies in a strip that scrolls sideways may be outside of its box.
 FAULTS = """() => {
     const faults = [];
-    const name = (it) => it.id || it.ariaLabel || it.textContent.trim().slice(0, 30) || it.className;
+    const name = (it) => it.id || it.ariaLabel || it.textContent.trim() || it.className;
     const box = (it) => it.getBoundingClientRect();
     const strip = (it) => it.closest('#examples, #look-list');
     const inStrips = (it) => strip(it) !== null;
@@ -42,7 +42,8 @@ FAULTS = """() => {
     return faults;
 }"""
 SMALL = """() => [...document.querySelectorAll('button, a.button, input, select, summary')]
-    .filter((it) => it.checkVisibility({visibilityProperty: true}) && !it.matches('[type=checkbox]'))
+    .filter((it) => it.checkVisibility({visibilityProperty: true}))
+    .filter((it) => !it.matches('[type=checkbox]'))
     .filter((it) => it.getBoundingClientRect().height < 40)
     .map((it) => it.id || it.ariaLabel || it.textContent.trim())"""
 

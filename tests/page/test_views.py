@@ -105,7 +105,8 @@ def test_the_keyboard_reaches_every_control_and_shows_where_it_is(desk):
 
 def test_every_control_has_a_name(desk):
     page = desk.open()
-    for control in page.locator("button:visible, input:visible, select:visible, a:visible, canvas").all():
+    kinds = "button:visible, input:visible, select:visible, a:visible, canvas"
+    for control in page.locator(kinds).all():
         named = control.evaluate(
             "(it) => it.ariaLabel || it.textContent.trim() || it.labels?.[0]?.textContent.trim()"
         )

@@ -53,10 +53,16 @@ export function stepLook(step) {
   recall(looks[next].name);
 }
 
+/** The words and weights of a look, or of the scene in force, as text. */
+const wordsOf = ({ prompt, prompts }) => JSON.stringify(prompts?.length > 1
+  ? prompts.map((entry) => (Array.isArray(entry) ? entry : [entry.text, entry.weight]))
+  : prompt);
+
 /** The look on screen: the one that was recalled last while its words are in force, or one with the
     same words and seed. */
 function current() {
-  const same = ({ prompt }) => prompt === scene?.prompt;
+  const inForce = scene && wordsOf(scene);
+  const same = (look) => look.scene && wordsOf(look.scene) === inForce;
   const last = looks.find(({ name }) => name === recalled);
   if (last && same(last)) return last.name;
   return looks.find((look) => same(look) && look.scene?.seed === scene?.seed)?.name ?? null;
