@@ -26,7 +26,7 @@ from turbostream.stream.shot import Prompts, Shot
 
 log = logging.getLogger(__name__)
 
-PROBES = 16  # in all: with 8 a third of the fades jump (docs/experiments/2026-11.md)
+PROBES = 16  # in all; with 8 every fourth fade still jumps (docs/experiments/2026-11.md)
 # A fade that is replaced sooner, as under a slider, is not worth its probes.
 PAUSE_S = 0.3
 SHORTEST_S = 1.0  # a shorter fade is over before its probes are painted
