@@ -8,7 +8,7 @@ PYTHON := .venv/bin/python
 SHELL_SCRIPTS = $(wildcard *.sh deploy/*.sh deploy/*/*.sh training/*.sh) .ci/run
 ARGS ?=
 
-.PHONY: help run test test-long bench bench-stream bench-tunnel bench-readers fuzz soak lint format clean
+.PHONY: help run test test-long bench bench-stream bench-tunnel bench-readers bench-fades bench-walk fuzz soak lint format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,14 @@ bench-tunnel: ## age of the pictures through a real ssh over a slow line
 bench-readers: ## age of the pictures at curl, OpenCV and the like, directly and through a real ssh
 	@./setup.sh --dev
 	$(PYTHON) -m benchmarks.silent_readers $(ARGS)
+
+bench-fades: ## how evenly the picture changes during a fade, for each easing (ARGS="--pairs 3")
+	@./setup.sh --dev
+	$(PYTHON) -m benchmarks.fades $(ARGS)
+
+bench-walk: ## whether the walk through noise has corners
+	@./setup.sh --dev
+	$(PYTHON) -m benchmarks.walk $(ARGS)
 
 fuzz: ## about ten minutes of random requests to the running server
 	@./setup.sh --dev

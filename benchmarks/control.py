@@ -1,11 +1,14 @@
 """What viewers receive during continuous control, such as a slider or sequencer sends.
 
-`python -m benchmarks.control [--engine demo|simulated] [--rates 0 20 60 200] [--seconds 8]`
+`python -m benchmarks.control [--engine demo|simulated] [--rates 0 5 20 60 200] [--seconds 10]`
 
 Starts the real server with a separate state folder, and with the demo model or an engine that takes
 22 ms per frame without using the CPU, as a GPU does. For each rate one connection sends that many
 `PATCH /scene` requests per second while two viewers, in another process, count distinct frames.
-Prints a table and one JSON line.
+The changes are in turn of the speed, of the weights of a blend and of the words, each with a fade
+of --fade-s seconds whose easing changes as well; --changes speed sends speeds without fades. Prints
+a table and one JSON line: frames/s at the slowest viewer and their share of those at the first
+rate, how old frames are when they arrive, and the time from a change to its first picture.
 """
 
 from __future__ import annotations
@@ -19,11 +22,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from benchmarks.report import emit, machine, percentile
 from benchmarks.server_process import free_port
 from benchmarks.servers import jpeg_of
 
@@ -114,12 +118,38 @@ class Server:
             connection.close()
 
 
-class Control:
-    """Changes the speed `rate` times per second over one connection until stopped."""
+TEXTS = [f"a {colour} {thing}" for colour in ("red", "blue", "green") for thing in
+         ("star", "cat", "house", "fish")]  # fmt: skip
 
-    def __init__(self, port: int, rate: float) -> None:
+
+def mixed(number: int, fade_s: float) -> dict[str, object]:
+    """The patch of change `number`: the speed, the weights of a blend, or the words."""
+    kind, turn = number % 3, number // 3
+    fade = {"fade_s": fade_s, "easing": ("smooth", "linear", "even")[turn % 3]}
+    if kind == 0:
+        return {"speed": 0.1 + turn % 100 / 100, **fade}
+    if kind == 1:
+        weight = turn % 21 / 20
+        blend = [("a red circle", weight), ("a blue square", 1 - weight), ("a yellow star", 0.5)]
+        return {"prompts": [{"text": text, "weight": share} for text, share in blend], **fade}
+    return {"prompt": TEXTS[turn % len(TEXTS)], **fade}
+
+
+def speeds(number: int, fade_s: float) -> dict[str, object]:
+    """The patch of change `number` of a slider."""
+    return {"speed": 0.1 + number % 100 / 100}
+
+
+CHANGES = {"mixed": mixed, "speed": speeds}
+
+
+class Control:
+    """Sends `patch(number)` `rate` times per second over one connection until stopped."""
+
+    def __init__(self, port: int, rate: float, patch: Callable[[int], dict[str, object]]) -> None:
         self.sent = 0
-        self._port, self._rate = port, rate
+        self.refused = 0
+        self._port, self._rate, self._patch = port, rate, patch
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
 
@@ -138,21 +168,24 @@ class Control:
         due = time.monotonic()
         while not self._stopping.wait(max(0.0, due - time.monotonic())):
             due = max(due + 1 / self._rate, time.monotonic() - 0.1)
-            speed = 0.1 + self.sent % 100 / 100
             connection.request(
                 "PATCH",
                 "/scene",
-                json.dumps({"speed": speed}),
+                json.dumps(self._patch(self.sent)),
                 {"Content-Type": "application/json"},
             )
-            connection.getresponse().read()
+            answer = connection.getresponse()
+            answer.read()
             self.sent += 1
+            self.refused += answer.status != 200
         connection.close()
 
 
-def measure(server: Server, rate: float, seconds: float) -> dict[str, Any]:
+def measure(
+    server: Server, rate: float, seconds: float, patch: Callable[[int], dict[str, object]]
+) -> dict[str, Any]:
     arguments = [str(server.port), str(VIEWERS), str(WARM_S), str(seconds)]
-    with Control(server.port, rate) as control:
+    with Control(server.port, rate, patch) as control:
         began = time.monotonic()
         watched = subprocess.run(
             [sys.executable, "-m", "benchmarks.viewers", *arguments],
@@ -164,7 +197,10 @@ def measure(server: Server, rate: float, seconds: float) -> dict[str, Any]:
     return {
         "changes_asked": rate,
         "changes_per_second": round(control.sent / lasted_s, 1),
+        "refused": control.refused,
         "frames_per_second": round(min(found["rates"]), 2),
+        "age_p95_ms": percentile(found["ages_ms"], 0.95),
+        "age_max_ms": max(found["ages_ms"], default=0.0),
         "painted_per_second": status["fps"],
         "change_to_picture_ms": status["prompt_to_picture_ms"],
         "faults": found["faults"],
@@ -174,32 +210,44 @@ def measure(server: Server, rate: float, seconds: float) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--engine", choices=("demo", "simulated"), default="demo")
-    parser.add_argument("--rates", type=float, nargs="+", default=[0, 20, 60, 200])
-    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--rates", type=float, nargs="+", default=[0, 5, 20, 60, 200])
+    parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--target-fps", type=float, default=30.0)
+    parser.add_argument("--changes", choices=CHANGES, default="mixed")
+    parser.add_argument("--fade-s", type=float, default=2.0)
+    parser.add_argument("--save", help="a name in benchmarks/results")
     parser.add_argument("--serve", type=int, metavar="PORT", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         raise SystemExit(serve_simulated(options.serve, options.target_fps))
-    rows = []
-    print("changes/s (target)  changes/s  frames/s at viewers  painted/s  p50 ms  p95 ms")
+
+    def patch(number: int) -> dict[str, object]:
+        return CHANGES[options.changes](number, options.fade_s)
+
+    rows: list[dict[str, Any]] = []
+    print(
+        "changes/s (target)  changes/s  frames/s at viewers  share  age p95 ms  max  painted/s  "
+        "change to picture p50 ms  p95"
+    )
     with (
         tempfile.TemporaryDirectory(prefix="control-") as state_dir,
         Server(options.engine, options.target_fps, state_dir) as server,
     ):
         for rate in options.rates:
-            row = measure(server, rate, options.seconds)
+            row = measure(server, rate, options.seconds, patch)
             rows.append(row)
+            row["share"] = round(row["frames_per_second"] / rows[0]["frames_per_second"], 3)
             times = row["change_to_picture_ms"]
             print(
                 f"{rate:18g}  {row['changes_per_second']:9.1f}  {row['frames_per_second']:19.2f}"
-                f"  {row['painted_per_second']:9.1f}  {times['p50'] or 0:6.1f}"
-                f"  {times['p95'] or 0:6.1f}",
+                f"  {row['share']:5.0%}  {row['age_p95_ms']:10.1f} {row['age_max_ms']:4.0f}"
+                f"  {row['painted_per_second']:9.1f}  {times['p50'] or 0:24.1f}"
+                f"  {times['p95'] or 0:3.0f}",
                 flush=True,
             )
-    row = {"benchmark": "control", "engine": options.engine, "target_fps": options.target_fps}
-    row |= {"seconds": options.seconds, "cpus": os.cpu_count(), "rows": rows}
-    print(json.dumps(row | {"load": round(os.getloadavg()[0], 2)}))
+    result = {"benchmark": "control", "engine": options.engine, "target_fps": options.target_fps}
+    result |= {"changes": options.changes, "fade_s": options.fade_s, "seconds": options.seconds}
+    emit({**result, "rows": rows, **machine()}, options.save)
 
 
 if __name__ == "__main__":

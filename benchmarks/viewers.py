@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 HEAD = re.compile(
     rb"Content-Type: image/jpeg\r\nContent-Length: (\d+)\r\n"
-    rb"X-Timestamp: (\d+\.\d+)\r\nX-Frame-Id: (\d+)\r\n\r\n"
+    rb"X-Timestamp: (\d+\.\d+)\r\nX-Frame-Id: (\d+)\r\nX-Revision: \d+\r\n\r\n"
 )
 LONGEST_HEAD = 2048
 

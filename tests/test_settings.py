@@ -133,6 +133,7 @@ def test_help_lists_every_setting_with_its_default() -> None:
         assert "--" + name.lower().replace("_", "-") in text
         assert " ".join(help_text.split()) in text
         assert f"default {default}" in text
+    assert "To start fresh, delete scene-PORT.json" in text
 
 
 def test_a_wrong_setting_ends_the_program_with_2_before_torch_is_imported() -> None:

@@ -220,7 +220,10 @@ def _parser(defaults: Mapping[str, object]) -> argparse.ArgumentParser:
         prog="realtime_stream.py",
         description="An endless stream of pictures, painted live from the words you type.",
         epilog="Each setting can also be given in the environment, e.g. TARGET_FPS=15. "
-        "For yes and no, true and false, on and off, 1 and 0 are accepted too.",
+        "For yes and no, true and false, on and off, 1 and 0 are accepted too. INITIAL_PROMPT "
+        "applies to a first start; later starts continue where the last one ended. To start "
+        "fresh, delete scene-PORT.json (words, noise, place in the setlist) and looks-PORT.json "
+        "(looks, setlist) in STATE_DIR, or give another STATE_DIR.",
         allow_abbrev=False,
     )
     parser.add_argument("--check", action="store_true", help="paint one frame, say so and exit")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from turbostream.stream.channel import MOST_UNSHOWN, Channel
+from turbostream.stream.fade import EASINGS
 from turbostream.stream.scene import Scene
 from turbostream.stream.scene_checks import SceneError
 from turbostream.stream.shot import Shot
@@ -118,3 +121,38 @@ def test_the_same_words_again_are_no_change() -> None:
     assert channel.change({"prompt": "words"}) is channel.last_change
     assert channel.last_change.after == 0
     assert channel.change({"prompt": "other words"}).after == 1
+
+
+CONTROLS: list[Callable[[int], dict[str, object]]] = [
+    lambda count: {"speed": count % 40 / 10},
+    lambda count: {
+        "prompts": [{"text": "words", "weight": 1 + count % 7}, {"text": "other", "weight": 2}]
+    },
+    lambda count: {"prompt": f"words {count}"},
+    lambda count: {"brightness": count % 11 / 10},
+    lambda count: {"seed": count},
+]
+
+
+@pytest.mark.parametrize("easing", EASINGS)
+@pytest.mark.parametrize("fade_s", [0, 8])
+@pytest.mark.parametrize("controls", [[one] for one in CONTROLS] + [CONTROLS])
+def test_a_change_costs_no_frame_whatever_changes_and_however_it_fades(
+    controls: list[Callable[[int], dict[str, object]]], fade_s: float, easing: str
+) -> None:
+    """Ten changes for each of 60 frames: every frame gets its number and shows the last change."""
+    time = 0.0
+    channel = Channel("main", Scene.single("first words"), lambda: time)
+    for frame in range(1, 61):
+        for count in range(10):
+            time += 1 / 300
+            patch = controls[count % len(controls)](10 * frame + count)
+            channel.change({**patch, "fade_s": fade_s, "easing": easing})
+        scene = channel.scene
+        assert channel.last_change.after == frame - 1
+        assert channel.take_shot() == (frame, scene.shot_at(time, frame))
+        assert len(scene.shot_at(time, frame).prompts) <= 16
+    change = channel.first_shown_by(1)
+    assert change is not None
+    assert change.after == 0, "of the changes that frame 1 is the first to show, the earliest"
+    assert change.at < 3 / 300  # the first that changed anything

@@ -20,6 +20,8 @@ from turbostream.stream.setlist import Setlist
 
 log = logging.getLogger(__name__)
 
+WRITE_S = 2.0
+
 Content = tuple[Looks, Setlist]
 
 
@@ -61,9 +63,10 @@ class Collection:
         self._owns = owns
 
     def wait_for_write(self) -> None:
-        """Return once no change is being written; none begins if `owns` is false by then."""
-        with self._lock:
-            pass
+        """Return once no change is being written, or after WRITE_S: the disk may not answer. None
+        begins afterwards if `owns` is false by then."""
+        if self._lock.acquire(timeout=WRITE_S):
+            self._lock.release()
 
     # -- changes: each raises SceneError, NotKept or NotServing and then changes nothing -------
 

@@ -26,7 +26,7 @@ from turbostream.stream.shot import Prompts, Shot
 
 log = logging.getLogger(__name__)
 
-PROBES = 16  # in all: with 8 a third of the fades jump (docs/experiments/2026-11.md)
+PROBES = 16  # in all; with 8 every fourth fade still jumps (docs/experiments/2026-11.md)
 # A fade that is replaced sooner, as under a slider, is not worth its probes.
 PAUSE_S = 0.3
 SHORTEST_S = 1.0  # a shorter fade is over before its probes are painted
@@ -104,13 +104,17 @@ class EvenFades:
             pictures = self._paint_all(shots).result(LONGEST_JOB_S)
             return [small(picture.jpeg) for picture in pictures]
 
+        found = measured(painted)
+        if found is None:
+            return
+        positions, distances = found
+
         def spaced(scene: Scene, now: float) -> Scene:
             if scene.words_from is None or (scene.words_from, scene.prompts) != words:
                 return scene
-            return scene.with_spacing(spacing(*found, words[0].fade.elapsed(now)))
+            return scene.with_spacing(spacing(positions, distances, words[0].fade.elapsed(now)))
 
-        if (found := measured(painted)) is not None:
-            self._channel.adjust(spaced)
+        self._channel.adjust(spaced)
 
 
 def measured(

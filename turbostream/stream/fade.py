@@ -67,6 +67,23 @@ class Transition(Generic[T]):
     fade: Fade
 
 
+def begun(start: T, fade: Fade) -> Transition[T] | None:
+    """None for a cut."""
+    return Transition(start, fade) if fade.seconds > 0 else None
+
+
+def still(transition: Transition[T] | None, time: float) -> Transition[T] | None:
+    """The transition while it is in progress."""
+    return None if transition is None or transition.fade.is_over(time) else transition
+
+
+def between(transition: Transition[float] | None, target: float, time: float) -> float:
+    """A number that fades to `target`."""
+    if transition is None or transition.fade.is_over(time):
+        return target
+    return transition.start + (target - transition.start) * transition.fade.position(time)
+
+
 def to_json(transition: Transition[T], time: float, start: Any) -> dict[str, Any]:
     """start: the plain form of the transition's start."""
     fade = transition.fade

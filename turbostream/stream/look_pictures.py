@@ -32,15 +32,13 @@ class LookPictures:
     def __init__(self, channel: Channel, collection: Collection, paint: Paint) -> None:
         self._channel, self._collection, self._paint = channel, collection, paint
 
-    def thumbnail(self, scene: Scene, time: float) -> bytes | None:
-        """Of what `scene` shows at `time`, at the size of the stream and normal brightness; None if
-        it cannot be painted within PAINT_S."""
+    def thumbnail(self, scene: Scene) -> bytes | None:
+        """Of a look's scene, at the size of the stream; None if it cannot be painted within
+        PAINT_S."""
         size = self._channel.scene
-        plain = replace(
-            scene, width=size.width, height=size.height, brightness=1.0, brightness_from=None
-        )
+        sized = replace(scene, width=size.width, height=size.height)
         try:
-            future = self._paint(plain.shot_at(time, self._channel.last_number))
+            future = self._paint(sized.shot_at(scene.anchored_at, self._channel.last_number))
             error = future.exception(PAINT_S)
         except (TooManyJobs, TimeoutError, CancelledError) as late:
             error = late
@@ -54,7 +52,7 @@ class LookPictures:
         """Give a look its thumbnail that could not be painted when it was saved."""
         if look.thumbnail is not None:
             return
-        painted = self.thumbnail(look.scene, 0.0)
+        painted = self.thumbnail(look.scene)
         if painted is None:
             return
         try:

@@ -30,6 +30,9 @@ class Walker(NamedTuple):
     weight: float = 1.0
 
 
+Walkers = tuple[Walker, ...]
+
+
 def path(seed: int, phase: float) -> Noise:
     """The noise at `phase` seeds after `seed`: at most four seeds, squared weights that add up
     to 1, some of them negative. At a whole phase it is that seed alone."""
@@ -56,7 +59,7 @@ def _circle(at: float, knot: int) -> float:
     return (1 + 2 * math.cos(THIRD_TURN * (at - knot))) / 3
 
 
-def noise_of(walkers: tuple[Walker, ...]) -> Noise:
+def noise_of(walkers: Walkers) -> Noise:
     """The sum of the walkers' noise, of unit variance; seeds that several pass are added up."""
     if len(walkers) == 1:
         return path(walkers[0].seed, walkers[0].phase)
@@ -69,21 +72,26 @@ def noise_of(walkers: tuple[Walker, ...]) -> Noise:
     return tuple((seed, weight / norm) for seed, weight in total.items() if weight)
 
 
-def faded(
-    start: tuple[Walker, ...], target: tuple[Walker, ...], position: float
-) -> tuple[Walker, ...]:
+def faded(start: Walkers, target: Walkers, position: float) -> Walkers:
     """The walkers at `position`, 0 to 1, on the great circle from `start` to `target`."""
     angle = position * math.pi / 2
     shares = ((start, math.cos(angle)), (target, math.sin(angle)))
     return tuple(
-        walker._replace(weight=walker.weight * share)
+        Walker(seed, phase, weight * share)
         for walkers, share in shares
         if share
-        for walker in walkers
+        for seed, phase, weight in walkers
     )
 
 
-def heaviest(walkers: tuple[Walker, ...]) -> tuple[Walker, ...]:
+def moved(walkers: Walkers, passed: float) -> Walkers:
+    """The walkers after `passed` more seeds."""
+    if passed == 0:
+        return walkers
+    return tuple(Walker(seed, phase + passed, weight) for seed, phase, weight in walkers)
+
+
+def heaviest(walkers: Walkers) -> Walkers:
     """At most MOST_WALKERS of them, in order, scaled so that their squared weights add up to 1."""
     if len(walkers) > MOST_WALKERS:
         least = sorted(abs(walker.weight) for walker in walkers)[-MOST_WALKERS]
@@ -91,4 +99,4 @@ def heaviest(walkers: tuple[Walker, ...]) -> tuple[Walker, ...]:
     norm = math.sqrt(sum(walker.weight**2 for walker in walkers))
     if abs(norm - 1) <= ROUNDING:
         return walkers
-    return tuple(walker._replace(weight=walker.weight / norm) for walker in walkers)
+    return tuple(Walker(seed, phase, weight / norm) for seed, phase, weight in walkers)

@@ -13,18 +13,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from turbostream.stream.fade import Fade, Knots, Transition
-from turbostream.stream.noise_path import Walker, faded, heaviest, noise_of, path
+from turbostream.stream.blend import fewest, mixed, normalised
+from turbostream.stream.fade import Fade, Knots, Transition, begun, between, still
+from turbostream.stream.noise_path import Walker, Walkers, faded, heaviest, moved, noise_of, path
 from turbostream.stream.scene_checks import (
     MOST_MIXED,
-    MOST_PROMPTS,
     MOST_SEEDS,
     SceneError,
     check,
 )
-from turbostream.stream.shot import MAX_SEED, ROUNDING, Prompts, Shot
-
-Walkers = tuple[Walker, ...]
+from turbostream.stream.shot import MAX_SEED, Prompts, Shot
 
 
 @dataclass(frozen=True)
@@ -124,31 +122,27 @@ class Scene:
 
     def speed_at(self, time: float) -> float:
         """Seeds per second at `time`; 0 while nothing walks."""
-        return _between(self.speed_from, self.walking_speed, time)
+        return between(self.speed_from, self.walking_speed, time)
 
     def brightness_at(self, time: float) -> float:
-        return _between(self.brightness_from, self.brightness, time)
+        return between(self.brightness_from, self.brightness, time)
 
     def words_at(self, time: float) -> Prompts:
         """Texts and their weights, which add up to 1."""
-        target = _normalised(self.prompts)
+        target = normalised(self.prompts)
         transition = self.words_from
         if transition is None or transition.fade.is_over(time):
             return target
-        position = transition.fade.position(time)
-        mix = {text: weight * (1 - position) for text, weight in transition.start}
-        for text, weight in target:
-            mix[text] = mix.get(text, 0.0) + weight * position
-        return _normalised(tuple(mix.items()))
+        return mixed(transition.start, target, transition.fade.position(time))
 
     def walkers_at(self, time: float) -> Walkers:
         """Where the walkers are, with the weights of a fade between them."""
         passed = self.distance(time)
-        target = _moved(self.walkers, passed)
+        target = moved(self.walkers, passed)
         transition = self.noise_from
         if transition is None or transition.fade.is_over(time):
             return target
-        return faded(_moved(transition.start, passed), target, transition.fade.position(time))
+        return faded(moved(transition.start, passed), target, transition.fade.position(time))
 
     def shot_at(self, time: float, number: int) -> Shot:
         """The recipe of frame `number` at `time` in seconds. Pure."""
@@ -197,7 +191,7 @@ class Scene:
     def recalled(self, look: Scene, time: float, seconds: float, easing: str) -> Scene:
         """The words, the noise, the motion and the speed of `look`, after a fade."""
         walkers = None if look.walkers == self.walkers_at(time) else look.walkers
-        return self._faded_to(
+        scene = self._faded_to(
             time,
             seconds,
             easing,
@@ -207,10 +201,14 @@ class Scene:
             speed=look.speed,
             brightness=self.brightness,
         )
+        if walkers is None and look.walking_speed:
+            return scene
+        # The look's noise is reached exactly only at its own speed, from the beginning.
+        return replace(scene, speed_from=None)
 
     def settled(self, time: float) -> Scene:
         """What is on screen at `time`, as a scene without fades."""
-        fading = _still(self.words_from, time) is not None
+        fading = still(self.words_from, time) is not None
         return replace(
             self.without_fades(),
             prompts=self.words_at(time) if fading else self.prompts,
@@ -244,26 +242,26 @@ class Scene:
         passed = self.distance(time)
         fade = Fade(time, seconds, easing)
         target = replace(self, motion=motion, speed=speed).walking_speed
-        words_from = _still(self.words_from, time)
+        words_from = still(self.words_from, time)
         if prompts != self.prompts:
-            words_from = _begun(_fewest(self.words_at(time)), fade)
-        noise_from = _still(self.noise_from, time)
+            words_from = begun(fewest(self.words_at(time)), fade)
+        noise_from = still(self.noise_from, time)
         if noise_from is not None:
-            noise_from = replace(noise_from, start=_moved(noise_from.start, passed))
+            noise_from = replace(noise_from, start=moved(noise_from.start, passed))
         if walkers is not None:
-            noise_from = _begun(heaviest(self.walkers_at(time)), fade)
-        speed_from = _still(self.speed_from, time)
+            noise_from = begun(heaviest(self.walkers_at(time)), fade)
+        speed_from = still(self.speed_from, time)
         if target != self.walking_speed:
-            speed_from = _begun(self.speed_at(time), fade)
-        brightness_from = _still(self.brightness_from, time)
+            speed_from = begun(self.speed_at(time), fade)
+        brightness_from = still(self.brightness_from, time)
         if brightness != self.brightness:
-            brightness_from = _begun(self.brightness_at(time), fade)
+            brightness_from = begun(self.brightness_at(time), fade)
         return replace(
             self,
             prompts=prompts,
             motion=motion,
             speed=speed,
-            walkers=_moved(self.walkers, passed) if walkers is None else walkers,
+            walkers=moved(self.walkers, passed) if walkers is None else walkers,
             brightness=brightness,
             anchored_at=time,
             words_from=words_from,
@@ -292,44 +290,3 @@ class Scene:
                 "easing": fade.easing,
             },
         }
-
-
-def _normalised(mix: Prompts) -> Prompts:
-    """Each text once, without those of weight 0, and weights that add up to 1."""
-    weights: dict[str, float] = {}
-    for text, weight in mix:
-        weights[text] = weights.get(text, 0.0) + weight
-    total = sum(weights.values())
-    if abs(total - 1) <= ROUNDING:
-        total = 1.0  # the mix of a shot stays exactly that mix
-    scaled = ((text, weight / total) for text, weight in weights.items())
-    return tuple((text, weight) for text, weight in scaled if weight)
-
-
-def _fewest(mix: Prompts) -> Prompts:
-    """As many of the heaviest as a shot has room for beside another blend."""
-    most = MOST_MIXED - MOST_PROMPTS
-    if len(mix) <= most:
-        return mix
-    least = sorted(weight for _, weight in mix)[-most]
-    return _normalised(tuple(pair for pair in mix if pair[1] >= least)[:most])
-
-
-def _moved(walkers: Walkers, passed: float) -> Walkers:
-    if passed == 0:
-        return walkers
-    return tuple(walker._replace(phase=walker.phase + passed) for walker in walkers)
-
-
-def _begun(start: Any, fade: Fade) -> Transition[Any] | None:
-    return Transition(start, fade) if fade.seconds > 0 else None
-
-
-def _still(transition: Transition[Any] | None, time: float) -> Transition[Any] | None:
-    return None if transition is None or transition.fade.is_over(time) else transition
-
-
-def _between(transition: Transition[float] | None, target: float, time: float) -> float:
-    if transition is None or transition.fade.is_over(time):
-        return target
-    return transition.start + (target - transition.start) * transition.fade.position(time)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from turbostream.stream import fade
-from turbostream.stream.noise_path import Walker
-from turbostream.stream.scene import Scene, Walkers
+from turbostream.stream.noise_path import Walker, Walkers
+from turbostream.stream.scene import Scene
 from turbostream.stream.scene_checks import (
     MAX_PHASE,
     MOST_MIXED,

@@ -17,6 +17,10 @@ def test_only_a_permitted_origin_may_send_requests(make: Any, context: AppContex
     )  # fmt: skip
     assert before.status_code == 200
     assert before.headers["Access-Control-Allow-Origin"] == "https://studio.example"
+    for method in ("PUT", "DELETE"):
+        asked = {**named, "Access-Control-Request-Method": method}
+        allowed = client.options("/looks/a", headers=asked).headers["Access-Control-Allow-Methods"]
+        assert method in allowed
     answer = client.post("/prompt", json={"prompt": "x"}, headers=named)
     assert answer.status_code == 200
     assert answer.headers["Access-Control-Allow-Origin"] == "https://studio.example"

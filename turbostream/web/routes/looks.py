@@ -6,11 +6,13 @@ They are the owner's, also for reading. What waits for the disk or for a picture
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 from flask import Flask, jsonify, request
 from werkzeug.exceptions import BadRequest, NotFound
+from werkzeug.routing import BaseConverter
 from werkzeug.wrappers import Response
 
 from turbostream.stream.look_pictures import LookPictures
@@ -26,7 +28,15 @@ MOST_BYTES = 256 * 1024  # of a look with its thumbnail
 CACHED = "private, max-age=31536000, immutable"  # the address changes with the thumbnail
 
 
+class LookName(BaseConverter):
+    """Any text, so that a name which cannot be one is answered with the reason."""
+
+    regex = r"[\s\S]+?"
+    part_isolating = False
+
+
 def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
+    app.url_map.converters["look"] = LookName
     channel, collection = context.channel, context.repertoire.collection
     pictures = LookPictures(channel, collection, lambda shot: context.supervisor.paint(shot))
 
@@ -44,7 +54,7 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
         off_loop(collection.order, order)
         return looks()
 
-    @app.get("/looks/<path:name>/thumbnail.jpg")
+    @app.get("/looks/<look:name>/thumbnail.jpg")
     def look_thumbnail(name: str) -> Response:
         access.require_owner()
         found = collection.looks.get(check_name(name)).thumbnail
@@ -54,7 +64,7 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
         response.headers["Cache-Control"] = CACHED
         return response
 
-    @app.put("/looks/<path:name>")
+    @app.put("/looks/<look:name>")
     def save_look(name: str) -> Response:
         access.spend_change()
         access.accept_body(request, MOST_BYTES)
@@ -68,29 +78,28 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
             if "scene" in body:
                 look = look_of(name, body["scene"], body.get("thumbnail"))
             else:
-                look = Look.of(name, change.scene, now, pictures.thumbnail(change.scene, now))
+                look = Look.of(name, change.scene, now)
+            if look.thumbnail is None:
+                look = replace(look, thumbnail=pictures.thumbnail(look.scene))
             collection.save(look)
             return look
 
-        look = off_loop(save)
-        if look.thumbnail is None and "scene" in body:
-            later(pictures.complete, look)
-        return jsonify(_shown(look))
+        return jsonify(_shown(off_loop(save)))
 
-    @app.patch("/looks/<path:name>")
+    @app.patch("/looks/<look:name>")
     def rename_look(name: str) -> Response:
         access.spend_change()
         new = check_name(_required(json_object(request, ("name",)), "name"))
         off_loop(collection.rename, check_name(name), new)
         return jsonify(_shown(collection.looks.get(new)))
 
-    @app.delete("/looks/<path:name>")
+    @app.delete("/looks/<look:name>")
     def delete_look(name: str) -> Response:
         access.spend_change()
         off_loop(collection.delete, check_name(name))
         return Response(status=204)
 
-    @app.post("/looks/<path:name>/recall")
+    @app.post("/looks/<look:name>/recall")
     def recall_look(name: str) -> Response:
         access.spend_change()
         body = optional_object(request, ("fade_s", "easing"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from concurrent.futures import CancelledError, Future
+from dataclasses import replace
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import ServiceUnavailable
@@ -20,14 +21,13 @@ from turbostream.stream.side_jobs import TooManyJobs
 from turbostream.web.auth.access_control import AccessControl
 from turbostream.web.context import AppContext
 from turbostream.web.live.wakeup import Wakeup
-from turbostream.web.routes.patched_shot import HOW, patched_shot
+from turbostream.web.routes.patched_shot import patched_shot
 from turbostream.web.routes.request_body import json_object
 
 log = logging.getLogger(__name__)
 
 WAIT_S = 10.0
 RETRY_AFTER_S = 2
-FIELDS = tuple(dict.fromkeys((*PATCHABLE, *HOW)))
 
 
 def add_routes(app: Flask, context: AppContext, access: AccessControl, wakeup: Wakeup) -> None:
@@ -36,7 +36,10 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl, wakeup: W
     @app.post("/preview")
     def preview() -> Response:
         access.spend_change()
-        shot = patched_shot(channel, supervisor, json_object(request, FIELDS))
+        patch = json_object(request, PATCHABLE)
+        shot = patched_shot(channel, supervisor, patch)
+        if "brightness" not in patch:
+            shot = replace(shot, brightness=1.0)  # it is for looking ahead while the stage is black
         picture = _painted(context, wakeup, shot)
         response = Response(picture.jpeg, content_type="image/jpeg")
         response.headers["X-Timestamp"] = f"{time.time():.6f}"

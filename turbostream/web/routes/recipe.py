@@ -35,9 +35,10 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
         fade_s = check("fade_s", body["fade_s"]) if "fade_s" in body else None
         try:
             shot = from_json(body["shot"])
+            _check(shot)
+            supervisor.check(shot)
         except ShotError as error:
             raise BadRequest(str(error)) from None
-        _check(shot)
         change = channel.recall(Scene.from_shot(shot, like=channel.scene), fade_s)
         now = channel.snapshot()[1]
         shown = change.scene.as_dict(now)
