@@ -7,8 +7,9 @@ Starts the real server with a separate state folder, and with the demo model or 
 `PATCH /scene` requests per second while two viewers, in another process, count distinct frames.
 The changes are in turn of the speed, of the weights of a blend and of the words, each with a fade
 of --fade-s seconds whose easing changes as well; --changes speed sends speeds without fades. Prints
-a table and one JSON line: frames/s at the slowest viewer and their share of those at the first
-rate, how old frames are when they arrive, and the time from a change to its first picture.
+a table and one JSON line: frames/s at the slowest viewer and their share of those at the last rate
+of 0 (on a machine whose load varies give 0 before each rate), how old frames are when they arrive,
+and the time from a change to its first picture.
 """
 
 from __future__ import annotations
@@ -225,6 +226,7 @@ def main() -> None:
         return CHANGES[options.changes](number, options.fade_s)
 
     rows: list[dict[str, Any]] = []
+    rest = 0.0  # frames/s without changes
     print(
         "changes/s (target)  changes/s  frames/s at viewers  share  age p95 ms  max  painted/s  "
         "change to picture p50 ms  p95"
@@ -236,7 +238,9 @@ def main() -> None:
         for rate in options.rates:
             row = measure(server, rate, options.seconds, patch)
             rows.append(row)
-            row["share"] = round(row["frames_per_second"] / rows[0]["frames_per_second"], 3)
+            if not rate or not rows:
+                rest = row["frames_per_second"]
+            row["share"] = round(row["frames_per_second"] / rest, 3) if rest else 0.0
             times = row["change_to_picture_ms"]
             print(
                 f"{rate:18g}  {row['changes_per_second']:9.1f}  {row['frames_per_second']:19.2f}"
