@@ -119,6 +119,8 @@ def warm_up(
     engine = LocalEngine(model, settings.jpeg_quality, fingerprint, plan, size, choices)
     shot = Shot.single(settings.initial_prompt, settings.seed, *size)
     engine.submit([shot]).result()
+    # On a GPU the first mix loads its kernels, 0.1 s that the first fade would wait for.
+    model.mix_prompts(((settings.initial_prompt, 0.5), (" ", 0.5)))
     seeds = [(settings.seed + turn) % (MAX_SEED + 1) for turn in range(engine.depth)]
     engine.verify([replace(shot, noise=((seed, 1.0),)) for seed in seeds])
     if kind == "compile" and engine.plan.streams:
