@@ -109,7 +109,7 @@ class Scheduler:
         self._submit(engine, submissions, tickets)
 
     def _submit_part(self, engine: Engine, submissions: Submissions) -> None:
-        part = self.jobs.take(max(1, engine.max_batch))
+        part = self.jobs.take()
         if part is not None:
             self._job_was_last = True
             self._submit(engine, submissions, part)
@@ -157,11 +157,11 @@ class Scheduler:
     def _deliver(self, part: Part, submission: Submission) -> None:
         """A job that fails says nothing about the frames: the health does not count it."""
         try:
-            pictures = self._pictures(submission, len(part.shots))
+            (picture,) = self._pictures(submission, 1)
         except Exception as error:  # the scheduler's guard: whoever asked for it is told
             self.jobs.failed(part, error)
         else:
-            self.jobs.painted(part, pictures)
+            self.jobs.painted(part, picture)
 
     def _pictures(self, submission: Submission, wanted: int) -> list[Picture]:
         with self._health.calling(Call.PAINTING):

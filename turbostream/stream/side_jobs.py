@@ -1,8 +1,9 @@
 """Pictures that are wanted beside the channels' frames: previews, thumbnails, the probes of a fade.
 
-Any thread asks for them; the generation thread takes them between two frames. Each job has its
-turn, so that one of many shots does not hold up one of a single shot. A job that fails concerns
-only who asked for it. Knows no channel, and of the engine its API alone.
+Any thread asks for them; the generation thread takes their shots between two frames, one at a time:
+a batch of a size that was not used before would stop the stream for a second, while its graph is
+captured. Each job has its turn, so that one of many shots does not hold up one of a single shot. A
+job that fails concerns only who asked for it. Knows no channel, and of the engine its API alone.
 """
 
 from __future__ import annotations
@@ -12,10 +13,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import Any, TypeVar
 
-from turbostream.stream.engine_api import EngineClosed, EngineUnavailable, Picture, batch_key
+from turbostream.stream.engine_api import EngineClosed, EngineUnavailable, Picture
 from turbostream.stream.shot import Shot
 
 MOST_WAITING = 32  # shots of all jobs that are not painted yet
@@ -37,16 +37,16 @@ class Job:
         self.future: Future[Any] = Future()
 
     @property
-    def left(self) -> Sequence[Shot]:
-        return self.shots[len(self.pictures) :]
+    def left(self) -> int:
+        return len(self.shots) - len(self.pictures)
 
 
 @dataclass(frozen=True)
 class Part:
-    """The next shots of a job, which are submitted together."""
+    """The next shot of a job."""
 
     job: Job
-    shots: Sequence[Shot]
+    shot: Shot
 
 
 class SideJobs:
@@ -118,30 +118,30 @@ class SideJobs:
         """Whether a job waits and none is painted. Without the lock: asked before every frame."""
         return self._painting is None and bool(self._waiting)
 
-    def take(self, most: int) -> Part | None:
-        """The next shots of the next job, at most `most` and all of one batch key; None if every
-        job was cancelled. `painted` or `failed` must follow."""
+    def take(self) -> Part | None:
+        """The next shot of the next job; None if every job was cancelled. `painted` or `failed`
+        must follow."""
         with self._lock:
             while self._waiting:
                 job = self._waiting.popleft()
                 if _begins(job):
                     self._painting = job
-                    return Part(job, _alike(job.left[:most]))
+                    return Part(job, job.shots[len(job.pictures)])
         return None
 
-    def painted(self, part: Part, pictures: Sequence[Picture]) -> None:
+    def painted(self, part: Part, picture: Picture) -> None:
         job = part.job
         with self._lock:
             if not self._finishes(job):
                 return
-            job.pictures.extend(pictures)
+            job.pictures.append(picture)
             if job.left:
                 self._waiting.append(job)  # behind the others
                 return
         job.future.set_result(job.result(job.pictures))
 
     def failed(self, part: Part, error: Exception) -> None:
-        """A part that failed fails its whole job."""
+        """A shot that failed fails its whole job."""
         with self._lock:
             if not self._finishes(part.job):
                 return
@@ -161,13 +161,7 @@ class SideJobs:
 
     def _shots_waiting(self) -> int:
         painting = [] if self._painting is None else [self._painting]
-        return sum(len(job.left) for job in (*painting, *self._waiting))
-
-
-def _alike(shots: Sequence[Shot]) -> Sequence[Shot]:
-    """The first of `shots` and those after it that may be submitted with it."""
-    key = batch_key(shots[0])
-    return tuple(takewhile(lambda shot: batch_key(shot) == key, shots))
+        return sum(job.left for job in (*painting, *self._waiting))
 
 
 def _begins(job: Job) -> bool:

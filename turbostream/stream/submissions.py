@@ -24,7 +24,7 @@ class Ticket(NamedTuple):
     shot: Shot
 
 
-Work = Sequence[Ticket] | Part  # frames of channels, or a part of a side job
+Work = Sequence[Ticket] | Part  # frames of channels, or a shot of a side job
 
 
 class Submission(NamedTuple):
@@ -79,7 +79,7 @@ class Submissions:
 
     def started(self, work: Work) -> Submission:
         """A submission that the caller waits for itself, ahead of all that are in flight."""
-        shots = work.shots if isinstance(work, Part) else [ticket.shot for ticket in work]
+        shots = [work.shot] if isinstance(work, Part) else [ticket.shot for ticket in work]
         try:
             pictures = self._engine.submit(shots)
         except Exception as error:  # whatever an engine raises: `result` raises it again

@@ -94,8 +94,8 @@ class Supervisor:
         return self._scheduler.jobs.add([shot], lambda pictures: pictures[0])
 
     def paint_all(self, shots: Sequence[Shot]) -> Future[list[Picture]]:
-        """The pictures of one or more `shots`, as one batch if the engine takes it, else one by one
-        between frames; `SideJobs.add` lists the errors."""
+        """The pictures of one or more `shots`, painted one at a time between frames;
+        `SideJobs.add` lists the errors."""
         return self._scheduler.jobs.add(shots, lambda pictures: pictures)
 
     def unhealthy(self) -> str | None:
