@@ -67,8 +67,9 @@ def watched(program: Program) -> Iterator[None]:
 
 
 def scene(program: Program) -> dict[str, object]:
+    """What the scene is, without what differs at every moment and in every process."""
     found: dict[str, object] = json.loads(program.request("/scene")[1])
-    return found
+    return {name: found[name] for name in found if name not in ("phase", "revision")}
 
 
 def kept(program: Program) -> dict[str, object]:

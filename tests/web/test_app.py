@@ -223,10 +223,11 @@ def test_a_wrong_method_or_address_gets_the_same_shape(
 
 
 def test_a_patch_changes_only_what_it_names(client: FlaskClient) -> None:
-    before = client.get("/scene").json
-    after = client.patch("/scene", json={"speed": 2}).json
-    assert after == {**before, "speed": 2.0}
-    assert client.get("/scene").json == after
+    before = client.patch("/scene", json={"speed": 0}).json
+    after = client.patch("/scene", json={"brightness": 0.5}).json
+    assert before is not None
+    assert after == {**before, "brightness": 0.5, "revision": before["revision"] + 1}
+    assert client.get("/scene").json == {name: after[name] for name in after if name != "frame"}
 
 
 def test_a_wrong_patch_changes_nothing(client: FlaskClient, context: AppContext) -> None:
