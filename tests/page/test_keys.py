@@ -125,6 +125,7 @@ def test_a_watcher_has_the_keys_of_views_only(desk, server):
     page.wait_for_selector("#help[open]")
     assert "black" not in page.inner_text("#help")
     page.keyboard.press("Escape")
+    page.wait_for_selector("#help", state="hidden")
     page.keyboard.press("w")
     assert page.locator("#watch-text").inner_text() == "Controls"
     assert scene(server)["motion"] == "walk"
