@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flask import Flask, jsonify, request
+from gevent.lock import BoundedSemaphore
 from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response
 
@@ -11,9 +12,12 @@ from turbostream.web.auth.access_control import AccessControl
 from turbostream.web.context import AppContext
 from turbostream.web.live.off_loop import off_loop
 
+MOST_VALUES = 1_000_000  # in a file that is imported: each takes some hundred bytes once it is read
+
 
 def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
     collection = context.repertoire.collection
+    one_at_a_time = BoundedSemaphore(1)  # an import takes many times its size while it is read
 
     @app.get("/export")
     def export() -> Response:
@@ -28,13 +32,18 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
         access.spend_change()
         access.accept_body(request, looks_json.MOST_BYTES)
         body = request.get_data()
+        if sum(map(body.count, (b"[", b"{", b","))) > MOST_VALUES:
+            raise BadRequest(
+                f"The file holds more than {MOST_VALUES:,} values; send what GET /export gave."
+            )
 
         def add() -> tuple[int, int]:
             looks, setlist = looks_json.from_json(state_folder.parse(body))
             return len(looks), collection.add(looks, setlist)
 
         try:
-            looks, replaced = off_loop(add)
+            with one_at_a_time:
+                looks, replaced = off_loop(add)
         except state_folder.UntrustedFile:
             raise BadRequest("The file is not JSON; send what GET /export gave.") from None
         return jsonify(looks=looks, replaced=replaced)
