@@ -64,6 +64,9 @@ def test_a_scene_of_the_longest_prompts_is_passed_whole(
         taken.close()
 
     assert take(tmp_path, serve)
+    with gevent.Timeout(30):
+        while not offer.given:
+            gevent.sleep(0.01)
     assert got == [scene]
     offer.close()
 
