@@ -168,6 +168,14 @@ def test_a_recipe_becomes_a_scene_that_holds_its_picture() -> None:
         Scene.from_shot(replace(shot, noise=noise), like=START)
 
 
+def test_a_held_recipe_of_many_seeds_is_kept_exactly() -> None:
+    noise = tuple((seed, 0.25) for seed in range(16))
+    scene = Scene.from_shot(Shot((("two", 1.0),), noise), like=START)
+    kept = scene_json.to_json(scene.settled(5.0), 5.0)
+    assert scene_json.from_json(kept, 7.0).shot_at(9.0, 1).noise == noise
+    assert START.recalled(scene, 1.0, 2.0, "smooth").settled(4.0).shot_at(4.0, 1).noise == noise
+
+
 def test_a_fade_to_a_recipe_of_many_prompts_has_no_more_of_them_than_a_shot() -> None:
     many = tuple((f"a {number}", 1 / MOST_MIXED) for number in range(MOST_MIXED))
     recipe = Scene.from_shot(Shot(many, ((5, 1.0),)), like=START)
