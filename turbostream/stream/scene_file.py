@@ -97,6 +97,7 @@ class SceneFile:
             self._repertoire.start(owns, self._found_setlist)
         if self._file is None:
             return
+        state_folder.remove_unfinished(self._file)
         self._owns = owns
         if self._repertoire is not None:
             self._repertoire.player.changed = self._wanted.set
