@@ -22,6 +22,8 @@ from tests.stream.running import wait_until
 from tests.web.answers import error_of
 from turbostream.stream import look_pictures, looks_json, state_folder
 from turbostream.stream.engine_api import Picture
+from turbostream.stream.looks import Look
+from turbostream.stream.scene import Scene
 from turbostream.stream.shot import Shot
 from turbostream.web.context import AppContext
 
@@ -216,6 +218,34 @@ def test_the_loop_goes_on_while_a_thumbnail_is_painted(
     gevent.spawn(turn)
     assert client.put("/looks/a").json["thumbnail"] is not None
     assert len(turns) == 20, "the picture came from the loop itself"
+
+
+def test_looks_without_thumbnails_get_them_one_after_another(
+    client: FlaskClient, context: AppContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever recalls many of them in a row waits for none."""
+    collection = context.repertoire.collection
+    looks = [Look.of(str(number), Scene.single(str(number)), 0.0) for number in range(20)]
+    for look in looks:
+        collection.save(look)
+    futures: list[Future[Picture]] = []
+
+    def paint(shot: Shot) -> Future[Picture]:
+        futures.append(Future())
+        return futures[-1]
+
+    pictures = look_pictures.LookPictures(context.channel, collection, paint)
+    worker = threading.Thread(target=pictures.complete, args=(looks[0],))
+    worker.start()
+    wait_until(lambda: len(futures) == 1)
+    for look in looks[1:] * 2:
+        pictures.complete(look)  # returns, although nothing is painted
+    for count in range(1, 21):
+        wait_until(lambda expected=count: len(futures) == expected)
+        futures[-1].set_result(Picture(jpeg(), {}))
+    worker.join()
+    assert all(look.thumbnail for look in collection.looks.all)
+    assert len(futures) == 20
 
 
 # -- undo ------------------------------------------------------------------------------------------

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from flask import Flask, jsonify, request
-from gevent.lock import BoundedSemaphore
 from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response
 
 from turbostream.stream import looks_json, state_folder
 from turbostream.web.auth.access_control import AccessControl
 from turbostream.web.context import AppContext
-from turbostream.web.live.off_loop import off_loop
+from turbostream.web.live.off_loop import InTurn, off_loop
 
 MOST_VALUES = 1_000_000  # in a file that is imported: each takes some hundred bytes once it is read
 
 
 def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
     collection = context.repertoire.collection
-    one_at_a_time = BoundedSemaphore(1)  # an import takes many times its size while it is read
+    in_turn = InTurn()  # an import takes many times its size in memory while it is read
 
     @app.get("/export")
     def export() -> Response:
@@ -42,8 +41,7 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
             return len(looks), collection.add(looks, setlist)
 
         try:
-            with one_at_a_time:
-                looks, replaced = off_loop(add)
+            looks, replaced = in_turn(add)
         except state_folder.UntrustedFile:
             raise BadRequest("The file is not JSON; send what GET /export gave.") from None
         return jsonify(looks=looks, replaced=replaced)
