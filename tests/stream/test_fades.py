@@ -168,6 +168,28 @@ def test_a_recipe_becomes_a_scene_that_holds_its_picture() -> None:
         Scene.from_shot(replace(shot, noise=noise), like=START)
 
 
+def test_a_held_recipe_of_many_seeds_is_kept_exactly() -> None:
+    noise = tuple((seed, 0.25) for seed in range(16))
+    scene = Scene.from_shot(Shot((("two", 1.0),), noise), like=START)
+    kept = scene_json.to_json(scene.settled(5.0), 5.0)
+    assert scene_json.from_json(kept, 7.0).shot_at(9.0, 1).noise == noise
+    assert START.recalled(scene, 1.0, 2.0, "smooth").settled(4.0).shot_at(4.0, 1).noise == noise
+
+
+def test_a_fade_to_a_recipe_of_many_prompts_has_no_more_of_them_than_a_shot() -> None:
+    many = tuple((f"a {number}", 1 / MOST_MIXED) for number in range(MOST_MIXED))
+    recipe = Scene.from_shot(Shot(many, ((5, 1.0),)), like=START)
+    others = [{"text": f"b {number}", "weight": 1} for number in range(8)]
+    scene = START.changed(0.0, {"prompts": others}).recalled(recipe, 1.0, 4.0, "smooth")
+    assert scene.shot_at(5.0, 1).prompts == many
+    for time in (1.0, 2.0, 3.0, 4.0, 4.999):
+        assert len(scene.shot_at(time, 1).prompts) <= MOST_MIXED
+        kept = scene_json.to_json(scene.settled(time), time)
+        assert scene_json.from_json(kept, time).shot_at(time, 1) == scene.shot_at(time, 1)
+    back = scene.recalled(START, 3.0, 4.0, "smooth").changed(4.0, {"prompts": others, "fade_s": 4})
+    assert len(back.shot_at(5.0, 1).prompts) <= MOST_MIXED
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

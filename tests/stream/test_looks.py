@@ -228,6 +228,12 @@ def test_a_given_thumbnail_is_kept_if_it_is_small_and_made_smaller_if_it_is_not(
     assert size_of(thumbnail.checked(jpeg(200, 1024))) == (160, 640)
 
 
+def test_a_progressive_thumbnail_is_accepted() -> None:
+    file = io.BytesIO()
+    Image.open(io.BytesIO(jpeg(640, 480, noisy=False))).save(file, "JPEG", progressive=True)
+    assert size_of(thumbnail.checked(file.getvalue())) == (160, 120)
+
+
 def test_a_thumbnail_that_is_not_a_jpeg_is_refused_in_a_sentence() -> None:
     png = io.BytesIO()
     Image.new("RGB", (8, 8)).save(png, "PNG")
@@ -235,7 +241,8 @@ def test_a_thumbnail_that_is_not_a_jpeg_is_refused_in_a_sentence() -> None:
     # the height and width of the frame header, far beyond what any machine can hold
     at = whole.index(b"\xff\xc0") + 5
     bomb = whole[:at] + b"\xff\xff\xff\xff" + whole[at + 4 :]
-    for data in (b"", b"\xff\xd8\xff", png.getvalue(), whole[: len(whole) // 2], bomb,
+    scans = whole[:-2] + b"\xff\xda\x00\x08\x01\x01\x00\x01\x3f\x00" * 1000 + whole[-2:]
+    for data in (b"", b"\xff\xd8\xff", png.getvalue(), whole[: len(whole) // 2], bomb, scans,
                  jpeg(1025, 8), jpeg(900, 900, noisy=True)):  # fmt: skip
         with pytest.raises(SceneError) as error:
             thumbnail.checked(data)

@@ -59,6 +59,19 @@ def test_a_change_is_kept_at_once_and_nobody_else_may_read_it(file: Path) -> Non
     assert [found.name for found in file.parent.iterdir()] == [file.name]
 
 
+def test_a_fade_between_blends_of_the_longest_prompts_is_kept(file: Path) -> None:
+    blends = [
+        [{"text": chr(0x1F300 + 8 * place + number) * 1000} for number in range(8)]
+        for place in range(3)
+    ]
+    with keeping(file) as channel:
+        for blend in blends:
+            channel.change({"prompts": blend, "fade_s": 600})
+        scene = channel.scene
+    assert file.stat().st_size < module.MOST_BYTES / 2
+    assert restored(file).prompts == scene.prompts
+
+
 def test_the_last_change_before_the_end_is_kept(file: Path) -> None:
     with keeping(file) as channel:
         channel.change({"prompt": "first"})
@@ -186,7 +199,7 @@ SOUND = json.dumps(
         '{"prompt": "typed", "seed": ' + "9" * 5000 + "}",
         "[" * 60_000,
         '{"prompt":' * 5_000,
-        SOUND + " " * 100_000,
+        SOUND + " " * 2**20,
         SOUND.replace(f'"version": {JSON_VERSION}', f'"version": {JSON_VERSION + 1}'),
         SOUND.replace('"speed"', '"source"'),
         SOUND.replace("typed", "\\u0000"),

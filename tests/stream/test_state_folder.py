@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -154,3 +155,15 @@ def test_a_file_that_is_not_ours_is_not_written_over(tmp_path: Path, kind: str) 
     assert not (tmp_path / "nowhere").exists()
     if file.is_file():
         assert file.read_text() == "{}"
+
+
+def test_what_a_killed_process_left_is_removed_once_it_is_old(tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    names = {".x.json." + "a" * 16: 120, ".x.json." + "b" * 16: 0, ".x.json.mine": 120,
+             ".y.json." + "a" * 16: 120, "x.json": 120, "x.json.damaged-1": 120}  # fmt: skip
+    for name, age_s in names.items():
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time.time() - age_s,) * 2)
+    state_folder.remove_unfinished(file)
+    assert set(names) - set(os.listdir(tmp_path)) == {".x.json." + "a" * 16}
+    state_folder.remove_unfinished(tmp_path / "none" / "x.json")

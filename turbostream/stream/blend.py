@@ -21,15 +21,16 @@ def normalised(mix: Prompts) -> Prompts:
 def mixed(start: Prompts, target: Prompts, position: float) -> Prompts:
     """The blend at `position`, 0 to 1, on the way from `start` to `target`; both are normalised.
 
-    The texts of `start` come first, so that the order of a mix does not change on the way.
+    The texts of `start` come first, so that the order of a mix does not change on the way. A target
+    that came from a recipe may leave no room for `start`; the lightest are then left out.
     """
     away = tuple((text, weight * (1 - position)) for text, weight in start)
-    return normalised(away + tuple((text, weight * position) for text, weight in target))
+    both = normalised(away + tuple((text, weight * position) for text, weight in target))
+    return fewest(both, MOST_MIXED)
 
 
-def fewest(mix: Prompts) -> Prompts:
-    """As many of the heaviest as a shot has room for beside another blend."""
-    most = MOST_MIXED - MOST_PROMPTS
+def fewest(mix: Prompts, most: int = MOST_MIXED - MOST_PROMPTS) -> Prompts:
+    """The heaviest; by default as many as a shot has room for beside another blend."""
     if len(mix) <= most:
         return mix
     least = sorted(weight for _, weight in mix)[-most]

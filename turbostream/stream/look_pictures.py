@@ -6,6 +6,7 @@ Any thread except gevent's: it waits for the picture. Knows no HTTP.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
@@ -31,6 +32,8 @@ Paint = Callable[[Shot], "Future[Picture]"]
 class LookPictures:
     def __init__(self, channel: Channel, collection: Collection, paint: Paint) -> None:
         self._channel, self._collection, self._paint = channel, collection, paint
+        self._incomplete: dict[str, Look] = {}  # by name
+        self._completing = threading.Lock()
 
     def thumbnail(self, scene: Scene) -> bytes | None:
         """Of a look's scene, at the size of the stream; None if it cannot be painted within
@@ -49,8 +52,22 @@ class LookPictures:
         return thumbnail.of_picture(future.result().jpeg)
 
     def complete(self, look: Look) -> None:
-        """Give a look its thumbnail that could not be painted when it was saved."""
-        if look.thumbnail is not None:
+        """Give a look its thumbnail that could not be painted when it was saved.
+
+        One call paints, also for all calls that come meanwhile, which return at once: many looks
+        that are recalled in a row do not hold up those that are saved.
+        """
+        self._incomplete[look.name] = look
+        if not self._completing.acquire(blocking=False):
+            return
+        try:
+            while self._incomplete:
+                self._complete(self._incomplete.popitem()[1])
+        finally:
+            self._completing.release()
+
+    def _complete(self, look: Look) -> None:
+        if look.thumbnail is not None or look not in self._collection.looks.all:
             return
         painted = self.thumbnail(look.scene)
         if painted is None:

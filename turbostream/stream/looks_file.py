@@ -45,6 +45,7 @@ def read(file: Path) -> tuple[Looks, Setlist]:
 def load(file: Path) -> tuple[Looks, Setlist]:
     """`read`, or nothing after one log line; the file that cannot be used is kept under another
     name."""
+    state_folder.remove_unfinished(file)
     try:
         return read(file)
     except SceneError as error:

@@ -54,7 +54,9 @@ def check_setting(settings: Settings) -> StartSetlist | None:
             raise SceneError("it holds no setlist with entries")
     except OSError as error:
         why = error.strerror
-    except (SceneError, state_folder.UntrustedFile) as error:
+    except state_folder.UntrustedFile as error:
+        why = f"it {error}"
+    except SceneError as error:
         why = str(error).removesuffix(".")
     else:
         return StartSetlist(looks, setlist, hashlib.sha256(content).hexdigest())

@@ -208,13 +208,12 @@ class Scene:
 
     def settled(self, time: float) -> Scene:
         """What is on screen at `time`, as a scene without fades."""
-        fading = still(self.words_from, time) is not None
-        return replace(
-            self.without_fades(),
-            prompts=self.words_at(time) if fading else self.prompts,
-            walkers=heaviest(self.walkers_at(time)),
-            anchored_at=time,
-        )
+        prompts, walkers = self.prompts, self.walkers_at(time)
+        if still(self.words_from, time) is not None:
+            prompts = self.words_at(time)
+        if still(self.noise_from, time) is not None:
+            walkers = heaviest(walkers)
+        return replace(self.without_fades(), prompts=prompts, walkers=walkers, anchored_at=time)
 
     def without_fades(self) -> Scene:
         return replace(

@@ -25,6 +25,7 @@ from turbostream.stream.state_folder import UntrustedFile
 log = logging.getLogger(__name__)
 
 WRITE_EVERY_S = 1.0
+MOST_BYTES = 1024 * 1024  # a fade between blends of the longest prompts takes a quarter of it
 SETLIST = "setlist"  # the field beside those of the scene
 
 
@@ -71,7 +72,7 @@ class SceneFile:
         if self._file is None:
             return
         try:
-            found = self._without_setlist(state_folder.read_json(self._file))
+            found = self._without_setlist(state_folder.read_json(self._file, MOST_BYTES))
             change = self._channel.resume(
                 lambda now: resume.resumed(found, self._initial, now, restart=True)
             )
@@ -96,6 +97,7 @@ class SceneFile:
             self._repertoire.start(owns, self._found_setlist)
         if self._file is None:
             return
+        state_folder.remove_unfinished(self._file)
         self._owns = owns
         if self._repertoire is not None:
             self._repertoire.player.changed = self._wanted.set

@@ -80,8 +80,8 @@ def from_json(data: object, time: float) -> Scene:
         raise SceneError("The version of the scene must be a whole number from 1.")
     if version > VERSION:
         raise SceneError(
-            f"The scene was written by a newer version of this program (format {version}; "
-            f"this one reads up to {VERSION})."
+            "The scene was written by a newer version of this program (format "
+            f"{str(version)[:20]}; this one reads up to {VERSION})."
         )
     if "prompt" not in fields:
         raise SceneError("The scene has no prompt.")

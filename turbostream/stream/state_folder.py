@@ -10,14 +10,18 @@ import errno
 import json
 import math
 import os
+import re
 import secrets
 import stat
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 MOST_BYTES = 64 * 1024
+UNFINISHED = re.compile("[0-9a-f]{16}")  # the end of a temporary file's name
+UNFINISHED_S = 60.0
 LONGEST_NUMBER = 20  # digits; more is no count, time or port
 
 
@@ -79,6 +83,16 @@ def write(file: Path, text: str, sync: bool = True) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_unfinished(file: Path) -> None:
+    """Delete what a process that was killed within `write` left beside `file`. The file of another
+    process that writes now is too young."""
+    with suppress(OSError):
+        for left in file.parent.iterdir():
+            name = left.name.removeprefix(f".{file.name}.")
+            if UNFINISHED.fullmatch(name) and time.time() - left.lstat().st_mtime > UNFINISHED_S:
+                left.unlink()
 
 
 def overwrite(file: Path, text: str) -> None:

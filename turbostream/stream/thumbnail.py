@@ -18,7 +18,9 @@ WIDTH = 160
 QUALITY = 80
 MOST_BYTES = 64 * 1024
 MOST_SIDE = 1024
+MOST_SCANS = 64  # of a progressive file, which has about ten; each is decoded at full size
 KEPT_BYTES = 16 * 1024  # a larger one that is given is encoded again
+SCAN = b"\xff\xda"  # the marker before each
 # What Pillow raises for a file that is damaged or forged, beside DecompressionBombError.
 UNREADABLE = (OSError, ValueError, SyntaxError, TypeError, LookupError, EOFError, struct.error)
 
@@ -40,6 +42,8 @@ def checked(data: bytes) -> bytes:
         raise SceneError(
             f"The thumbnail has {len(data):,} bytes; {MOST_BYTES:,} is the most for a JPEG."
         )
+    if data.count(SCAN) > MOST_SCANS:
+        raise SceneError("The thumbnail has too many scans; save it as a plain JPEG.")
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
             if max(image.size) > MOST_SIDE:  # before anything is decoded

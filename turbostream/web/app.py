@@ -30,6 +30,7 @@ from turbostream.web.routes import (
     status,
     stream,
 )
+from turbostream.web.routes.request_body import WholeRequest
 
 NO_STORE = "no-store, no-cache, must-revalidate, max-age=0"
 
@@ -38,6 +39,7 @@ def create_app(context: AppContext, wakeup: Wakeup) -> Flask:
     """The application over `context`; `wakeup` is sent when a frame is published."""
     settings = context.settings
     app = Flask(__name__, static_folder="page", static_url_path="/page", template_folder="page")
+    app.request_class = WholeRequest
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.after_request(_forbid_caching)

@@ -52,6 +52,25 @@ def test_the_next_process_gets_the_same_socket_and_the_scene(
     assert (tmp_path / handover.NAME).stat().st_mode & 0o777 == 0o600
 
 
+def test_a_scene_of_the_longest_prompts_is_passed_whole(
+    tmp_path: Path, listener: socket.socket
+) -> None:
+    scene = {"prompts": ["\U0001f3b9" * 1000] * 24}
+    offer = handover.Offer(tmp_path, listener.fileno, lambda: scene)
+    got = []
+
+    def serve(taken: Any, scene: Any) -> None:
+        got.append(scene)
+        taken.close()
+
+    assert take(tmp_path, serve)
+    with gevent.Timeout(30):
+        while not offer.given:
+            gevent.sleep(0.01)
+    assert got == [scene]
+    offer.close()
+
+
 def test_a_next_process_that_dies_half_way_changes_nothing(
     tmp_path: Path, offer: handover.Offer
 ) -> None:

@@ -20,8 +20,10 @@ from PIL import Image
 from tests.engines import colour_of
 from tests.stream.running import wait_until
 from tests.web.answers import error_of
-from turbostream.stream import look_pictures, state_folder
+from turbostream.stream import look_pictures, looks_json, state_folder
 from turbostream.stream.engine_api import Picture
+from turbostream.stream.looks import Look
+from turbostream.stream.scene import Scene
 from turbostream.stream.shot import Shot
 from turbostream.web.context import AppContext
 
@@ -218,6 +220,34 @@ def test_the_loop_goes_on_while_a_thumbnail_is_painted(
     assert len(turns) == 20, "the picture came from the loop itself"
 
 
+def test_looks_without_thumbnails_get_them_one_after_another(
+    client: FlaskClient, context: AppContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever recalls many of them in a row waits for none."""
+    collection = context.repertoire.collection
+    looks = [Look.of(str(number), Scene.single(str(number)), 0.0) for number in range(20)]
+    for look in looks:
+        collection.save(look)
+    futures: list[Future[Picture]] = []
+
+    def paint(shot: Shot) -> Future[Picture]:
+        futures.append(Future())
+        return futures[-1]
+
+    pictures = look_pictures.LookPictures(context.channel, collection, paint)
+    worker = threading.Thread(target=pictures.complete, args=(looks[0],))
+    worker.start()
+    wait_until(lambda: len(futures) == 1)
+    for look in looks[1:] * 2:
+        pictures.complete(look)  # returns, although nothing is painted
+    for count in range(1, 21):
+        wait_until(lambda expected=count: len(futures) == expected)
+        futures[-1].set_result(Picture(jpeg(), {}))
+    worker.join()
+    assert all(look.thumbnail for look in collection.looks.all)
+    assert len(futures) == 20
+
+
 # -- undo ------------------------------------------------------------------------------------------
 
 
@@ -388,6 +418,35 @@ def test_a_larger_body_is_accepted_by_the_import_and_by_no_other_route(
                          ("POST", "/looks/new/recall"), ("POST", "/setlist/next")):  # fmt: skip
         answer = client.open(path, method=method, data=spaces, content_type="application/json")
         error_of(answer, 413)
+
+
+def test_a_chunked_body_that_is_too_large_is_413_and_not_cut(
+    client: FlaskClient, context: AppContext
+) -> None:
+    before = everything(context)
+    for path, most, start in (
+        ("/import", looks_json.MOST_BYTES, bad_import_of(b"")),
+        ("/prompt", 65_536, b'{"prompt": "cut"}'),
+    ):
+        whole = start.ljust(most)
+        for body, status in ((whole + b" ", 413), (whole, 200)):
+            answer = client.post(
+                path,
+                input_stream=io.BytesIO(body),
+                content_type="application/json",
+                environ_overrides={"wsgi.input_terminated": True},
+            )
+            assert answer.status_code == status
+            assert (everything(context) == before) == (status == 413)
+        before = everything(context)
+
+
+def test_an_import_of_a_million_values_is_refused_before_it_is_read(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state_folder, "parse", None)  # it would fail with 500
+    body = b'{"looks": [' + b"{}," * 1_000_000 + b"{}]}"
+    assert "1,000,000 values" in error_of(client.post("/import", data=body), 400)
 
 
 def bad_import_of(filler: bytes) -> bytes:

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 NAME = "handover.sock"
 ANSWER_S = 10.0
-MAX_SCENE_BYTES = 64 * 1024
+MAX_SCENE_BYTES = 1024 * 1024
 TAKEN = b"taken"
 _UCRED = struct.Struct("iII")  # pid, uid, gid: unix(7)
 
@@ -89,18 +89,32 @@ def take(folder: Path, serve: Callable[[Any, Mapping[str, Any]], None]) -> bool:
         connection.sendall(b"take")
         try:
             message, descriptors, _, _ = socket.recv_fds(connection, MAX_SCENE_BYTES, 1)
+            if not descriptors:
+                return False
+            listener = gsocket.socket(fileno=descriptors[0])
+            scene = _whole_scene(connection, message)
         except OSError:
             return False
-        if not descriptors:
-            return False
-        listener = gsocket.socket(fileno=descriptors[0])
-        serve(listener, json.loads(message or b"{}"))
+        serve(listener, scene)
         # If the old process has just died, the port is ours all the same.
         try:
             connection.sendall(TAKEN)
         except OSError:
             log.info("[flask] the previous process has ended.")
     return True
+
+
+def _whole_scene(connection: Any, message: bytes) -> Any:
+    """The JSON of which `message` is the beginning: a socket passes a long one in pieces. Raises
+    OSError if the rest does not come; nothing marks its end but the JSON itself."""
+    while True:
+        try:
+            return json.loads(message or b"{}")
+        except ValueError:
+            piece = connection.recv(MAX_SCENE_BYTES) if len(message) < MAX_SCENE_BYTES else b""
+        if not piece:
+            raise ConnectionError("the scene that was handed over is not complete")
+        message += piece
 
 
 class Offer:
@@ -138,8 +152,9 @@ class Offer:
             if connection.recv(16) != b"take" or not _is_trusted(connection):
                 return  # `is_served` only asks
             self.giving = asked = True
-            scene = json.dumps(dict(self._scene())).encode()[:MAX_SCENE_BYTES]
-            socket.send_fds(connection, [scene], [self._listener()])
+            scene = json.dumps(dict(self._scene())).encode()
+            sent = socket.send_fds(connection, [scene], [self._listener()])
+            connection.sendall(scene[sent:])
             self.given = connection.recv(16) == TAKEN
         except OSError as error:
             log.info("[flask] a handover was aborted (%s).", error)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from gevent.hub import get_hub
+from gevent.lock import BoundedSemaphore
 from gevent.util import wrap_errors
 
 T = TypeVar("T")
@@ -22,6 +23,18 @@ def off_loop(function: Callable[..., T], *arguments: Any) -> T:
     if isinstance(result, Exception):
         raise result
     return result
+
+
+class InTurn:
+    """`off_loop` for work of which only one may run at a time. The greenlets that wait take no
+    thread."""
+
+    def __init__(self) -> None:
+        self._turn = BoundedSemaphore(1)
+
+    def __call__(self, function: Callable[..., T], *arguments: Any) -> T:
+        with self._turn:
+            return off_loop(function, *arguments)
 
 
 def later(function: Callable[..., object], *arguments: Any) -> None:

@@ -9,11 +9,14 @@ from werkzeug.wrappers import Response
 from turbostream.stream import looks_json, state_folder
 from turbostream.web.auth.access_control import AccessControl
 from turbostream.web.context import AppContext
-from turbostream.web.live.off_loop import off_loop
+from turbostream.web.live.off_loop import InTurn, off_loop
+
+MOST_VALUES = 1_000_000  # in a file that is imported: each takes some hundred bytes once it is read
 
 
 def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
     collection = context.repertoire.collection
+    in_turn = InTurn()  # an import takes many times its size in memory while it is read
 
     @app.get("/export")
     def export() -> Response:
@@ -28,13 +31,17 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
         access.spend_change()
         access.accept_body(request, looks_json.MOST_BYTES)
         body = request.get_data()
+        if sum(map(body.count, (b"[", b"{", b","))) > MOST_VALUES:
+            raise BadRequest(
+                f"The file holds more than {MOST_VALUES:,} values; send what GET /export gave."
+            )
 
         def add() -> tuple[int, int]:
             looks, setlist = looks_json.from_json(state_folder.parse(body))
             return len(looks), collection.add(looks, setlist)
 
         try:
-            looks, replaced = off_loop(add)
+            looks, replaced = in_turn(add)
         except state_folder.UntrustedFile:
             raise BadRequest("The file is not JSON; send what GET /export gave.") from None
         return jsonify(looks=looks, replaced=replaced)

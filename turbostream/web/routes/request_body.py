@@ -10,7 +10,31 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from flask import Request
-from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+from werkzeug.exceptions import (
+    BadRequest,
+    ClientDisconnected,
+    RequestEntityTooLarge,
+    UnsupportedMediaType,
+)
+
+
+class WholeRequest(Request):
+    """A request whose body is read whole or refused.
+
+    werkzeug gives the beginning of a chunked body that is too large, as if that were all of it.
+    """
+
+    def get_data(self, *arguments: Any, **options: Any) -> Any:
+        data = super().get_data(*arguments, **options)
+        most = self.max_content_length
+        if self.content_length is None and most is not None and len(data) >= most:
+            try:
+                more = self.environ["wsgi.input"].read(1)
+            except OSError:
+                raise ClientDisconnected from None
+            if more:
+                raise RequestEntityTooLarge
+        return data
 
 
 class DuplicateField(ValueError):
