@@ -56,7 +56,7 @@ def test_two_spellings_of_a_name_are_one() -> None:
 @pytest.mark.parametrize(
     "name",
     ["", "  ", "x" * 61, "x" * 300, "x" * 10**6, "a/b", "a\\b", "a\0b", "a\nb", "\x1b[2J", "\x7f",
-     ".", "..", "\ud800", "a\ufffd", "\u202egnp", 7, None, ["a"]],
+     ".", "..", ".\u200d", "\u200d\u200c", "\ud800", "a\ufffd", "\u202egnp", 7, None, ["a"]],
 )  # fmt: skip
 def test_a_name_that_cannot_be_one_is_refused_in_a_sentence(name: object) -> None:
     with pytest.raises(SceneError) as error:
@@ -65,7 +65,15 @@ def test_a_name_that_cannot_be_one_is_refused_in_a_sentence(name: object) -> Non
 
 
 def test_a_name_of_60_characters_in_any_script_is_accepted() -> None:
-    for name in ("x" * 60, "夜明け", "a.b", "50 %", "?#&"):
+    for name in (
+        "x" * 60,
+        "夜明け",
+        "a.b",
+        "50 %",
+        "?#&",
+        "\u0645\u06cc\u200c\u062e",
+        "\U0001f468\u200d\U0001f469",
+    ):
         assert check_name(name) == name
 
 
