@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -206,6 +207,13 @@ def test_a_file_that_cannot_be_used_is_refused_in_a_sentence(name: str) -> None:
     with pytest.raises(SceneError) as error:
         looks_json.from_json(BAD_FILES[name])
     sentence(error)
+
+
+def test_a_look_that_could_not_be_read_again_is_not_written() -> None:
+    many = replace(look().scene, prompts=tuple((str(number), 1.0) for number in range(17)))
+    with pytest.raises(SceneError) as error:
+        looks_json.to_text(Looks((look(), Look("many", many))), Setlist())
+    assert "1 to 16" in sentence(error)
 
 
 def test_looks_that_no_file_holds_are_refused() -> None:
