@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -56,7 +57,7 @@ def test_two_spellings_of_a_name_are_one() -> None:
 @pytest.mark.parametrize(
     "name",
     ["", "  ", "x" * 61, "x" * 300, "x" * 10**6, "a/b", "a\\b", "a\0b", "a\nb", "\x1b[2J", "\x7f",
-     ".", "..", "\ud800", "a\ufffd", "\u202egnp", 7, None, ["a"]],
+     ".", "..", ".\u200d", "\u200d\u200c", "\ud800", "a\ufffd", "\u202egnp", 7, None, ["a"]],
 )  # fmt: skip
 def test_a_name_that_cannot_be_one_is_refused_in_a_sentence(name: object) -> None:
     with pytest.raises(SceneError) as error:
@@ -65,7 +66,15 @@ def test_a_name_that_cannot_be_one_is_refused_in_a_sentence(name: object) -> Non
 
 
 def test_a_name_of_60_characters_in_any_script_is_accepted() -> None:
-    for name in ("x" * 60, "夜明け", "a.b", "50 %", "?#&"):
+    for name in (
+        "x" * 60,
+        "夜明け",
+        "a.b",
+        "50 %",
+        "?#&",
+        "\u0645\u06cc\u200c\u062e",
+        "\U0001f468\u200d\U0001f469",
+    ):
         assert check_name(name) == name
 
 
@@ -198,6 +207,13 @@ def test_a_file_that_cannot_be_used_is_refused_in_a_sentence(name: str) -> None:
     with pytest.raises(SceneError) as error:
         looks_json.from_json(BAD_FILES[name])
     sentence(error)
+
+
+def test_a_look_that_could_not_be_read_again_is_not_written() -> None:
+    many = replace(look().scene, prompts=tuple((str(number), 1.0) for number in range(17)))
+    with pytest.raises(SceneError) as error:
+        looks_json.to_text(Looks((look(), Look("many", many))), Setlist())
+    assert "1 to 16" in sentence(error)
 
 
 def test_looks_that_no_file_holds_are_refused() -> None:

@@ -15,6 +15,7 @@ from turbostream.stream.scene_checks import SceneError
 
 MOST_LOOKS = 200
 LONGEST_NAME = 60  # characters
+JOINERS = {0x200C: None, 0x200D: None}  # invisible, and part of words in some scripts and of emoji
 
 
 class UnknownLook(SceneError):
@@ -103,10 +104,12 @@ def check_name(name: object) -> str:
         raise _wrong_length(len(name))
     if "/" in name or "\\" in name:
         raise SceneError("The name of a look cannot contain a slash or a backslash.")
-    if not name.isprintable() or "\ufffd" in name:
+    if not name.translate(JOINERS).isprintable() or "\ufffd" in name:
         raise SceneError("The name of a look must consist of printable characters.")
-    if name in (".", ".."):
-        raise SceneError("A look cannot be called '.' or '..'; choose another name.")
+    if name.translate(JOINERS).strip() in ("", ".", ".."):
+        raise SceneError(
+            "A look cannot be called '.', '..' or nothing visible; choose another name."
+        )
     return name
 
 

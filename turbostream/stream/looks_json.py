@@ -99,7 +99,9 @@ def scene_of(look: Look) -> dict[str, Any]:
 
 @lru_cache(maxsize=MOST_LOOKS)
 def _text_of(look: Look) -> str:
-    """Kept, so that one change does not encode all others again."""
+    """Kept, so that one change does not encode all others again. A look that could not be read
+    again is refused: it would take all others with it at the next start."""
+    scene_json.from_json(scene_of(look), 0.0)
     return json.dumps(look_to_json(look), ensure_ascii=False)
 
 

@@ -67,7 +67,7 @@ def create_app(context: AppContext, wakeup: Wakeup) -> Flask:
     setlist.add_routes(app, context, access)
     collection.add_routes(app, context, access)
     preview.add_routes(app, context, access, live.wakeup)
-    status.add_routes(app, context, live.viewers)
+    status.add_routes(app, context, access, live.viewers)
     metrics.add_routes(app, context, live)
     rental.add_routes(app, settings.state_folder)
     return app

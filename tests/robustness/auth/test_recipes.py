@@ -91,6 +91,19 @@ def test_the_shot_of_a_frame_is_found_by_its_number(
         assert WORDS not in seen.data
 
 
+@pytest.mark.parametrize("recipes", ["owner", "all", "none"])
+def test_a_watcher_learns_the_seed_and_the_phase_only_with_the_recipes(
+    make: Callable[..., FlaskClient], context: AppContext, recipes: str
+) -> None:
+    visitor = Visitor(make(recipes=recipes))
+    for token, wanted in ((context.tokens.owner, True), (context.tokens.watch, recipes == "all")):
+        scene = visitor.ask("GET", "/scene", Authorization=bearer(token)).json
+        status = visitor.ask("GET", "/status", Authorization=bearer(token)).json
+        assert scene["prompt"] == status["scene"]["prompt"] == "first words"
+        for found in (scene, status["scene"]):
+            assert ("seed" in found, "phase" in found) == (wanted, wanted)
+
+
 def test_a_watcher_may_not_put_a_recipe_in_force(
     make: Callable[..., FlaskClient], context: AppContext
 ) -> None:

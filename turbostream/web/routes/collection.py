@@ -11,7 +11,7 @@ from turbostream.web.auth.access_control import AccessControl
 from turbostream.web.context import AppContext
 from turbostream.web.live.off_loop import InTurn, off_loop
 
-MOST_VALUES = 1_000_000  # in a file that is imported: each takes some hundred bytes once it is read
+MOST_VALUES = 250_000  # in a file that is imported: each takes some hundred bytes once it is read
 
 
 def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:

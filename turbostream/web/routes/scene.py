@@ -41,7 +41,7 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
 
     @app.get("/scene")
     def scene() -> Response:
-        return jsonify(scene_answer(channel))
+        return jsonify(scene_answer(channel, with_recipe=access.may_read_shots()))
 
     @app.patch("/scene")
     def patch_scene() -> Response:

@@ -5,10 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from turbostream.stream.channel import Change, Channel
+from turbostream.stream.scene import Scene
+
+RECIPE = ("seed", "phase")  # with the words they are the recipe of a picture
 
 
-def scene_answer(channel: Channel, change: Change | None = None) -> dict[str, Any]:
+def scene_answer(
+    channel: Channel, change: Change | None = None, with_recipe: bool = True
+) -> dict[str, Any]:
     """The scene in force; with a change, after which frame it is shown."""
     now, at = channel.snapshot()
-    shown = {**now.scene.as_dict(at), "revision": channel.revision}
+    shown = {**shown_scene(now.scene, at, with_recipe), "revision": channel.revision}
     return shown if change is None else {**shown, "frame": change.after}
+
+
+def shown_scene(scene: Scene, time: float, with_recipe: bool) -> dict[str, Any]:
+    """The scene for a visitor who may or may not learn what pictures are painted from."""
+    shown = scene.as_dict(time)
+    return shown if with_recipe else {name: shown[name] for name in shown if name not in RECIPE}

@@ -10,15 +10,17 @@ from flask import Flask, g, jsonify
 from werkzeug.wrappers import Response
 
 from turbostream.web import rental
+from turbostream.web.auth.access_control import AccessControl
 from turbostream.web.context import AppContext
 from turbostream.web.live.viewers import Viewers
+from turbostream.web.routes.scene_answer import shown_scene
 from turbostream.web.routes.unread_words import unread_words
 
 
-def add_routes(app: Flask, context: AppContext, viewers: Viewers) -> None:
+def add_routes(app: Flask, context: AppContext, access: AccessControl, viewers: Viewers) -> None:
     @app.get("/status")
     def status() -> Response:
-        return jsonify(_status(context, len(viewers)))
+        return jsonify(_status(context, len(viewers), access.may_read_shots()))
 
     @app.get("/healthz")
     def healthz() -> tuple[Response, int]:
@@ -29,7 +31,7 @@ def add_routes(app: Flask, context: AppContext, viewers: Viewers) -> None:
         return jsonify(status="error", error=reason), 503
 
 
-def _status(context: AppContext, viewers: int) -> dict[str, Any]:
+def _status(context: AppContext, viewers: int, with_recipe: bool) -> dict[str, Any]:
     channel, supervisor, settings = context.channel, context.supervisor, context.settings
     now = supervisor.status
     newest = channel.buffer.newest()
@@ -47,7 +49,7 @@ def _status(context: AppContext, viewers: int) -> dict[str, Any]:
         "engine": supervisor.engine_facts,
         "prompt": scene.prompt,
         **unread_words(supervisor, scene.prompt),
-        "scene": scene.as_dict(at),
+        "scene": shown_scene(scene, at, with_recipe),
         "revision": channel.revision,
         "history": {"undo": undo, "redo": redo},
         "setlist": context.repertoire.player.status() if g.visitor.may_write else None,
