@@ -21,6 +21,7 @@ START = Scene.single("one", speed=0.5, seed=3)
 weights = st.floats(0.01, 10)
 texts = st.sampled_from(["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])
 patches = st.fixed_dictionaries(
+    # A clock at 1e6 s does not tell the beginning of a fade of 1e-255 s from its end.
     {"fade_s": st.just(0.0) | st.floats(0.001, 20), "easing": st.sampled_from(EASINGS)},
     optional={
         "prompts": st.lists(
