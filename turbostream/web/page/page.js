@@ -208,9 +208,10 @@ function setCalm(on) {
 }
 
 /** What became of a dropped picture; kind: done or error. */
-function dropped(text, kind) {
-  say(text, kind === 'error' ? 'error' : '');
-  readStatus();
+async function dropped(text, kind) {
+  if (kind === 'error') return say(text, 'error');
+  await readStatus(); // new words clear the message
+  return say(text);
 }
 
 // ----------------------------------------------------------------------------------------- start
