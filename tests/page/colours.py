@@ -36,3 +36,14 @@ def perceived(rgb: Any) -> np.ndarray:
     share = np.asarray(rgb) / 255
     linear = np.where(share > 0.04045, ((share + 0.055) / 1.055) ** 2.4, share / 12.92)
     return np.cbrt(linear @ TO_LMS) @ TO_LAB * (0.7, 1, 1)
+
+
+NEAR = 0.12  # in OKLab: a shaded thing, and no colour between two things
+SEEN = 0.02  # of the pixels; the smallest thing of these tests has three times as many
+
+
+def things_of(picture: np.ndarray, colours: tuple[str, ...]) -> set[str]:
+    """Those of the colours that part of a picture has."""
+    pixels = perceived(picture[::4, ::4])
+    near = {it: np.linalg.norm(pixels - perceived(COLOURS[it]), axis=-1) < NEAR for it in colours}
+    return {it for it in colours if near[it].mean() > SEEN}
