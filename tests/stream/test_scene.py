@@ -112,6 +112,7 @@ def test_a_prompt_is_either_clean_or_refused(text: str) -> None:
         {"prompts": [{"text": "a", "strength": 1}]},
         {"prompts": ["a red star"]},
         {"prompts": [{"text": ""}]},
+        {"prompt": "a", "prompts": [{"text": "b"}]},
         {"width": 64},
         {"phase": -1.0},
         {"phase": math.inf},

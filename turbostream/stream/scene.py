@@ -179,6 +179,8 @@ class Scene:
         """
         checked = {name: check(name, value) for name, value in changes.items()}
         seconds, easing = checked.get("fade_s", 0.0), checked.get("easing", "smooth")
+        if {"prompt", "prompts"} <= set(checked):
+            raise SceneError("The patch names both prompt and prompts; send one of them.")
         prompts = checked.get("prompts", checked.get("prompt", self.prompts))
         walkers = self.walkers
         moved = "seed" in checked or "phase" in checked
