@@ -29,8 +29,8 @@ NOT_JPEG = "The file is not a JPEG picture; use one that was saved from this pro
 DAMAGED = "The picture is damaged before its recipe; use another copy of it."
 MALFORMED = "The recipe in the picture is damaged; use another copy of it."
 HUGE = (
-    f"The recipe in the picture is longer than {MOST_BYTES} bytes; use a picture that was saved from "
-    "this program."
+    f"The recipe in the picture is longer than {MOST_BYTES} bytes; use a picture that was saved "
+    "from this program."
 )
 
 
