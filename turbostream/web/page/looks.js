@@ -10,7 +10,7 @@ import { say } from './message.js';
 import { act, onScene, scene } from './scene.js';
 import { send } from './send.js';
 
-const EVERY_MS = 1000; // at least, between two readings of the list
+const EVERY_MS = 1000; // at least, before a new revision makes the page read the list again
 const LONGEST_NAME = 40; // characters of a name that is made from a prompt
 
 const $ = (id) => document.getElementById(id);
