@@ -60,7 +60,7 @@ class ColourEngine:
 
 
 class NoMixes(ColourEngine):
-    """Says that it takes one prompt at a time."""
+    """Declares that it takes one prompt per shot."""
 
     capabilities = Capabilities(prompts=1)
 

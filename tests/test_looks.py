@@ -1,4 +1,4 @@
-"""A look gives the same picture again, byte for byte, in the program as users start it."""
+"""A recalled look gives the same picture, byte for byte, in the program as users start it."""
 
 from __future__ import annotations
 

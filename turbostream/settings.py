@@ -68,12 +68,14 @@ class Settings:
     jpeg_quality: int = row(whole(1, 95), "JPEG quality", 85)
     seed: int = row(whole(0, 2**63 - 1), "seed of the first noise", 0)
     fade_s: float = row(
-        number(0, 600), "seconds that a change of the scene takes if it does not say so itself", 0.0
+        number(0, 600),
+        "seconds that a change of the scene takes if the request does not set `fade_s`",
+        0.0,
     )
     easing: str = row(
         one_of(*EASINGS),
-        "how such a fade moves: `smooth` begins and ends slowly, `even` spaces a fade of words by "
-        "how much the picture changes",
+        "easing of a fade if the request does not set `easing`: `smooth` is slow at both ends, "
+        "`even` spaces a fade of words by how much the picture changes",
         "smooth",
     )
     device: str = row(one_of("auto", "cpu", "cuda", "mps"), "where the model runs", "auto")
@@ -169,8 +171,8 @@ class Settings:
     )
     setlist: str = row(
         text("a file, or 'none'"),
-        "file with a setlist and its looks, as GET /export writes it, that plays from the start; "
-        "after a restart it continues where it was",
+        "file with a setlist and its looks, as GET /export writes it; it plays from the start, and "
+        "after a restart continues where it was",
         "none",
     )
     state_dir: Path = row(

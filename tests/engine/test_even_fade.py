@@ -21,7 +21,7 @@ SETTINGS = Settings(target_fps=30, initial_prompt="", model_id="demo", server_po
 
 
 def largest_over_median(supervisor: Supervisor, scene: Scene) -> float:
-    """Of the changes between neighbouring frames of the fade of words in progress."""
+    """The largest change between neighbouring frames of the fade, divided by the median."""
     assert scene.words_from is not None
     began_at = scene.words_from.fade.began_at
     pictures = []

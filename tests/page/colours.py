@@ -43,7 +43,7 @@ SEEN = 0.02  # of the pixels; the smallest thing of these tests has three times 
 
 
 def things_of(picture: np.ndarray, colours: tuple[str, ...]) -> set[str]:
-    """Those of the colours that part of a picture has."""
+    """Which of `colours` are in the picture."""
     pixels = perceived(picture[::4, ::4])
     near = {it: np.linalg.norm(pixels - perceived(COLOURS[it]), axis=-1) < NEAR for it in colours}
     return {it for it in colours if near[it].mean() > SEEN}

@@ -1,4 +1,4 @@
-"""The shortcuts: they work from the start, never become text, and leave a control its own keys."""
+"""The shortcuts work from the start, never become text, and leave controls their own keys."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_the_list_of_shortcuts_holds_the_focus_and_closes_on_escape(desk):
     assert "fade to black" in page.inner_text("#help")
     for _ in range(6):
         page.keyboard.press("Tab")
-        # Between two rounds the focus is on the browser itself.
+        # After the last control the focus is on the browser's own controls.
         assert page.evaluate(
             "document.activeElement.closest('#help, body:not(:has(:focus))') !== null"
         )

@@ -1,4 +1,4 @@
-"""The page at every width: no control is clipped, squeezed or under another, in both views."""
+"""The page at every width: no control is clipped, squeezed or covered, in both views."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_no_control_is_clipped_in_the_watch_view(desk):
     assert faults == {}
 
 
-def test_what_is_touched_on_a_phone_is_large_enough(desk, server):
+def test_touch_targets_on_a_phone_are_large_enough(desk, server):
     with with_looks(server, "a red star"):
         page = desk.open(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
         page.wait_for_selector(".look")

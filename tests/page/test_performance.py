@@ -54,13 +54,13 @@ class Stage:
         self.eventually(lambda: self.viewer.jpeg == self.pictures[colour])
 
     def next_frames(self, count: int) -> list[bytes]:
-        """The next frames that are taken from now on."""
+        """Frames whose shots are taken from now on."""
         after = self.viewer.number + 2  # two may be on their way
         self.eventually(lambda: len(self.viewer.between(after)) >= count)
         return [part.jpeg for part in self.viewer.between(after)][:count]
 
     def fade(self, seconds: float) -> None:
-        """Moves the fade's slider to so many seconds."""
+        """Moves the slider of the fade to about `seconds`."""
         set_fade(self.page, seconds)
 
 
@@ -179,11 +179,11 @@ def test_a_setlist_plays_by_itself_and_loops(stage: Stage) -> None:
     make_setlist(stage.page, hold_s=8, fade_s=1)
     stage.page.check("#setlist-loop")
     stage.page.evaluate("document.activeElement.blur()")
-    after = stage.viewer.number - 1  # the last look that was made is on screen
+    after = stage.viewer.number - 1  # the look that was made last is on screen
     stage.press("p")
 
     def played() -> list[str]:
-        """The looks whose pictures came, in order."""
+        """The looks whose pictures were received, in order."""
         colours = {jpeg: colour for colour, jpeg in stage.pictures.items()}
         found = [colours.get(part.jpeg) for part in stage.viewer.between(after)]
         known = [colour for colour in found if colour is not None]
@@ -195,7 +195,7 @@ def test_a_setlist_plays_by_itself_and_loops(stage: Stage) -> None:
 
 
 def make_setlist(page: Page, hold_s: float, fade_s: float) -> None:
-    """All looks, as a user adds them and writes the times."""
+    """Adds all looks to the setlist and types their times, as a user does."""
     page.evaluate("document.getElementById('setlist').open = true")
     page.click("#setlist-add")
     page.wait_for_selector("#setlist-entries li:nth-child(3)")

@@ -14,7 +14,7 @@ def prompts(server):
     return [(it["text"], it["weight"]) for it in server.ask("GET", "/scene")["prompts"]]
 
 
-def test_words_are_blended_weighed_and_removed(desk, server, eventually):
+def test_words_are_blended_weighted_and_removed(desk, server, eventually):
     page = desk.open()
     page.click("#blend-add")
     page.keyboard.type("a red mushroom")
@@ -75,9 +75,7 @@ def test_freeze_does_not_wait_for_a_fade(desk):
     assert request.value.post_data_json == {"motion": "hold", "fade_s": 0}
 
 
-def test_on_enter_a_draft_is_previewed_and_sent_only_then(
-    desk, server, eventually, colour_of, pixels
-):
+def test_a_draft_is_previewed_and_sent_only_on_enter(desk, server, eventually, colour_of, pixels):
     page = desk.open()
     page.click("#send-enter")
     page.keyboard.press("/")
@@ -94,7 +92,7 @@ def test_on_enter_a_draft_is_previewed_and_sent_only_then(
     assert page.get_attribute("#send-enter", "aria-pressed") == "true"
 
 
-def test_a_draft_that_was_left_gives_way_to_the_words_in_force(desk, server, eventually):
+def test_a_draft_that_was_left_is_replaced_by_the_words_in_force(desk, server, eventually):
     page = desk.open()
     page.click("#send-enter")
     page.keyboard.press("/")
@@ -124,7 +122,7 @@ def test_the_motion_is_chosen_and_shown(desk, server, eventually, motion):
     assert page.get_attribute(f'#motion [data-motion="{motion}"]', "aria-pressed") == "true"
 
 
-def test_a_seed_is_typed_and_one_that_is_no_number_is_refused(desk, server, eventually):
+def test_a_typed_seed_is_sent_and_one_that_is_not_a_number_is_refused(desk, server, eventually):
     page = desk.open()
     page.fill("#seed", "4711")
     page.keyboard.press("Enter")

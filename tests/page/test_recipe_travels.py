@@ -35,7 +35,7 @@ COMMENT = 0xFE
 
 
 class OtherServer(LiveServer):
-    """Another seed and other words at its start."""
+    """A server that starts with another seed and other words."""
 
     def __init__(self, state_dir: Path) -> None:
         super().__init__(state_dir)

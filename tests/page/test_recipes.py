@@ -134,7 +134,7 @@ def test_a_dropped_picture_is_painted_again_pixel_by_pixel(
     assert again == saved
 
 
-def test_what_is_no_saved_picture_gets_one_sentence(
+def test_a_file_that_is_not_a_saved_picture_gets_one_sentence(
     blank: Page, server: LiveServer, eventually: Callable[..., None], desk: Desk
 ) -> None:
     before = server.ask("GET", "/scene")["revision"]

@@ -38,12 +38,12 @@ class Viewer:
 
     @property
     def number(self) -> int:
-        """Of the newest frame; 0 before the first."""
+        """The number of the newest frame; 0 before the first."""
         return self._parts[-1].number if self._parts else 0
 
     @property
     def jpeg(self) -> bytes:
-        """Of the newest frame, which must be there."""
+        """The JPEG of the newest frame; there must be one."""
         return self._parts[-1].jpeg
 
     def between(self, after: int, last: int | None = None) -> list[Part]:

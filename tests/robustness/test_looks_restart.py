@@ -146,7 +146,7 @@ def test_a_setlist_that_cannot_be_used_ends_the_start_with_one_sentence(
     assert clause in ended.stderr
 
 
-def test_a_damaged_file_of_looks_is_one_line_and_is_not_lost(start: Start) -> None:
+def test_a_damaged_file_of_looks_is_reported_in_one_line_and_not_lost(start: Start) -> None:
     first = start("sound").wait_until_healthy()
     save_three(first)
     killed(first)

@@ -116,7 +116,7 @@ def test_other_fades_cost_no_probes(
     channel.change({"speed": 2, "fade_s": 8, "easing": "even"})
     assert spacing(channel) in (None, ())
     channel.change({"prompt": "black", "fade_s": 0})
-    channel.change(EVEN | {"prompt": "grey"})  # this one is measured, and only this
+    channel.change(EVEN | {"prompt": "grey"})  # only this one is measured
     wait_until(lambda: spacing(channel))
     assert {text for shot in painter.shots for text, _ in shot.prompts} == {"black", "grey"}
     assert len(painter.shots) == PROBES
@@ -140,7 +140,7 @@ def test_the_position_stays_where_it_is_when_the_spacing_arrives(
 
 
 @pytest.mark.usefixtures("fades")
-def test_a_fade_that_was_replaced_meanwhile_gets_no_spacing_and_the_next_gets_its_own(
+def test_a_fade_that_was_replaced_meanwhile_gets_no_spacing_and_the_next_one_does(
     channel: Channel, painter: Painter
 ) -> None:
     replaced: list[str] = []
@@ -173,7 +173,7 @@ def test_a_moved_slider_neither_ends_nor_repeats_the_measurement(
     assert len(painter.shots) == PROBES
 
 
-def test_a_fade_under_a_slider_of_words_costs_no_probes(
+def test_fades_that_are_replaced_at_once_cost_no_probes(
     channel: Channel, painter: Painter, fades: EvenFades, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(even_fade, "PAUSE_S", 0.05)
@@ -182,7 +182,8 @@ def test_a_fade_under_a_slider_of_words_costs_no_probes(
 
     def look() -> object:
         looked.append(None)
-        channel.change(EVEN | {"prompt": f"white {len(looked)}"})  # as fast as it looks
+        # The fade is replaced whenever the thread looks at it.
+        channel.change(EVEN | {"prompt": f"white {len(looked)}"})
         return in_force()
 
     monkeypatch.setattr(fades, "_in_force", look)

@@ -67,7 +67,7 @@ def measured(length: Length, amount: int) -> tuple[list[float], list[float]]:
 
 
 def jump(at: float, width: float) -> Length:
-    """Most of the change within a few `width` around `at`."""
+    """A change that mostly happens within a few `width` around `at`."""
 
     def length(place: float) -> float:
         return 0.1 * place + 0.9 / (1 + math.exp((at - place) / width))

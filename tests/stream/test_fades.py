@@ -221,6 +221,6 @@ def test_a_fade_to_a_recipe_of_many_prompts_has_no_more_of_them_than_a_shot() ->
         {"brightness": 2},
     ],
 )
-def test_a_scene_that_no_program_writes_is_refused(wrong: dict[str, object]) -> None:
+def test_an_invalid_scene_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(SceneError, match=r"^[A-Z][^\n]*\.$"):
         scene_json.from_json({**scene_json.to_json(START, 0.0), **wrong}, 0.0)

@@ -82,7 +82,7 @@ def test_an_undone_seed_goes_back_to_its_place_in_the_walk(desk: Desk) -> None:
     assert (scene.seed, scene.phase_at(desk.now)) == (0, pytest.approx(place))
 
 
-def test_black_is_no_step(desk: Desk) -> None:
+def test_black_is_not_a_step_of_undo(desk: Desk) -> None:
     desk.change(brightness=0)
     assert desk.channel.history == (0, 0)
     desk.change(prompt="second")
@@ -119,7 +119,7 @@ def test_every_change_raises_the_revision_and_nothing_else_does(desk: Desk) -> N
     assert found == sorted(set(found))
 
 
-def test_the_channels_own_fade_is_for_changes_that_name_none() -> None:
+def test_the_channels_fade_applies_to_changes_that_name_none() -> None:
     channel = Channel("main", Scene.single("first"), lambda: 5.0, fade_s=2.0, easing="linear")
     assert channel.change({"prompt": "second"}).scene.words_at(6.0) == (
         ("first", 0.5),

@@ -1,4 +1,4 @@
-"""Looks: what is on screen under a name, exactly, and one sentence for what cannot be a look."""
+"""Looks: they hold exactly what was on screen, and invalid ones are refused with one sentence."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_two_spellings_of_a_name_are_one() -> None:
     ["", "  ", "x" * 61, "x" * 300, "x" * 10**6, "a/b", "a\\b", "a\0b", "a\nb", "\x1b[2J", "\x7f",
      ".", "..", ".\u200d", "\u200d\u200c", "\ud800", "a\ufffd", "\u202egnp", 7, None, ["a"]],
 )  # fmt: skip
-def test_a_name_that_cannot_be_one_is_refused_in_a_sentence(name: object) -> None:
+def test_an_invalid_name_is_refused_with_a_sentence(name: object) -> None:
     with pytest.raises(SceneError) as error:
         check_name(name)
     sentence(error)
@@ -87,7 +87,7 @@ def test_a_look_replaces_the_one_of_its_name_in_place_and_others_come_last() -> 
     assert looks.get("a").scene.prompt == "changed"
 
 
-def test_there_are_no_more_looks_than_the_most() -> None:
+def test_looks_above_the_maximum_are_refused() -> None:
     full = Looks().put(*(look(str(number)) for number in range(MOST_LOOKS)))
     with pytest.raises(SceneError) as error:
         full.put(look("one more"))
@@ -104,7 +104,7 @@ def test_an_order_names_each_look_once() -> None:
         sentence(error)
 
 
-def test_what_is_not_there_cannot_be_renamed_deleted_or_recalled() -> None:
+def test_a_look_that_does_not_exist_cannot_be_renamed_deleted_or_recalled() -> None:
     for action in (Looks().get, Looks().without, lambda name: Looks().renamed(name, "b")):
         with pytest.raises(UnknownLook) as error:
             action("a")
@@ -203,7 +203,7 @@ BAD_FILES: dict[str, object] = {
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
-def test_a_file_that_cannot_be_used_is_refused_in_a_sentence(name: str) -> None:
+def test_a_file_that_cannot_be_used_is_refused_with_a_sentence(name: str) -> None:
     with pytest.raises(SceneError) as error:
         looks_json.from_json(BAD_FILES[name])
     sentence(error)
@@ -216,7 +216,7 @@ def test_a_look_that_could_not_be_read_again_is_not_written() -> None:
     assert "1 to 16" in sentence(error)
 
 
-def test_looks_that_no_file_holds_are_refused() -> None:
+def test_more_looks_than_a_file_can_hold_are_refused() -> None:
     words = [[f"{letter * 999}", 1.0] for letter in "夜明け空海山川月星雲雨雪風火木"]
     scene = {"prompt": "x", "prompts": words}
     looks = Looks().put(*(looks_json.look_of(str(n), scene, None) for n in range(MOST_LOOKS)))
@@ -250,7 +250,7 @@ def test_a_progressive_thumbnail_is_accepted() -> None:
     assert size_of(thumbnail.checked(file.getvalue())) == (160, 120)
 
 
-def test_a_thumbnail_that_is_not_a_jpeg_is_refused_in_a_sentence() -> None:
+def test_a_thumbnail_that_is_not_a_jpeg_is_refused_with_a_sentence() -> None:
     png = io.BytesIO()
     Image.new("RGB", (8, 8)).save(png, "PNG")
     whole = jpeg(160, 90, noisy=True)

@@ -1,4 +1,4 @@
-"""The looks on disk: written before a change is answered, whole or not at all, never lost."""
+"""The looks on disk: written atomically before a change is answered, and never lost."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_next_process_finds_everything(file: Path, monkeypatch: pytest.Monke
     assert (second.looks, second.setlist) == (first.looks, first.setlist)
 
 
-def test_a_disk_that_refuses_changes_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_changes_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     collection = opened(file)
     collection.save(look("a"))
     collection.put_setlist(Setlist((Entry("a", 1.0),)))
@@ -84,7 +84,7 @@ def test_a_disk_that_refuses_changes_nothing(file: Path, monkeypatch: pytest.Mon
 
 
 @needs_mounts
-def test_a_disk_that_is_full_keeps_the_old_file_and_no_other(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     with mounted(tmp_path / "disk") as disk:
         file = file_for(disk.folder, 8000)
         assert file is not None
@@ -108,7 +108,7 @@ def test_a_disk_that_is_full_keeps_the_old_file_and_no_other(tmp_path: Path) -> 
      '{"version": 1, "looks": [{"name": "a", "scene": {"prompt": "x", "version": 99}}]}',
      '{"version": 1, "looks": [{"name": "a", "scene": {"prompt": "x", "speed": NaN}}]}'],
 )  # fmt: skip
-def test_a_file_that_cannot_be_used_is_one_line_and_is_kept_under_another_name(
+def test_an_unusable_file_is_reported_in_one_line_and_kept_under_another_name(
     file: Path, caplog: pytest.LogCaptureFixture, content: str
 ) -> None:
     file.parent.mkdir()

@@ -31,7 +31,7 @@ walkers = st.lists(
 
 
 def norm(noise: Noise) -> float:
-    """Of orthonormal seeds, which those of many dimensions nearly are."""
+    """The norm if the noise of different seeds is orthonormal; in many dimensions it nearly is."""
     return math.sqrt(sum(weight * weight for _, weight in noise))
 
 
@@ -79,7 +79,7 @@ def test_the_direction_has_no_corner_at_a_seed(seed: int, knot: int) -> None:
 
 
 def test_great_circles_have_a_corner_at_a_seed() -> None:
-    """What the path is for: the measure above finds the right angle that was there before."""
+    """The measure above finds the right angle that the path avoids."""
     before = great_circle(0, 1, math.pi / 2 * (1 - STEP))
     at = great_circle(1, 2, 0.0)
     after = great_circle(1, 2, math.pi / 2 * STEP)

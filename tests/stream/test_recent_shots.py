@@ -1,4 +1,4 @@
-"""The shots of the last frames: the newest ones, and no more of them than the limit."""
+"""The shots of the last frames: only the newest are kept, up to the limit."""
 
 from __future__ import annotations
 

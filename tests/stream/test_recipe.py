@@ -1,4 +1,4 @@
-"""The recipe inside a JPEG: written small, read back exactly, and never believed."""
+"""The recipe inside a JPEG: small, read back exactly, and checked like any untrusted input."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ HEAVY = {"shot": {"version": VERSION, "prompts": [["a", 0.5]], "noise": [[1, 1]]
         (with_json(HEAVY), "must add up to 1"),
     ],
 )
-def test_whatever_is_not_a_recipe_gets_one_sentence(file: bytes, sentence: str) -> None:
+def test_a_file_without_a_valid_recipe_gets_one_sentence(file: bytes, sentence: str) -> None:
     with pytest.raises(RecipeError, match=rf"^[A-Z][^\n]*{sentence}[^\n]*\.$"):
         recipe.read(file)
 

@@ -1,4 +1,4 @@
-"""The setlist: nothing drifts, nothing stops it, and it goes on where it was."""
+"""The setlist: it does not drift, survives errors, and continues where it was."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_week_of_late_wakes_does_not_drift() -> None:
 
 
 @pytest.mark.parametrize("late_s", [0.0, 0.5, 13.0, 1000.1, WEEK_S])
-def test_a_process_that_slept_shows_what_is_due_now(late_s: float) -> None:
+def test_a_process_that_slept_shows_the_entry_that_is_due_now(late_s: float) -> None:
     slept = begun(THREE).advanced(THREE, 4.0 + late_s)
     awake = begun(THREE)
     while awake.due_at is not None and awake.due_at <= 4.0 + late_s:
@@ -63,7 +63,7 @@ def test_it_ends_at_the_last_entry_and_begins_again_at_the_first() -> None:
     assert playback.started(ONCE, 1000.0) == (Playback(0, due_at=1004.0), True)
 
 
-def test_a_pause_keeps_what_is_left_and_recalls_nothing_when_it_ends() -> None:
+def test_a_pause_keeps_the_time_that_is_left_and_recalls_nothing_when_it_ends() -> None:
     paused = begun(THREE).paused(1.5)
     assert paused.left(99.0) == 2.5
     assert paused.advanced(THREE, 99.0) is paused
@@ -87,7 +87,7 @@ def test_stepping_shows_the_first_entry_first_and_stops_at_the_ends() -> None:
 @pytest.mark.parametrize(
     "playback", [Playback(), Playback(1), Playback(2, left_s=0.3), Playback(1, due_at=107.5)]
 )
-def test_it_goes_on_in_another_process_with_what_is_left(playback: Playback) -> None:
+def test_another_process_continues_with_the_time_that_is_left(playback: Playback) -> None:
     found = json.loads(json.dumps(playback.as_json(100.0)))
     again = Playback.from_json(found, 5000.0)
     assert (again.position, again.playing) == (playback.position, playback.playing)
@@ -101,7 +101,7 @@ def test_it_goes_on_in_another_process_with_what_is_left(playback: Playback) -> 
      {"position": 0, "playing": True, "left_s": float("nan")},
      {"position": 0, "playing": True, "left_s": 1e9}, {"position": -1, "playing": False}],
 )  # fmt: skip
-def test_a_position_that_cannot_be_read_is_refused(found: object) -> None:
+def test_an_invalid_position_is_refused(found: object) -> None:
     with pytest.raises(SceneError):
         Playback.from_json(found, 0.0)
 
@@ -123,7 +123,7 @@ BAD_ENTRIES: list[object] = [
 
 
 @pytest.mark.parametrize("entries", BAD_ENTRIES, ids=range(len(BAD_ENTRIES)))
-def test_a_wrong_setlist_is_refused_in_a_sentence(entries: object) -> None:
+def test_a_wrong_setlist_is_refused_with_a_sentence(entries: object) -> None:
     with pytest.raises(SceneError) as error:
         module.from_json({"entries": entries})
     assert str(error.value).endswith((".", "..}]."))
@@ -147,7 +147,7 @@ class Stage:
         self.collection.put_setlist(setlist)
 
     def passes(self, seconds: float) -> str:
-        """The words after so many seconds."""
+        """The words in force once `seconds` have passed."""
         self.now += seconds
         self.player._advance()
         return self.channel.scene.prompt
@@ -179,7 +179,7 @@ def test_looks_are_recalled_when_they_are_due_with_their_fades(stage: Stage) -> 
     assert stage.channel.revision > revision
 
 
-def test_what_is_typed_meanwhile_stays_until_the_next_entry(stage: Stage) -> None:
+def test_words_typed_meanwhile_stay_until_the_next_entry(stage: Stage) -> None:
     stage.put(THREE)
     stage.player.play()
     stage.channel.change({"prompt": "typed"})

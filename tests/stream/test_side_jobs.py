@@ -1,5 +1,4 @@
-"""Side jobs: between the frames of a channel that keeps its turn, while it rests, and when they
-cannot be painted."""
+"""Side jobs: between the frames of a busy channel, while the channel rests, and when they fail."""
 
 from __future__ import annotations
 
@@ -35,7 +34,7 @@ def numbered(count: int) -> list[Shot]:
 
 
 class Held(ColourEngine):
-    """Waits in the shot "held" until it is let go."""
+    """Waits at the shot "held" until it is released."""
 
     def __init__(self, max_batch: int = 1) -> None:
         super().__init__(self._hold)
@@ -55,7 +54,7 @@ class Held(ColourEngine):
 
 @contextmanager
 def busy(engine: Held) -> Iterator[Running]:
-    """Nobody watches, and the engine is in a job until it is let go or the block ends."""
+    """Nobody watches, and the engine works on a job until it is released or the block ends."""
     with running(opens(engine)) as run:
         wait_until(lambda: run.supervisor.status.state is State.RESTING)
         run.supervisor.paint(shots("held")[0])
@@ -144,7 +143,7 @@ def test_jobs_cost_a_device_with_submissions_in_flight_half_of_its_frames_at_mos
 # -- many shots ----------------------------------------------------------------------------------
 
 
-def test_many_shots_are_painted_one_at_a_time_in_order_whatever_the_engine_takes() -> None:
+def test_many_shots_are_painted_one_at_a_time_in_order_whatever_batch_the_engine_takes() -> None:
     """A batch of another size would stop the stream while its graph is captured."""
     engine = Held(max_batch=8)
     with busy(engine) as run:
@@ -167,7 +166,7 @@ def test_each_job_has_its_turn() -> None:
     assert engine.submissions[1:] == [["a"], ["preview"], ["b"], ["c"], ["d"]]
 
 
-def test_no_more_shots_wait_than_may_wait_and_a_job_of_none_is_refused() -> None:
+def test_shots_above_the_limit_and_a_job_without_shots_are_refused() -> None:
     engine = Held()
     with busy(engine) as run:
         jobs = [run.supervisor.paint_all(numbered(MOST_WAITING - 2))]
@@ -262,7 +261,7 @@ def test_without_an_engine_a_job_fails_with_the_reason() -> None:
         run.supervisor.paint(shots("a")[0]).result(PATIENCE_S)
 
 
-def test_what_waits_when_the_program_stops_fails_even_if_the_engine_hangs() -> None:
+def test_waiting_jobs_fail_when_the_program_stops_even_if_the_engine_hangs() -> None:
     engine = Held()
     with busy(engine) as run:
         waiting = run.supervisor.paint_all(shots("a", "b"))

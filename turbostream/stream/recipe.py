@@ -28,7 +28,10 @@ NO_RECIPE = "The picture holds no recipe; use one that was saved from this progr
 NOT_JPEG = "The file is not a JPEG picture; use one that was saved from this program."
 DAMAGED = "The picture is damaged before its recipe; use another copy of it."
 MALFORMED = "The recipe in the picture is damaged; use another copy of it."
-HUGE = f"The recipe in the picture is longer than {MOST_BYTES} bytes; this program writes no such."
+HUGE = (
+    f"The recipe in the picture is longer than {MOST_BYTES} bytes; use a picture that was saved "
+    "from this program."
+)
 
 
 class RecipeError(ValueError):

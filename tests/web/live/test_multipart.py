@@ -111,7 +111,7 @@ def test_a_viewer_that_asks_for_fewer_frames_gets_fewer() -> None:
 
 def test_a_viewer_at_a_low_rate_is_asked_again_only_when_something_is_due() -> None:
     class Undisturbed(Script):
-        """Waits as long as it is told, since nothing rings."""
+        """Waits for the whole time, since nothing wakes it."""
 
         waits = 0
 

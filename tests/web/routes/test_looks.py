@@ -107,7 +107,7 @@ def test_a_name_has_one_spelling_and_any_script(client: FlaskClient, open_engine
 
 
 @pytest.mark.parametrize("name", STRANGE)
-def test_a_name_that_cannot_be_one_is_400_on_every_route(
+def test_an_invalid_name_is_400_on_every_route(
     client: FlaskClient, context: AppContext, name: str
 ) -> None:
     before = everything(context)
@@ -120,7 +120,7 @@ def test_a_name_that_cannot_be_one_is_400_on_every_route(
     assert everything(context) == before
 
 
-def test_a_look_that_is_not_there_is_404_on_every_route(client: FlaskClient) -> None:
+def test_a_look_that_does_not_exist_is_404_on_every_route(client: FlaskClient) -> None:
     error_of(client.delete("/looks/none"), 404)
     error_of(client.patch("/looks/none", json={"name": "a"}), 404)
     error_of(client.post("/looks/none/recall"), 404)
@@ -223,7 +223,7 @@ def test_the_loop_goes_on_while_a_thumbnail_is_painted(
 def test_looks_without_thumbnails_get_them_one_after_another(
     client: FlaskClient, context: AppContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever recalls many of them in a row waits for none."""
+    """Many recalls in a row do not wait for the thumbnails."""
     collection = context.repertoire.collection
     looks = [Look.of(str(number), Scene.single(str(number)), 0.0) for number in range(20)]
     for look in looks:
@@ -482,7 +482,7 @@ def test_a_full_disk_is_507_and_changes_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_ways_that_change_nothing_write_nothing(
+def test_requests_that_change_nothing_write_nothing(
     client: FlaskClient, looks: None, context: AppContext
 ) -> None:
     revision = context.channel.revision

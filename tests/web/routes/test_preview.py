@@ -26,7 +26,7 @@ from turbostream.web.routes import preview
 
 
 class Fussy(ColourEngine):
-    """Declares that it cannot paint "blue"; fails in "broken", and waits in "slow"."""
+    """Declares that it cannot paint "blue", fails at "broken", and waits at "slow"."""
 
     class Declared(Capabilities):
         def check(self, shot: Shot) -> None:
@@ -163,7 +163,7 @@ def test_while_a_preview_waits_other_requests_are_answered_and_its_time_is_limit
 
 
 @pytest.mark.parametrize("context", [Fussy], indirect=True)
-def test_a_full_queue_and_a_program_that_stops_are_said(
+def test_a_full_queue_and_a_stopping_program_are_answered_with_a_sentence(
     client: FlaskClient, resting: AppContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = [resting.supervisor.paint(Shot.single("slow", 1)) for _ in range(MOST_WAITING)]

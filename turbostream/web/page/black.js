@@ -1,8 +1,8 @@
-/** The black button: fades the picture out and in, without a change of the scene's words. */
+/** The black button: fades the picture out and in. Only the brightness of the scene changes. */
 import { fadeNow } from './fade.js';
 import { change, onScene } from './scene.js';
 
-const SHORTEST_S = 0.5; // a cut to black and back would flash
+const SHORTEST_S = 0.5; // a cut to black and back would be a flash
 
 const button = document.getElementById('black');
 

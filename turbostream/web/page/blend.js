@@ -1,7 +1,7 @@
 /**
- * The blend: up to eight prompts with a weight each. The prompt field is its first row.
+ * The blend: up to eight prompts with a weight each. The prompt field is the first of them.
  *
- * Weights are kept as the server gives them; a slider shows those above 1 as 1.
+ * Weights are kept as the server reports them; a slider shows a weight above 1 as 1.
  */
 
 const MOST = 8; // as on the server
@@ -10,7 +10,7 @@ const NEW_WEIGHT = 0.5;
 const $ = (id) => document.getElementById(id);
 const field = $('prompt');
 const first = { weight: 1, slider: $('weight'), output: $('weight-value') };
-const rows = []; // the others: [{item, input, slider, output, weight}]
+const rows = []; // the others: [{item, input, slider, output, remove, weight}]
 let handlers = null;
 let dragged = null; // the slider that a pointer holds
 
@@ -19,7 +19,7 @@ const hasText = ({ input }) => input.value.trim() !== '';
 /** Whether there is more than one prompt. */
 export const isBlend = () => rows.some(hasText);
 
-/** The blend as the server takes it, with `text` as its first. */
+/** The blend in the server's form, with `text` as its first prompt. */
 export function blendWith(text) {
   const others = rows.filter(hasText).map(({ input, weight }) => ({ text: input.value, weight }));
   return [{ text, weight: first.weight }, ...others];
@@ -85,7 +85,7 @@ function removeRow(row) {
   if (counted) handlers.weighed();
 }
 
-/** The second row takes the first one's place. */
+/** Removes the first prompt: the next row with text takes its place. */
 function removeFirst() {
   const next = rows.find(hasText);
   if (!next) return removeRow(rows[0]);
@@ -95,7 +95,7 @@ function removeFirst() {
   return handlers.weighed();
 }
 
-/** Shows the prompts that the server reports. A text in use stays; so does a row without text yet. */
+/** Shows the prompts that the server reports. A field in use keeps its text, and rows without text stay. */
 export function takeBlend(prompts) {
   const [own, ...others] = prompts;
   if (dragged === null) showWeight(first, own.weight);
@@ -112,7 +112,7 @@ export function takeBlend(prompts) {
   });
 }
 
-/** Handlers: typed(event) as text changes, submit() on Enter, weighed() after a change of weights. */
+/** Handlers: typed(event) when text changes, submit() on Enter, weighed() when weights change or a prompt is removed. */
 export function startBlend(given) {
   handlers = given;
   $('blend-add').addEventListener('click', () => addRow('', NEW_WEIGHT).input.focus());

@@ -1,8 +1,8 @@
 /**
- * A saved picture that is dropped anywhere on the page: its recipe is read here and put in force by
- * the server. While a file is dragged over the page, the body has the class `dropping`.
+ * Reads the recipe of a saved picture that is dropped anywhere on the page; the server puts it in
+ * force. While a file is dragged over the page, the body has the class `dropping`.
  *
- * Words and links that are dragged, and whatever is dragged within the page, stay the browser's.
+ * Text and links from outside, and drags that begin on the page, are left to the browser.
  */
 import { MOST_READ, readRecipe } from './recipe.js';
 import { send } from './send.js';
@@ -12,7 +12,7 @@ const SEVERAL = 'Several files were dropped; drop one picture.';
 
 /**
  * Starts listening. say(text, kind): reports to the user, kind 'done' or 'error'; mayWrite():
- * whether this page may change the scene; fadeS(): seconds of the fade, null for the server's own.
+ * whether this page may change the scene; fadeS(): seconds of the fade, null for the server's default.
  */
 export function startDrop({ say, mayWrite, fadeS }) {
   let within = false; // a drag that began on this page, such as that of a thumbnail
@@ -53,7 +53,7 @@ async function recall(files, fade_s, say) {
   return say(answer.data.warning ?? `The picture is held: ${answer.data.prompt}`, 'done');
 }
 
-/** The beginning of a file; one byte more than is read shows that there is more. */
+/** The beginning of a file: MOST_READ bytes, and one more if the file is longer. */
 async function bytesOf(file) {
   try {
     return await file.slice(0, MOST_READ + 1).arrayBuffer();

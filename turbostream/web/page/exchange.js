@@ -1,4 +1,4 @@
-/** All looks and the setlist as one file: exported by a link, imported by a button. */
+/** All looks and the setlist as one file: a link exports it, a button imports it. */
 import { readLooks } from './looks.js';
 import { say } from './message.js';
 import { send } from './send.js';
@@ -14,7 +14,7 @@ async function importFile() {
   if (chosen.size > MOST_BYTES) return say('The file has more than 8 MB; it is not a file of looks.', 'error');
   const body = await chosen.text().catch(() => '');
   if (!isJson(body)) return say('The file is not JSON; choose one that this page exported.', 'error');
-  const answer = await send('POST', 'import', null, { body }); // as it is: seeds have more digits than numbers here
+  const answer = await send('POST', 'import', null, { body }); // the text itself: JSON.parse would round large seeds
   if (!answer.ok) return say(answer.sentence, 'error');
   const { looks, replaced } = answer.data;
   say(`${looks} looks imported${replaced ? `, ${replaced} of them replaced` : ''}.`, 'done');

@@ -1,5 +1,5 @@
 /**
- * How long this page's changes take and how they move, and the progress of the fade on screen.
+ * Length and easing of the fades of this page's changes, and the progress of the fade on screen.
  *
  * The server's settings apply until the visitor chooses; the choice is kept in the browser.
  */
@@ -21,13 +21,13 @@ const secondsOf = (step) => {
 };
 const stepOf = (seconds) => Math.round(Math.sqrt(Math.min(seconds, MOST_S) / MOST_S) * 100);
 
-/** What a change of this page sends. */
+/** The fade that changes of this page are sent with. */
 export const fadeNow = () => ({ fade_s: fadeS, easing: easing.value });
 
-/** For what must not wait: freeze. */
+/** For changes that must not wait, such as freeze. */
 export const CUT = { fade_s: 0 };
 
-/** Whether a change that does not name a fade gets this one. */
+/** Whether the server would apply this fade to a change that names none. */
 export const isServersFade = () => fadeS === Number(givenS) && easing.value === givenEasing;
 
 function showChoice() {
@@ -36,14 +36,14 @@ function showChoice() {
   slider.setAttribute('aria-valuetext', fadeS === 0 ? 'no fade' : `${fadeS} seconds`);
 }
 
-/** The scene's fade, as the server reports it. */
+/** Takes the fade of a scene that the server reports. */
 export function takeFade({ fade }) {
   const leftMs = (fade?.left_s ?? 0) * 1000;
   running = leftMs > 0 ? { endsAt: performance.now() + leftMs, wholeMs: leftMs / Math.max(1 - fade.progress, 0.001) } : null;
   showProgress();
 }
 
-/** Shows how far the fade is; called a few times a second. */
+/** Shows the progress of the fade; called a few times a second. */
 export function showProgress() {
   const leftMs = running ? Math.max(0, running.endsAt - performance.now()) : 0;
   if (leftMs === 0) running = null;

@@ -1,4 +1,4 @@
-/** The list of shortcuts: a modal dialog, which keeps the focus and closes on Escape by itself. */
+/** The list of shortcuts: a modal dialog, in which the browser keeps the focus and which Escape closes. */
 
 const dialog = document.getElementById('help');
 
@@ -7,7 +7,7 @@ export function toggleHelp() {
   else dialog.showModal();
 }
 
-/** `shortcuts`: [{shown, what, watchers}]; those without `watchers` change the stream. */
+/** `shortcuts`: [{shown, what, watchers}]; without `watchers` a shortcut changes the stream. */
 export function startHelp(shortcuts) {
   const rows = shortcuts.map(({ shown, what, watchers }) => {
     const row = document.createElement('div');

@@ -1,4 +1,4 @@
-/** Choices of this browser, kept in its local storage where it permits that. */
+/** Choices of this browser, kept in its local storage if it permits that. */
 
 const PREFIX = 'turbostream.';
 
@@ -15,6 +15,6 @@ export function keep(name, value) {
   try {
     localStorage.setItem(PREFIX + name, value);
   } catch {
-    // A browser without storage starts with the server's choice each time.
+    // Without storage each page starts with the server's defaults.
   }
 }

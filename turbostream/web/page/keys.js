@@ -1,6 +1,6 @@
 /**
  * The shortcuts. They work while no field has the focus; a control with keyboard focus keeps its own
- * keys. The first key never becomes text: `/` or Enter enters the field.
+ * keys. A key becomes text only in a field, which `/` or Enter enters.
  */
 import { toggleBlack } from './black.js';
 import { startHelp, toggleHelp } from './help.js';
@@ -11,7 +11,7 @@ import { hasEntries, stepSetlist, togglePlaying } from './setlist.js';
 import { redo, undo } from './undo.js';
 import { isClean, setClean, toggleFullScreen, toggleWatching } from './views.js';
 
-/** [keys as event.key, as they are shown, what they do, the action, whether a watcher may]. */
+/** [values of event.key, the keys as text, what they do, the action, whether a watcher may use them]. */
 const SHORTCUTS = [
   [[' '], 'Space', 'freeze', toggleFreeze],
   [['b'], 'B', 'fade to black and back', toggleBlack],
@@ -58,7 +58,7 @@ function find(event) {
 }
 
 function escape() {
-  if (document.querySelector('dialog[open], [popover]:popover-open')) return; // they close themselves
+  if (document.querySelector('dialog[open], [popover]:popover-open')) return; // the browser closes them
   const at = document.activeElement;
   if (isClean()) setClean(false);
   else if (at !== document.body) at?.blur();

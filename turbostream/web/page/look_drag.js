@@ -1,14 +1,14 @@
 /**
- * Tiles dragged to another place in their strip: by mouse at once, by touch after a long press, since
- * a swipe scrolls the strip.
+ * Drags tiles to another place in their strip: with a mouse at once, by touch after a long press,
+ * because a swipe scrolls the strip.
  */
 
 const PRESS_MS = 350;
 const SLACK_PX = 8;
-const EDGE_PX = 40; // from the edge of the strip on, it scrolls
+const EDGE_PX = 40; // the strip scrolls while the pointer is this near to its edge
 const SCROLL_PX = 12;
 
-/** `dropped` is called when a tile was let go elsewhere. */
+/** `dropped` is called at the end of each drag. */
 export function startDrag(list, dropped) {
   let held = null; // {tile, x, y, touch, timer, lifted}
 
@@ -62,7 +62,7 @@ const middle = (tile) => {
   return left + width / 2;
 };
 
-/** The click that ends a drag recalls nothing. */
+/** Keeps the click at the end of a drag from recalling the look. */
 function swallow(event) {
   event.stopPropagation();
   event.preventDefault();

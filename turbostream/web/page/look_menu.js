@@ -1,4 +1,4 @@
-/** The menu of a look: rename, move, replace, delete; and the same by keys on a focused tile. */
+/** The menu of a look: rename, move, replace, delete. Keys on a focused tile rename, move and delete. */
 
 const $ = (id) => document.getElementById(id);
 const menu = $('look-menu');
@@ -31,7 +31,7 @@ function move(tile, step) {
   handlers.moved();
 }
 
-/** A field in place of the name; Enter or leaving it renames, Escape does not. */
+/** Replaces the name by a field. Enter or leaving the field renames the look, Escape does not. */
 function rename(tile) {
   const { name } = tile.dataset;
   const label = tile.querySelector('.name');
@@ -60,7 +60,7 @@ function rename(tile) {
   });
 }
 
-/** Deletes at the second press: there is no undo for it. */
+/** Deletes at the second press, because it cannot be undone. */
 function remove() {
   if (!removeButton.classList.contains('sure')) {
     removeButton.classList.add('sure');

@@ -1,6 +1,6 @@
 /**
- * The strip of looks below the picture: recalled by a click or the keys 1 to 9, saved, put in another
- * order. The menu of a look and dragging have their own files.
+ * The strip of looks below the picture: recalls a look on a click or the keys 1 to 9, saves looks and
+ * their order. Dragging and the menu of a look are in look_drag.js and look_menu.js.
  */
 import { address } from './address.js';
 import { fadeNow } from './fade.js';
@@ -10,7 +10,7 @@ import { say } from './message.js';
 import { act, onScene, scene } from './scene.js';
 import { send } from './send.js';
 
-const EVERY_MS = 1000; // between two readings of the list, however fast the revision rises
+const EVERY_MS = 1000; // at least, before a new revision makes the page read the list again
 const LONGEST_NAME = 40; // characters of a name that is made from a prompt
 
 const $ = (id) => document.getElementById(id);
@@ -40,7 +40,7 @@ export function recall(name) {
   act(`${path(name)}/recall`, fadeNow(), 'recall');
 }
 
-/** The look with this number, as its badge shows it. */
+/** Recalls the look with this number on its badge. */
 export function recallNumber(number) {
   const look = looks[number - 1];
   if (look) recall(look.name);
@@ -58,8 +58,8 @@ const wordsOf = ({ prompt, prompts }) => JSON.stringify(prompts?.length > 1
   ? prompts.map((entry) => (Array.isArray(entry) ? entry : [entry.text, entry.weight]))
   : prompt);
 
-/** The look on screen: the one that was recalled last while its words are in force, or one with the
-    same words and seed. */
+/** The name of the look on screen, or null: the look that was recalled last if its words are in force,
+    else the first with the words and the seed in force. */
 function current() {
   const inForce = scene && wordsOf(scene);
   const same = (look) => look.scene && wordsOf(look.scene) === inForce;
@@ -68,7 +68,7 @@ function current() {
   return looks.find((look) => same(look) && look.scene?.seed === scene?.seed)?.name ?? null;
 }
 
-/** A name from the words on screen that no look has yet. */
+/** A name made from the words on screen that no look has yet. */
 function freeName() {
   const words = (scene?.prompt ?? '').normalize('NFC').replace(/[^\p{L}\p{M}\p{N}]+/gu, ' ').trim();
   const name = [...words].slice(0, LONGEST_NAME).join('').trim() || 'look';
@@ -96,7 +96,7 @@ async function request(method, target, body) {
 
 // --------------------------------------------------------------------------------------- the list
 
-/** The server's revision; the list is read when it differs from the last one. */
+/** Takes the server's revision, and reads the list if it has changed. */
 export function lookRevision(now) {
   if (now === revision || timer !== null) return;
   timer = setTimeout(readLooks, Math.max(0, EVERY_MS - (performance.now() - readAt)));
@@ -167,7 +167,7 @@ function showCurrent() {
   }
 }
 
-/** Stores the order of the tiles as they lie. */
+/** Stores the order in which the tiles are shown. */
 async function storeOrder() {
   const order = [...list.children].map(({ dataset }) => dataset.name);
   if (order.join('\n') !== lookNames().join('\n')) await request('PATCH', 'looks', { order });

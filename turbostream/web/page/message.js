@@ -4,7 +4,7 @@ const DONE_MS = 5000;
 const message = document.getElementById('message');
 let timer = null;
 
-/** Shows a sentence below the field; kind: '', 'error', 'warning', or 'done', which goes by itself. */
+/** Shows a sentence below the field; kind: '', 'error', 'warning', or 'done', which disappears after DONE_MS. */
 export function say(text, kind = '') {
   clearTimeout(timer);
   message.dataset.kind = kind;

@@ -1,15 +1,14 @@
 /**
- * How the noise moves: walk, hold or fresh, its speed, its seed, and the freeze button.
- *
- * The server calls the frozen motion `hold`.
+ * How the noise moves: motion (walk, hold or fresh), speed, seed, and the freeze button, which sets the
+ * motion to `hold`.
  */
 import { CUT, fadeNow } from './fade.js';
 import { say } from './message.js';
 import { change, onScene } from './scene.js';
 
 const FROZEN = 'hold';
-const TOP_SPEED = 4; // quarter turns a second
-const RANDOM_SEEDS = 2 ** 32; // short enough to be read out
+const TOP_SPEED = 4; // seeds per second
+const RANDOM_SEEDS = 2 ** 32; // few enough digits to be read aloud
 
 const $ = (id) => document.getElementById(id);
 const slider = $('speed');
@@ -29,7 +28,7 @@ function showMotion(kind, speed) {
   $('freeze').setAttribute('aria-pressed', String(kind === FROZEN));
   kinds.forEach((button) => button.setAttribute('aria-pressed', String(button.dataset.motion === kind)));
   $('speed-value').textContent = speed.toFixed(2);
-  slider.setAttribute('aria-valuetext', `${speed.toFixed(2)} quarter turns a second`);
+  slider.setAttribute('aria-valuetext', `${speed.toFixed(2)} seeds per second`);
 }
 
 const chosenSpeed = () => speedOf(Number(slider.value));
@@ -58,7 +57,7 @@ function setSeed(next) {
   change({ seed: next }, fadeNow());
 }
 
-/** The seed that was typed; another text than a number is refused here and the current seed stays. */
+/** Takes the typed seed. A text that is not a number is refused, and the current seed stays. */
 function typedSeed() {
   const text = seedField.value.trim();
   if (text === String(seed)) return;

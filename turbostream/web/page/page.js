@@ -113,7 +113,7 @@ function followVisibility() {
 
 const clock = new Clock();
 
-/** `before`: the turns of this page's own changes when the status was requested. */
+/** `before`: the turns of the page's own changes when the status was requested (scene.js, prompt.js). */
 function answered(answer, { last, sent, got, before }) {
   if (answer) {
     if (plain && !last) openStream();
@@ -207,7 +207,7 @@ function setCalm(on) {
   showCalm();
 }
 
-/** What became of a dropped picture; kind: done or error. */
+/** Reports what happened to a dropped picture; kind: done or error. */
 function dropped(text, kind) {
   say(text, kind);
   readStatus();

@@ -1,6 +1,6 @@
 /**
- * Whether words are sent while they are typed or on Enter, and in the second mode the preview: a
- * picture of the draft next to the field, the newest only. The stream is not touched.
+ * The choice whether words are sent while they are typed or on Enter. On Enter, a preview shows a
+ * picture of the draft, of the newest only; the stream is not touched.
  */
 import { address } from './address.js';
 import { keep, kept } from './kept.js';
@@ -11,7 +11,7 @@ const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 const picture = $('preview-picture');
 const previews = new NewestOnly(requestPreview);
 let onEnter = false;
-let draft = 0; // counts drafts: a picture of words that were sent meanwhile is not shown
+let draft = 0; // counts drafts: a picture that arrives after its draft was replaced or sent is not shown
 
 export const isOnEnter = () => onEnter;
 
@@ -21,7 +21,7 @@ export function preview(patch) {
   previews.offer({ patch, draft });
 }
 
-/** The draft was sent or given up. */
+/** Removes the picture: the draft was sent or given up. */
 export function endPreview() {
   draft += 1;
   show(null, 'Preview');

@@ -1,6 +1,6 @@
 /**
- * The prompt and the words blended with it: sent while they are typed, the newest only, or on Enter
- * after a preview; and how long they take to become a picture.
+ * Sends the prompt and the words blended with it: while they are typed, the newest only, or on Enter
+ * after a preview. Measures how long they take to become a picture.
  */
 import { blendWith, isBlend, startBlend, takeBlend } from './blend.js';
 import { fadeNow, isServersFade } from './fade.js';
@@ -29,7 +29,7 @@ const prompts = new NewestOnly(postPrompt);
 /** NaN while a prompt of this page is in flight; the number differs afterwards. */
 export const wordsTurn = () => prompts.turn;
 
-/** From the last key to the first picture of the prompt, for the last prompt; null before. */
+/** Milliseconds from the last key to the first picture, for the last prompt; null before the first. */
 export const latencyMs = () => latency.last_ms;
 
 /** Another stream may number its frames from 1 again: a measurement in progress is dropped. */
@@ -62,7 +62,7 @@ function nameFinished() {
   nameUnknown();
 }
 
-/** Whether the field holds more than the maximum; says so. A paste may be shortened afterwards. */
+/** Whether the field holds more than the maximum, which a message then says. A pasted text can be shortened. */
 function refused() {
   const characters = [...field.value].length;
   if (characters <= MOST_CHARACTERS) return false;
@@ -88,7 +88,7 @@ function sendPrompt(since = performance.now()) {
   prompts.offer({ words: content(), since });
 }
 
-/** Sends the words; false if the field holds none, or too many. */
+/** Sends the words, unless the field holds none or too many. */
 function submit() {
   clearError();
   if (!field.value.trim()) return say('The prompt is empty; type a few words.', 'error');
@@ -97,7 +97,7 @@ function submit() {
   return nameFinished();
 }
 
-/** An example or another word: sent at once, or a draft where words are sent on Enter. */
+/** Takes an example or a suggested word: sends it at once, or makes it a draft where words are sent on Enter. */
 function usePrompt(text) {
   field.value = text;
   if (!isOnEnter()) return submit();
@@ -149,9 +149,9 @@ export function showPrompt({ prompt, prompts: blend = [] }) {
 }
 
 /**
- * Shows the words that the server reports: another window may have sent them. A field in use keeps
- * its text; so do a draft while one of its fields is in use or its button is pressed, and a text that
- * was not accepted.
+ * Shows the words that the server reports: another window may have sent them. A field in use keeps its
+ * text. A draft also stays while one of its fields is in use or its button is pressed, and so does a
+ * text that was not accepted.
  */
 export function followPrompt(prompt, blend, warning) {
   showPrompt({ prompt, prompts: blend });

@@ -1,6 +1,6 @@
 /**
  * Reads the recipe of a saved picture: a comment segment near the start of the JPEG file, as
- * stream/recipe.py writes it. The file is untrusted: only its first 64 KiB are looked at, and each
+ * stream/recipe.py writes it. The file is untrusted: only its first 64 KiB are read, and each
  * fault is one sentence. The server checks the shot itself.
  */
 
@@ -16,11 +16,11 @@ const NO_RECIPE = 'The picture holds no recipe; use one that was saved from this
 const NOT_JPEG = 'The file is not a JPEG picture; use one that was saved from this program.';
 const DAMAGED = 'The picture is damaged before its recipe; use another copy of it.';
 const MALFORMED = 'The recipe in the picture is damaged; use another copy of it.';
-const HUGE = `The recipe in the picture is longer than ${MOST_BYTES} bytes; this program writes no such.`;
+const HUGE = `The recipe in the picture is longer than ${MOST_BYTES} bytes; use a picture that was saved from this program.`;
 
 /**
  * The recipe in a file's bytes, an ArrayBuffer: {shot, fingerprint, text}. `text` is the JSON itself:
- * a seed may be larger than a number of JavaScript holds exactly. Throws an Error with one sentence.
+ * a seed may be too large to be exact as a JavaScript number. Throws an Error with one sentence.
  */
 export function readRecipe(buffer) {
   const bytes = new Uint8Array(buffer, 0, Math.min(buffer.byteLength, MOST_READ));

@@ -1,7 +1,8 @@
 /**
- * The scene as the server reports it, and the queue of this page's changes to it, in their order.
+ * The scene as the server reports it, and the queue that sends this page's changes to it in order.
  *
- * Words have a queue of their own in prompt.js: they are measured, and sent again when refused.
+ * Words have a queue of their own in prompt.js, which measures their latency and sends them again after
+ * a 429.
  */
 import { say } from './message.js';
 import { send } from './send.js';
@@ -27,7 +28,7 @@ export function takeScene(next) {
   listeners.forEach((listener) => listener(next));
 }
 
-/** Changes fields of the scene; `fade`: {fade_s, easing}. What waits with the same fade is merged. */
+/** Changes fields of the scene; `fade`: {fade_s, easing}. Merged with the last waiting change if its fade is the same. */
 export function change(fields, fade) {
   const last = queue.at(-1);
   const same = last?.kind === 'patch' && last.fade.fade_s === fade.fade_s && last.fade.easing === fade.easing;
@@ -36,7 +37,7 @@ export function change(fields, fade) {
   return work();
 }
 
-/** A request whose answer is the scene. Of those of one kind that wait in a row the newest stays. */
+/** Sends a request whose answer is the scene. It replaces the last waiting one if that has the same `kind`. */
 export function act(path, body, kind = null) {
   if (kind !== null && queue.at(-1)?.kind === kind) queue.pop();
   queue.push({ method: 'POST', path, body, kind });

@@ -1,6 +1,6 @@
 /**
- * The setlist: looks with hold and fade times that the server plays by itself. Edited here, played,
- * paused and stepped by buttons and keys.
+ * The setlist: looks with hold and fade times, which the server plays. This page edits, plays, pauses and
+ * steps it.
  */
 import { fadeNow } from './fade.js';
 import { lookNames, onLooks } from './looks.js';
@@ -9,7 +9,7 @@ import { NewestOnly, send } from './send.js';
 import { readStatus } from './status.js';
 
 const HOLD_S = 10; // of a new entry
-const FADE_S = 2; // of a new entry where this page's changes cut
+const FADE_S = 2; // of a new entry if the fade of this page is a cut
 const MOST_S = { hold_s: 86_400, fade_s: 600 };
 
 const $ = (id) => document.getElementById(id);
@@ -39,7 +39,7 @@ export function stepSetlist(which) {
   command('POST', `setlist/${which}`);
 }
 
-/** The setlist's part of the status, or null. */
+/** Takes the setlist's part of the status, or null. */
 export function takeSetlist(answer) {
   const moved = answer?.position !== now?.position || answer?.playing !== now?.playing;
   now = answer ? { ...answer, at: performance.now() } : null;
@@ -75,14 +75,14 @@ export async function readSetlist() {
   if (answer.ok && Number.isFinite(edits.turn)) take(answer.data);
 }
 
-/** Shows the setlist that the server reports; a list whose fields are in use stays. */
+/** Shows the setlist that the server reports, unless one of the list's fields is in use. */
 function take(answer) {
   if (list.contains(document.activeElement) && document.activeElement.matches('input, select')) return;
   setlist = { entries: answer.entries ?? [], loop: Boolean(answer.loop) };
   showEntries();
 }
 
-/** Sends the entries as they are here; shows them again as the server took them. */
+/** Shows edited entries and sends them. */
 function edit(entries, loop = setlist.loop) {
   setlist = { entries, loop };
   showEntries();

@@ -1,11 +1,11 @@
 /**
- * Reads the server's status about once a second, and at once when a part of the stream comes from a
- * later revision: another controller has changed something.
+ * Reads the server's status about once a second, and sooner when a part of the stream has a later
+ * revision: another controller has changed something.
  */
 import { address } from './address.js';
 
 const EVERY_MS = 1000;
-const SOONEST_MS = 120; // between two readings, however fast another page changes things
+const SOONEST_MS = 120; // at least, between two readings
 const LIMIT_MS = 5000;
 
 let handlers = null;
@@ -42,14 +42,14 @@ function plan(ms) {
   timer = setTimeout(readStatus, Math.max(0, ms));
 }
 
-/** The revision that a part of the stream carries. */
+/** Takes the revision of a part of the stream. */
 export function sawRevision(revision) {
   if (status === null || !(revision > status.revision)) return;
   if (reading) again = true;
   else plan(SOONEST_MS - (performance.now() - sentAt));
 }
 
-/** asks(): the page's turns, kept with each request; answered(status or null, {last, sent, got, before}). */
+/** asks(): the turns of the page's own changes, kept with each request; answered(status or null, {last, sent, got, before}). */
 export function startStatus(given) {
   handlers = given;
 }

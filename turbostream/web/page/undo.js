@@ -1,4 +1,4 @@
-/** Undo and redo of the server's scenes. */
+/** The undo and redo buttons. */
 import { fadeNow } from './fade.js';
 import { act } from './scene.js';
 
@@ -15,7 +15,7 @@ export function redo() {
 
 const fadeOnly = () => ({ fade_s: fadeNow().fade_s });
 
-/** `history`: {undo, redo}, how many steps there are. */
+/** `history`: {undo, redo}, the number of steps in each direction. */
 export function takeHistory(history) {
   undoButton.disabled = !history?.undo;
   redoButton.disabled = !history?.redo;

@@ -1,4 +1,4 @@
-/** Names the words that the model does not read or does not know, and offers some that it does. */
+/** Names the words that the model does not read or does not know, and suggests known ones. */
 import { isReport, say } from './message.js';
 import { offers, split, unknown, vocabulary } from './words.js';
 

@@ -1,6 +1,7 @@
 /**
- * Views of the picture: play (controls), watch (picture and label), clean (the picture only), full
- * screen, and saved to disk. The address carries the view, so that it can be bookmarked.
+ * The views of the picture: play (with all controls), watch (picture and label), clean (only the
+ * picture) and full screen; and the picture as a file. The address names the view, so that it can be
+ * bookmarked.
  */
 import { address } from './address.js';
 import { shown } from './picture.js';
@@ -20,7 +21,7 @@ let hintTimer = null;
 export const isClean = () => classes.contains('clean');
 const isWatching = () => classes.contains('watching');
 
-/** Keeps the view in the address, beside what else stands there. */
+/** Writes the view into the address and keeps the other parameters. */
 function showAddress() {
   const query = new URLSearchParams(location.search);
   query.delete('clean');
@@ -40,7 +41,7 @@ export function setClean(on, { hinted = true } = {}) {
   keepAwake();
 }
 
-/** The watch view: the picture with its label below, and how to come back. */
+/** The watch view: the picture with its label below, and the button that leaves it. */
 export function setWatching(on) {
   classes.toggle('watching', on);
   $('watch').setAttribute('aria-pressed', String(on));
