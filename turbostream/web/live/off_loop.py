@@ -37,5 +37,5 @@ class InTurn:
 
 
 def later(function: Callable[..., object], *arguments: Any) -> None:
-    """`function(*arguments)` on another thread, without waiting; gevent logs its errors."""
+    """Start `function(*arguments)` on another thread; gevent logs its errors."""
     get_hub().threadpool.spawn(function, *arguments)
