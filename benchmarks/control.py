@@ -5,11 +5,11 @@
 Starts the real server with a separate state folder, and with the demo model or an engine that takes
 22 ms per frame without using the CPU, as a GPU does. For each rate one connection sends that many
 `PATCH /scene` requests per second while two viewers, in another process, count distinct frames.
-The changes are in turn of the speed, of the weights of a blend and of the words, each with a fade
-of --fade-s seconds whose easing changes as well; --changes speed sends speeds without fades. Prints
-a table and one JSON line: frames/s at the slowest viewer and their share of those at the last rate
-of 0 (on a machine whose load varies give 0 before each rate), how old frames are when they arrive,
-and the time from a change to its first picture.
+Changes alternate between the speed, the weights of a blend and the words, each with a fade of
+--fade-s seconds and another easing each round; --changes speed sends speeds without fades. Prints a
+table and one JSON line: frames/s at the slowest viewer, their share of the frames/s at the last
+rate of 0 (on a machine whose load varies, give 0 before each rate), how old frames are when they
+arrive, and the time from a change to its first picture.
 """
 
 from __future__ import annotations

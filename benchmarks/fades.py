@@ -76,7 +76,7 @@ def fading(engine: Engine, pair: tuple[str, str], seed: int, easing: str, late_s
 
 
 def changes(engine: Engine, scene: Scene) -> list[float]:
-    """Between each two neighbouring frames of the fade, 0 to 255."""
+    """The changes between neighbouring frames of the fade, 0 to 255 each."""
     shots = [scene.shot_at(number / FPS, number) for number in range(round(FADE_S * FPS) + 1)]
     found, before = [], None
     for data in jpegs(engine, shots):

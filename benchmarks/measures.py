@@ -144,11 +144,12 @@ class Watcher:
 
 
 def at_rest(number: int) -> Prompts:
+    """The same prompt for every number."""
     return (("a red star", 1.0),)
 
 
 def fading(number: int) -> Prompts:
-    """Another mix of the same two prompts for each of the numbers."""
+    """A mix of the same two prompts that differs for each of 997 successive numbers."""
     share = (number % 997 + 1) / 998
     return (("a red star", 1 - share), ("a blue house on a field", share))
 
@@ -159,7 +160,7 @@ def throughput(
     """(frames/s including JPEG, distinct pictures, kind) of submissions of `batch` shots, with
     `engine.depth` in flight; timed from the first completed submission to the last.
 
-    prompts: of the shot with this number.
+    prompts: returns the prompts of the shot with a given number.
     """
     in_flight: list[Future[list[Picture]]] = []
     seen: set[int] = set()

@@ -3,9 +3,9 @@
 `python -m benchmarks.previews [--engine demo|simulated] [--in-flight 0 1 4] [--seconds 8]`
 
 Starts the real server with the demo model, or with the simulated engine of `benchmarks.control`,
-which takes 22 ms per frame. For each number, so many connections send
-`POST /preview` one after the other while two viewers, in another process, count distinct frames.
-Every preview has words of its own, as while somebody types. Prints a table and one JSON line.
+which takes 22 ms per frame. For each number given, as many connections send `POST /preview` one
+request after the other while two viewers, in another process, count distinct frames. Successive
+previews have different words, as while somebody types. Prints a table and one JSON line.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SHAPES = ("circle", "star", "square", "heart", "ring", "triangle")
 
 
 class Previews:
-    """Asks for previews over `in_flight` connections until stopped."""
+    """Requests previews over `in_flight` connections until stopped."""
 
     def __init__(self, port: int, in_flight: int) -> None:
         self.taken_ms: list[float] = []

@@ -79,8 +79,8 @@ def centroid(engine: Engine, noise: Noise) -> Vector:
 def turns(
     engine: Engine, way: Callable[[int, float], Noise], at: float
 ) -> tuple[list[float], list[float]]:
-    """Of each seed: degrees between the centroid's velocities before and after `seed + at`, and the
-    greater of their speeds over the smaller."""
+    """For each seed: degrees between the centroid's velocities before and after `seed + at`, and
+    the ratio of the greater of their speeds to the smaller."""
     directions, ratios = [], []
     for number in range(1, SEEDS + 1):
         phase = number + at

@@ -38,14 +38,14 @@ def _file() -> IO[bytes]:
 
 @lru_cache(maxsize=64)
 def scaled(brightness: float) -> list[int]:
-    """round(value * brightness) of the 256 values of a byte, halves to the even number."""
+    """A lookup table: round(value * brightness) of the 256 values of a byte, halves to even."""
     return [round(value * brightness) for value in range(256)]
 
 
 def encode(pixels: NDArray[np.uint8], quality: int, brightness: float = 1.0) -> bytes:
     """`pixels`, [H, W, 4] uint8 RGBX, as a JPEG with 4:2:0 chroma.
 
-    brightness: factor of the pixels' values, 0 to 1; 1 takes no time. `pixels` are not changed.
+    brightness: factor of the pixels' values, 0 to 1; 1 costs nothing. `pixels` are not changed.
     """
     file = _file()
     file.seek(0)

@@ -7,30 +7,30 @@ from turbostream.stream.shot import ROUNDING, Prompts
 
 
 def normalised(mix: Prompts) -> Prompts:
-    """Each text once, without those of weight 0, and weights that add up to 1."""
+    """The blend with each text once, no weights of 0, and weights that add up to 1."""
     weights: dict[str, float] = {}
     for text, weight in mix:
         weights[text] = weights.get(text, 0.0) + weight
     total = sum(weights.values())
     if abs(total - 1) <= ROUNDING:
-        total = 1.0  # the mix of a shot stays exactly that mix
+        total = 1.0  # the mix of a shot is kept exactly
     scaled = ((text, weight / total) for text, weight in weights.items())
     return tuple((text, weight) for text, weight in scaled if weight)
 
 
 def mixed(start: Prompts, target: Prompts, position: float) -> Prompts:
-    """The blend at `position`, 0 to 1, on the way from `start` to `target`; both are normalised.
+    """The blend at `position`, 0 to 1, between `start` and `target`, both normalised.
 
-    The texts of `start` come first, so that the order of a mix does not change on the way. A target
-    that came from a recipe may leave no room for `start`; the lightest are then left out.
+    The texts of `start` come first, so that the order of the mix does not change during a fade. If
+    a target from a recipe leaves too little room for `start`, the lightest texts are left out.
     """
-    away = tuple((text, weight * (1 - position)) for text, weight in start)
-    both = normalised(away + tuple((text, weight * position) for text, weight in target))
+    leaving = tuple((text, weight * (1 - position)) for text, weight in start)
+    both = normalised(leaving + tuple((text, weight * position) for text, weight in target))
     return fewest(both, MOST_MIXED)
 
 
 def fewest(mix: Prompts, most: int = MOST_MIXED - MOST_PROMPTS) -> Prompts:
-    """The heaviest; by default as many as a shot has room for beside another blend."""
+    """The `most` heaviest texts; by default as many as fit into a shot beside another blend."""
     if len(mix) <= most:
         return mix
     least = sorted(weight for _, weight in mix)[-most]

@@ -1,4 +1,4 @@
-"""A channel: a name, a scene and its history, the numbers of its shots, a buffer, who watches.
+"""A channel: a name, a scene and its history, shot numbers, a frame buffer, a count of watchers.
 
 The scene and the numbering share one lock: whoever changes the scene learns the number of the last
 shot that was taken from the old one, so "every frame after n shows the new words" is exact. A
@@ -28,7 +28,7 @@ MOST_UNSHOWN = 64  # changes that wait for their first frame; there are more onl
 
 
 class NothingToUndo(SceneError):
-    pass
+    """The history has no step in that direction."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Change:
 
 
 class Channel:
-    """fade_s, easing: of changes that name none. revision: rises with every change of what
-    controllers show: the scene, and whatever calls `touch`."""
+    """fade_s (seconds), easing: the defaults of changes that name none. revision: rises with every
+    change of what controllers show: of the scene, and of what calls `touch`."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Channel:
     def change(self, changes: Mapping[str, Any]) -> Change:
         """Patch the scene; raises SceneError and leaves it as it was if the patch is wrong.
 
-        A patch without `fade_s` takes the channel's.
+        Without `fade_s` or `easing` the channel's default applies.
         """
         with self._lock:
             now = self._clock()
@@ -105,15 +105,15 @@ class Channel:
             names = frozenset(changes) - {"fade_s", "easing"}
             if not names & {"seed", "phase"} and _targets(scene) == _targets(before):
                 return self._change  # nothing new: the frames in flight show it already
-            if names != {"brightness"}:  # that is a master, which no step back changes
+            if names != {"brightness"}:  # a master control, which undo does not change
                 self._history.add(before, names, now)
             change = self._put(scene, now)
         self._announce()
         return change
 
     def recall(self, look: Scene, fade_s: float | None = None, easing: str | None = None) -> Change:
-        """Put the words, noise, motion and speed of `look` in force; raises SceneError for a fade
-        that is out of range."""
+        """Put the words, noise, motion and speed of `look` in force. fade_s: seconds; None: the
+        channel's default, as for easing. Raises SceneError for an invalid fade."""
         with self._lock:
             now = self._clock()
             scene = self._recalled(look, now, fade_s, easing)
@@ -127,17 +127,17 @@ class Channel:
         return self._step(self._history.undo, "There is nothing to undo.", fade_s)
 
     def redo(self, fade_s: float | None = None) -> Change:
-        """Take back the last `undo`; raises NothingToUndo."""
+        """Revert the last `undo`; raises NothingToUndo."""
         return self._step(self._history.redo, "There is nothing to redo.", fade_s)
 
     def touch(self) -> None:
-        """Raise the revision: something beside the scene has changed that controllers show."""
+        """Raise the revision, after a change outside the scene of what controllers show."""
         with self._lock:
             self.revision += 1
 
     def adjust(self, adjusted: Callable[[Scene, float], Scene]) -> None:
-        """Put `adjusted(scene, time now)` in force, as a detail of the last change: no change of
-        its own."""
+        """Replace the scene with `adjusted(scene, now)` as part of the last change; revision and
+        history stay as they are."""
         with self._lock:
             scene = adjusted(self._change.scene, self._clock())
             self._change = replace(self._change, scene=scene)
@@ -254,7 +254,7 @@ class Channel:
 
 
 def check_fade(fade_s: float | None, easing: str | None = None) -> dict[str, Any]:
-    """Those that are given; raises SceneError for a wrong one."""
+    """The checked values of those that are not None; raises SceneError."""
     given = {"fade_s": fade_s, "easing": easing}
     return {name: check(name, value) for name, value in given.items() if value is not None}
 

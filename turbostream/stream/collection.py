@@ -1,6 +1,6 @@
-"""The looks and the setlist of a server: in memory, and in STATE_DIR before a change is answered.
+"""The looks and the setlist of a server, in memory and in STATE_DIR; a change returns once written.
 
-Both are in one file, so that the new name of a look and the setlist that plays it change together.
+Both are in one file, so that a look is renamed there and in the setlist by one write.
 Any thread except gevent's: a change waits for the disk. Knows no channel and no HTTP.
 """
 
@@ -30,12 +30,12 @@ class LookInUse(SceneError):
 
 
 class NotServing(Exception):
-    """One sentence: another process owns the looks now."""
+    """Another process owns the looks now; the message is one sentence."""
 
 
 class Collection:
-    """Without a file it is in memory only. `changed` is called after each change, on the thread
-    that made it."""
+    """Without a file, in memory only. `changed` is called after each change, on the thread that
+    made it."""
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
@@ -53,7 +53,7 @@ class Collection:
         return self._content[1]
 
     def load(self) -> None:
-        """Go on with what an earlier process left."""
+        """Read what an earlier process left, if there is a file."""
         if self._file is not None:
             with self._lock:
                 self._content = looks_file.load(self._file)
@@ -63,8 +63,8 @@ class Collection:
         self._owns = owns
 
     def wait_for_write(self) -> None:
-        """Return once no change is being written, or after WRITE_S: the disk may not answer. None
-        begins afterwards if `owns` is false by then."""
+        """Return once no write is in progress, or after WRITE_S, since the disk may hang. No write
+        begins afterwards if `owns` returns false by then."""
         if self._lock.acquire(timeout=WRITE_S):
             self._lock.release()
 
@@ -102,8 +102,11 @@ class Collection:
         self._change(lambda looks, before: (looks, _playable(setlist, looks)))
 
     def add(self, looks: Looks, setlist: Setlist, must_be_kept: bool = True) -> int:
-        """Put `looks` beside those that are there, in place of those of the same name, and
-        `setlist` in place of the other unless it is empty; how many looks were replaced."""
+        """Add `looks`, in place of those of the same names, and replace the setlist unless
+        `setlist` is empty; returns how many looks were replaced.
+
+        must_be_kept: if false, a failed write is logged and the change holds in memory only.
+        """
         replaced = 0
 
         def added(here: Looks, before: Setlist) -> Content:
@@ -136,7 +139,7 @@ class Collection:
 
 
 def _playable(setlist: Setlist, looks: Looks) -> Setlist:
-    """Raises SceneError if one of its looks does not exist."""
+    """`setlist`; raises SceneError if one of its looks does not exist."""
     for name in setlist.looks:
         if name not in looks:
             raise SceneError(f"The setlist names the look {name!r}, which does not exist.")

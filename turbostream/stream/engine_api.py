@@ -80,7 +80,7 @@ class Engine(Protocol):
 
 @runtime_checkable
 class ReadsWords(Protocol):
-    """What an engine adds whose model reads only the beginning of a long prompt."""
+    """An engine whose model reads only the beginning of a long prompt."""
 
     def dropped(self, prompt: str) -> str:
         """The end of `prompt` that is not read; empty where all is. Any thread, also after
@@ -90,7 +90,7 @@ class ReadsWords(Protocol):
 
 @runtime_checkable
 class Declares(Protocol):
-    """What an engine adds that cannot paint every shot."""
+    """An engine that states which shots it can paint."""
 
     @property
     def capabilities(self) -> Capabilities:

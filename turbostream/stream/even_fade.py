@@ -1,8 +1,9 @@
-"""Spaces the `even` fades of words of one channel by how much the picture changes on the way.
+"""Spaces the `even` fades of words of one channel by how much the picture changes during them.
 
-A thread of its own paints probes beside the stream at the noise with which the fade began, measures
-how far neighbouring ones differ, and puts the spacing in force in the scene as plain numbers, so
-that shots stay pure. Until then, and if the probes fail, the fade is linear. Knows no engine.
+A dedicated thread has probes painted between the frames, with the noise from the start of the fade,
+measures how much neighbouring probes differ, and puts the spacing into the scene as plain numbers,
+so that `shot_at` stays pure. Until then, and if the probes fail, the fade is linear. Knows no
+engine.
 """
 
 from __future__ import annotations
@@ -26,19 +27,18 @@ from turbostream.stream.shot import Prompts, Shot
 
 log = logging.getLogger(__name__)
 
-PROBES = 16  # in all; with 8 every fourth fade still jumps (docs/experiments/2026-11.md)
-# A fade that is replaced sooner, as under a slider, is not worth its probes.
-PAUSE_S = 0.3
+PROBES = 16  # per fade; with 8 one fade in four still jumps (docs/experiments/2026-11.md)
+PAUSE_S = 0.3  # no probes for a fade that is replaced sooner, as while a slider moves
 SHORTEST_S = 1.0  # a shorter fade is over before its probes are painted
 LONGEST_JOB_S = 30.0
-SIDE = 128  # pixels, at least, of the pictures that are compared
+SIDE = 128  # least side in pixels of the pictures that are compared
 
 PaintAll = Callable[[Sequence[Shot]], "Future[list[Picture]]"]
 Words = tuple[Transition[Prompts], Prompts]  # a fade of words and what it fades to
 
 
 class EvenFades:
-    """paint_all: paints shots beside the stream, any thread."""
+    """Spaces the `even` fades of `channel`. paint_all: paints shots between frames, any thread."""
 
     def __init__(self, channel: Channel, paint_all: PaintAll) -> None:
         self._channel, self._paint_all = channel, paint_all
@@ -54,7 +54,7 @@ class EvenFades:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask the thread to end; it does when the probe that it waits for is painted or fails."""
+        """Ask the thread to end, which it does once its pending probe is painted or has failed."""
         self._stopping.set()
         self._changed.set()
 
@@ -77,7 +77,7 @@ class EvenFades:
             self._tried = words
             try:
                 self._space(words)
-            except Exception as error:  # whatever an engine raises: the fade goes on without
+            except Exception as error:  # whatever an engine raises: the fade stays linear
                 if not self._stopping.is_set():
                     log.warning("[scene] The fade stays linear; its probes failed: %s", error)
 
@@ -86,7 +86,7 @@ class EvenFades:
         return None if scene.words_from is None else (scene.words_from, scene.prompts)
 
     def _unspaced(self) -> Words | None:
-        """The fade of words to be measured, if there is one."""
+        """The fade of words to be measured; None if there is none."""
         words = self._in_force()
         if words is None or words == self._tried:
             return None
@@ -120,9 +120,10 @@ class EvenFades:
 def measured(
     painted: Callable[[Sequence[float]], list[Image.Image] | None],
 ) -> tuple[list[float], list[float]] | None:
-    """The positions of PROBES probes, and the distances between neighbouring ones.
+    """The positions of PROBES probes, 0 to 1, and the distances between neighbouring ones, 0 to
+    255; None if `painted` ended the measurement.
 
-    painted: the pictures at some positions; None ends the measurement.
+    painted: returns the pictures at the given positions, or None to end the measurement.
     """
     positions: list[float] = []
     pictures: list[Image.Image] = []
@@ -143,8 +144,8 @@ def measured(
 
 
 def probe(scene: Scene, position: float) -> Shot:
-    """The shot at `position`, 0 to 1, of the fade of words in progress, with the noise with which
-    it began and full brightness. Pure."""
+    """The shot at `position`, 0 to 1, of the fade of words in progress, with the noise from its
+    start and full brightness. Pure."""
     words = scene.words_from
     assert words is not None
     still = replace(
@@ -159,8 +160,8 @@ def probe(scene: Scene, position: float) -> Shot:
 
 
 def small(jpeg: bytes) -> Image.Image:
-    """The picture at a size that is quickly decoded, its shorter side at least SIDE pixels if it
-    has as many."""
+    """The picture in RGB, reduced while it is decoded, which is fast; each side keeps at least SIDE
+    pixels if it has as many."""
     image = Image.open(io.BytesIO(jpeg))
     image.draft("RGB", (SIDE, SIDE))
     return image.convert("RGB")

@@ -1,9 +1,9 @@
 """Where the probes of an `even` fade are, and the spacing that follows from them. Pure, any thread.
 
-A one-step model changes its picture in a small part of the way between two prompts. Probes at equal
-positions would show where that part is but not what happens within it, so each probe after the
-first few halves the stretch whose ends differ most. Between the probes the spacing is a monotone
-cubic: with straight lines the speed of the change has a step at every probe.
+Between two prompts, the picture of a one-step model changes mostly within a small interval. Equally
+spaced probes would show where that interval is but not what happens within it, so each probe after
+the first few halves the interval whose ends differ most. Between the probes the spacing is a
+monotone cubic: with straight lines the speed of the change has a step at every probe.
 docs/experiments/2026-11.md has the figures of both.
 
 positions: 0 to 1, rising, with both ends. distances: between the pictures of neighbouring
@@ -18,20 +18,20 @@ from turbostream.stream.fade import Knots
 
 FIRST = 5  # positions before anything is known: the ends and three between them
 STEPS = 40  # knots at equal times, beside those of the probes; fade.MOST_KNOTS is the limit
-# Share of the time that is spread evenly over the positions, since the picture may change between
-# two probes that are equal, and small steps differ by more than their part of a large one.
+# Share of the time that is spread evenly over the positions: the picture may change between two
+# probes that are equal, and the distances of small steps add up to more than that of a large one.
 UNIFORM = 0.15
 
 Points = Sequence[tuple[float, float]]
 
 
 def first_positions() -> tuple[float, ...]:
-    """FIRST positions at equal distances."""
+    """FIRST equally spaced positions, 0 to 1."""
     return tuple(index / (FIRST - 1) for index in range(FIRST))
 
 
 def next_position(positions: Sequence[float], distances: Sequence[float]) -> float:
-    """The middle of the stretch whose ends differ most; of equal ones the longest."""
+    """The middle of the interval whose ends differ most; of equal ones the longest."""
     widths = [high - low for low, high in zip(positions, positions[1:], strict=False)]
     widest = max(range(len(distances)), key=lambda index: (distances[index], widths[index]))
     return positions[widest] + widths[widest] / 2
@@ -40,8 +40,9 @@ def next_position(positions: Sequence[float], distances: Sequence[float]) -> flo
 def spacing(positions: Sequence[float], distances: Sequence[float], now: float) -> Knots:
     """Knots that spread the picture's change evenly over the rest of a fade.
 
-    now: the fraction of the time that has passed, below 1, and the position as well, since the fade
-    was linear until now: it does not jump. Empty if the pictures do not differ: linear is even.
+    now: the elapsed fraction of the time, below 1. It is the current position as well, since the
+    fade was linear until now, so the fade does not jump. Returns no knots if the pictures do not
+    differ: the fade stays linear.
     """
     total = sum(distances)
     if total <= 0 or not 0 <= now < 1:
@@ -59,7 +60,7 @@ def spacing(positions: Sequence[float], distances: Sequence[float], now: float) 
 
 
 def _length_at(position: float, positions: Sequence[float], lengths: Sequence[float]) -> float:
-    """Linear between the positions."""
+    """The length at `position`, linear between the given ones."""
     for index in range(1, len(positions)):
         low, high = positions[index - 1], positions[index]
         if position <= high:
@@ -101,7 +102,7 @@ def _slopes(points: Points) -> list[float]:
 
 
 def _cubic(points: Points, slopes: Sequence[float], at: float) -> float:
-    """The cubic Hermite polynomial of the stretch that contains `at`."""
+    """The cubic Hermite polynomial of the interval that contains `at`."""
     after = next(index for index in range(1, len(points)) if at <= points[index][0])
     (low, start), (high, end) = points[after - 1], points[after]
     run, share = high - low, (at - low) / (high - low)

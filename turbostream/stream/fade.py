@@ -1,7 +1,7 @@
-"""A change that takes time: how far it has come, and what it began with.
+"""A change over time: its position, and the value that it started from.
 
 Pure data and pure functions, any thread. Times are seconds on the caller's clock; the JSON form
-contains the time that has passed instead, so another process can continue the fade.
+contains the elapsed time instead, so that another process can continue the fade.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Fade:
-    """A way from position 0 to position 1.
+    """A course from position 0 at `began_at` to position 1 after `seconds`.
 
     easing: `linear`; `smooth`, which begins and ends slowly (3u² - 2u³); `even`, which spaces a
-    fade of words by how much the picture changes. spacing: where `even` is, once that was
-    measured; before, and for everything that is not words, `even` is linear.
+    fade of words by how much the picture changes. spacing: the course of `even`, once it has been
+    measured; until then, and for anything but words, `even` is linear.
     """
 
     began_at: float
@@ -44,15 +44,15 @@ class Fade:
         return self.elapsed(time) >= 1
 
     def position(self, time: float) -> float:
-        """How far it has come, 0 to 1, never backwards."""
+        """The position at `time`, 0 to 1; it never decreases."""
         passed = self.elapsed(time)
         if self.easing == "smooth":
             return passed * passed * (3 - 2 * passed)
         return _between(self.spacing, passed) if self.spacing else passed
 
     def integral(self, time: float) -> float:
-        """The integral of the position from the beginning to `time`, in seconds: how far something
-        has moved whose speed fades from 0 to 1. `even` counts as linear."""
+        """The integral of the position from `began_at` to `time`, in seconds: the distance covered
+        at a speed that fades from 0 to 1 per second. `even` counts as linear."""
         passed = self.elapsed(time)
         after = max(0.0, time - self.began_at - self.seconds)
         area = passed**3 - passed**4 / 2 if self.easing == "smooth" else passed * passed / 2
@@ -68,24 +68,24 @@ class Transition(Generic[T]):
 
 
 def begun(start: T, fade: Fade) -> Transition[T] | None:
-    """None for a cut."""
+    """The transition that begins at `start`; None for a cut."""
     return Transition(start, fade) if fade.seconds > 0 else None
 
 
 def still(transition: Transition[T] | None, time: float) -> Transition[T] | None:
-    """The transition while it is in progress."""
+    """The transition if it is in progress at `time`, else None."""
     return None if transition is None or transition.fade.is_over(time) else transition
 
 
 def between(transition: Transition[float] | None, target: float, time: float) -> float:
-    """A number that fades to `target`."""
+    """The value at `time` of a number that fades to `target`."""
     if transition is None or transition.fade.is_over(time):
         return target
     return transition.start + (target - transition.start) * transition.fade.position(time)
 
 
 def to_json(transition: Transition[T], time: float, start: Any) -> dict[str, Any]:
-    """start: the plain form of the transition's start."""
+    """The JSON form at `time`. start: the JSON form of the transition's start."""
     fade = transition.fade
     values: dict[str, Any] = {
         "from": start,
@@ -99,8 +99,8 @@ def to_json(transition: Transition[T], time: float, start: Any) -> dict[str, Any
 
 
 def from_json(data: object, time: float, start: Callable[[object], T]) -> Transition[T]:
-    """The transition of `to_json`, which has come as far at `time`; raises ValueError with a
-    clause on what is wrong."""
+    """The inverse of `to_json`: the transition continues at `time`. start: reads the JSON form of
+    its start. Raises ValueError with a clause that names the fault."""
     if not isinstance(data, Mapping) or not {"from", "seconds", "elapsed_s"} <= set(data):
         raise ValueError("a fade needs from, seconds and elapsed_s")
     if unknown := set(data) - {"from", "seconds", "elapsed_s", "easing", "spacing"}:
@@ -144,9 +144,9 @@ def _knots(data: object) -> Knots:
 
 
 def _between(knots: Knots, at: float) -> float:
-    """Linear between the knots, which begin at (0, 0) and end at (1, 1)."""
+    """Piecewise linear through the knots, which begin at (0, 0) and end at (1, 1)."""
     after = bisect_right(knots, (at, math.inf))
     if after == len(knots):
         return 1.0
-    (low, before), (high, behind) = knots[after - 1], knots[after]
-    return before + (behind - before) * (at - low) / (high - low)
+    (low, start), (high, end) = knots[after - 1], knots[after]
+    return start + (end - start) * (at - low) / (high - low)

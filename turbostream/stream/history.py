@@ -1,6 +1,6 @@
 """Undo and redo: the last scenes that were replaced. Pure data; the channel's lock guards it.
 
-Changes that follow each other closely, as typed words and moved sliders do, are one step.
+Changes of the same fields in quick succession, as from typing or a slider, are one step.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from dataclasses import replace
 from turbostream.stream.scene import Scene
 
 MOST_STEPS = 100
-ONE_STEP_S = 1.0  # since the last change of the same kind
+ONE_STEP_S = 1.0  # since the last change of the same fields
 
 
 class History:
+    """At most MOST_STEPS scenes in each direction. Times are seconds on the caller's clock."""
+
     def __init__(self) -> None:
         self._undo: deque[Scene] = deque(maxlen=MOST_STEPS)
         self._redo: deque[Scene] = deque(maxlen=MOST_STEPS)
@@ -26,8 +28,8 @@ class History:
         return len(self._undo), len(self._redo)
 
     def add(self, before: Scene, names: frozenset[str], time: float) -> None:
-        """Note that `before` was replaced by a change of the fields `names`; empty: a step of its
-        own, such as a look."""
+        """Record that a change of the fields `names` has replaced `before`. Empty `names`: a step
+        of its own, as for a look."""
         last = self._last
         self._last = (names, time)
         self._redo.clear()
@@ -36,10 +38,11 @@ class History:
         self._undo.append(before.settled(time))
 
     def undo(self, now: Scene, time: float) -> Scene | None:
-        """The scene to go back to from `now`; None if there is none."""
+        """The scene to return to from the scene `now`; None if there is none."""
         return self._swap(self._undo, self._redo, now, time)
 
     def redo(self, now: Scene, time: float) -> Scene | None:
+        """The scene that the last `undo` left; None if there is none."""
         return self._swap(self._redo, self._undo, now, time)
 
     def _swap(
@@ -51,6 +54,6 @@ class History:
         target.append(now.settled(time))
         scene = source.pop()
         if [one.seed for one in scene.walkers] == [one.seed for one in now.walkers]:
-            # The change was none of the noise: it goes on from where it is.
+            # The step did not change the seed: the walk continues from its current phase.
             scene = replace(scene, walkers=now.settled(time).walkers)
         return scene

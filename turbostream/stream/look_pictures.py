@@ -30,14 +30,16 @@ Paint = Callable[[Shot], "Future[Picture]"]
 
 
 class LookPictures:
+    """paint: paints a shot between frames, any thread."""
+
     def __init__(self, channel: Channel, collection: Collection, paint: Paint) -> None:
         self._channel, self._collection, self._paint = channel, collection, paint
         self._incomplete: dict[str, Look] = {}  # by name
         self._completing = threading.Lock()
 
     def thumbnail(self, scene: Scene) -> bytes | None:
-        """Of a look's scene, at the size of the stream; None if it cannot be painted within
-        PAINT_S."""
+        """The thumbnail (JPEG) of a look's scene, painted at the size of the stream; None if it
+        could not be painted within PAINT_S."""
         size = self._channel.scene
         sized = replace(scene, width=size.width, height=size.height)
         try:
@@ -52,10 +54,10 @@ class LookPictures:
         return thumbnail.of_picture(future.result().jpeg)
 
     def complete(self, look: Look) -> None:
-        """Give a look its thumbnail that could not be painted when it was saved.
+        """Add the thumbnail of a look that could not be painted when the look was saved.
 
-        One call paints, also for all calls that come meanwhile, which return at once: many looks
-        that are recalled in a row do not hold up those that are saved.
+        Only one call paints at a time, and does the work of the calls made meanwhile, which return
+        at once: recalling many looks in a row does not delay saving one.
         """
         self._incomplete[look.name] = look
         if not self._completing.acquire(blocking=False):

@@ -1,7 +1,7 @@
 """Looks: named scenes, each with a thumbnail, in the order in which they are shown.
 
 Pure data and pure functions, any thread: a change returns a new collection. Knows no file, and of a
-thumbnail only its bytes. `looks_json.py` is the form in files.
+thumbnail only its bytes. `looks_json.py` has the JSON form.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class UnknownLook(SceneError):
 
 @dataclass(frozen=True)
 class Look:
-    """scene: without fades, brightness and size, anchored at 0. thumbnail: a JPEG, if there is
-    one."""
+    """scene: without fades, at the default brightness and size, anchored at 0. thumbnail: a JPEG or
+    None."""
 
     name: str
     scene: Scene
@@ -42,7 +42,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Looks:
-    """Any number of looks up to MOST_LOOKS; no two have one name."""
+    """At most MOST_LOOKS looks with distinct names."""
 
     all: tuple[Look, ...] = ()
 
@@ -64,8 +64,8 @@ class Looks:
         raise UnknownLook(f"There is no look {name[:LONGEST_NAME]!r}.")
 
     def put(self, *looks: Look) -> Looks:
-        """Each in place of the one of its name, or behind all others. Raises SceneError if that
-        would be too many."""
+        """With each of `looks` in place of the one of its name, or appended. Raises SceneError if
+        that would be more than MOST_LOOKS."""
         found = {look.name: look for look in self.all} | {look.name: look for look in looks}
         if len(found) > MOST_LOOKS:
             raise SceneError(
@@ -79,14 +79,14 @@ class Looks:
         return Looks(tuple(look for look in self.all if look is not gone))
 
     def renamed(self, name: str, new: str) -> Looks:
-        """`new` has been checked. Raises UnknownLook, and SceneError if another look has it."""
+        """new: a checked name. Raises UnknownLook, and SceneError if another look has that name."""
         found = self.get(name)
         if new != name and new in self:
             raise SceneError(f"There is a look {new!r} already; choose another name.")
         return Looks(tuple(replace(look, name=new) if look is found else look for look in self.all))
 
     def ordered(self, names: Iterable[object]) -> Looks:
-        """`names`: each look's name once; raises SceneError otherwise."""
+        """names: each look's name once, in the new order; raises SceneError otherwise."""
         wanted = [check_name(name) for name in names]
         if sorted(wanted) != sorted(self.names):
             raise SceneError("The order must name each look exactly once; read GET /looks again.")
@@ -94,7 +94,7 @@ class Looks:
 
 
 def check_name(name: object) -> str:
-    """The name as it is kept: NFC, without spaces around it. Raises SceneError."""
+    """The name as it is kept: in NFC, stripped, 1 to LONGEST_NAME characters. Raises SceneError."""
     if not isinstance(name, str):
         raise SceneError("The name of a look must be text.")
     if len(name) > 10 * LONGEST_NAME:

@@ -1,7 +1,7 @@
 """The file of the looks and the setlist in STATE_DIR, one for each SERVER_PORT.
 
-Whole or not at all, and never written over a file that could not be read: that one is moved aside
-first. Any thread except gevent's: it waits for the disk.
+A write is atomic, and never replaces a file that could not be read: that one is renamed first. Any
+thread except gevent's: it waits for the disk.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class NotKept(Exception):
 
 
 def file_for(folder: Path, port: int) -> Path | None:
-    """The file of the server on `port`; None for port 0, which is another one at each start."""
+    """The file of the server on `port`; None for port 0, which differs at each start."""
     return folder / f"looks-{port}.json" if port else None
 
 
 def read(file: Path) -> tuple[Looks, Setlist]:
-    """What is kept there, nothing if there is no file. Raises SceneError with one clause where it
-    cannot be used."""
+    """The content of `file`, empty if there is none. Raises SceneError with one clause if it cannot
+    be used."""
     try:
         return looks_json.from_json(state_folder.read_json(file, looks_json.MOST_BYTES))
     except (FileNotFoundError, NotADirectoryError):
@@ -43,8 +43,8 @@ def read(file: Path) -> tuple[Looks, Setlist]:
 
 
 def load(file: Path) -> tuple[Looks, Setlist]:
-    """`read`, or nothing after one log line; the file that cannot be used is kept under another
-    name."""
+    """`read`; if the file cannot be used, logs one line, renames the file and returns empty
+    content."""
     state_folder.remove_unfinished(file)
     try:
         return read(file)
@@ -54,14 +54,17 @@ def load(file: Path) -> tuple[Looks, Setlist]:
     try:
         file.rename(aside)
     except OSError as error:
-        log.warning("[looks] %s is not used (%s) and stays (%s).", file, why, error.strerror)
+        log.warning(
+            "[looks] %s is not used (%s) and could not be renamed (%s).", file, why, error.strerror
+        )
     else:
         log.warning("[looks] %s is not used (%s); it is kept as %s.", file, why, aside.name)
     return Looks(), Setlist()
 
 
 def write(file: Path, looks: Looks, setlist: Setlist) -> None:
-    """Raises NotKept, and SceneError for more than a file may hold; the old file stays then."""
+    """Raises NotKept if it cannot be written and SceneError if it would be too large; the old file
+    stays then."""
     text = looks_json.to_text(looks, setlist)
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

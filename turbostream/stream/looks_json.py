@@ -1,5 +1,5 @@
-"""The JSON form of looks and a setlist: of the file in STATE_DIR and of an export. Pure, any
-thread except gevent's: the thumbnails are decoded to check them.
+"""The JSON form of looks and a setlist, for the file in STATE_DIR and for exports. Pure, any thread
+except gevent's: the thumbnails are decoded to check them.
 
     {"version": 1, "looks": [{"name", "scene", "thumbnail": base64}, ...], "setlist": {...}}
 """
@@ -25,7 +25,7 @@ THUMBNAIL_IS_BASE64 = "The thumbnail must be a JPEG as base64 text."
 
 
 def to_text(looks: Looks, played: Setlist) -> str:
-    """One look per line. Raises SceneError if it is larger than `from_json`'s callers read."""
+    """The file's text, one look per line. Raises SceneError if it is larger than MOST_BYTES."""
     entries = ",\n".join(map(_text_of, looks.all))
     setlist_text = json.dumps(played.as_json(), ensure_ascii=False)
     text = f'{{"version": {VERSION}, "looks": [\n{entries}\n], "setlist": {setlist_text}}}\n'
@@ -37,8 +37,8 @@ def to_text(looks: Looks, played: Setlist) -> str:
 
 
 def from_json(data: object) -> tuple[Looks, Setlist]:
-    """Everything of `to_text`, as far as it is there. Whether the setlist's looks exist is not
-    checked. Raises SceneError with one sentence."""
+    """The inverse of `to_text`; the looks or the setlist may be missing, and a setlist alone is
+    accepted. Does not check that the setlist's looks exist. Raises SceneError with one sentence."""
     if not isinstance(data, Mapping):
         raise SceneError('The file must hold a JSON object such as {"version": 1, "looks": [...]}.')
     version = data.get("version", VERSION)
@@ -70,8 +70,8 @@ def from_json(data: object) -> tuple[Looks, Setlist]:
 
 
 def look_from_json(data: object) -> Look:
-    """One entry of the looks of a file; raises SceneError, with the look's name where it has
-    one."""
+    """One entry of a file's looks; raises SceneError, which names the look if it has a valid
+    name."""
     if not isinstance(data, Mapping) or not {"name", "scene"} <= set(data):
         raise SceneError('A look must be an object such as {"name": "dawn", "scene": {...}}.')
     if unknown := set(data) - {"name", "scene", "thumbnail"}:
@@ -84,7 +84,8 @@ def look_from_json(data: object) -> Look:
 
 
 def look_of(name: str, scene: object, given: object) -> Look:
-    """The look of a scene's JSON and a thumbnail in base64, or None; raises SceneError."""
+    """The look with the scene in its JSON form. given: the thumbnail in base64, or None. Raises
+    SceneError."""
     return Look.of(name, scene_json.from_json(scene, 0.0), 0.0, _decoded(given))
 
 
@@ -99,8 +100,8 @@ def scene_of(look: Look) -> dict[str, Any]:
 
 @lru_cache(maxsize=MOST_LOOKS)
 def _text_of(look: Look) -> str:
-    """Kept, so that one change does not encode all others again. A look that could not be read
-    again is refused: it would take all others with it at the next start."""
+    """Cached, so that a change encodes only the looks that it concerns. Raises SceneError for a
+    look that could not be read again: the next start would reject the whole file."""
     scene_json.from_json(scene_of(look), 0.0)
     return json.dumps(look_to_json(look), ensure_ascii=False)
 

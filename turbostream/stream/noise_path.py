@@ -18,12 +18,13 @@ from typing import NamedTuple
 
 from turbostream.stream.shot import MAX_SEED, ROUNDING, Noise
 
-MOST_WALKERS = 8  # of a fade between fades; each adds up to four seeds to the noise
+MOST_WALKERS = 8  # when a fade starts during another; each adds up to four seeds to the noise
 THIRD_TURN = 2 * math.pi / 3
 
 
 class Walker(NamedTuple):
-    """A point that moves along the path of `seed`. phase: seeds passed. weight: of its noise."""
+    """A point that moves along the path of `seed`. phase: seeds passed since. weight: factor of its
+    noise."""
 
     seed: int
     phase: float = 0.0
@@ -60,7 +61,7 @@ def _circle(at: float, knot: int) -> float:
 
 
 def noise_of(walkers: Walkers) -> Noise:
-    """The sum of the walkers' noise, of unit variance; seeds that several pass are added up."""
+    """The sum of the walkers' noise, scaled to unit variance, with each seed once."""
     if len(walkers) == 1:
         return path(walkers[0].seed, walkers[0].phase)
     total: dict[int, float] = {}
@@ -85,7 +86,7 @@ def faded(start: Walkers, target: Walkers, position: float) -> Walkers:
 
 
 def moved(walkers: Walkers, passed: float) -> Walkers:
-    """The walkers after `passed` more seeds."""
+    """The walkers `passed` seeds further on."""
     if passed == 0:
         return walkers
     return tuple(Walker(seed, phase + passed, weight) for seed, phase, weight in walkers)

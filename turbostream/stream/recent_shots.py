@@ -1,7 +1,7 @@
 """The shots of a channel's last frames by number, so that a picture can be painted again later.
 
-The generation thread adds them, as a listener of the frame buffer; any thread asks. Holds no
-pictures: at some hundred bytes a shot, MOST of them are a few megabytes.
+The generation thread adds them, as a listener of the frame buffer; any thread reads. Holds no
+pictures: at a few hundred bytes per shot, MOST of them take a few megabytes.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     FF D8 | FF FE, length, turbostream:{"shot": {...}, "fingerprint": "..."} | the rest of the file
 
-Pure, any thread; uses no image library. `read` expects untrusted bytes.
+Pure, any thread; uses no image library. `read` accepts untrusted bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from turbostream.stream.shot import Shot, ShotError
 from turbostream.stream.shot_json import from_json, to_json
 
 MOST_BYTES = 600  # of the segment with its marker and length
-MOST_READ = 64 * 1024  # bytes of a file: comments stand before the picture's data
+MOST_READ = 64 * 1024  # bytes of a file: comments precede the picture's data
 MOST_SEGMENTS = 64
 MOST_FINGERPRINT = 400  # characters
 MARK = b"turbostream:"
@@ -49,7 +49,7 @@ class Recipe:
 def segment(shot: Shot, fingerprint: str) -> bytes:
     """The comment segment, at most MOST_BYTES long.
 
-    Without the fingerprint where it does not fit, and empty where the shot alone does not.
+    Without the fingerprint if that does not fit, and empty if the shot alone does not.
     """
     data: dict[str, Any] = {"shot": to_json(shot)}
     named = {**data, "fingerprint": fingerprint}
@@ -71,7 +71,7 @@ def inserted(jpeg: bytes, comment: bytes) -> bytes:
 
 
 def read(file: bytes) -> Recipe:
-    """The recipe in a JPEG file from anywhere, of which MOST_READ bytes are looked at.
+    """The recipe in an untrusted JPEG file; only its first MOST_READ bytes are searched.
 
     Raises RecipeError with one sentence.
     """

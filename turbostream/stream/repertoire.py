@@ -1,8 +1,9 @@
 """The looks, the setlist and its player over the life of a process: what SETLIST names, what an
-earlier process left, and what the next one finds.
+earlier process left, and what is left to the next one.
 
-The setting counts when its file is another than before, as INITIAL_PROMPT does: what was changed
-since is not lost at a restart. The gevent thread, before it serves, and the scene file's.
+SETLIST applies only if its file is not the one that applied last, as with INITIAL_PROMPT, so that a
+restart keeps later changes. Runs on the gevent thread before it serves; `left` also runs on the
+scene file's thread, and on gevent's during a handover.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StartSetlist:
-    """What SETLIST names; digest: of its bytes."""
+    """The content of SETLIST's file; digest: SHA-256 of its bytes, hexadecimal."""
 
     looks: Looks
     setlist: Setlist
@@ -64,7 +65,7 @@ def check_setting(settings: Settings) -> StartSetlist | None:
 
 
 class Repertoire:
-    """`start` must be called for changes to be accepted and the setlist to play."""
+    """Before `start`, no change is accepted and the setlist does not play."""
 
     def __init__(self, settings: Settings, channel: Channel) -> None:
         self._settings = settings
@@ -75,23 +76,23 @@ class Repertoire:
         self._digest = ""  # of the file that SETLIST named when it was last put in force
 
     def left(self) -> dict[str, Any] | None:
-        """How far the setlist has come, for the next process; waits for a change of the looks that
-        is being written."""
+        """The position of the setlist, for the next process; None without a setlist. Waits for a
+        write of the looks that is in progress."""
         self.collection.wait_for_write()
         if self.player.status() is None:
             return None
         return {**self.player.as_json(), "from": self._digest}
 
     def start(self, owns: Callable[[], bool], found: object) -> None:
-        """Go on where another process was that left `found`, while `owns` (any thread) says that
-        this process serves."""
+        """Resume from `found`, which another process left, and accept changes while `owns` (called
+        on any thread) says that this process serves."""
         self.collection.load()
         self.collection.start(owns)
         self.player.load()
         resumed = self._resume(found)
         try:
             given = check_setting(self._settings)
-        except SettingError as error:  # it was all right when the program started
+        except SettingError as error:  # the file has changed since `main` checked it
             log.warning("[setlist] %s", error)
             given = None
         if given is not None and not (resumed and self._digest == given.digest):
@@ -134,4 +135,4 @@ def _kept(settings: Settings) -> Looks:
     try:
         return Looks() if file is None else looks_file.read(file)[0]
     except SceneError:
-        return Looks()  # `load` says so once
+        return Looks()  # `looks_file.load` logs it, once

@@ -1,7 +1,7 @@
 """What a channel shows and how it moves.
 
 Pure data and pure functions, any thread: no clock, no torch. `scene.shot_at(time, number)` is all
-of the motion; the caller owns the clock. `scene_json.py` is its form in files.
+of the motion; the caller owns the clock. `scene_json.py` has the JSON form.
 
 The words, the noise, the speed and the brightness each fade on their own, so that a change of one
 does not cut short the fade of another.
@@ -27,16 +27,16 @@ from turbostream.stream.shot import MAX_SEED, Prompts, Shot
 
 @dataclass(frozen=True)
 class Scene:
-    """What is shown and how it moves; what it fades to, where it fades.
+    """What is shown and how it moves: the target values, and the fades in progress towards them.
 
     prompts: texts and their weights, at least 0 and not all 0; they need not add up to 1.
     motion: `fresh` takes new noise for every frame, as the original guide does; `hold` keeps the
     noise; `walk` follows the path from the noise of one seed to that of the next, at `speed`.
-    walkers: where on the path, at `anchored_at`; the last one is that of the seed in force.
-    brightness: 1: as painted, 0: black. anchored_at: seconds on the caller's clock.
+    walkers: their positions on the path at `anchored_at`; the last one has the current seed.
+    brightness: 0 (black) to 1 (as painted). anchored_at: seconds on the caller's clock.
     width, height: in pixels; None: the model's own.
-    words_from, noise_from, speed_from, brightness_from: the fades in progress; the speed is the
-    one that is effective, 0 while nothing walks.
+    words_from, noise_from, speed_from, brightness_from: the fades in progress. The speed fades
+    between effective speeds, which are 0 unless motion is `walk`.
     """
 
     prompts: Prompts
@@ -77,8 +77,8 @@ class Scene:
 
     @classmethod
     def from_shot(cls, shot: Shot, like: Scene) -> Scene:
-        """The scene that holds the picture of `shot`; its speed and size are those of `like`.
-        Raises SceneError for a mix that no scene makes."""
+        """The scene that holds the picture of `shot`, with the speed and the size of `like`.
+        Raises SceneError if `shot` mixes more prompts or seeds than a scene can."""
         if len(shot.noise) > MOST_SEEDS or len(shot.prompts) > MOST_MIXED:
             raise SceneError(
                 f"The recipe mixes {len(shot.prompts)} prompts and {len(shot.noise)} seeds; "
@@ -93,7 +93,7 @@ class Scene:
 
     @property
     def prompt(self) -> str:
-        """The prompt of the greatest weight, for where there is room for one only."""
+        """The prompt with the greatest weight, for clients that show only one."""
         return max(self.prompts, key=lambda pair: pair[1])[0]
 
     @property
@@ -102,7 +102,7 @@ class Scene:
 
     @property
     def walking_speed(self) -> float:
-        """Seeds per second once no fade is in progress."""
+        """Target speed in seeds per second; 0 unless motion is `walk`."""
         return self.speed if self.motion == "walk" else 0.0
 
     # -- at a time -----------------------------------------------------------------------------
@@ -117,11 +117,11 @@ class Scene:
         return max(0.0, start * since + (self.walking_speed - start) * gained)
 
     def phase_at(self, time: float) -> float:
-        """Seeds passed since `seed`, at `time` in seconds."""
+        """Seeds passed since `seed` at `time` (seconds)."""
         return self.walkers[-1].phase + self.distance(time)
 
     def speed_at(self, time: float) -> float:
-        """Seeds per second at `time`; 0 while nothing walks."""
+        """Effective speed at `time` in seeds per second; 0 while nothing walks."""
         return between(self.speed_from, self.walking_speed, time)
 
     def brightness_at(self, time: float) -> float:
@@ -136,7 +136,7 @@ class Scene:
         return mixed(transition.start, target, transition.fade.position(time))
 
     def walkers_at(self, time: float) -> Walkers:
-        """Where the walkers are, with the weights of a fade between them."""
+        """The walkers at `time`; during a fade those of both ends, with the weights of the fade."""
         passed = self.distance(time)
         target = moved(self.walkers, passed)
         transition = self.noise_from
@@ -145,7 +145,7 @@ class Scene:
         return faded(moved(transition.start, passed), target, transition.fade.position(time))
 
     def shot_at(self, time: float, number: int) -> Shot:
-        """The recipe of frame `number` at `time` in seconds. Pure."""
+        """The shot of frame `number` at `time` (seconds). Pure."""
         if self.motion == "fresh":
             noise = path((self.seed + number) % (MAX_SEED + 1), 0.0)
         else:
@@ -159,7 +159,7 @@ class Scene:
         )
 
     def fade_at(self, time: float) -> Fade | None:
-        """The fade in progress that ends last."""
+        """The fade in progress that ends last; None if there is none."""
         found = [
             transition.fade
             for transition in (
@@ -172,10 +172,11 @@ class Scene:
     # -- changes -------------------------------------------------------------------------------
 
     def changed(self, time: float, changes: Mapping[str, Any]) -> Scene:
-        """The scene with `changes`, which starts from what is on screen at `time`.
+        """The scene with `changes`, which fades from what is on screen at `time` (seconds).
 
-        Accepts PATCHABLE of scene_checks.py; raises SceneError with one sentence otherwise. With a
-        seed the walk starts at that seed, or at the phase beside it. Without fade_s it is a cut.
+        changes: fields of scene_checks.PATCHABLE; raises SceneError with one sentence for any other
+        and for invalid values. A seed restarts the walk there, at `phase` if that is given as well.
+        Without `fade_s` the change is a cut.
         """
         checked = {name: check(name, value) for name, value in changes.items()}
         seconds, easing = checked.get("fade_s", 0.0), checked.get("easing", "smooth")
@@ -183,15 +184,19 @@ class Scene:
             raise SceneError("The patch names both prompt and prompts; send one of them.")
         prompts = checked.get("prompts", checked.get("prompt", self.prompts))
         walkers = self.walkers
-        moved = "seed" in checked or "phase" in checked
-        if moved:
+        has_new_noise = "seed" in checked or "phase" in checked
+        if has_new_noise:
             walkers = (Walker(checked.get("seed", self.seed), checked.get("phase", 0.0)),)
         values = {name: checked.get(name, getattr(self, name)) for name in ("motion", "speed")}
         values["brightness"] = checked.get("brightness", self.brightness)
-        return self._faded_to(time, seconds, easing, prompts, walkers if moved else None, **values)
+        new_walkers = walkers if has_new_noise else None
+        return self._faded_to(time, seconds, easing, prompts, new_walkers, **values)
 
     def recalled(self, look: Scene, time: float, seconds: float, easing: str) -> Scene:
-        """The words, the noise, the motion and the speed of `look`, after a fade."""
+        """The scene that fades to the words, the noise, the motion and the speed of `look`.
+
+        seconds: the length of the fade; 0 is a cut.
+        """
         walkers = None if look.walkers == self.walkers_at(time) else look.walkers
         scene = self._faded_to(
             time,
@@ -205,7 +210,7 @@ class Scene:
         )
         if walkers is None and look.walking_speed:
             return scene
-        # The look's noise is reached exactly only at its own speed, from the beginning.
+        # No fade of the speed: the distance that it adds would shift the look's noise.
         return replace(scene, speed_from=None)
 
     def settled(self, time: float) -> Scene:
@@ -223,7 +228,7 @@ class Scene:
         )
 
     def with_spacing(self, spacing: Knots) -> Scene:
-        """The fade of words in progress, spaced by `spacing`."""
+        """The scene with `spacing` in its fade of words, which must be in progress."""
         assert self.words_from is not None
         fade = replace(self.words_from.fade, spacing=spacing)
         return replace(self, words_from=replace(self.words_from, fade=fade))
@@ -239,7 +244,7 @@ class Scene:
         speed: float,
         brightness: float,
     ) -> Scene:
-        """walkers: at `time`; None: those in force go on."""
+        """walkers: of the target, at `time`; None keeps those in force."""
         passed = self.distance(time)
         fade = Fade(time, seconds, easing)
         target = replace(self, motion=motion, speed=speed).walking_speed
@@ -274,7 +279,8 @@ class Scene:
     # -- for the web ---------------------------------------------------------------------------
 
     def as_dict(self, time: float) -> dict[str, Any]:
-        """What the web shows: the scene as it will be once its fades are over, and the fade."""
+        """The JSON form for the web: the scene once its fades are over, and the fade that ends
+        last."""
         fade = self.fade_at(time)
         return {
             "prompt": self.prompt,

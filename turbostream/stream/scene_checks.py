@@ -1,4 +1,4 @@
-"""What a value of a scene must be; each fault is one sentence. Pure, any thread."""
+"""Checks of the values of a scene; each error is one sentence. Pure, any thread."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from turbostream.stream.noise_path import Walker
 from turbostream.stream.shot import MAX_SEED, MAX_SIDE, Prompts
 
 MAX_PROMPT_CHARACTERS = 1000
-MOST_PROMPTS = 8  # that one blend names
-MOST_MIXED = 16  # that a fade between blends mixes
-MOST_SEEDS = 32  # of a recipe that becomes a scene: as many as the noise of a fade has
+MOST_PROMPTS = 8  # in one blend
+MOST_MIXED = 16  # in a fade between two blends
+MOST_SEEDS = 32  # in a recipe: the noise of MOST_WALKERS walkers, each of up to four seeds
 MAX_WEIGHT = 1000.0
 MOTIONS = ("walk", "hold", "fresh")
 MAX_SPEED = 4.0
@@ -48,7 +48,8 @@ def check_prompt(prompt: object) -> str:
 
 
 def check_prompts(prompts: object) -> Prompts:
-    """A blend as the web gives it, [{"text", "weight"}, ...]; the weights as they are given."""
+    """A blend from its web form, [{"text", "weight"}, ...], its weights not scaled; raises
+    SceneError."""
     form = 'Send prompts as a list such as [{"text": "a red star", "weight": 1}].'
     if not isinstance(prompts, list):
         raise SceneError(form)
@@ -63,7 +64,8 @@ def check_prompts(prompts: object) -> Prompts:
 
 
 def check_mix(pairs: list[tuple[object, object]]) -> Prompts:
-    """Texts and weights, which need not add up to 1; raises SceneError."""
+    """The checked texts and weights. Each weight is 0 to MAX_WEIGHT and not all are 0; they need
+    not add up to 1. Raises SceneError."""
     mix = tuple((check_prompt(text), _ranged("weight", w, MAX_WEIGHT)) for text, w in pairs)
     if not any(weight for _, weight in mix):
         raise SceneError("All weights of the blend are 0; give one of its prompts a weight.")
@@ -71,7 +73,7 @@ def check_mix(pairs: list[tuple[object, object]]) -> Prompts:
 
 
 def check(name: str, value: object) -> Any:
-    """The value of a field that a patch may name; raises SceneError."""
+    """The checked value of a field of PATCHABLE; raises SceneError."""
     match name:
         case "prompt":
             return ((check_prompt(value), 1.0),)
@@ -107,7 +109,8 @@ def check_side(name: str, value: object) -> int:
 
 
 def check_walkers(data: object, most: int) -> tuple[Walker, ...]:
-    """Walkers as the JSON form has them, [[seed, phase, weight], ...]; raises SceneError."""
+    """Walkers from their JSON form, [[seed, phase, weight], ...], at most `most`; raises
+    SceneError."""
     wrong = f"The walkers of a scene must be 1 to {most} of [seed, phase, weight]."
     if not isinstance(data, list | tuple) or not 1 <= len(data) <= most:
         raise SceneError(wrong)

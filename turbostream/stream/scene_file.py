@@ -1,8 +1,8 @@
-"""The scene in force, kept in STATE_DIR, so that a program that was killed goes on where it was.
+"""Keeps the scene in force in STATE_DIR, so that a program that was killed resumes where it was.
 
-One file for each SERVER_PORT: servers that share a STATE_DIR each have their own scene. A thread of
-its own writes it, at most once a second, when the scene has changed or its walk was seen to move;
-the generation thread and the web only set an event.
+There is one file per SERVER_PORT, since servers may share a STATE_DIR. A dedicated thread writes
+it, at most once a second, when the scene has changed, while frames show it moving and while the
+setlist plays; the generation thread and the web only set an event.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ SETLIST = "setlist"  # the field beside those of the scene
 
 
 class SceneFile:
-    """Keeps `channel`'s scene in `file`; without a file it keeps nothing.
+    """Keeps the scene of `channel` in `file`; without a file nothing is written.
 
-    `initial` is the scene that this process's settings give. How far the setlist of `repertoire`
-    has come is kept with the scene that it put in force.
+    initial: the scene that this process's settings give. repertoire: the position of its setlist is
+    kept in the same file, so that it always matches the scene.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class SceneFile:
         self._repertoire = repertoire
         self._channel = channel
         self._initial = initial
-        self._found_setlist: object = None  # how far an earlier process had come in it
+        self._found_setlist: object = None  # the setlist position that an earlier process left
         self._owns: Callable[[], bool] = lambda: True
         self._written: dict[str, Any] | None = None
         self._failing = False
@@ -56,19 +56,20 @@ class SceneFile:
         self._thread = threading.Thread(target=self._run, name="scene file", daemon=True)
 
     def left(self) -> dict[str, Any]:
-        """What this process would leave to the next one now."""
+        """The scene and the setlist position to hand to the next process, as JSON. Waits for a
+        write of the looks that is in progress."""
         setlist = None if self._repertoire is None else self._repertoire.left()
         change, now = self._channel.snapshot()
         left = resume.left(change.scene, self._initial, now)
         return left if setlist is None else {**left, SETLIST: setlist}
 
     def hand_on(self, found: object) -> None:
-        """Go on with the scene that another process handed over; raises SceneError."""
+        """Resume the scene that another process handed over; raises SceneError."""
         found = self._without_setlist(found)
         self._channel.resume(lambda now: resume.resumed(found, self._initial, now, restart=False))
 
     def restore(self) -> None:
-        """Go on with the kept scene, if there is one; one log line if it cannot be used."""
+        """Resume the kept scene, if there is one; logs one line if it cannot be used."""
         if self._file is None:
             return
         try:
@@ -92,7 +93,7 @@ class SceneFile:
                 )
 
     def start(self, owns: Callable[[], bool]) -> None:
-        """Keep the scene from now on, while `owns` (any thread) says that this process serves."""
+        """Start to write, while `owns` (called on any thread) says that this process serves."""
         if self._repertoire is not None:
             self._repertoire.start(owns, self._found_setlist)
         if self._file is None:
@@ -106,7 +107,7 @@ class SceneFile:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Write what is not written yet; a disk that does not answer is not waited for."""
+        """Write what is pending; waits at most `timeout_s` for each thread: the disk may hang."""
         if self._repertoire is not None:
             self._repertoire.player.stop(timeout_s)
         self._stopping.set()
@@ -151,13 +152,14 @@ class SceneFile:
 
 
 def _lasting(left: dict[str, Any]) -> dict[str, Any]:
-    """What does not move on by itself."""
+    """`left` without the values that advance by themselves; only a change of the rest is synced to
+    disk."""
     setlist = {**(left.get(SETLIST) or {}), "left_s": None}
     return {**left, "phase": None, SETLIST: setlist}
 
 
 def file_for(folder: Path, port: int) -> Path | None:
-    """The file of the server on `port`; None for port 0, which is another one at each start."""
+    """The file of the server on `port`; None for port 0, which differs at each start."""
     return folder / f"scene-{port}.json" if port else None
 
 

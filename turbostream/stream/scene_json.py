@@ -1,7 +1,7 @@
-"""The JSON form of a scene: for files and other processes. Pure, any thread.
+"""The JSON form of a scene, for files and for the handover to another process. Pure, any thread.
 
-It contains no value of a process's clock: phases are where the walkers are, and fades say how long
-ago they began. What has its default value is left out. Version 1, until 2026-11-26, had one prompt,
+It contains no clock value of a process: phases are current, and a fade gives the time since it
+began. Optional fields are left out at their defaults. Version 1, until 2026-11-26, had one prompt,
 no fades, and a walk along great circles.
 """
 
@@ -30,7 +30,7 @@ SIZE = ("width", "height")
 
 
 def to_json(scene: Scene, time: float) -> dict[str, Any]:
-    """The whole scene at `time`."""
+    """The scene and its fades at `time` (seconds)."""
     walkers = _at(scene.walkers, scene.distance(time))
     values: dict[str, Any] = {
         "version": VERSION,
@@ -67,10 +67,10 @@ def to_json(scene: Scene, time: float) -> dict[str, Any]:
 
 
 def from_json(data: object, time: float) -> Scene:
-    """The scene of `to_json`, which continues at `time` in seconds.
+    """The inverse of `to_json`: the scene continues at `time` (seconds).
 
-    Missing fields have their defaults; the prompt is required. Raises SceneError with one
-    sentence for what no version of the program up to this one writes.
+    Missing fields take their defaults; only the prompt is required. Raises SceneError with one
+    sentence for anything that no version of the program up to this one writes.
     """
     if not isinstance(data, Mapping):
         raise SceneError("The scene is not a JSON object.")

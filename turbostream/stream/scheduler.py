@@ -2,9 +2,9 @@
 
 It asks every channel that is watched and due for its next shot, submits the shots that fit together
 as one batch, keeps as many submissions in flight as the engine asks for, and publishes each picture
-in its own channel. A side job is submitted when no frame is due; if one always is, in turn with the
-frames. While nobody watches any channel and no job waits it sleeps. Knows the engine by its API
-alone, and nothing of how an engine is opened.
+in its own channel. A part of a side job is submitted when no frame is due; if one always is, parts
+and frames alternate. While nobody watches any channel and no job waits, the loop sleeps. Knows the
+engine by its API alone, and nothing of how an engine is opened.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Scheduler:
         self._stopping = False
         self._wake = threading.Event()  # demand, a job, a finished submission, or the end
         self.jobs = SideJobs(self.wake, self._why_closed)
-        self._job_was_last = False  # what was submitted last is a part of a job
+        self._job_was_last = False  # whether the last submission was a part of a job
         for scheduled in self.channels:
             scheduled.channel.listen_demand(self.wake)
 
@@ -99,7 +99,7 @@ class Scheduler:
     def _submit_frames(
         self, engine: Engine, submissions: Submissions, wanted: list[ScheduledChannel], now: float
     ) -> None:
-        """wanted: the longest overdue first, which is due."""
+        """wanted: the longest overdue first; at least that one is due."""
         if len(wanted) > 1:
             wanted = [one for one in wanted if one.due <= now + JOIN_S]
         tickets = next_batch(wanted, max(1, engine.max_batch))
@@ -155,10 +155,10 @@ class Scheduler:
                 self._publish(ticket, picture, engine)
 
     def _deliver(self, part: Part, submission: Submission) -> None:
-        """A job that fails says nothing about the frames: the health does not count it."""
+        """Complete the job's shot. `Health` does not count its failure: it judges frames only."""
         try:
             (picture,) = self._pictures(submission, 1)
-        except Exception as error:  # the scheduler's guard: whoever asked for it is told
+        except Exception as error:  # the scheduler's guard: the job's future carries the error
             self.jobs.failed(part, error)
         else:
             self.jobs.painted(part, picture)

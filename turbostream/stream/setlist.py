@@ -1,8 +1,8 @@
-"""The setlist: looks in the order in which they are played, and how far it has come.
+"""The setlist: looks in playing order, and the position of its playback.
 
-Pure data and pure functions, any thread; times are seconds on the caller's clock. An entry is due
-when the one before it is over (its fade and its hold), not when somebody came to recall it: a week
-of late wakes adds up to no drift.
+Pure data and pure functions, any thread; times are seconds on the caller's clock. The due time of
+an entry is computed from that of the previous one, not from when a look was recalled, so that late
+wake-ups do not add up to drift.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from turbostream.stream.looks import check_name
 from turbostream.stream.scene_checks import SceneError
 
 MOST_ENTRIES = 1000
-HOLD_S = (0.1, 86_400.0)
+HOLD_S = (0.1, 86_400.0)  # least and most
 ENTRY_FIELDS = ("look", "hold_s", "fade_s")
 FORM = 'Send entries as a list such as [{"look": "dawn", "hold_s": 60, "fade_s": 8}].'
 
@@ -28,7 +28,8 @@ class NoFurtherEntry(SceneError):
 
 @dataclass(frozen=True)
 class Entry:
-    """The name of a look; how long it is held once its fade is over."""
+    """look: its name. fade_s: the length of the fade to it. hold_s: how long it is held after the
+    fade. Both in seconds."""
 
     look: str
     hold_s: float
@@ -66,10 +67,11 @@ class Setlist:
 
 @dataclass(frozen=True)
 class Playback:
-    """Where in a setlist it is.
+    """The position in a setlist, which plays or is paused.
 
-    left_s: of the entry at `position`, while it does not play; None before that entry was shown, 0
-    once the last entry is over. due_at: when that entry is over, while it plays.
+    left_s: while paused, the time left of the entry at `position`; None before that entry was
+    shown, 0 once the last entry is over. due_at: while playing, when that entry is over; otherwise
+    None.
     """
 
     position: int = 0
@@ -81,11 +83,11 @@ class Playback:
         return self.due_at is not None
 
     def left(self, time: float) -> float | None:
-        """Seconds until the next entry."""
+        """Seconds left of the entry; None before it was shown."""
         return self.left_s if self.due_at is None else max(0.0, self.due_at - time)
 
     def jumped(self, setlist: Setlist, position: int, time: float) -> Playback:
-        """At the beginning of the entry at `position`; as before it plays or does not."""
+        """At the beginning of the entry at `position`, playing or paused as before."""
         seconds = setlist.entries[position].seconds
         if self.playing:
             return Playback(position, due_at=time + seconds)
@@ -105,7 +107,8 @@ class Playback:
         return self.jumped(setlist, position, time)
 
     def started(self, setlist: Setlist, time: float) -> tuple[Playback, bool]:
-        """(playing, whether the entry's look is to be recalled): a pause ends where it began."""
+        """(the state while playing, whether to recall the look of its entry). After a pause the
+        entry continues with the time left. Raises NoFurtherEntry if the setlist is empty."""
         if self.playing:
             return self, False
         if not setlist.entries:
@@ -119,13 +122,13 @@ class Playback:
         return Playback(self.position, left_s=self.left(time)) if self.playing else self
 
     def advanced(self, setlist: Setlist, time: float) -> Playback:
-        """The state at `time`: as many entries on as have become due since."""
+        """The state at `time`, past all entries that are over by then."""
         if self.due_at is None or self.due_at > time:
             return self
         position, due_at, last = self.position, self.due_at, len(setlist) - 1
         if setlist.loop:
-            round_s = sum(entry.seconds for entry in setlist.entries)
-            due_at += math.floor((time - due_at) / round_s) * round_s
+            loop_s = sum(entry.seconds for entry in setlist.entries)
+            due_at += math.floor((time - due_at) / loop_s) * loop_s
         while due_at <= time:
             if position >= last and not setlist.loop:
                 return Playback(last, left_s=0.0)
@@ -134,7 +137,8 @@ class Playback:
         return Playback(position, due_at=due_at)
 
     def within(self, setlist: Setlist, before: Setlist) -> Playback:
-        """The same once `setlist` has replaced `before`: at the same look if it is still there."""
+        """The state after `setlist` has replaced `before`: at the nearest entry of the same look,
+        if there is one."""
         if not setlist.entries:
             return Playback()
         position = min(self.position, len(setlist) - 1)
@@ -150,7 +154,7 @@ class Playback:
 
     @classmethod
     def from_json(cls, data: object, time: float) -> Playback:
-        """The state of `as_json`, which goes on at `time`; raises SceneError."""
+        """The inverse of `as_json`: the state continues at `time`. Raises SceneError."""
         wrong = "The setlist's position cannot be read."
         if not isinstance(data, Mapping):
             raise SceneError(wrong)
@@ -167,7 +171,7 @@ class Playback:
 
 
 def from_json(data: object) -> Setlist:
-    """The setlist of `as_json`; raises SceneError. Whether its looks exist is not checked."""
+    """The inverse of `Setlist.as_json`; raises SceneError. Does not check that the looks exist."""
     if not isinstance(data, Mapping):
         raise SceneError('The setlist must be a JSON object such as {"entries": [...]}.')
     if unknown := set(data) - {"entries", "loop"}:
@@ -183,6 +187,7 @@ def from_json(data: object) -> Setlist:
 
 
 def check_position(value: object, setlist: Setlist) -> int:
+    """The index of an entry; raises SceneError."""
     if not _is_whole(value) or value >= len(setlist):
         raise SceneError(
             f"The position must be a whole number from 0 to {len(setlist) - 1}."

@@ -1,7 +1,7 @@
 """Plays the setlist: recalls its looks on the channel when they are due.
 
-A thread of its own waits for the next entry; stepping and pausing happen on the thread of whoever
-asks. Knows no HTTP; of the disk only what SceneFile asks it for.
+A dedicated thread waits for the next entry; stepping and pausing run on the caller's thread. Knows
+no HTTP and no file.
 """
 
 from __future__ import annotations
@@ -17,17 +17,19 @@ from turbostream.stream.setlist import Playback, Setlist, check_position
 
 log = logging.getLogger(__name__)
 
-GIVING_S = 0.2  # between looks at a handover that may be aborted
+GIVING_S = 0.2  # interval of checks whether a handover was aborted
 
 
 class SetlistPlayer:
+    """Plays the setlist of `collection` on `channel`; any thread."""
+
     def __init__(self, channel: Channel, collection: Collection) -> None:
         self._channel = channel
         self._collection = collection
         self._lock = threading.Lock()
         self._playback = Playback()
-        self._setlist = Setlist()  # that `_playback` is a position of
-        self._missing: set[str] = set()  # looks, for one log line each
+        self._setlist = Setlist()  # the one that `_playback` refers to
+        self._missing: set[str] = set()  # names of missing looks that were logged
         self._owns: Callable[[], bool] = lambda: True
         self.changed: Callable[[], object] = lambda: None  # called after each change, any thread
         self._woken = threading.Event()
@@ -38,7 +40,7 @@ class SetlistPlayer:
     # -- for the web ---------------------------------------------------------------------------
 
     def as_json(self) -> dict[str, Any]:
-        """position, playing, left_s."""
+        """{"position", "playing", "left_s"}; left_s: seconds, None before the first entry."""
         with self._lock:
             return self._playback.as_json(self._now())
 
@@ -63,7 +65,7 @@ class SetlistPlayer:
         self._say()
 
     def pause(self) -> None:
-        """Keep the time that is left; what is on screen stays."""
+        """Keep the time left of the entry; its look stays on screen."""
         with self._lock:
             self._playback = self._playback.paused(self._now())
         self._say()
@@ -83,21 +85,22 @@ class SetlistPlayer:
             self._recall()
         self._say()
 
-    # -- for the process's beginning and end ---------------------------------------------------
+    # -- start and end of the process ----------------------------------------------------------
 
     def load(self) -> None:
-        """Take the setlist that the collection holds, from its beginning."""
+        """Take the setlist of the collection, at its beginning and paused."""
         with self._lock:
             self._setlist, self._playback = self._collection.setlist, Playback()
 
     def resume(self, found: object) -> None:
-        """Go on where another process was; raises SceneError."""
+        """Continue from `found`, the `as_json` of another process; raises SceneError."""
         with self._lock:
             playback = Playback.from_json(found, self._now())
             self._playback = playback.within(self._setlist, self._setlist)
 
     def start(self, owns: Callable[[], bool]) -> None:
-        """Play from now on, while `owns` (any thread) says that this process serves."""
+        """Start the thread; it plays while `owns` (called on any thread) says that this process
+        serves."""
         self._owns = owns
         self._thread.start()
 
@@ -138,7 +141,7 @@ class SetlistPlayer:
         self.changed()
 
     def _recall(self) -> None:
-        """Under the lock. A look that is missing leaves on screen what is there."""
+        """Under the lock. If the look is missing, the picture does not change."""
         entry = self._setlist.entries[self._playback.position]
         if entry.look in self._collection.looks:
             self._channel.recall(self._collection.looks.get(entry.look).scene, entry.fade_s)

@@ -1,9 +1,9 @@
-"""Pictures that are wanted beside the channels' frames: previews, thumbnails, the probes of a fade.
+"""Pictures painted beside the channels' frames: previews, thumbnails, the probes of a fade.
 
-Any thread asks for them; the generation thread takes their shots between two frames, one at a time:
-a batch of a size that was not used before would stop the stream for a second, while its graph is
-captured. Each job has its turn, so that one of many shots does not hold up one of a single shot. A
-job that fails concerns only who asked for it. Knows no channel, and of the engine its API alone.
+Any thread adds jobs; the generation thread takes their shots between two frames, one at a time: a
+batch size that was not used before would stop the stream for a second while its graph is captured.
+Jobs take turns by the shot (round robin), so that a long one does not delay a short one. A failure
+affects its own job only. Knows no channel, and the engine by its API alone.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ T = TypeVar("T")
 
 
 class TooManyJobs(Exception):
-    """One sentence: as many shots wait as may wait."""
+    """The queue is full; the message is one sentence."""
 
 
 class Job:
-    """Shots that one caller wants. pictures: of the first shots, as far as they are painted."""
+    """Shots of one caller. pictures: those painted so far, in order. result: makes the value of
+    `future` from all pictures."""
 
     def __init__(self, shots: Sequence[Shot], result: Callable[[list[Picture]], object]) -> None:
         self.shots = tuple(shots)
@@ -50,10 +51,10 @@ class Part:
 
 
 class SideJobs:
-    """The jobs that wait, and the one that is painted; no second one is painted meanwhile.
+    """The waiting jobs, and the one being painted, of which there is at most one.
 
-    wake: called when there is a new job, on the thread of whoever asks for it. why_closed: one
-    sentence on why no engine is open.
+    wake: called on the caller's thread when a job is added. why_closed: returns one sentence on why
+    no engine is open.
     """
 
     def __init__(self, wake: Callable[[], object], why_closed: Callable[[], str]) -> None:
@@ -67,11 +68,12 @@ class SideJobs:
     # -- any thread ----------------------------------------------------------------------------
 
     def add(self, shots: Sequence[Shot], result: Callable[[list[Picture]], T]) -> Future[T]:
-        """`result` of the pictures of `shots`, which are at least one.
+        """A future of `result(pictures)`, with the pictures of `shots` in their order.
 
-        The future fails with EngineUnavailable while no engine is open, with EngineClosed if the
-        engine is closed first, and with whatever the engine raises. A job that was cancelled is not
-        painted. Raises TooManyJobs if MOST_WAITING shots would not suffice.
+        It fails with EngineUnavailable while no engine is open, with EngineClosed if the engine is
+        closed first, and with whatever the engine raises. It can be cancelled until the first shot
+        is painted. Raises TooManyJobs if more than MOST_WAITING shots would wait, and ValueError
+        without shots.
         """
         if not shots:
             raise ValueError("A job needs at least one shot.")
@@ -109,7 +111,7 @@ class SideJobs:
     # -- the generation thread -----------------------------------------------------------------
 
     def open(self) -> None:
-        """An engine is open: take jobs."""
+        """Accept jobs, since an engine is open."""
         with self._lock:
             self._open = True
 
@@ -130,18 +132,19 @@ class SideJobs:
         return None
 
     def painted(self, part: Part, picture: Picture) -> None:
+        """Complete the job's future, or let the job wait for its next shot, behind the others."""
         job = part.job
         with self._lock:
             if not self._finishes(job):
                 return
             job.pictures.append(picture)
             if job.left:
-                self._waiting.append(job)  # behind the others
+                self._waiting.append(job)
                 return
         job.future.set_result(job.result(job.pictures))
 
     def failed(self, part: Part, error: Exception) -> None:
-        """A shot that failed fails its whole job."""
+        """Fail the whole job of a shot that failed."""
         with self._lock:
             if not self._finishes(part.job):
                 return
@@ -150,7 +153,7 @@ class SideJobs:
     # -- under the lock ------------------------------------------------------------------------
 
     def _finishes(self, job: Job) -> bool:
-        """False if `close` has failed the job while it was painted."""
+        """False if `close` failed the job while it was being painted."""
         if self._painting is not job:
             return False
         self._painting = None
@@ -165,5 +168,5 @@ class SideJobs:
 
 
 def _begins(job: Job) -> bool:
-    """False if the job was cancelled; from now on it cannot be."""
+    """False if the job was cancelled; otherwise it can no longer be."""
     return job.future.running() or job.future.set_running_or_notify_cancel()

@@ -21,7 +21,7 @@ from typing import Any
 
 MOST_BYTES = 64 * 1024
 UNFINISHED = re.compile("[0-9a-f]{16}")  # the end of a temporary file's name
-UNFINISHED_S = 60.0
+UNFINISHED_S = 60.0  # a younger temporary file may still be in use
 LONGEST_NUMBER = 20  # digits; more is no count, time or port
 
 
@@ -86,8 +86,8 @@ def write(file: Path, text: str, sync: bool = True) -> None:
 
 
 def remove_unfinished(file: Path) -> None:
-    """Delete what a process that was killed within `write` left beside `file`. The file of another
-    process that writes now is too young."""
+    """Delete the temporary files that processes killed during `write` left beside `file`. Those
+    younger than UNFINISHED_S stay: another process may be writing them."""
     with suppress(OSError):
         for left in file.parent.iterdir():
             name = left.name.removeprefix(f".{file.name}.")

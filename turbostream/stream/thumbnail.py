@@ -1,4 +1,4 @@
-"""Thumbnails of looks: small JPEGs, made from a painted picture or checked when they are given.
+"""Thumbnails of looks: small JPEGs, made from a painted picture, or uploaded and checked.
 
 Pillow only, pure functions, any thread except gevent's: decoding takes milliseconds. Knows no look.
 """
@@ -19,8 +19,8 @@ QUALITY = 80
 MOST_BYTES = 64 * 1024
 MOST_SIDE = 1024
 MOST_SCANS = 64  # of a progressive file, which has about ten; each is decoded at full size
-KEPT_BYTES = 16 * 1024  # a larger one that is given is encoded again
-SCAN = b"\xff\xda"  # the marker before each
+KEPT_BYTES = 16 * 1024  # a larger upload is encoded again
+SCAN = b"\xff\xda"  # the marker before each scan
 # What Pillow raises for a file that is damaged or forged, beside DecompressionBombError.
 UNREADABLE = (OSError, ValueError, SyntaxError, TypeError, LookupError, EOFError, struct.error)
 
@@ -34,8 +34,8 @@ def of_picture(jpeg: bytes) -> bytes:
 
 
 def checked(data: bytes) -> bytes:
-    """A thumbnail that somebody sent, at most WIDTH pixels wide; raises SceneError if it is not a
-    complete JPEG of a sensible size."""
+    """An uploaded thumbnail as it is kept: scaled down to WIDTH pixels, or encoded again, if it is
+    too large. Raises SceneError if it is not a complete JPEG within MOST_BYTES and MOST_SIDE."""
     from PIL import Image
 
     if len(data) > MOST_BYTES:

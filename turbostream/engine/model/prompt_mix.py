@@ -6,10 +6,10 @@ mixed into the mix of those before it, so that the mix is continuous when a weig
 does not jump when a prompt enters (a mean whose norm is restored does:
 docs/experiments/2026-11.md).
 
-Every mix is a weighted sum of the embeddings, and its weights depend only on the products of the
-tokens' vectors. These are computed once per set of prompts and read back to the CPU, which computes
-the weights of every frame; the device adds the embeddings up, in four launches for any number of
-prompts. Must not know how a prompt is encoded.
+Every mix is a weighted sum of the embeddings, and its weights depend only on the dot products of
+the tokens' vectors. These are computed once per set of prompts and copied to the CPU, which
+computes the weights of every frame; the device adds up the embeddings, in four kernel launches for
+any number of prompts. Must not know how a prompt is encoded.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ PARALLEL = 0.9995  # |cosine| above which vectors are interpolated linearly: 1.8
 class Ingredients:
     """The embeddings of one set of prompts.
 
-    stack: [prompts, tokens, hidden] fp32. products: [prompts, prompts, tokens], the products of
-    each token's vectors. dtype: of the mix.
+    stack: [prompts, tokens, hidden] fp32. products: [prompts, prompts, tokens], the dot products
+    of each token's vectors. dtype: of the mix.
     """
 
     stack: torch.Tensor
@@ -46,7 +46,7 @@ class Ingredients:
 
 
 class PromptMixer:
-    """The embedding of a shot's prompts; small caches keep what successive shots share."""
+    """Computes the embedding of a shot's prompts; small caches keep what successive shots share."""
 
     def __init__(self, encode: Callable[[str], Value], stream: Any = None) -> None:
         """encode: the embedding [tokens, hidden] of one prompt. stream: on CUDA, the stream that
@@ -69,14 +69,14 @@ class PromptMixer:
         if self._stream is None:
             return Value(_sum(found, on_cpu.to(found.stack.device)))
         with torch.cuda.stream(self._stream):
-            # The allocator of pinned memory reuses it only when the copy is done.
+            # The caching host allocator reuses the pinned memory only once the copy is done.
             mix = _sum(found, on_cpu.pin_memory().to(found.stack.device, non_blocking=True))
             ready = torch.cuda.Event()
             ready.record(self._stream)
         return Value(mix, ready)
 
     def _gather(self, texts: tuple[str, ...]) -> Ingredients:
-        """Waits for the encoder on CUDA, which takes less time than the frames in flight."""
+        """On CUDA it waits for the encoder, which takes less time than the frames in flight."""
         tensors = [self._encode(text).tensor for text in texts]
         with nullcontext() if self._stream is None else torch.cuda.stream(self._stream):
             stack = torch.stack(tensors).float()
@@ -94,8 +94,8 @@ def _sum(found: Ingredients, factors: torch.Tensor) -> torch.Tensor:
 def fold(products: NDArray[np.float64], weights: Sequence[float]) -> NDArray[np.float64]:
     """The factors [prompts, tokens] of the embeddings in the mix of these weights.
 
-    products: [prompts, prompts, tokens], of the embeddings' vectors. weights: at least one, each
-    positive.
+    products: [prompts, prompts, tokens], the dot products of the embeddings' token vectors.
+    weights: at least one, each positive.
     """
     factors = np.zeros(products.shape[1:])
     factors[0] = 1.0
@@ -118,8 +118,9 @@ def slerp(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The factors of two vectors at `share` (0 to 1) of the way from the first to the second.
 
-    product: of the vectors; lengths: the product of their lengths. Linear where the vectors are
-    nearly parallel or opposite, since the formula divides by the sine of their angle.
+    product: [tokens], the dot product of the vectors; lengths: [tokens], the product of their
+    norms. Linear where the vectors are nearly parallel or opposite, since the formula divides by
+    the sine of their angle.
     """
     cosine = np.divide(product, lengths, out=np.ones_like(product), where=lengths > 0)
     linear = np.abs(cosine) > PARALLEL
@@ -131,7 +132,7 @@ def slerp(
 
 
 def _cached(cache: OrderedDict[Any, Any], key: Any, make: Callable[[], Any]) -> Any:
-    """`cache[key]`, made where it is missing; keeps the `KEPT` that were used last."""
+    """`cache[key]`, made if it is missing; keeps the KEPT entries that were used last."""
     if key in cache:
         cache.move_to_end(key)
         return cache[key]

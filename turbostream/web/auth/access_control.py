@@ -95,12 +95,12 @@ class AccessControl:
         return self._recipes == "all" or bool(g.visitor.may_write)
 
     def require_owner(self) -> None:
-        """Refuse a watcher what is the owner's to read; raises Forbidden."""
+        """Raises Forbidden unless the visitor is an owner, for what only owners may read."""
         if not g.visitor.may_write:
             raise Forbidden(NOT_TO_WATCH)
 
     def accept_body(self, request: Request, most_bytes: int) -> None:
-        """Let this one request have a larger body than MAX_BODY_BYTES, if that is less."""
+        """Accept up to `most_bytes` in the body of this request, even if MAX_BODY_BYTES is less."""
         limit = request.max_content_length
         if limit is not None and limit < most_bytes:
             request.max_content_length = most_bytes

@@ -105,8 +105,8 @@ def take(folder: Path, serve: Callable[[Any, Mapping[str, Any]], None]) -> bool:
 
 
 def _whole_scene(connection: Any, message: bytes) -> Any:
-    """The JSON of which `message` is the beginning: a socket passes a long one in pieces. Raises
-    OSError if the rest does not come; nothing marks its end but the JSON itself."""
+    """The JSON object that begins with `message`; a socket delivers a long one in pieces, and
+    nothing but the JSON itself marks its end. Raises OSError if the rest does not arrive."""
     while True:
         try:
             return json.loads(message or b"{}")

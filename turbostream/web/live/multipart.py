@@ -47,17 +47,17 @@ def part(image: Image) -> bytes:
 
 
 def jpeg_of(frame: Frame, with_recipe: bool) -> bytes:
-    """The frame's picture as one viewer gets it."""
+    """The frame's JPEG, with or without its recipe."""
     if not with_recipe:
         return frame.jpeg
     comment = recipe.segment(frame.shot, frame.fingerprint)
-    # The boundary is no secret to a viewer, and a prompt is inside the recipe.
+    # Viewers know the boundary, and whoever writes the prompt could put it into the recipe.
     return frame.jpeg if BOUNDARY.encode() in comment else recipe.inserted(frame.jpeg, comment)
 
 
 class PartCache:
     """The part of each channel's newest frame, with and without its recipe. Each is built when a
-    viewer first needs it, shared by all, and built again only under another revision."""
+    viewer first needs it, shared by all, and built again only when the revision changes."""
 
     def __init__(self) -> None:
         # by the channel's name and whether it holds the recipe

@@ -1,6 +1,6 @@
 """Runs what waits for a disk, a picture or a decoder on other threads.
 
-gevent's loop goes on with the streams meanwhile. Knows no route.
+Meanwhile gevent's loop serves the streams. Knows no route.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ def off_loop(function: Callable[..., T], *arguments: Any) -> T:
 
 
 class InTurn:
-    """`off_loop` for work of which only one may run at a time. The greenlets that wait take no
-    thread."""
+    """`off_loop` for one call at a time; the greenlets that wait occupy no thread."""
 
     def __init__(self) -> None:
         self._turn = BoundedSemaphore(1)
@@ -38,5 +37,5 @@ class InTurn:
 
 
 def later(function: Callable[..., object], *arguments: Any) -> None:
-    """The same without waiting for it."""
+    """Start `function(*arguments)` on another thread; gevent logs its errors."""
     get_hub().threadpool.spawn(function, *arguments)

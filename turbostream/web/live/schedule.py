@@ -41,7 +41,7 @@ class Source(Protocol):
         ...
 
     def revision(self) -> int:
-        """Of the channel, now."""
+        """The channel's revision now."""
         ...
 
     def newest(self) -> Frame | None:
@@ -141,7 +141,8 @@ class Schedule:
     def _repeat(self, now: float, newest: Frame | None = None) -> bytes | None:
         """The same part again, if that is due: soon after it was new, then once a second.
 
-        newest: the frame in it, if none came since: the part then carries the revision of now.
+        newest: the frame in the part, if it is still the newest; the part is then built again with
+        the current revision.
         """
         if not self._part:
             return None

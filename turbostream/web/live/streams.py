@@ -51,7 +51,8 @@ class LiveStreams:
     ) -> StreamBody:
         """A stream of `channel`, which begins when its body is read.
 
-        acknowledges: the viewer says what it has shown. with_recipe: the pictures carry theirs.
+        acknowledges: the viewer says what it has shown. with_recipe: each picture carries its
+        recipe.
         """
         viewer = Viewer(
             channel,

@@ -11,12 +11,12 @@ from turbostream.web.auth.access_control import AccessControl
 from turbostream.web.context import AppContext
 from turbostream.web.live.off_loop import InTurn, off_loop
 
-MOST_VALUES = 250_000  # in a file that is imported: each takes some hundred bytes once it is read
+MOST_VALUES = 250_000  # in an imported file; once parsed, each takes a few hundred bytes of memory
 
 
 def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
     collection = context.repertoire.collection
-    in_turn = InTurn()  # an import takes many times its size in memory while it is read
+    in_turn = InTurn()  # while an import is parsed it takes many times its size in memory
 
     @app.get("/export")
     def export() -> Response:

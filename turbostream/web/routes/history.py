@@ -1,4 +1,4 @@
-"""`POST /undo` and `POST /redo`: one step back or forward in the scenes that were in force."""
+"""`POST /undo` and `POST /redo`: one step back or forward in the history of the scene."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """`/looks`: named scenes, which are saved, recalled, renamed, ordered and deleted.
 
-They are the owner's, also for reading. What waits for the disk or for a picture runs off the loop.
+Only an owner may read or change them. What waits for the disk or for a picture runs off gevent's
+loop.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from turbostream.web.routes.request_body import json_object, optional_object
 from turbostream.web.routes.scene_answer import scene_answer
 
 MOST_BYTES = 256 * 1024  # of a look with its thumbnail
-CACHED = "private, max-age=31536000, immutable"  # the address changes with the thumbnail
+CACHED = "private, max-age=31536000, immutable"  # the URL changes with the thumbnail
 
 
 class LookName(BaseConverter):
-    """Any text, so that a name which cannot be one is answered with the reason."""
+    """Any text, so that the answer to an invalid name gives the reason."""
 
     regex = r"[\s\S]+?"
     part_isolating = False

@@ -10,7 +10,7 @@ from turbostream.stream.channel import Channel
 from turbostream.stream.shot import Shot
 from turbostream.stream.supervisor import Supervisor
 
-HOW = ("fade_s", "easing")  # fields that say how a patch comes into force, not what it shows
+HOW = ("fade_s", "easing")  # fields that say how a patch takes effect, not what it shows
 
 
 def patched_shot(channel: Channel, supervisor: Supervisor, patch: Mapping[str, Any]) -> Shot:

@@ -39,7 +39,7 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl, wakeup: W
         patch = json_object(request, PATCHABLE)
         shot = patched_shot(channel, supervisor, patch)
         if "brightness" not in patch:
-            shot = replace(shot, brightness=1.0)  # it is for looking ahead while the stage is black
+            shot = replace(shot, brightness=1.0)  # a preview is visible while the stream is black
         picture = _painted(context, wakeup, shot)
         response = Response(picture.jpeg, content_type="image/jpeg")
         response.headers["X-Timestamp"] = f"{time.time():.6f}"
@@ -47,6 +47,7 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl, wakeup: W
 
 
 def _painted(context: AppContext, wakeup: Wakeup, shot: Shot) -> Picture:
+    """Raises ServiceUnavailable with one sentence, and ShotError if the engine refuses the shot."""
     try:
         job = context.supervisor.paint(shot)
         job.add_done_callback(lambda _: wakeup.send())
@@ -67,7 +68,7 @@ def _painted(context: AppContext, wakeup: Wakeup, shot: Shot) -> Picture:
 
 
 def _wait(context: AppContext, wakeup: Wakeup, job: Future[Picture]) -> None:
-    """Until `job` is done; after WAIT_S, or when the program stops, it is cancelled."""
+    """Wait until `job` is done; cancel it after WAIT_S, or when the program stops."""
     deadline = time.monotonic() + WAIT_S
     while not job.done():
         left_s = deadline - time.monotonic()

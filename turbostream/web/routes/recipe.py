@@ -1,4 +1,4 @@
-"""`POST /recipe`: holds the picture of a shot, such as that of a saved picture."""
+"""`POST /recipe`: holds the picture of a given shot, such as the one inside a saved picture."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
 
 
 def _of_another_model(painted_by: str, here: str) -> dict[str, str]:
-    """A warning if the pictures will differ; the model is the first word of a fingerprint."""
+    """A warning if the models differ; the first word of a fingerprint names the model."""
     model, own = painted_by.partition(" ")[0], here.partition(" ")[0]
     if not model or not own or model == own:
         return {}
@@ -60,7 +60,7 @@ def _of_another_model(painted_by: str, here: str) -> dict[str, str]:
 
 
 def _check(shot: Shot) -> None:
-    """Refuses what a scene cannot hold, whatever wrote the file; raises BadRequest and SceneError.
+    """Raises BadRequest or SceneError for a shot that no scene can hold.
 
     The size is not compared: the picture is painted at the size of this stream.
     """

@@ -19,9 +19,9 @@ from werkzeug.exceptions import (
 
 
 class WholeRequest(Request):
-    """A request whose body is read whole or refused.
+    """A request whose body is either read completely or refused.
 
-    werkzeug gives the beginning of a chunked body that is too large, as if that were all of it.
+    werkzeug truncates a chunked body at the limit without an error.
     """
 
     def get_data(self, *arguments: Any, **options: Any) -> Any:
@@ -80,7 +80,7 @@ def _example(fields: tuple[str, ...]) -> str:
 
 
 def optional_object(request: Request, fields: tuple[str, ...]) -> dict[str, Any]:
-    """`json_object`, or an empty one for an empty body."""
+    """`json_object`, or an empty dict if the body is empty."""
     if not request.get_data():
         return {}
     return json_object(request, fields)

@@ -1,4 +1,4 @@
-"""How a scene is answered, by every route that changes it. Knows no route."""
+"""The JSON of a scene, as every route that shows or changes it answers. Knows no route."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ RECIPE = ("seed", "phase")  # with the words they are the recipe of a picture
 def scene_answer(
     channel: Channel, change: Change | None = None, with_recipe: bool = True
 ) -> dict[str, Any]:
-    """The scene in force; with a change, after which frame it is shown."""
-    now, at = channel.snapshot()
-    shown = {**shown_scene(now.scene, at, with_recipe), "revision": channel.revision}
+    """The scene in force as JSON; with `change`, also the frame after which it is shown."""
+    current, time = channel.snapshot()
+    shown = {**shown_scene(current.scene, time, with_recipe), "revision": channel.revision}
     return shown if change is None else {**shown, "frame": change.after}
 
 
 def shown_scene(scene: Scene, time: float, with_recipe: bool) -> dict[str, Any]:
-    """The scene for a visitor who may or may not learn what pictures are painted from."""
+    """The scene as JSON. with_recipe: whether the visitor may learn what pictures are painted
+    from; `time` in seconds."""
     shown = scene.as_dict(time)
     return shown if with_recipe else {name: shown[name] for name in shown if name not in RECIPE}

@@ -1,4 +1,4 @@
-"""`/setlist`: looks that play by themselves. It is the owner's, also for reading."""
+"""`/setlist`: looks that are played in order. Only an owner may read or change it."""
 
 from __future__ import annotations
 
