@@ -238,7 +238,7 @@ def main() -> None:
         for rate in options.rates:
             row = measure(server, rate, options.seconds, patch)
             rows.append(row)
-            if not rate or not rows:
+            if not rate or len(rows) == 1:
                 rest = row["frames_per_second"]
             row["share"] = round(row["frames_per_second"] / rest, 3) if rest else 0.0
             times = row["change_to_picture_ms"]

@@ -212,6 +212,8 @@ def test_a_fade_to_a_recipe_of_many_prompts_has_no_more_of_them_than_a_shot() ->
         {"fades": {"noise": {"from": [[1, 2]], "seconds": 1, "elapsed_s": 0}}},
         {"walkers": []},
         {"walkers": [[1, 0, 0]]},
+        {"walkers": [[1, 0, 1e-200]]},
+        {"walkers": [[1, 0, 0.5], [1, 0, -0.5]]},
         {"walkers": [[1, 0, 2]]},
         {"walkers": [[-1, 0, 1]]},
         {"walkers": [[1, 0, 1]] * 33},

@@ -126,3 +126,13 @@ def test_the_channels_fade_applies_to_changes_that_name_none() -> None:
         ("second", 0.5),
     )
     assert channel.change({"prompt": "third", "fade_s": 0}).scene.words_at(5.0) == (("third", 1.0),)
+
+
+def test_an_undone_phase_and_an_undone_look_of_the_same_seed_go_back_too(desk: Desk) -> None:
+    look = desk.channel.scene.settled(desk.now)
+    desk.now += 30.0
+    for act in (lambda: desk.channel.recall(look), lambda: desk.channel.change({"phase": 5})):
+        before = desk.channel.scene.phase_at(desk.now)
+        act()
+        desk.now += 1.0
+        assert desk.channel.undo().scene.phase_at(desk.now) == pytest.approx(before)

@@ -153,3 +153,8 @@ def test_the_heaviest_walkers_are_kept_with_unit_weight(group: list[Walker]) -> 
     least = min(walker.weight for walker in sorted(group, key=lambda w: -w.weight)[: len(kept)])
     originals = {(walker.seed, walker.phase) for walker in group if walker.weight >= least}
     assert {(walker.seed, walker.phase) for walker in kept} <= originals
+
+
+def test_walkers_that_cancel_out_leave_the_noise_of_the_last() -> None:
+    half = math.sqrt(0.5)
+    assert noise_of((Walker(7, 2.0, half), Walker(7, 2.0, -half))) == ((9, 1.0),)

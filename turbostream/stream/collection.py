@@ -45,6 +45,11 @@ class Collection:
         self.changed: Callable[[], object] = lambda: None
 
     @property
+    def content(self) -> Content:
+        """Both, as they belong together."""
+        return self._content
+
+    @property
     def looks(self) -> Looks:
         return self._content[0]
 

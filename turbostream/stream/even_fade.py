@@ -79,7 +79,7 @@ class EvenFades:
                 self._space(words)
             except Exception as error:  # whatever an engine raises: the fade stays linear
                 if not self._stopping.is_set():
-                    log.warning("[scene] The fade stays linear; its probes failed: %s", error)
+                    log.warning("[scene] The fade stays linear; its probes failed: %r", error)
 
     def _in_force(self) -> Words | None:
         scene = self._channel.scene

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from typing import NamedTuple
 
 from turbostream.stream.scene import Scene
 
@@ -14,12 +15,19 @@ MOST_STEPS = 100
 ONE_STEP_S = 1.0  # since the last change of the same fields
 
 
+class Step(NamedTuple):
+    """A scene that was replaced. moves_noise: whether the change was one of the seed or phase."""
+
+    scene: Scene
+    moves_noise: bool
+
+
 class History:
     """At most MOST_STEPS scenes in each direction. Times are seconds on the caller's clock."""
 
     def __init__(self) -> None:
-        self._undo: deque[Scene] = deque(maxlen=MOST_STEPS)
-        self._redo: deque[Scene] = deque(maxlen=MOST_STEPS)
+        self._undo: deque[Step] = deque(maxlen=MOST_STEPS)
+        self._redo: deque[Step] = deque(maxlen=MOST_STEPS)
         self._last: tuple[frozenset[str], float] | None = None
 
     @property
@@ -35,7 +43,7 @@ class History:
         self._redo.clear()
         if names and last and last[0] == names and time - last[1] < ONE_STEP_S and self._undo:
             return
-        self._undo.append(before.settled(time))
+        self._undo.append(Step(before.settled(time), not names or bool(names & {"seed", "phase"})))
 
     def undo(self, now: Scene, time: float) -> Scene | None:
         """The scene to return to from the scene `now`; None if there is none."""
@@ -46,14 +54,13 @@ class History:
         return self._swap(self._redo, self._undo, now, time)
 
     def _swap(
-        self, source: deque[Scene], target: deque[Scene], now: Scene, time: float
+        self, source: deque[Step], target: deque[Step], now: Scene, time: float
     ) -> Scene | None:
         if not source:
             return None
         self._last = None
-        target.append(now.settled(time))
-        scene = source.pop()
-        if [one.seed for one in scene.walkers] == [one.seed for one in now.walkers]:
-            # The step did not change the seed: the walk continues from its current phase.
-            scene = replace(scene, walkers=now.settled(time).walkers)
-        return scene
+        scene, moves_noise = source.pop()
+        target.append(Step(now.settled(time), moves_noise))
+        if moves_noise:
+            return scene
+        return replace(scene, walkers=now.settled(time).walkers)  # the walk continues

@@ -42,6 +42,7 @@ class LookPictures:
         could not be painted within PAINT_S."""
         size = self._channel.scene
         sized = replace(scene, width=size.width, height=size.height)
+        future = None
         try:
             future = self._paint(sized.shot_at(scene.anchored_at, self._channel.last_number))
             error = future.exception(PAINT_S)
@@ -49,8 +50,10 @@ class LookPictures:
             error = late
         if error is not None:
             log.info("[looks] a thumbnail was not painted: %s", error or "it took too long")
-            future.cancel()
+            if future is not None:
+                future.cancel()
             return None
+        assert future is not None
         return thumbnail.of_picture(future.result().jpeg)
 
     def complete(self, look: Look) -> None:
@@ -60,13 +63,12 @@ class LookPictures:
         at once: recalling many looks in a row does not delay saving one.
         """
         self._incomplete[look.name] = look
-        if not self._completing.acquire(blocking=False):
-            return
-        try:
-            while self._incomplete:
-                self._complete(self._incomplete.popitem()[1])
-        finally:
-            self._completing.release()
+        while self._incomplete and self._completing.acquire(blocking=False):
+            try:
+                while self._incomplete:
+                    self._complete(self._incomplete.popitem()[1])
+            finally:
+                self._completing.release()
 
     def _complete(self, look: Look) -> None:
         if look.thumbnail is not None or look not in self._collection.looks.all:

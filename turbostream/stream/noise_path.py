@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from turbostream.stream.shot import MAX_SEED, ROUNDING, Noise
 
+LEAST_SQUARE = 1e-12  # of noise that can be scaled to unit variance
 MOST_WALKERS = 8  # when a fade starts during another; each adds up to four seeds to the noise
 THIRD_TURN = 2 * math.pi / 3
 
@@ -69,6 +70,8 @@ def noise_of(walkers: Walkers) -> Noise:
         for seed, weight in path(walker.seed, walker.phase):
             total[seed] = total.get(seed, 0.0) + walker.weight * weight
     square = sum(weight * weight for weight in total.values())
+    if square < LEAST_SQUARE:
+        return path(walkers[-1].seed, walkers[-1].phase)  # they cancel out
     norm = 1.0 if abs(square - 1) <= ROUNDING else math.sqrt(square)
     return tuple((seed, weight / norm) for seed, weight in total.items() if weight)
 

@@ -122,6 +122,8 @@ def check_walkers(data: object, most: int) -> tuple[Walker, ...]:
         if not is_number(weight) or not 0 < abs(weight) <= 1:
             raise SceneError("The weight of a walker must be a number from -1 to 1 and not 0.")
         walkers.append(Walker(check_seed(seed), check("phase", phase), float(weight)))
+    if abs(sum(walker.weight**2 for walker in walkers) - 1) > 1e-6:
+        raise SceneError("The squared weights of the walkers of a scene must add up to 1.")
     return tuple(walkers)
 
 

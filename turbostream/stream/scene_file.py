@@ -155,7 +155,7 @@ def _lasting(left: dict[str, Any]) -> dict[str, Any]:
     """`left` without the values that advance by themselves; only a change of the rest is synced to
     disk."""
     setlist = {**(left.get(SETLIST) or {}), "left_s": None}
-    return {**left, "phase": None, SETLIST: setlist}
+    return {**left, "phase": None, "walkers": None, "fades": None, SETLIST: setlist}
 
 
 def file_for(folder: Path, port: int) -> Path | None:

@@ -143,8 +143,9 @@ class SetlistPlayer:
     def _recall(self) -> None:
         """Under the lock. If the look is missing, the picture does not change."""
         entry = self._setlist.entries[self._playback.position]
-        if entry.look in self._collection.looks:
-            self._channel.recall(self._collection.looks.get(entry.look).scene, entry.fade_s)
+        looks = self._collection.looks
+        if entry.look in looks:
+            self._channel.recall(looks.get(entry.look).scene, entry.fade_s)
         elif entry.look not in self._missing:
             self._missing.add(entry.look)
             log.warning("[setlist] there is no look %r; it is skipped.", entry.look)

@@ -90,8 +90,10 @@ def remove_unfinished(file: Path) -> None:
     younger than UNFINISHED_S stay: another process may be writing them."""
     with suppress(OSError):
         for left in file.parent.iterdir():
-            name = left.name.removeprefix(f".{file.name}.")
-            if UNFINISHED.fullmatch(name) and time.time() - left.lstat().st_mtime > UNFINISHED_S:
+            prefix, _, token = left.name.rpartition(".")
+            if prefix != f".{file.name}" or not UNFINISHED.fullmatch(token):
+                continue
+            if time.time() - left.lstat().st_mtime > UNFINISHED_S:
                 left.unlink()
 
 

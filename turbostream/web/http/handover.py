@@ -92,7 +92,11 @@ def take(folder: Path, serve: Callable[[Any, Mapping[str, Any]], None]) -> bool:
             if not descriptors:
                 return False
             listener = gsocket.socket(fileno=descriptors[0])
-            scene = _whole_scene(connection, message)
+            try:
+                scene = _whole_scene(connection, message)
+            except BaseException:
+                listener.close()
+                raise
         except OSError:
             return False
         serve(listener, scene)

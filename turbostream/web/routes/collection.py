@@ -21,7 +21,7 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
     @app.get("/export")
     def export() -> Response:
         access.require_owner()
-        text = off_loop(looks_json.to_text, collection.looks, collection.setlist)
+        text = off_loop(looks_json.to_text, *collection.content)
         response = Response(text, content_type="application/json")
         response.headers["Content-Disposition"] = 'attachment; filename="looks.json"'
         return response

@@ -13,6 +13,7 @@ from turbostream.stream.shot_json import from_json
 from turbostream.web.auth.access_control import AccessControl
 from turbostream.web.context import AppContext
 from turbostream.web.routes.request_body import json_object
+from turbostream.web.routes.scene_answer import scene_answer
 from turbostream.web.routes.unread_words import unread_words
 
 FIELDS = ("shot", "fingerprint", "fade_s")
@@ -40,12 +41,10 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
         except ShotError as error:
             raise BadRequest(str(error)) from None
         change = channel.recall(Scene.from_shot(shot, like=channel.scene), fade_s)
-        now = channel.snapshot()[1]
-        shown = change.scene.as_dict(now)
         warning = unread_words(supervisor, change.scene.prompt) or _of_another_model(
             fingerprint, str(supervisor.engine_facts.get("fingerprint", ""))
         )
-        return jsonify({**shown, "revision": channel.revision, "frame": change.after, **warning})
+        return jsonify({**scene_answer(channel, change), **warning})
 
 
 def _of_another_model(painted_by: str, here: str) -> dict[str, str]:

@@ -14,8 +14,9 @@ def scene_answer(
     channel: Channel, change: Change | None = None, with_recipe: bool = True
 ) -> dict[str, Any]:
     """The scene in force as JSON; with `change`, also the frame after which it is shown."""
+    revision = channel.revision  # first: a change meanwhile makes the page ask again
     current, time = channel.snapshot()
-    shown = {**shown_scene(current.scene, time, with_recipe), "revision": channel.revision}
+    shown = {**shown_scene(current.scene, time, with_recipe), "revision": revision}
     return shown if change is None else {**shown, "frame": change.after}
 
 

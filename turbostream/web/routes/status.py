@@ -35,6 +35,7 @@ def _status(context: AppContext, viewers: int, with_recipe: bool) -> dict[str, A
     channel, supervisor, settings = context.channel, context.supervisor, context.settings
     now = supervisor.status
     newest = channel.buffer.newest()
+    revision = channel.revision  # first: a change meanwhile makes the page ask again
     change, at = channel.snapshot()
     scene, (undo, redo) = change.scene, channel.history
     download = None
@@ -50,7 +51,7 @@ def _status(context: AppContext, viewers: int, with_recipe: bool) -> dict[str, A
         "prompt": scene.prompt,
         **unread_words(supervisor, scene.prompt),
         "scene": shown_scene(scene, at, with_recipe),
-        "revision": channel.revision,
+        "revision": revision,
         "history": {"undo": undo, "redo": redo},
         "setlist": context.repertoire.player.status() if g.visitor.may_write else None,
         "frame": newest.number if newest else 0,
