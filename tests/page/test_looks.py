@@ -184,3 +184,23 @@ def test_without_looks_the_strip_says_what_it_is_for(desk, server):
     page.keyboard.press("1")
     page.keyboard.press("ArrowRight")
     assert words(server) == FIRST_PROMPT
+
+
+def test_looks_that_are_saved_in_quick_succession_have_names_of_their_own(page, looks, eventually):
+    for key in "sns":
+        page.keyboard.press(key)
+    eventually(lambda: len(names(looks)), 5)
+    seeds = [look["scene"]["seed"] for look in looks.ask("GET", "/looks")["looks"][3:]]
+    assert seeds[0] != seeds[1], "the second is saved with the new seed"
+
+
+def test_an_error_about_a_look_does_not_stop_the_words_from_following(
+    desk, page, looks, eventually
+):
+    page.dblclick(".look:nth-child(1) span.name")
+    page.fill("input.name", "a/b")
+    page.keyboard.press("Enter")
+    page.wait_for_selector('#message[data-kind="error"]')
+    desk.expect_network_report(400)
+    looks.ask("POST", "/prompt", {"prompt": "a purple house"})
+    eventually(lambda: page.input_value("#prompt"), "a purple house")

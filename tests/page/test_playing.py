@@ -152,3 +152,19 @@ def test_a_saved_picture_that_is_dropped_on_the_page_is_shown_and_held(desk, ser
     assert page.text_content("#message") == "The picture is held: a red heart"
     eventually(lambda: page.input_value("#seed"), "7")
     assert page.get_attribute("#freeze", "aria-pressed") == "true"
+
+
+def test_a_moved_weight_does_not_send_a_draft_that_waits_for_enter(desk, server, eventually):
+    page = desk.open()
+    page.click("#blend-add")
+    page.keyboard.type("a red mushroom")
+    eventually(lambda: len(prompts(server)), 2)
+    page.click("#send-enter")
+    page.get_by_label("Weight of words 2").fill("0.25")
+    eventually(lambda: prompts(server)[1][1], 0.25)
+    page.fill("#prompt", "a blue draft")
+    page.get_by_label("Weight of words 2").fill("0.75")
+    page.wait_for_selector("#preview-picture:visible")
+    assert prompts(server)[0][0] == FIRST_PROMPT
+    page.press("#prompt", "Enter")
+    eventually(lambda: prompts(server), [("a blue draft", 1), ("a red mushroom", 0.75)])

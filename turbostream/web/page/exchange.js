@@ -17,7 +17,7 @@ async function importFile() {
   const answer = await send('POST', 'import', null, { body }); // the text itself: JSON.parse would round large seeds
   if (!answer.ok) return say(answer.sentence, 'error');
   const { looks, replaced } = answer.data;
-  say(`${looks} looks imported${replaced ? `, ${replaced} of them replaced` : ''}.`, 'done');
+  say(`${looks} ${looks === 1 ? 'look' : 'looks'} imported${replaced ? `, ${replaced} of them replaced` : ''}.`, 'done');
   await readLooks();
   return readSetlist();
 }

@@ -65,7 +65,7 @@ function escape() {
 }
 
 function pressed(event) {
-  if (event.defaultPrevented) return;
+  if (event.defaultPrevented || event.isComposing) return;
   if (event.key === 'Escape') return escape();
   const at = document.activeElement ?? document.body;
   if (event.repeat || belongsTo(at, event.key)) return;

@@ -14,6 +14,7 @@ export function openMenu(tile, beside) {
   removeButton.classList.remove('sure');
   menu.querySelector('[data-do="left"]').disabled = !tile.previousElementSibling;
   menu.querySelector('[data-do="right"]').disabled = !tile.nextElementSibling;
+  if (menu.matches(':popover-open')) menu.hidePopover();
   menu.showPopover();
   const at = beside.getBoundingClientRect();
   const { width, height } = menu.getBoundingClientRect();
@@ -108,7 +109,7 @@ export function startMenu(list, given) {
     openMenu(tile, tile);
   });
   list.addEventListener('dblclick', (event) => {
-    const tile = event.target.closest('.name')?.closest('.look');
+    const tile = event.target.closest('span.name')?.closest('.look');
     if (tile) rename(tile);
   });
 }

@@ -7,10 +7,12 @@ import { fadeNow } from './fade.js';
 import { startDrag } from './look_drag.js';
 import { openMenu, startMenu } from './look_menu.js';
 import { say } from './message.js';
-import { act, onScene, scene } from './scene.js';
+import { wordsTurn } from './prompt.js';
+import { act, onScene, scene, sceneTurn } from './scene.js';
 import { send } from './send.js';
 
 const EVERY_MS = 1000; // at least, before a new revision makes the page read the list again
+const SENDING_MS = 2000; // at most, that a save waits for changes of this page
 const LONGEST_NAME = 40; // characters of a name that is made from a prompt
 
 const $ = (id) => document.getElementById(id);
@@ -20,6 +22,7 @@ const listeners = [];
 let looks = [];
 let recalled = null; // the name of the look that this page recalled last
 let revision = null; // of the list that is shown
+const saving = new Set(); // names of looks whose request is not answered
 let timer = null;
 let readAt = -Infinity;
 
@@ -48,7 +51,8 @@ export function recallNumber(number) {
 
 export function stepLook(step) {
   if (!looks.length) return;
-  const at = looks.findIndex(({ name }) => name === current());
+  const from = Number.isFinite(sceneTurn()) ? current() : recalled; // the last recall may not be answered
+  const at = looks.findIndex(({ name }) => name === from);
   const next = at < 0 ? (step > 0 ? 0 : looks.length - 1) : (at + step + looks.length) % looks.length;
   recall(looks[next].name);
 }
@@ -72,15 +76,22 @@ function current() {
 function freeName() {
   const words = (scene?.prompt ?? '').normalize('NFC').replace(/[^\p{L}\p{M}\p{N}]+/gu, ' ').trim();
   const name = [...words].slice(0, LONGEST_NAME).join('').trim() || 'look';
-  const taken = new Set(lookNames().map((other) => other.toLowerCase()));
+  const taken = new Set([...lookNames(), ...saving].map((other) => other.toLowerCase()));
   let free = name;
   for (let n = 2; taken.has(free.toLowerCase()); n += 1) free = `${name} ${n}`;
   return free;
 }
 
+/** Saves what is on screen, with the changes of this page that are on their way. */
 export async function saveLook() {
+  const until = performance.now() + SENDING_MS;
+  const isSending = () => !Number.isFinite(wordsTurn()) || !Number.isFinite(sceneTurn());
+  while (isSending() && performance.now() < until) await new Promise((done) => setTimeout(done, 20));
   const name = freeName();
-  if (await request('PUT', path(name))) {
+  saving.add(name);
+  const kept = await request('PUT', path(name));
+  saving.delete(name);
+  if (kept) {
     recalled = name;
     await readLooks();
     tiles.get(name)?.item.scrollIntoView({ block: 'nearest', inline: 'nearest' });
@@ -109,7 +120,10 @@ export async function readLooks() {
   readAt = performance.now();
   if (document.body.classList.contains('watcher')) return;
   const answer = await send('GET', 'looks');
-  if (!answer.ok || list.querySelector('.dragged, input')) return;
+  if (!answer.ok || list.querySelector('.dragged, input')) {
+    revision = null; // the next status makes the page read it again
+    return;
+  }
   looks = answer.data.looks;
   showLooks();
   listeners.forEach((listener) => listener());
@@ -181,7 +195,12 @@ export function startLooks() {
     moved: storeOrder,
     renamed: (name, next) => request('PATCH', path(name), { name: next }).then(readLooks),
     replaced: (name) => request('PUT', path(name)).then(readLooks),
-    removed: (name) => request('DELETE', path(name)).then(readLooks),
+    removed: async (name) => {
+      const place = lookNames().indexOf(name);
+      await request('DELETE', path(name));
+      await readLooks();
+      (list.children[Math.min(place, list.children.length - 1)]?.querySelector('.look-recall') ?? $('look-add')).focus();
+    },
   });
   onScene(showCurrent);
 }

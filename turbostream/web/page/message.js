@@ -12,7 +12,7 @@ export function say(text, kind = '') {
   if (kind === 'done') timer = setTimeout(() => say(''), DONE_MS);
 }
 
-export const isError = () => message.dataset.kind === 'error';
+const isError = () => message.dataset.kind === 'error';
 
 /** Whether the message is about something else than the words in the field. */
 export const isReport = () => isError() || message.dataset.kind === 'done';

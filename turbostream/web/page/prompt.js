@@ -4,10 +4,10 @@
  */
 import { blendWith, isBlend, startBlend, takeBlend } from './blend.js';
 import { fadeNow, isServersFade } from './fade.js';
-import { clearError, isError, say } from './message.js';
+import { clearError, say } from './message.js';
 import { painted } from './picture.js';
 import { endPreview, isOnEnter, preview, startPreview } from './preview.js';
-import { takeScene } from './scene.js';
+import { scene, takeScene } from './scene.js';
 import { NewestOnly, send } from './send.js';
 import { nameUnknown, startUnknown, takeWarning } from './unknown.js';
 
@@ -23,6 +23,8 @@ const latency = { since: 0, after: null, last_ms: null }; // after: frames beyon
 let sent = ''; // the content that was sent or shown last
 let typingTimer = null;
 let unknownTimer = null;
+let sentTexts = ''; // the same without weights
+let rejected = false; // the words in the field were refused, by this page or by the server
 let unsent = null; // a prompt that could not be sent while the server did not answer
 const prompts = new NewestOnly(postPrompt);
 
@@ -47,6 +49,7 @@ function typed(event) {
   clearTimeout(typingTimer);
   clearTimeout(unknownTimer);
   clearError();
+  rejected = false;
   if (event.isComposing || refused()) return;
   const since = performance.now();
   typingTimer = setTimeout(() => {
@@ -55,6 +58,12 @@ function typed(event) {
     nameUnknown(true);
   }, TYPING_PAUSE_MS);
   unknownTimer = setTimeout(nameFinished, UNKNOWN_PAUSE_MS);
+}
+
+/** Says why the words in the field are not sent. They stay until they are edited. */
+function reject(sentence) {
+  rejected = true;
+  say(sentence, 'error');
 }
 
 function nameFinished() {
@@ -67,22 +76,37 @@ function refused() {
   const characters = [...field.value].length;
   if (characters <= MOST_CHARACTERS) return false;
   const [has, most] = [characters, MOST_CHARACTERS].map((count) => count.toLocaleString('en'));
-  say(`The prompt has ${has} characters; ${most} is the most. Shorten it.`, 'error');
+  reject(`The prompt has ${has} characters; ${most} is the most. Shorten it.`);
   return true;
 }
 
 const content = () => (isBlend() ? { prompts: blendWith(field.value) } : { prompt: field.value });
 const isEdited = () => JSON.stringify(content()) !== sent;
-const noteSent = () => { sent = JSON.stringify(content()); };
+const textsOf = ({ prompt, prompts: blend }) => JSON.stringify(blend ? blend.map(({ text }) => text) : [prompt]);
+
+function noteSent() {
+  sent = JSON.stringify(content());
+  sentTexts = textsOf(content());
+}
 
 function previewDraft() {
   if (field.value.trim()) preview(content());
+  else endPreview();
+}
+
+/** A weight was moved or a prompt removed. Where words are sent on Enter, a draft stays a draft, and the
+    weights of the words in force are sent. */
+function weighed() {
+  if (isOnEnter() && textsOf(content()) !== sentTexts) return previewDraft();
+  if (!field.value.trim() || refused()) return undefined;
+  return sendPrompt();
 }
 
 /** Sends the content of the field and of the blend at once. */
 function sendPrompt(since = performance.now()) {
   clearTimeout(typingTimer);
   clearError();
+  rejected = false;
   endPreview();
   noteSent();
   prompts.offer({ words: content(), since });
@@ -91,7 +115,7 @@ function sendPrompt(since = performance.now()) {
 /** Sends the words, unless the field holds none or too many. */
 function submit() {
   clearError();
-  if (!field.value.trim()) return say('The prompt is empty; type a few words.', 'error');
+  if (!field.value.trim()) return reject('The prompt is empty; type a few words.');
   if (refused()) return undefined;
   sendPrompt();
   return nameFinished();
@@ -115,7 +139,7 @@ async function postPrompt({ words, since }) {
   if (answer.ok) return accepted(answer.data, since);
   if (answer.status === 0) unsent = { words };
   if (prompts.waiting) return;
-  say(answer.sentence, 'error');
+  reject(answer.sentence);
   if (answer.status !== 429) return;
   await sleep(answer.retry_ms || 1000);
   if (!prompts.waiting) prompts.offer({ words, since });
@@ -123,9 +147,11 @@ async function postPrompt({ words, since }) {
 
 function accepted(data, since) {
   clearError();
+  rejected = false;
   showPrompt(data);
   takeWarning(data.prompt, data.warning);
-  if (data.motion && !prompts.waiting) takeScene(data);
+  if (!prompts.waiting && data.motion) takeScene(data);
+  else if (!prompts.waiting && scene) takeScene({ ...scene, prompt: data.prompt, prompts: [{ text: data.prompt, weight: 1 }] });
   Object.assign(latency, { since, after: data.frame ?? null });
   settleLatency();
 }
@@ -159,7 +185,7 @@ export function followPrompt(prompt, blend, warning) {
   const at = document.activeElement; // not :focus, which Firefox drops in a window in the background
   const focused = at === field;
   const writing = $('form').contains(at) || $('blend').contains(at) || $('form').matches(':active');
-  if ((writing && isEdited()) || unsent !== null || isError()) return;
+  if ((writing && isEdited()) || unsent !== null || rejected) return;
   const first = blend?.[0]?.text ?? prompt;
   if (first !== field.value.trim() && !(focused && document.hasFocus())) {
     endPreview();
@@ -180,7 +206,7 @@ export function enterField() {
 export function startPrompt() {
   field.addEventListener('input', typed);
   field.addEventListener('compositionend', typed);
-  field.addEventListener('blur', () => { if (!isOnEnter() && field.value.trim() && isEdited() && !isError()) sendPrompt(); });
+  field.addEventListener('blur', () => { if (!isOnEnter() && field.value.trim() && isEdited() && !rejected) sendPrompt(); });
   $('form').noValidate = true; // submit() reports errors in the page itself
   $('form').addEventListener('submit', (event) => {
     event.preventDefault();
@@ -191,7 +217,7 @@ export function startPrompt() {
     if (event.submitter) usePrompt(event.submitter.value);
   });
   noteSent();
-  startBlend({ typed, submit, weighed: () => sendPrompt() });
+  startBlend({ typed, submit, weighed });
   startPreview();
   startUnknown(usePrompt);
 }

@@ -7,6 +7,7 @@
 import { say } from './message.js';
 import { send } from './send.js';
 
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 const listeners = [];
 const queue = []; // [{method, path, body, kind}]
 let busy = false;
@@ -49,10 +50,14 @@ async function work() {
   busy = true;
   try {
     while (queue.length) {
-      const { method, path, body } = queue.shift();
-      const answer = await send(method, path, body);
+      const request = queue.shift();
+      const answer = await send(request.method, request.path, request.body);
       if (!answer.ok) say(answer.sentence, 'error');
-      else if (!queue.length && answer.data?.motion) takeScene(answer.data);
+      if (answer.status === 429) {
+        await sleep(answer.retry_ms || 1000);
+        queue.unshift(request); // the last value of a slider must arrive
+      }
+      if (answer.ok && !queue.length && answer.data?.motion) takeScene(answer.data);
     }
   } finally {
     turns += 1;

@@ -10,6 +10,7 @@ import { readStatus } from './status.js';
 
 const HOLD_S = 10; // of a new entry
 const FADE_S = 2; // of a new entry if the fade of this page is a cut
+const LEAST_S = { hold_s: 0.1, fade_s: 0 };
 const MOST_S = { hold_s: 86_400, fade_s: 600 };
 
 const $ = (id) => document.getElementById(id);
@@ -17,6 +18,7 @@ const box = $('setlist');
 const list = $('setlist-entries');
 const edits = new NewestOnly(store);
 let setlist = { entries: [], loop: false };
+let missed = false; // a report of the server came while one of the fields was in use
 let now = null; // {playing, position, left_s, look, at}: as the last status reported it
 
 export const hasEntries = () => setlist.entries.length > 0;
@@ -31,7 +33,9 @@ async function command(method, path, body) {
 }
 
 export function togglePlaying() {
-  command('PATCH', 'setlist', { playing: !now?.playing });
+  const playing = !now?.playing;
+  if (now) now = { ...now, playing }; // so that a second press at once does the opposite
+  command('PATCH', 'setlist', { playing });
 }
 
 /** `which`: next or previous. */
@@ -71,13 +75,15 @@ const clockTime = (seconds) => {
 
 export async function readSetlist() {
   if (document.body.classList.contains('watcher')) return;
+  const { turn } = edits;
   const answer = await send('GET', 'setlist');
-  if (answer.ok && Number.isFinite(edits.turn)) take(answer.data);
+  if (answer.ok && edits.turn === turn) take(answer.data); // else it may be from before an edit
 }
 
 /** Shows the setlist that the server reports, unless one of the list's fields is in use. */
 function take(answer) {
-  if (list.contains(document.activeElement) && document.activeElement.matches('input, select')) return;
+  missed = list.contains(document.activeElement) && document.activeElement.matches('input, select');
+  if (missed) return;
   setlist = { entries: answer.entries ?? [], loop: Boolean(answer.loop) };
   showEntries();
 }
@@ -91,7 +97,10 @@ function edit(entries, loop = setlist.loop) {
 
 async function store(wanted) {
   const answer = await send('PUT', 'setlist', wanted);
-  if (!answer.ok) say(answer.sentence, 'error');
+  if (!answer.ok) {
+    say(answer.sentence, 'error');
+    setTimeout(readSetlist); // the entries in force, once this edit is over
+  }
   readStatus();
 }
 
@@ -99,10 +108,10 @@ const make = (tag, properties) => Object.assign(document.createElement(tag), pro
 
 function numberField(entry, name, label) {
   const wrap = make('label', { className: 'seconds', textContent: label });
-  const input = make('input', { type: 'number', min: 0, max: MOST_S[name], step: 'any', value: entry[name], inputMode: 'decimal' });
+  const input = make('input', { type: 'number', min: LEAST_S[name], max: MOST_S[name], step: 'any', value: entry[name], inputMode: 'decimal' });
   input.addEventListener('change', () => {
     const seconds = Number(input.value);
-    if (input.value === '' || !(seconds >= 0 && seconds <= MOST_S[name])) return void (input.value = entry[name]);
+    if (input.value === '' || !(seconds >= LEAST_S[name] && seconds <= MOST_S[name])) return void (input.value = entry[name]);
     entry[name] = seconds;
     return edits.offer(setlist);
   });
@@ -137,8 +146,15 @@ function row(entry, i) {
   return item;
 }
 
+const controlsOf = (item) => [...item.querySelectorAll('button, select, input')];
+
 function showEntries() {
+  const at = document.activeElement;
+  const place = [...list.children].findIndex((item) => item.contains(at));
+  const control = place < 0 ? -1 : controlsOf(list.children[place]).indexOf(at);
   list.replaceChildren(...setlist.entries.map(row));
+  const rows = list.children;
+  if (place >= 0 && rows.length) controlsOf(rows[Math.min(place, rows.length - 1)])[control]?.focus();
   $('setlist-loop').checked = setlist.loop;
   $('setlist-add').disabled = lookNames().length === 0;
   showNow();
@@ -156,6 +172,7 @@ export function startSetlist() {
   $('setlist-loop').addEventListener('change', ({ target }) => edit(setlist.entries, target.checked));
   $('setlist-add').addEventListener('click', addLooks);
   onLooks(readSetlist);
+  list.addEventListener('focusout', () => { if (missed) setTimeout(readSetlist); });
   setInterval(() => { if (box.open) showNow(); }, 250);
   box.open = matchMedia('(min-width: 1700px)').matches; // there is room beside the controls
   showNow();

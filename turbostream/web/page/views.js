@@ -58,12 +58,16 @@ export function toggleFullScreen() {
 
 /** Keeps the screen awake in the clean view and full screen; the browser ends that when the page is hidden. */
 export async function keepAwake() {
-  const wanted = (isClean() || document.fullscreenElement) && !document.hidden;
-  if (!wanted) {
+  const isWanted = () => (isClean() || document.fullscreenElement) && !document.hidden;
+  const isHeld = () => awake !== null && !awake.released;
+  if (isWanted() && !isHeld()) {
+    const lock = await navigator.wakeLock?.request('screen').catch(() => null);
+    if (isHeld()) lock?.release(); // another call was quicker
+    else awake = lock ?? null;
+  }
+  if (!isWanted()) {
     awake?.release();
     awake = null;
-  } else if (!awake || awake.released) {
-    awake = await navigator.wakeLock?.request('screen').catch(() => null);
   }
 }
 
