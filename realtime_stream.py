@@ -14,13 +14,13 @@ SERVER_PORT = 8000
 
 import os  # noqa: E402
 import sys  # noqa: E402
-import time  # noqa: E402
 
 from turbostream import release  # noqa: E402
 
 release.restart(__name__, "realtime_stream.py", sys.argv[1:], os.environ)  # first, for any python3
 
 import logging  # noqa: E402
+import time  # noqa: E402
 from collections.abc import Mapping, Sequence  # noqa: E402
 from functools import partial  # noqa: E402
 

@@ -15,8 +15,7 @@ from bisect import bisect
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-
-from PIL import Image, ImageChops, ImageStat
+from typing import TYPE_CHECKING
 
 from turbostream.stream.channel import Channel
 from turbostream.stream.engine_api import Picture
@@ -24,6 +23,9 @@ from turbostream.stream.even_spacing import first_positions, next_position, spac
 from turbostream.stream.fade import Fade, Transition
 from turbostream.stream.scene import Scene
 from turbostream.stream.shot import Prompts, Shot
+
+if TYPE_CHECKING:  # it may be missing when the entry point looks which packages are
+    from PIL import Image
 
 log = logging.getLogger(__name__)
 
@@ -162,6 +164,8 @@ def probe(scene: Scene, position: float) -> Shot:
 def small(jpeg: bytes) -> Image.Image:
     """The picture in RGB, reduced while it is decoded, which is fast; each side keeps at least SIDE
     pixels if it has as many."""
+    from PIL import Image
+
     image = Image.open(io.BytesIO(jpeg))
     image.draft("RGB", (SIDE, SIDE))
     return image.convert("RGB")
@@ -169,5 +173,7 @@ def small(jpeg: bytes) -> Image.Image:
 
 def distance(one: Image.Image, other: Image.Image) -> float:
     """The mean absolute difference of the pixels, 0 to 255."""
+    from PIL import ImageChops, ImageStat
+
     means = ImageStat.Stat(ImageChops.difference(one, other)).mean
     return sum(means) / len(means)
