@@ -131,7 +131,9 @@ def test_opencv_at_two_reads_a_second_is_neither_dropped_nor_far_behind(start: S
 @pytest.mark.parametrize("pictures", [SMALL, LARGE], ids=["3 KB", "30 KB"])
 def test_a_stopped_reader_is_dropped(start: Start, pictures: dict[str, str], query: str) -> None:
     """The kernel still acknowledges its packets; only the TCP window shows that nothing is read."""
-    program = start("sound", "--dead-viewer-s", "3", environ=dict(pictures)).wait_until_healthy()
+    # Without recipes, so that the pictures have their sizes.
+    options = ("--dead-viewer-s", "3", "--recipes", "none")
+    program = start("sound", *options, environ=dict(pictures)).wait_until_healthy()
     address = f"http://127.0.0.1:{program.port}/stream{query}"
     curl = subprocess.Popen(["curl", "-s", "-o", "/dev/null", address])
     try:

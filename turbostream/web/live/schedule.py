@@ -127,7 +127,8 @@ class Schedule:
             self._is_frame = False
             return self._send(placeholder, now, self._repeat_s)
         self.due = now + KEEPALIVE_S
-        return self._repeat(now, frame if self._is_frame else None)
+        is_shown = self._is_frame and frame is not None and frame.number == self._number
+        return self._repeat(now, frame if is_shown else None)
 
     def _part_of(self, frame: Frame) -> bytes:
         return self._cache(frame, self._source.revision(), self._source.with_recipe)
