@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from turbostream.stream.shot import is_number
+
 EASINGS = ("linear", "smooth", "even")
 MAX_FADE_S = 600.0
 MOST_KNOTS = 64
@@ -114,16 +116,6 @@ def from_json(data: object, time: float, start: Callable[[object], T]) -> Transi
         raise ValueError(f"the easing of a fade must be one of {', '.join(EASINGS)}")
     spacing = _knots(data.get("spacing", []))
     return Transition(start(data["from"]), Fade(time - passed, float(seconds), easing, spacing))
-
-
-def is_number(value: object) -> bool:
-    """True for a finite number that a float can hold."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
 
 
 def _knots(data: object) -> Knots:

@@ -6,9 +6,9 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-from turbostream.stream.fade import EASINGS, MAX_FADE_S, is_number
+from turbostream.stream.fade import EASINGS, MAX_FADE_S
 from turbostream.stream.noise_path import Walker
-from turbostream.stream.shot import MAX_SEED, MAX_SIDE, Prompts
+from turbostream.stream.shot import MAX_SEED, MAX_SIDE, Prompts, is_number
 
 MAX_PROMPT_CHARACTERS = 1000
 MOST_PROMPTS = 8  # in one blend

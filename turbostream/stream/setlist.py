@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeGuard
 
-from turbostream.stream.fade import MAX_FADE_S, is_number
+from turbostream.stream.fade import MAX_FADE_S
 from turbostream.stream.looks import check_name
 from turbostream.stream.scene_checks import SceneError
+from turbostream.stream.shot import is_number
 
 MOST_ENTRIES = 1000
 HOLD_S = (0.1, 86_400.0)  # least and most

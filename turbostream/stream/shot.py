@@ -102,9 +102,9 @@ class Shot:
             raise ShotError("A shot's source must be an input picture or an earlier frame.")
         if (self.source is None) != (self.strength is None):
             raise ShotError("A shot needs a strength with a source, and has none without one.")
-        if self.strength is not None and not (_is_number(self.strength) and 0 < self.strength <= 1):
+        if self.strength is not None and not (is_number(self.strength) and 0 < self.strength <= 1):
             raise ShotError("A shot's strength must be a number above 0 and at most 1.")
-        if not (_is_number(self.brightness) and 0 <= self.brightness <= 1):
+        if not (is_number(self.brightness) and 0 <= self.brightness <= 1):
             raise ShotError("A shot's brightness must be a number from 0 to 1.")
 
     @classmethod
@@ -139,7 +139,7 @@ def _check_mix(name: str, mix: object, kind: type) -> None:
     for pair in mix:
         if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], kind)):
             raise ShotError(f"A shot's {name} must be pairs of a value and a weight.")
-        if not _is_number(pair[1]) or pair[1] == 0:
+        if not is_number(pair[1]) or pair[1] == 0:
             raise ShotError(f"A weight of a shot's {name} must be a finite number other than 0.")
     if len(mix) > 1 and len({value for value, _ in mix}) < len(mix):
         raise ShotError(f"A shot's {name} must not name the same value twice.")
@@ -155,7 +155,7 @@ def _check_whole(name: str, value: object, least: int, most: int) -> None:
         raise ShotError(f"A shot's {name} must be a whole number from {least} to {most}.")
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
     """True for a finite number that a float can hold."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
