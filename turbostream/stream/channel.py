@@ -21,7 +21,8 @@ from typing import Any
 from turbostream.stream.frame import FrameBuffer
 from turbostream.stream.history import History
 from turbostream.stream.scene import Scene
-from turbostream.stream.scene_checks import SceneError, check
+from turbostream.stream.scene_checks import SceneError
+from turbostream.stream.scene_checks import check as check_field
 from turbostream.stream.shot import Shot
 
 MOST_UNSHOWN = 64  # changes that wait for their first frame; there are more only if frames fail
@@ -93,8 +94,11 @@ class Channel:
         with self._lock:
             return self._history.steps
 
-    def change(self, changes: Mapping[str, Any]) -> Change:
-        """Patch the scene; raises SceneError and leaves it as it was if the patch is wrong.
+    def change(
+        self, changes: Mapping[str, Any], check: Callable[[Shot], object] = lambda shot: None
+    ) -> Change:
+        """Patch the scene; raises SceneError and leaves it as it was if the patch is wrong, and
+        also if `check` raises for a shot of the patched scene, without fades.
 
         Without `fade_s` or `easing` the channel's default applies.
         """
@@ -102,6 +106,7 @@ class Channel:
             now = self._clock()
             before = self._change.scene
             scene = before.changed(now, {"fade_s": self._fade_s, "easing": self._easing, **changes})
+            check(scene.without_fades().shot_at(now, self._number + 1))
             names = frozenset(changes) - {"fade_s", "easing"}
             if not names & {"seed", "phase"} and _targets(scene) == _targets(before):
                 return self._change  # nothing new: the frames in flight show it already
@@ -116,7 +121,7 @@ class Channel:
         channel's default, as for easing. Raises SceneError for an invalid fade."""
         with self._lock:
             now = self._clock()
-            scene = self._recalled(look, now, fade_s, easing)
+            scene = self._change.scene.recalled(look, now, *self._fade(fade_s, easing))
             self._history.add(self._change.scene, frozenset(), now)
             change = self._put(scene, now)
         self._announce()
@@ -162,18 +167,19 @@ class Channel:
     ) -> Change:
         with self._lock:
             now = self._clock()
-            check_fade(fade_s)
+            fade = self._fade(fade_s)
             found = step(self._change.scene, now)
             if found is None:
                 raise NothingToUndo(sentence)
-            change = self._put(self._recalled(found, now, fade_s, None), now)
+            change = self._put(self._change.scene.recalled(found, now, *fade), now)
         self._announce()
         return change
 
-    def _recalled(self, look: Scene, now: float, fade_s: float | None, easing: str | None) -> Scene:
-        checked = check_fade(fade_s, easing)
-        return self._change.scene.recalled(
-            look, now, checked.get("fade_s", self._fade_s), checked.get("easing", self._easing)
+    def _fade(self, fade_s: float | None, easing: str | None = None) -> tuple[float, str]:
+        """(seconds, easing), the channel's own for None; raises SceneError."""
+        return (
+            self._fade_s if fade_s is None else check_field("fade_s", fade_s),
+            self._easing if easing is None else check_field("easing", easing),
         )
 
     def _put(self, scene: Scene, now: float) -> Change:
@@ -251,12 +257,6 @@ class Channel:
         must return at once."""
         with self._lock:
             self._demand_listeners += (listener,)
-
-
-def check_fade(fade_s: float | None, easing: str | None = None) -> dict[str, Any]:
-    """The checked values of those that are not None; raises SceneError."""
-    given = {"fade_s": fade_s, "easing": easing}
-    return {name: check(name, value) for name, value in given.items() if value is not None}
 
 
 def _targets(scene: Scene) -> tuple[object, ...]:

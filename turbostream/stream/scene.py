@@ -82,7 +82,7 @@ class Scene:
         if len(shot.noise) > MOST_SEEDS or len(shot.prompts) > MOST_MIXED:
             raise SceneError(
                 f"The recipe mixes {len(shot.prompts)} prompts and {len(shot.noise)} seeds; "
-                f"{MOST_MIXED} and {MOST_SEEDS} are the most."
+                f"{MOST_MIXED} prompts and {MOST_SEEDS} seeds are the most."
             )
         return replace(
             like.without_fades(),

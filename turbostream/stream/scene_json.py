@@ -31,7 +31,8 @@ SIZE = ("width", "height")
 
 def to_json(scene: Scene, time: float) -> dict[str, Any]:
     """The scene and its fades at `time` (seconds)."""
-    walkers = _at(scene.walkers, scene.distance(time))
+    passed = scene.distance(time)
+    walkers = _at(scene.walkers, passed)
     values: dict[str, Any] = {
         "version": VERSION,
         "prompt": scene.prompt,
@@ -46,7 +47,6 @@ def to_json(scene: Scene, time: float) -> dict[str, Any]:
         values["walkers"] = walkers
     if scene.brightness != 1:
         values["brightness"] = scene.brightness
-    passed = scene.distance(time)
     starts: dict[str, tuple[fade.Transition[Any] | None, Callable[[Any], Any]]] = {
         "words": (scene.words_from, lambda start: [list(pair) for pair in start]),
         "noise": (scene.noise_from, lambda start: _at(start, passed)),

@@ -21,13 +21,13 @@ from turbostream.stream.side_jobs import TooManyJobs
 from turbostream.web.auth.access_control import AccessControl
 from turbostream.web.context import AppContext
 from turbostream.web.live.wakeup import Wakeup
-from turbostream.web.routes.patched_shot import patched_shot
 from turbostream.web.routes.request_body import json_object
 
 log = logging.getLogger(__name__)
 
 WAIT_S = 10.0
 RETRY_AFTER_S = 2
+HOW = ("fade_s", "easing")  # fields that say how a patch comes into force, not what it shows
 
 
 def add_routes(app: Flask, context: AppContext, access: AccessControl, wakeup: Wakeup) -> None:
@@ -37,7 +37,10 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl, wakeup: W
     def preview() -> Response:
         access.spend_change()
         patch = json_object(request, PATCHABLE)
-        shot = patched_shot(channel, supervisor, patch)
+        change, now = channel.snapshot()
+        what = {name: value for name, value in patch.items() if name not in HOW}
+        shot = change.scene.changed(now, what).shot_at(now, channel.last_number + 1)
+        supervisor.check(shot)
         if "brightness" not in patch:
             shot = replace(shot, brightness=1.0)  # a preview is visible while the stream is black
         picture = _painted(context, wakeup, shot)

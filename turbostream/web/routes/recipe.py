@@ -7,7 +7,7 @@ from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response
 
 from turbostream.stream.scene import Scene
-from turbostream.stream.scene_checks import MOST_MIXED, MOST_SEEDS, check, check_prompt
+from turbostream.stream.scene_checks import check, check_prompt
 from turbostream.stream.shot import Shot, ShotError
 from turbostream.stream.shot_json import from_json
 from turbostream.web.auth.access_control import AccessControl
@@ -70,10 +70,6 @@ def _check(shot: Shot) -> None:
         raise BadRequest(f"The picture uses the adapter {name[:40]!r}, which is not loaded here.")
     if shot.steps is not None:
         raise BadRequest(f"The picture was painted in {shot.steps} steps; a stream has no setting.")
-    if len(shot.prompts) > MOST_MIXED:
-        raise BadRequest(f"The picture mixes more than {MOST_MIXED} prompts; use another one.")
-    if len(shot.noise) > MOST_SEEDS:
-        raise BadRequest(f"The picture mixes more than {MOST_SEEDS} seeds; use another one.")
     if any(check_prompt(text) != text for text, _ in shot.prompts):
         raise BadRequest(
             "A prompt of the picture begins or ends with a space or holds a line break; type it "

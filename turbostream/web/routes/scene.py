@@ -10,7 +10,6 @@ from werkzeug.wrappers import Response
 from turbostream.stream.scene_checks import PATCHABLE
 from turbostream.web.auth.access_control import AccessControl
 from turbostream.web.context import AppContext
-from turbostream.web.routes.patched_shot import patched_shot
 from turbostream.web.routes.request_body import field_of, json_object
 from turbostream.web.routes.scene_answer import scene_answer
 from turbostream.web.routes.unread_words import unread_words
@@ -27,8 +26,7 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
         access.spend_change()
         log.info("[prompt] Raw data received: %.200r", request.get_data()[:200])
         text, from_form = field_of(request, "prompt")
-        patched_shot(channel, supervisor, {"prompt": text})  # refuses what cannot be painted
-        change = channel.change({"prompt": text})
+        change = channel.change({"prompt": text}, supervisor.check)
         log.info("[prompt] => Successfully set to: %s", change.scene.prompt)
         if from_form:
             return redirect("./", code=303)  # the page, also under a proxy's prefix
@@ -46,8 +44,6 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
     @app.patch("/scene")
     def patch_scene() -> Response:
         access.spend_change()
-        patch = json_object(request, PATCHABLE)
-        patched_shot(channel, supervisor, patch)  # refuses what cannot be painted
-        change = channel.change(patch)
+        change = channel.change(json_object(request, PATCHABLE), supervisor.check)
         warning = unread_words(supervisor, change.scene.prompt)
         return jsonify({**scene_answer(channel, change), **warning})
