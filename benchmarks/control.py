@@ -182,18 +182,22 @@ class Control:
         connection.close()
 
 
+def watched(port: int, seconds: float) -> tuple[dict[str, Any], float]:
+    """(what viewers in another process received within `seconds`, seconds that this took)."""
+    arguments = [str(port), str(VIEWERS), str(WARM_S), str(seconds)]
+    began = time.monotonic()
+    viewers = subprocess.run(
+        [sys.executable, "-m", "benchmarks.viewers", *arguments],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return json.loads(viewers.stdout), time.monotonic() - began
+
+
 def measure(
     server: Server, rate: float, seconds: float, patch: Callable[[int], dict[str, object]]
 ) -> dict[str, Any]:
-    arguments = [str(server.port), str(VIEWERS), str(WARM_S), str(seconds)]
     with Control(server.port, rate, patch) as control:
-        began = time.monotonic()
-        watched = subprocess.run(
-            [sys.executable, "-m", "benchmarks.viewers", *arguments],
-            cwd=ROOT, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        lasted_s = time.monotonic() - began
-    found = json.loads(watched.stdout)
+        found, lasted_s = watched(server.port, seconds)
     status = json.loads(server.ask("GET", "/status")[1])
     return {
         "changes_asked": rate,

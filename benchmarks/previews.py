@@ -14,14 +14,12 @@ import argparse
 import http.client
 import itertools
 import json
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from typing import Any
 
-from benchmarks.control import ROOT, VIEWERS, WARM_S, Server
+from benchmarks.control import Server, watched
 from benchmarks.report import emit, machine, percentile
 
 COLOURS = ("red", "green", "blue", "yellow", "white", "orange")
@@ -71,15 +69,8 @@ class Previews:
 
 
 def measure(server: Server, in_flight: int, seconds: float) -> dict[str, Any]:
-    arguments = [str(server.port), str(VIEWERS), str(WARM_S), str(seconds)]
     with Previews(server.port, in_flight) as previews:
-        began = time.monotonic()
-        watched = subprocess.run(
-            [sys.executable, "-m", "benchmarks.viewers", *arguments],
-            cwd=ROOT, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        lasted_s = time.monotonic() - began
-    found = json.loads(watched.stdout)
+        found, lasted_s = watched(server.port, seconds)
     return {
         "in_flight": in_flight,
         "frames_per_second": round(min(found["rates"]), 2),

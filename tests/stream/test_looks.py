@@ -173,10 +173,10 @@ BAD_FILES: dict[str, object] = {
     "not an object": [],
     "nothing in it": {"version": 1},
     "a newer version": document(version=2),
-    "a version that is none": document(version=True),
+    "an invalid version": document(version=True),
     "an unknown field": document(colour="red"),
     "looks that are no list": document(looks={}),
-    "a look that is none": document(looks=[7]),
+    "an invalid look": document(looks=[7]),
     "a look without a scene": document(looks=[{"name": "a"}]),
     "a look with more": with_look(colour="red"),
     "two spellings": document(
@@ -189,7 +189,7 @@ BAD_FILES: dict[str, object] = {
     "a newer scene": with_look(scene=NEWER),
     "a scene without words": with_look(scene={"seed": 1}),
     "a weight that is infinite": with_look(scene={"prompt": "x", "prompts": [["x", float("inf")]]}),
-    "a weight that is none": with_look(scene={"prompt": "x", "prompts": [["x", float("nan")]]}),
+    "an invalid weight": with_look(scene={"prompt": "x", "prompts": [["x", float("nan")]]}),
     "weights of 0": with_look(scene={"prompt": "x", "prompts": [["x", 0], ["y", 0]]}),
     "a thousand prompts": with_look(scene={"prompt": "x", "prompts": [["x", 1]] * 1000}),
     "a thumbnail that is a number": with_look(thumbnail=7),
@@ -197,7 +197,7 @@ BAD_FILES: dict[str, object] = {
     "a thumbnail that is not ASCII": with_look(thumbnail="é" * 40),
     "a thumbnail that is no picture": with_look(thumbnail=base64.b64encode(b"x" * 99).decode()),
     "a thumbnail of a megabyte": with_look(thumbnail="A" * 2**20),
-    "a setlist that is none": document(setlist=[]),
+    "an invalid setlist": document(setlist=[]),
     "an entry without a look": document(setlist={"entries": [{"hold_s": 1}]}),
 }
 
