@@ -19,8 +19,10 @@ from turbostream.web.routes import (
     history,
     login,
     looks,
+    mappings,
     metrics,
     page,
+    parameters,
     preview,
     recipe,
     rental,
@@ -62,9 +64,11 @@ def create_app(context: AppContext, wakeup: Wakeup) -> Flask:
     frames.add_routes(app, access, recent)
     recipe.add_routes(app, context, access)
     scene.add_routes(app, context, access)
+    parameters.add_routes(app, context, access)
     history.add_routes(app, context, access)
     looks.add_routes(app, context, access)
     setlist.add_routes(app, context, access)
+    mappings.add_routes(app, context, access)
     collection.add_routes(app, context, access)
     preview.add_routes(app, context, access, live.wakeup)
     status.add_routes(app, context, access, live.viewers)
