@@ -21,7 +21,7 @@ from typing import Any
 from turbostream.stream.frame import FrameBuffer
 from turbostream.stream.history import History
 from turbostream.stream.scene import Scene
-from turbostream.stream.scene_checks import SceneError
+from turbostream.stream.scene_checks import MASTERS, SceneError
 from turbostream.stream.scene_checks import check as check_field
 from turbostream.stream.shot import Shot
 
@@ -61,7 +61,8 @@ class Channel:
         self._clock = clock
         self._lock = threading.Lock()
         now = clock()
-        self._change = Change(replace(scene, anchored_at=now), after=0, at=now)
+        scene = replace(scene, anchored_at=now, rhythm=scene.rhythm.begun(now))
+        self._change = Change(scene, after=0, at=now)
         self._unshown: deque[Change] = deque(maxlen=MOST_UNSHOWN)  # `after` rises
         self._listeners: tuple[Callable[[], object], ...] = ()
         self._demand_listeners: tuple[Callable[[], object], ...] = ()
@@ -100,7 +101,7 @@ class Channel:
         check: Callable[[Shot], object] = lambda shot: None,
     ) -> Change:
         """Patch the scene; raises SceneError and leaves it as it was if the patch is wrong, and
-        also if `check` raises for a shot of the patched scene, without fades.
+        also if `check` raises for a shot of the patched scene, without fades and modulators.
 
         changes: the patch, or what makes it of the scene in force, without another change in
         between. Without `fade_s` or `easing` the channel's default applies.
@@ -110,11 +111,11 @@ class Channel:
             before = self._change.scene
             changes = changes(before) if callable(changes) else changes
             scene = before.changed(now, {"fade_s": self._fade_s, "easing": self._easing, **changes})
-            check(scene.without_fades().shot_at(now, self._number + 1))
+            check(scene.without_fades().unmodulated().shot_at(now, self._number + 1))
             names = frozenset(changes) - {"fade_s", "easing"}
-            if not names & {"seed", "phase"} and _targets(scene) == _targets(before):
+            if not names & {"seed", "phase", "beat"} and _targets(scene) == _targets(before):
                 return self._change  # nothing new: the frames in flight show it already
-            if names != {"brightness"}:  # a master control, which undo does not change
+            if not names <= MASTERS:  # undo does not change them
                 self._history.add(before, names, now)
             change = self._put(scene, now)
         self._announce()
@@ -264,4 +265,4 @@ class Channel:
 
 
 def _targets(scene: Scene) -> tuple[object, ...]:
-    return scene.prompts, scene.motion, scene.speed, scene.brightness
+    return scene.prompts, scene.motion, scene.speed, scene.brightness, scene.rhythm

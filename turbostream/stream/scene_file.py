@@ -132,7 +132,9 @@ class SceneFile:
 
     def _write(self) -> None:
         found = self.left()
-        if found == self._written or not self._owns():
+        if self._written is not None and _moving(found) == _moving(self._written):
+            return
+        if not self._owns():
             return
         assert self._file is not None
         same = self._written is not None and _lasting(found) == _lasting(self._written)
@@ -151,11 +153,18 @@ class SceneFile:
             self._written = found
 
 
+def _moving(left: dict[str, Any]) -> dict[str, Any]:
+    """`left` without the beat if nothing that is shown depends on it."""
+    return left if "modulators" in left else {**left, "beat": None}
+
+
 def _lasting(left: dict[str, Any]) -> dict[str, Any]:
     """`left` without the values that advance by themselves; only a change of the rest is synced to
     disk."""
     setlist = {**(left.get(SETLIST) or {}), "left_s": None}
-    return {**left, "phase": None, "walkers": None, "fades": None, SETLIST: setlist}
+    modulators = [{**modulator, "elapsed_s": None} for modulator in left.get("modulators", [])]
+    advancing = dict.fromkeys(("phase", "walkers", "fades", "beat"))
+    return {**left, **advancing, "modulators": modulators, SETLIST: setlist}
 
 
 def file_for(folder: Path, port: int) -> Path | None:
