@@ -239,7 +239,6 @@ WRONG_MODULATORS: list[object] = [
         *({"quantise": value} for value in ("bars", True, None, [])),
         *({"modulators": value} for value in WRONG_MODULATORS),
     ],
-    ids=repr,
 )  # fmt: skip
 def test_a_wrong_rhythm_is_refused_in_one_sentence(change: dict[str, object]) -> None:
     scene = modulated(START, on("speed"))

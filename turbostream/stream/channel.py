@@ -66,6 +66,7 @@ class Channel:
         self._unshown: deque[Change] = deque(maxlen=MOST_UNSHOWN)  # `after` rises
         self._listeners: tuple[Callable[[], object], ...] = ()
         self._demand_listeners: tuple[Callable[[], object], ...] = ()
+        self.before_shot: Callable[[], object] = lambda: None  # on the thread that takes it
         self._number = 0
         self._watchers = 0
 
@@ -212,6 +213,7 @@ class Channel:
 
     def take_shot(self) -> tuple[int, Shot]:
         """The number and the recipe of the next frame, at this moment."""
+        self.before_shot()
         with self._lock:
             shot = self._change.scene.shot_at(self._clock(), self._number + 1)
             self._number += 1
@@ -219,6 +221,7 @@ class Channel:
 
     def take_shot_if(self, fits: Callable[[Shot], bool]) -> tuple[int, Shot] | None:
         """`take_shot` if the shot `fits`; else None, and the number is not used."""
+        self.before_shot()
         with self._lock:
             shot = self._change.scene.shot_at(self._clock(), self._number + 1)
             if not fits(shot):
