@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Frame, Page, sync_playwright
 
+from benchmarks.firefox_driver import available, firefox
 from tests.robustness.conftest import Program
 from tests.robustness.raw import eventually
 from tests.robustness.test_origins import other_port as other_port
@@ -70,10 +71,12 @@ def width(page: Page, address: str, policy: str = "") -> int:
     return int(page.evaluate(SHOW_IMAGE, [address, policy]))
 
 
-def framed(page: Page, address: str, policy: str = "") -> Frame | None:
-    """The frame with our page in it; None if the browser shows an error instead."""
-    page.evaluate(SHOW_FRAME, [address, policy])
-    frame = page.frames[-1]
+def framed(outer: Page | Frame, address: str, policy: str = "") -> Frame | None:
+    """The new frame with `address` in it; None if the browser shows an error instead."""
+    outer.evaluate(SHOW_FRAME, [address, policy])
+    frame = (outer.page if isinstance(outer, Frame) else outer).frames[-1]
+    # The browser reports where a frame has gone after it has loaded.
+    frame.wait_for_url(lambda url: url not in ("", "about:blank"), wait_until="commit")
     return None if frame.url.startswith("chrome-error:") else frame
 
 
@@ -142,8 +145,7 @@ def test_another_site_cannot_frame_the_page_through_a_named_one(
     page.goto(f"http://localhost:{other_port}/")
     between = framed(page, f"http://127.0.0.1:{other_port}/")
     assert between is not None
-    between.evaluate(SHOW_FRAME, [f"http://localhost:{named.port}/", ""])
-    assert page.frames[-1].url.startswith("chrome-error:")
+    assert framed(between, f"http://localhost:{named.port}/") is None
 
 
 def test_by_default_no_site_embeds(page: Page, program: Program, other_port: int) -> None:
@@ -156,6 +158,28 @@ def test_a_page_from_a_file_is_refused(page: Page, named: Program, tmp_path: Pat
     file.write_text("<!doctype html><body></body>")
     page.goto(file.as_uri())
     assert may_embed(page, f"http://localhost:{named.port}") == [False] * 3
+
+
+@pytest.mark.skipif(not available(), reason="needs firefox-esr")
+def test_firefox_shows_the_page_and_the_stream_on_a_named_site_only(
+    named: Program, other_port: int, tmp_path: Path
+) -> None:
+    address = f"http://localhost:{named.port}"
+    with firefox(tmp_path) as window:
+
+        def widths(host: str) -> list[int]:
+            window.open(f"http://{host}:{other_port}/", wait="complete")
+            return [
+                int(window.run(f"({SHOW_IMAGE})(['{address}{path}', ''])"))
+                for path in ("/stream", "/snapshot.jpg")
+            ]
+
+        assert widths("localhost") == [0, 0]
+        assert min(widths("127.0.0.1")) > 0
+        window.open(f"http://127.0.0.1:{other_port}/again", wait="complete")
+        eventually(lambda: named.status()["viewers"] == 0)
+        window.run(f"({SHOW_FRAME})(['{address}/', '']).then(() => null)")
+        eventually(lambda: named.status()["viewers"] == 1)
 
 
 STREAM, STUDIO = "stream.studio.example", "studio.example"
