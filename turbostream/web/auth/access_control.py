@@ -78,13 +78,20 @@ class AccessControl:
 
     def spend_change(self) -> None:
         """Count one change of the scene by the visitor; raises TooManyRequests."""
-        key = g.visitor.key
-        if key is not None and not self._changes.take(key, time.monotonic()):
-            raise TooManyRequests(
-                f"At most {self._changes.per_second:g} changes a second are accepted; wait a "
-                "moment.",
-                retry_after=1,
-            )
+        if self.take_change(g.visitor):
+            raise TooManyRequests(self.too_many_changes, retry_after=1)
+
+    def take_change(self, visitor: Visitor) -> float:
+        """Count one change of the scene by `visitor`; 0, or the seconds until one is accepted, and
+        then none is counted. Also outside a request."""
+        key, now = visitor.key, time.monotonic()
+        if key is None or self._changes.take(key, now):
+            return 0.0
+        return self._changes.wait_s(key, now)
+
+    @property
+    def too_many_changes(self) -> str:
+        return f"At most {self._changes.per_second:g} changes a second are accepted; wait a moment."
 
     def wants_recipe(self) -> bool:
         """Whether the visitor's pictures carry the recipe they were painted from."""
