@@ -96,16 +96,20 @@ class Channel:
             return self._history.steps
 
     def change(
-        self, changes: Mapping[str, Any], check: Callable[[Shot], object] = lambda shot: None
+        self,
+        changes: Mapping[str, Any] | Callable[[Scene], Mapping[str, Any]],
+        check: Callable[[Shot], object] = lambda shot: None,
     ) -> Change:
         """Patch the scene; raises SceneError and leaves it as it was if the patch is wrong, and
         also if `check` raises for a shot of the patched scene, without fades.
 
-        Without `fade_s` or `easing` the channel's default applies.
+        changes: the patch, or what makes it of the scene in force, without another change in
+        between. Without `fade_s` or `easing` the channel's default applies.
         """
         with self._lock:
             now = self._clock()
             before = self._change.scene
+            changes = changes(before) if callable(changes) else changes
             scene = before.changed(now, {"fade_s": self._fade_s, "easing": self._easing, **changes})
             check(scene.without_fades().shot_at(now, self._number + 1))
             names = frozenset(changes) - {"fade_s", "easing"}

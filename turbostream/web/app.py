@@ -21,6 +21,7 @@ from turbostream.web.routes import (
     looks,
     metrics,
     page,
+    parameters,
     preview,
     recipe,
     rental,
@@ -62,6 +63,7 @@ def create_app(context: AppContext, wakeup: Wakeup) -> Flask:
     frames.add_routes(app, access, recent)
     recipe.add_routes(app, context, access)
     scene.add_routes(app, context, access)
+    parameters.add_routes(app, context, access)
     history.add_routes(app, context, access)
     looks.add_routes(app, context, access)
     setlist.add_routes(app, context, access)

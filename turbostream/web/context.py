@@ -11,6 +11,7 @@ from typing import Any
 
 from turbostream.settings import Settings
 from turbostream.stream.channel import Channel
+from turbostream.stream.desk import Desk
 from turbostream.stream.meter import Meter
 from turbostream.stream.repertoire import Repertoire
 from turbostream.stream.supervisor import Supervisor
@@ -34,9 +35,13 @@ class AppContext:
     awake: Callable[[], float] = time.monotonic  # stands still while the process is stopped
     stopping: bool = False
     repertoire: Repertoire = field(init=False)  # looks and setlist
+    desk: Desk = field(init=False)  # what controllers set
+    # Takes an OSC datagram of the control socket; gives one sentence if it is refused.
+    datagram: Callable[[bytes], str | None] = lambda data: "This server takes no OSC messages."
 
     def __post_init__(self) -> None:
         self.repertoire = Repertoire(self.settings, self.channel)
+        self.desk = Desk(self.channel, self.repertoire, self.supervisor.check)
 
     def is_stopping(self) -> bool:
         return self.stopping

@@ -105,7 +105,7 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
         access.spend_change()
         body = optional_object(request, ("fade_s", "easing"))
         look = collection.looks.get(check_name(name))
-        change = channel.recall(look.scene, **body)
+        change = context.desk.recall(look.name, **body)
         if look.thumbnail is None:
             later(pictures.complete, look)
         return jsonify(scene_answer(channel, change))

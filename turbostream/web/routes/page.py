@@ -7,6 +7,7 @@ from pathlib import Path
 
 from flask import Flask, g, render_template
 
+from turbostream.stream.parameters import as_json
 from turbostream.web.context import AppContext
 from turbostream.web.routes.unread_words import unread_words
 
@@ -38,6 +39,7 @@ def add_routes(app: Flask, context: AppContext) -> None:
             demo=context.demo,
             model=context.model_id,
             words=context.words,
+            parameters=as_json(),
             role=g.visitor.role,
             version=version,
             modules=modules,

@@ -1,0 +1,157 @@
+"""Applies values of the parameter table: what the page, OSC, MIDI and sound have in common.
+
+Any thread. Knows no transport.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from turbostream.stream.channel import Change, Channel
+from turbostream.stream.parameters import PARAMETERS, check_value
+from turbostream.stream.repertoire import Repertoire
+from turbostream.stream.scene import Scene
+from turbostream.stream.scene_checks import SceneError
+from turbostream.stream.shot import Shot
+
+RANDOM_SEEDS = 2**32  # few enough digits to be read aloud
+SHORTEST_BLACK_S = 0.5  # a cut to black and back would be a flash
+WEIGHT = "weight_"
+
+
+class Desk:
+    """One channel and its repertoire. check: raises for a shot that the engine cannot paint."""
+
+    def __init__(
+        self, channel: Channel, repertoire: Repertoire, check: Callable[[Shot], object]
+    ) -> None:
+        self._channel, self._repertoire, self._check = channel, repertoire, check
+        self._lock = threading.Lock()
+        self._look: str | None = None  # the last one that was recalled here
+        self._moving, self._lit = "walk", 1.0  # what `freeze` and `black` go back to
+        channel.listen(self._note)
+        self._note()
+
+    def apply(
+        self,
+        values: Mapping[str, object],
+        fade_s: float | None = None,
+        easing: str | None = None,
+    ) -> Change:
+        """Apply `values`, name -> value; returns the change that is in force then.
+
+        All values are checked before any is applied; raises SceneError with one sentence. First
+        what acts by itself, such as a recall, then all fields as one change. fade_s, easing: None:
+        the channel's defaults; values of these names precede.
+        """
+        checked = {name: check_value(name, value) for name, value in values.items()}
+        fade_s = checked.pop("fade_s", fade_s)
+        easing = checked.pop("easing", easing)
+        patch = {}
+        for name, value in checked.items():
+            if PARAMETERS[name].field or name.startswith(WEIGHT) or name == "freeze":
+                patch[name] = value
+            else:
+                self._act(name, value, fade_s, easing)
+        if patch:
+            return self._patch(patch, fade_s, easing)
+        return self._channel.last_change
+
+    def recall(self, name: str, fade_s: float | None = None, easing: str | None = None) -> Change:
+        """Recall a look; raises UnknownLook, and SceneError for an invalid fade."""
+        look = self._repertoire.collection.looks.get(name)
+        change = self._channel.recall(look.scene, fade_s, easing)
+        self._look = look.name
+        return change
+
+    # -- fields of the scene -------------------------------------------------------------------
+
+    def _patch(self, values: dict[str, Any], fade_s: float | None, easing: str | None) -> Change:
+        given = {"fade_s": fade_s, "easing": easing}
+        fade = {name: value for name, value in given.items() if value is not None}
+
+        def changes(scene: Scene) -> dict[str, Any]:
+            fields = {name: value for name, value in values.items() if PARAMETERS[name].field}
+            weights = {
+                int(name.removeprefix(WEIGHT)): value
+                for name, value in values.items()
+                if name.startswith(WEIGHT)
+            }
+            if weights:
+                fields["prompts"] = _weighted(scene, fields.pop("prompt", None), weights)
+            if "freeze" in values:
+                fields["motion"] = "hold" if values["freeze"] == "on" else self._moving
+            return {**fields, **fade}
+
+        return self._channel.change(changes, self._check)
+
+    def _note(self) -> None:
+        """The scene has changed: keep what `freeze` and `black` end with."""
+        scene = self._channel.scene
+        if scene.motion != "hold":
+            self._moving = scene.motion
+        if scene.brightness > 0:
+            self._lit = scene.brightness
+
+    # -- what acts by itself -------------------------------------------------------------------
+
+    def _act(self, name: str, value: Any, fade_s: float | None, easing: str | None) -> None:
+        if value is False:
+            return  # the release of a button
+        player = self._repertoire.player
+        match name:
+            case "black":
+                lit = 0.0 if value == "on" else self._lit
+                self._patch({"brightness": lit}, fade_s or SHORTEST_BLACK_S, easing)
+            case "new_seed":
+                self._patch({"seed": secrets.randbelow(RANDOM_SEEDS)}, fade_s, easing)
+            case "look":
+                self.recall(value, fade_s, easing)
+            case "look_number":
+                self.recall(self._look_at(value - 1), fade_s, easing)
+            case "previous_look":
+                self.recall(self._beside(-1), fade_s, easing)
+            case "next_look":
+                self.recall(self._beside(1), fade_s, easing)
+            case "undo":
+                self._channel.undo(fade_s)
+            case "redo":
+                self._channel.redo(fade_s)
+            case "setlist_play":
+                (player.play if value == "on" else player.pause)()
+            case "setlist_previous":
+                player.step(-1)
+            case "setlist_next":
+                player.step(1)
+            case _:
+                raise AssertionError(f"the parameter {name} has no effect")
+
+    def _look_at(self, index: int) -> str:
+        names = self._repertoire.collection.looks.names
+        if index >= len(names):
+            raise SceneError(f"There are {len(names)} looks; look {index + 1} does not exist.")
+        return names[index]
+
+    def _beside(self, by: int) -> str:
+        """The look before or after the last one recalled; the ends join."""
+        names = self._repertoire.collection.looks.names
+        if not names:
+            raise SceneError("There are no looks yet; save one first.")
+        if self._look not in names:
+            return names[0 if by > 0 else -1]
+        return names[(names.index(self._look) + by) % len(names)]
+
+
+def _weighted(scene: Scene, prompt: str | None, weights: Mapping[int, float]) -> list[Any]:
+    """The blend of `scene`, or `prompt` alone, with other weights, in its web form."""
+    prompts = scene.prompts if prompt is None else ((prompt, 1.0),)
+    for number in weights:
+        if number > len(prompts):
+            raise SceneError(f"The blend has no prompt {number}; it has {len(prompts)}.")
+    return [
+        {"text": text, "weight": weights.get(number, weight)}
+        for number, (text, weight) in enumerate(prompts, 1)
+    ]
