@@ -41,6 +41,7 @@ NO_TOKEN = (
 )
 WRONG = "This token is not, or no longer, valid; ask for a new link."
 NO_OWNER_PASSWORD = "The owner's token is not accepted as a password; use the view-only token."
+VIEW_ONLY = "This link is view-only; changing the picture needs the owner's link."
 NOT_TO_WATCH = "This link is view-only; looks and the setlist need the owner's link."
 BEARER = WWWAuthenticate("bearer")
 # Players and camera software support nothing else (http://any:TOKEN@host/stream), and most of them
@@ -158,7 +159,7 @@ class AccessControl:
         if not visitor.may_write and (
             request.method not in origin.READING and request.endpoint not in WATCHERS_POST
         ):
-            raise Forbidden("This link is view-only; changing the picture needs the owner's link.")
+            raise Forbidden(VIEW_ONLY)
         g.visitor = visitor
 
     def _visitor(self) -> Visitor | None:
