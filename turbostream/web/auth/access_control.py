@@ -46,6 +46,7 @@ OTHER_SITE = (
 )
 WRONG = "This token is not, or no longer, valid; ask for a new link."
 NO_OWNER_PASSWORD = "The owner's token is not accepted as a password; use the view-only token."
+VIEW_ONLY = "This link is view-only; changing the picture needs the owner's link."
 NOT_TO_WATCH = "This link is view-only; looks and the setlist need the owner's link."
 BEARER = WWWAuthenticate("bearer")
 # Players and camera software support nothing else (http://any:TOKEN@host/stream), and most of them
@@ -84,13 +85,20 @@ class AccessControl:
 
     def spend_change(self) -> None:
         """Count one change of the scene by the visitor; raises TooManyRequests."""
-        key = g.visitor.key
-        if key is not None and not self._changes.take(key, time.monotonic()):
-            raise TooManyRequests(
-                f"At most {self._changes.per_second:g} changes a second are accepted; wait a "
-                "moment.",
-                retry_after=1,
-            )
+        if self.take_change(g.visitor):
+            raise TooManyRequests(self.too_many_changes, retry_after=1)
+
+    def take_change(self, visitor: Visitor) -> float:
+        """Count one change of the scene by `visitor`; 0, or the seconds until one is accepted, and
+        then none is counted. Also outside a request."""
+        key, now = visitor.key, time.monotonic()
+        if key is None or self._changes.take(key, now):
+            return 0.0
+        return self._changes.wait_s(key, now)
+
+    @property
+    def too_many_changes(self) -> str:
+        return f"At most {self._changes.per_second:g} changes a second are accepted; wait a moment."
 
     def wants_recipe(self) -> bool:
         """Whether the visitor's pictures carry the recipe they were painted from."""
@@ -155,7 +163,7 @@ class AccessControl:
         if not visitor.may_write and (
             request.method not in origin.READING and request.endpoint not in WATCHERS_POST
         ):
-            raise Forbidden("This link is view-only; changing the picture needs the owner's link.")
+            raise Forbidden(VIEW_ONLY)
         g.visitor = visitor
 
     def _allow_embedding(self, response: Response) -> Response:
