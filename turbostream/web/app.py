@@ -20,6 +20,7 @@ from turbostream.web.routes import (
     login,
     looks,
     metrics,
+    osc,
     page,
     parameters,
     preview,
@@ -64,6 +65,7 @@ def create_app(context: AppContext, wakeup: Wakeup) -> Flask:
     recipe.add_routes(app, context, access)
     scene.add_routes(app, context, access)
     parameters.add_routes(app, context, access)
+    osc.add_routes(app, context, access)
     history.add_routes(app, context, access)
     looks.add_routes(app, context, access)
     setlist.add_routes(app, context, access)
