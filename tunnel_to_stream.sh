@@ -182,9 +182,9 @@ tunnel_extend() {
 
 # --- OSC ----------------------------------------------------------------------------------------
 
-tunnel_python() { # a Python 3.8 or newer
+tunnel_python() { # the name of a Python 3.8 or newer
   local python
-  for python in python3 /usr/bin/python3 /usr/local/bin/python3 /opt/homebrew/bin/python3; do
+  for python in python3 python; do
     if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 8))' >/dev/null 2>&1; then
       printf '%s\n' "$python"
       return
