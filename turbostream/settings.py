@@ -170,6 +170,15 @@ class Settings:
         "changed INITIAL_PROMPT or SEED replaces them",
         True,
     )
+    osc_port: int = row(
+        whole(0, 65535), "UDP port that receives OSC messages, listed by `GET /osc`; 0: none", 0
+    )
+    osc_host: str = row(
+        text("an address or host name without spaces", r"[^\s/]+"),
+        "address that receives OSC messages; anybody who reaches another than 127.0.0.1 controls "
+        "the picture",
+        "127.0.0.1",
+    )
     recipes: str = row(
         one_of("owner", "all", "none"),
         "whose pictures carry the recipe they were painted from, as a JPEG comment: the owner's, "

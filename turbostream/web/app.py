@@ -22,6 +22,7 @@ from turbostream.web.routes import (
     login,
     looks,
     metrics,
+    osc,
     page,
     parameters,
     preview,
@@ -71,6 +72,7 @@ def create_app(context: AppContext, wakeup: Wakeup) -> Flask:
     scene.add_routes(app, context, access)
     parameters.add_routes(app, context, access)
     control.add_routes(app, context, access, sockets)
+    osc.add_routes(app, context, access)
     history.add_routes(app, context, access)
     looks.add_routes(app, context, access)
     setlist.add_routes(app, context, access)
