@@ -21,6 +21,7 @@ from turbostream.web.routes import (
     history,
     login,
     looks,
+    mappings,
     metrics,
     osc,
     page,
@@ -76,6 +77,7 @@ def create_app(context: AppContext, wakeup: Wakeup) -> Flask:
     history.add_routes(app, context, access)
     looks.add_routes(app, context, access)
     setlist.add_routes(app, context, access)
+    mappings.add_routes(app, context, access)
     collection.add_routes(app, context, access)
     preview.add_routes(app, context, access, live.wakeup)
     status.add_routes(app, context, access, live.viewers, sockets)
