@@ -60,12 +60,15 @@ class Desk:
             return self._patch(patch, fade_s, easing)
         return self._channel.last_change
 
-    def recall(self, name: str, fade_s: float | None = None, easing: str | None = None) -> Change:
-        """Recall a look; raises UnknownLook, and SceneError for an invalid fade."""
+    def recall(
+        self, name: str, fade_s: float | None = None, easing: str | None = None
+    ) -> Change | float:
+        """Recall a look; the change, or the seconds until the beat or the bar on which the scene
+        has looks recalled. Raises UnknownLook, and SceneError for an invalid fade."""
         look = self._repertoire.collection.looks.get(name)
-        change = self._channel.recall(look.scene, fade_s, easing)
+        found = self._repertoire.quantiser.recall(look.scene, fade_s, easing)
         self._look = look.name
-        return change
+        return found
 
     # -- fields of the scene -------------------------------------------------------------------
 
