@@ -1,4 +1,4 @@
-"""The looks, the setlist and its player over the life of a process: what SETLIST names, what an
+"""The looks, their recalls and the setlist over the life of a process: what SETLIST names, what an
 earlier process left, and what is left to the next one.
 
 SETLIST applies only if its file is not the one that applied last, as with INITIAL_PROMPT, so that a
@@ -22,6 +22,7 @@ from turbostream.stream.channel import Channel
 from turbostream.stream.collection import Collection
 from turbostream.stream.looks import Looks
 from turbostream.stream.looks_json import Content
+from turbostream.stream.quantiser import Quantiser
 from turbostream.stream.scene_checks import SceneError
 from turbostream.stream.setlist_player import SetlistPlayer
 
@@ -72,6 +73,7 @@ class Repertoire:
             looks_file.file_for(settings.state_folder, settings.server_port)
         )
         self.player = SetlistPlayer(channel, self.collection)
+        self.quantiser = Quantiser(channel)
         self._digest = ""  # of the file that SETLIST named when it was last put in force
 
     def left(self) -> dict[str, Any] | None:
@@ -97,6 +99,13 @@ class Repertoire:
         if given is not None and not (resumed and self._digest == given.digest):
             self._play(given)
         self.player.start(owns)
+        self.quantiser.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Waits at most `timeout_s` for each thread; a recall that waits for its beat is put in
+        force."""
+        self.player.stop(timeout_s)
+        self.quantiser.stop(timeout_s)
 
     def _resume(self, found: object) -> bool:
         if not isinstance(found, dict):

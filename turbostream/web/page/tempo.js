@@ -53,7 +53,7 @@ function takeTempo({ bpm, beat, beats_per_bar: bar, quantise, modulators }) {
   showBeat(bpm, bar, beat);
   const count = modulators.length;
   const moved = count ? `, ${count} ${count === 1 ? 'modulator' : 'modulators'}` : '';
-  $('tempo-now').textContent = ` · ${Math.round(bpm * 10) / 10}${moved}`;
+  $('tempo-now').textContent = ` · ${Math.round(bpm * 10) / 10} bpm${moved}`;
 }
 
 export function startTempo() {
