@@ -129,7 +129,8 @@ class Listening {
     let done = Math.max(this.#done, oldest);
     for (; done + size / 2 <= now; done += size / 2) {
       const end = KEPT_SAMPLES - (now - done) + size / 2;
-      this.#heard(this.#analysis.take(this.#kept.subarray(end - size, end), (done + size / 2) / sampleRate));
+      const time_s = (done + size / 2) / sampleRate;
+      this.#heard(this.#analysis.take(this.#kept.subarray(end - size, end), time_s), time_s);
       if (!this.#open) return; // `heard` has closed it
     }
     this.#done = done;

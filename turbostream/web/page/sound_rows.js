@@ -90,9 +90,9 @@ function fill({ fields, outputs, note }, mapping) {
   for (const [name, output] of Object.entries(outputs)) output.textContent = mapping[name].toFixed(2);
   const target = parameter(mapping.target);
   const isNumber = ['continuous', 'whole'].includes(target?.kind);
-  fields.amount.disabled = !isNumber;
-  fields.smoothing.disabled = !isNumber;
-  fields.floor.disabled = mapping.source === 'onset';
+  for (const name of Object.keys(SLIDERS)) {
+    fields[name].closest('label').hidden = !isNumber || (name === 'floor' && mapping.source === 'onset');
+  }
   note.textContent = target ? '' : `There is no parameter ${mapping.target}; this mapping has no effect.`;
 }
 
