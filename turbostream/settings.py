@@ -152,6 +152,13 @@ class Settings:
         False,
     )
     cors_origins: str = row(origins, "other sites whose pages may use this server", "none")
+    embed_origins: str = row(
+        origins,
+        "other sites whose pages may show this page in a frame and the stream as an image; name "
+        "only sites that you trust, because a page can trick its visitors into clicking a control "
+        "in its frame",
+        "none",
+    )
     public_address: str = row(
         text("'auto' or an address such as example.com:8000", r"[^\s/?#]+"),
         "where others reach this server, for the link of --share; auto: this machine's address",
