@@ -17,9 +17,10 @@ INSIDE = "turbostream"
 
 # room -> what it may not import
 FORBIDDEN = {
-    "stream": TORCH | WEB | {f"{INSIDE}.engine", f"{INSIDE}.web"},
-    "engine": WEB | {f"{INSIDE}.web"},
-    "web": TORCH | {f"{INSIDE}.engine"},
+    "stream": TORCH | WEB | {f"{INSIDE}.{room}" for room in ("control", "engine", "web")},
+    "control": TORCH | WEB | {f"{INSIDE}.engine", f"{INSIDE}.web"},
+    "engine": WEB | {f"{INSIDE}.control", f"{INSIDE}.web"},
+    "web": TORCH | {f"{INSIDE}.control", f"{INSIDE}.engine"},
     "web/http": FLASK | {f"{INSIDE}.stream"},
     "web/live": FLASK,
     "web/routes": {"gevent"},

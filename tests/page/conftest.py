@@ -122,6 +122,12 @@ def page(desk: Desk) -> Page:
 
 
 @pytest.fixture
+def http_page(desk: Desk) -> Page:
+    """The same without the control socket: its changes are requests."""
+    return emptied(desk, desk.without_socket())
+
+
+@pytest.fixture
 def still_page(desk: Desk) -> Page:
     """A page whose clock moves only as far as the test lets it."""
     window = desk.window()

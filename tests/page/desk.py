@@ -9,12 +9,15 @@ from typing import Any
 from playwright.sync_api import Browser, ConsoleMessage, Page
 
 from tests.page.live_server import LiveServer
+from tests.page.messages import Messages
 
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
 FIRST_PICTURE = '#picture[data-frame]:not([data-frame="0"])'
 FAILED_REQUEST = "Failed to load resource"
-# Requests that fail while the server is away, and acknowledgements that its successor cannot match.
-LOST_SERVER = (r"net::ERR_", r"status of 404 .*/stream/[^/]+/shown$")
+FAILED_SOCKET = "WebSocket connection to"
+# Requests and sockets that fail while the server is away or starts, and acknowledgements that its
+# successor cannot match.
+LOST_SERVER = (r"net::ERR_", r"status of 404 .*/stream/[^/]+/shown$", r"/control' failed: ")
 
 
 class Desk:
@@ -29,6 +32,7 @@ class Desk:
         self._tolerated: list[str] = []
         self._browser = browser
         self._contexts: list[Any] = []
+        self._messages: dict[Page, Messages] = {}
 
     def window(self, **options: Any) -> Page:
         """An empty window; the options are a Playwright context's."""
@@ -43,19 +47,39 @@ class Desk:
         page.add_init_script("delete window.SharedWorker")
         return page
 
+    def without_socket(self) -> Page:
+        """A window of a browser without WebSocket: its changes are requests, which a test can
+        intercept."""
+        page = self.window()
+        page.add_init_script("delete window.WebSocket")
+        del self._messages[page]
+        return page
+
     def beside(self, context: Any) -> Page:
         """Another empty window of the same browser profile."""
         page = context.new_page()
+        self._messages[page] = Messages(page)
         page.on("console", self._note)
         page.on("pageerror", lambda error: self.console.append(f"error: {error}"))
         return page
 
+    def messages(self, page: Page) -> Messages:
+        return self._messages[page]
+
     def open(self, path: str = "/", **options: Any) -> Page:
         """A window on the page, once the first picture is on it."""
         page = self.window(**options)
+        self.show(page, path)
+        return page
+
+    def show(self, page: Page, path: str = "/") -> None:
+        """Opens the page in a window; returns once it has a picture and its control socket."""
         page.goto(self.server.url + path)
         page.wait_for_selector(FIRST_PICTURE)
-        return page
+        deadline = time.monotonic() + 90
+        while page in self._messages and not self._messages[page].pushed:
+            assert time.monotonic() < deadline, "the control socket does not open"
+            self.rest()
 
     def rest(self, seconds: float = 0.05) -> None:
         """Waits, and lets the windows handle their events and routes meanwhile."""
@@ -95,7 +119,8 @@ class Desk:
 
     @staticmethod
     def _is_report(said: str, kind: str) -> bool:
-        return FAILED_REQUEST in said and re.search(kind, said) is not None
+        failed = FAILED_REQUEST in said or FAILED_SOCKET in said
+        return failed and re.search(kind, said) is not None
 
     def close(self) -> None:
         for context in self._contexts:

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.page.desk import FIRST_PICTURE
-
 WATCH = """
     window.keys = []; window.posts = []; window.gate = null;
     addEventListener('input', () => keys.push(performance.now()), true);
-    const real = window.fetch;
     let flying = 0;
+    const post = (prompt) => posts.push({at: performance.now(), prompt, flying: ++flying});
+    const real = window.fetch;
     window.fetch = async (path, options) => {
         if (!path.endsWith('/prompt')) return real(path, options);
-        const {prompt} = JSON.parse(options.body);
-        posts.push({at: performance.now(), prompt, flying: ++flying});
+        post(JSON.parse(options.body).prompt);
         await gate;
         return real(path, options).finally(() => { flying -= 1; });
+    };
+    const tell = window.WebSocket?.prototype.send;
+    if (tell) WebSocket.prototype.send = async function (text) {
+        const {patch, id} = JSON.parse(text);
+        if (patch?.prompt === undefined) return tell.call(this, text);
+        post(patch.prompt);
+        this.addEventListener('message', ({data}) => { flying -= JSON.parse(data).id === id; });
+        await gate;
+        tell.call(this, text);
     };
 """
 
@@ -24,8 +31,7 @@ WATCH = """
 def emptied(desk, window):
     """The page with a picture and an empty field, in a window."""
     window.add_init_script(WATCH)
-    window.goto(desk.server.url)
-    window.wait_for_selector(FIRST_PICTURE)
+    desk.show(window)
     window.fill("#prompt", "")
     window.evaluate("() => { keys.length = 0; }")
     return window

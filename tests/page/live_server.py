@@ -78,7 +78,7 @@ class LiveServer:
             return json.load(answer) if answer.status != 204 else None
 
     def as_new(self) -> None:
-        """Restores the first prompt and motion once the windows of earlier tests are gone.
+        """Restores the first prompt, motion and tempo once the windows of earlier tests are gone.
 
         Their last requests were answered before the /status that no longer counts them.
         """
@@ -88,7 +88,8 @@ class LiveServer:
             time.sleep(0.05)
         self.ask("POST", "/prompt", {"prompt": FIRST_PROMPT})
         scene = {"motion": "walk", "speed": 0.15, "brightness": 1, "fade_s": 0}
-        self.ask("PATCH", "/scene", scene)
+        rhythm = {"bpm": 120, "beats_per_bar": 4, "quantise": "off", "modulators": []}
+        self.ask("PATCH", "/scene", scene | rhythm)
 
 
 @contextmanager

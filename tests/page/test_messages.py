@@ -57,40 +57,40 @@ def test_a_pasted_prompt_that_is_too_long_is_kept_and_refused_with_a_sentence(pa
     eventually(lambda: "characters" not in page.text_content("#message"))
 
 
-def test_a_refusal_stays_below_the_field_until_the_next_key(page, desk, eventually):
+def test_a_refusal_stays_below_the_field_until_the_next_key(http_page, desk, eventually):
     refusal = {"status": "error", "error": "The prompt is not to my taste."}
-    page.route("**/prompt", lambda it: it.fulfill(status=400, json=refusal))
-    page.fill("#prompt", "red")
-    page.keyboard.press("Enter")
-    eventually(lambda: page.text_content("#message"), refusal["error"])
-    wait_for_status(page)
-    assert page.text_content("#message") == refusal["error"]
-    page.unroute("**/prompt")
-    page.locator("#prompt").press_sequentially(" star")
-    eventually(lambda: page.text_content("#message"), "")
+    http_page.route("**/prompt", lambda it: it.fulfill(status=400, json=refusal))
+    http_page.fill("#prompt", "red")
+    http_page.keyboard.press("Enter")
+    eventually(lambda: http_page.text_content("#message"), refusal["error"])
+    wait_for_status(http_page)
+    assert http_page.text_content("#message") == refusal["error"]
+    http_page.unroute("**/prompt")
+    http_page.locator("#prompt").press_sequentially(" star")
+    eventually(lambda: http_page.text_content("#message"), "")
     desk.expect_network_report(400)
 
 
-def test_a_page_that_lost_its_access_says_how_to_log_in(page, desk, eventually):
-    page.route("**/prompt", lambda it: it.fulfill(status=401, json={"error": "no"}))
-    page.fill("#prompt", "red")
-    page.keyboard.press("Enter")
-    eventually(lambda: "lost its access" in page.text_content("#message"))
+def test_a_page_that_lost_its_access_says_how_to_log_in(http_page, desk, eventually):
+    http_page.route("**/prompt", lambda it: it.fulfill(status=401, json={"error": "no"}))
+    http_page.fill("#prompt", "red")
+    http_page.keyboard.press("Enter")
+    eventually(lambda: "lost its access" in http_page.text_content("#message"))
     desk.expect_network_report(401)
 
 
 def test_a_prompt_that_was_sent_too_soon_is_sent_again_when_the_server_permits(
-    page, server, desk, eventually
+    http_page, server, desk, eventually
 ):
     slow = {"status": "error", "error": "Too fast."}
-    page.route(
+    http_page.route(
         "**/prompt",
         lambda it: it.fulfill(status=429, headers={"Retry-After": "1"}, json=slow),
     )
-    page.fill("#prompt", "a pink fish")
-    page.keyboard.press("Enter")
-    eventually(lambda: page.text_content("#message"), "Too fast.")
-    page.unroute("**/prompt")
+    http_page.fill("#prompt", "a pink fish")
+    http_page.keyboard.press("Enter")
+    eventually(lambda: http_page.text_content("#message"), "Too fast.")
+    http_page.unroute("**/prompt")
     eventually(lambda: server.ask("GET", "/status")["prompt"], "a pink fish")
     desk.expect_network_report(429)
 

@@ -67,12 +67,12 @@ def test_a_fade_is_chosen_kept_sent_and_shown(desk, server, eventually):
     server.ask("POST", "/prompt", {"prompt": FIRST_PROMPT})
 
 
-def test_freeze_does_not_wait_for_a_fade(desk):
+def test_freeze_does_not_wait_for_a_fade(desk, eventually):
     page = desk.open()
     page.locator("#fade").fill("100")
-    with page.expect_request("**/scene") as request:
-        page.click("#freeze")
-    assert request.value.post_data_json == {"motion": "hold", "fade_s": 0}
+    sent = desk.messages(page).sent
+    page.click("#freeze")
+    eventually(lambda: [it["patch"] for it in sent], [{"motion": "hold", "fade_s": 0}])
 
 
 def test_a_draft_is_previewed_and_sent_only_on_enter(desk, server, eventually, colour_of, pixels):
@@ -117,9 +117,9 @@ def test_another_controllers_change_is_read_before_the_next_regular_status(
 @pytest.mark.parametrize("motion", ["hold", "fresh", "walk"])
 def test_the_motion_is_chosen_and_shown(desk, server, eventually, motion):
     page = desk.open()
-    page.click(f'[data-motion="{motion}"]')
+    page.click(f'#motion [data-value="{motion}"]')
     eventually(lambda: server.ask("GET", "/scene")["motion"], motion)
-    assert page.get_attribute(f'#motion [data-motion="{motion}"]', "aria-pressed") == "true"
+    assert page.get_attribute(f'#motion [data-value="{motion}"]', "aria-pressed") == "true"
 
 
 def test_a_typed_seed_is_sent_and_one_that_is_not_a_number_is_refused(desk, server, eventually):

@@ -90,9 +90,9 @@ def held(page: Page, server: LiveServer, eventually: Callable[..., None]) -> Non
     page.keyboard.press("Enter")
     page.keyboard.press("Escape")
     eventually(lambda: server.ask("GET", "/scene")["prompt"], WORDS)
-    with page.expect_response("**/scene") as answer:
-        page.keyboard.press("Space")
-    after = answer.value.json()["frame"]
+    page.keyboard.press("Space")
+    eventually(lambda: server.ask("GET", "/scene")["motion"], "hold")
+    after = server.ask("PATCH", "/scene", {"motion": "hold"})["frame"]  # changes nothing
     eventually(lambda: int(page.get_attribute("#picture", "data-frame") or 0) > after)
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from turbostream.stream import scene_json
 from turbostream.stream.fade import EASINGS, Fade
+from turbostream.stream.held_shot import scene_of
 from turbostream.stream.scene import Scene
 from turbostream.stream.scene_checks import MOST_MIXED, SceneError
 from turbostream.stream.shot import Shot
@@ -158,7 +159,7 @@ def test_a_position_rises_from_0_to_1(easing: str) -> None:
 
 def test_a_recipe_becomes_a_scene_that_holds_its_picture() -> None:
     shot = START.changed(0.0, {"prompt": "two", "seed": 99, "fade_s": 2}).shot_at(0.7, 5)
-    scene = Scene.from_shot(shot, like=Scene.single("like", speed=3, width=64, height=64))
+    scene = scene_of(shot, like=Scene.single("like", speed=3, width=64, height=64))
     assert (scene.shot_at(50.0, 1).prompts, scene.shot_at(50.0, 1).noise) == (
         shot.prompts,
         shot.noise,
@@ -166,12 +167,12 @@ def test_a_recipe_becomes_a_scene_that_holds_its_picture() -> None:
     assert (scene.motion, scene.speed, scene.width) == ("hold", 3, 64)
     noise = tuple((seed, 0.1) for seed in range(100))
     with pytest.raises(SceneError, match="100 seeds"):
-        Scene.from_shot(replace(shot, noise=noise), like=START)
+        scene_of(replace(shot, noise=noise), like=START)
 
 
 def test_a_held_recipe_of_many_seeds_is_kept_exactly() -> None:
     noise = tuple((seed, 0.25) for seed in range(16))
-    scene = Scene.from_shot(Shot((("two", 1.0),), noise), like=START)
+    scene = scene_of(Shot((("two", 1.0),), noise), like=START)
     kept = scene_json.to_json(scene.settled(5.0), 5.0)
     assert scene_json.from_json(kept, 7.0).shot_at(9.0, 1).noise == noise
     assert START.recalled(scene, 1.0, 2.0, "smooth").settled(4.0).shot_at(4.0, 1).noise == noise
@@ -179,7 +180,7 @@ def test_a_held_recipe_of_many_seeds_is_kept_exactly() -> None:
 
 def test_a_fade_to_a_recipe_of_many_prompts_has_no_more_of_them_than_a_shot() -> None:
     many = tuple((f"a {number}", 1 / MOST_MIXED) for number in range(MOST_MIXED))
-    recipe = Scene.from_shot(Shot(many, ((5, 1.0),)), like=START)
+    recipe = scene_of(Shot(many, ((5, 1.0),)), like=START)
     others = [{"text": f"b {number}", "weight": 1} for number in range(8)]
     scene = START.changed(0.0, {"prompts": others}).recalled(recipe, 1.0, 4.0, "smooth")
     assert scene.shot_at(5.0, 1).prompts == many

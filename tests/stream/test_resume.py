@@ -47,6 +47,7 @@ def test_the_form_holds_no_clock_and_leaves_out_what_is_the_models_own() -> None
         "speed": 1.5,
         "seed": 77,
         "phase": 5.25,
+        "beat": 204.0,
     }
     assert to_json(Scene.single("x", width=256, height=512), 0)["height"] == 512
 

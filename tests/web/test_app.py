@@ -226,8 +226,15 @@ def test_a_patch_changes_only_what_it_names(client: FlaskClient) -> None:
     before = client.patch("/scene", json={"speed": 0}).json
     after = client.patch("/scene", json={"brightness": 0.5}).json
     assert before is not None
-    assert after == {**before, "brightness": 0.5, "revision": before["revision"] + 1}
-    assert client.get("/scene").json == {name: after[name] for name in after if name != "frame"}
+    assert after["beat"] >= before["beat"]
+    assert after == {
+        **before,
+        "brightness": 0.5,
+        "revision": before["revision"] + 1,
+        "beat": after["beat"],
+    }
+    now = client.get("/scene").json
+    assert {**now, "frame": after["frame"], "beat": after["beat"]} == after
 
 
 def test_a_wrong_patch_changes_nothing(client: FlaskClient, context: AppContext) -> None:

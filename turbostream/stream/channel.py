@@ -21,7 +21,7 @@ from typing import Any
 from turbostream.stream.frame import FrameBuffer
 from turbostream.stream.history import History
 from turbostream.stream.scene import Scene
-from turbostream.stream.scene_checks import SceneError
+from turbostream.stream.scene_checks import MASTERS, SceneError
 from turbostream.stream.scene_checks import check as check_field
 from turbostream.stream.shot import Shot
 
@@ -61,11 +61,13 @@ class Channel:
         self._clock = clock
         self._lock = threading.Lock()
         now = clock()
-        self._change = Change(replace(scene, anchored_at=now), after=0, at=now)
+        scene = replace(scene, anchored_at=now, rhythm=scene.rhythm.begun(now))
+        self._change = Change(scene, after=0, at=now)
         self._unshown: deque[Change] = deque(maxlen=MOST_UNSHOWN)  # `after` rises
         self._listeners: tuple[Callable[[], object], ...] = ()
         self._revision_listeners: tuple[Callable[[], object], ...] = ()
         self._demand_listeners: tuple[Callable[[], object], ...] = ()
+        self.before_shot: Callable[[], object] = lambda: None  # on the thread that takes it
         self._number = 0
         self._watchers = 0
 
@@ -101,7 +103,7 @@ class Channel:
         check: Callable[[Shot], object] = lambda shot: None,
     ) -> Change:
         """Patch the scene; raises SceneError and leaves it as it was if the patch is wrong, and
-        also if `check` raises for a shot of the patched scene, without fades.
+        also if `check` raises for a shot of the patched scene, without fades and modulators.
 
         changes: the patch, or what makes it of the scene in force, without another change in
         between. Without `fade_s` or `easing` the channel's default applies.
@@ -111,11 +113,11 @@ class Channel:
             before = self._change.scene
             changes = changes(before) if callable(changes) else changes
             scene = before.changed(now, {"fade_s": self._fade_s, "easing": self._easing, **changes})
-            check(scene.without_fades().shot_at(now, self._number + 1))
+            check(scene.without_fades().unmodulated().shot_at(now, self._number + 1))
             names = frozenset(changes) - {"fade_s", "easing"}
-            if not names & {"seed", "phase"} and _targets(scene) == _targets(before):
+            if not names & {"seed", "phase", "beat"} and _targets(scene) == _targets(before):
                 return self._change  # nothing new: the frames in flight show it already
-            if names != {"brightness"}:  # a master control, which undo does not change
+            if not names <= MASTERS:  # undo does not change them
                 self._history.add(before, names, now)
             change = self._put(scene, now)
         self._announce()
@@ -225,6 +227,7 @@ class Channel:
 
     def take_shot(self) -> tuple[int, Shot]:
         """The number and the recipe of the next frame, at this moment."""
+        self.before_shot()
         with self._lock:
             shot = self._change.scene.shot_at(self._clock(), self._number + 1)
             self._number += 1
@@ -232,6 +235,7 @@ class Channel:
 
     def take_shot_if(self, fits: Callable[[Shot], bool]) -> tuple[int, Shot] | None:
         """`take_shot` if the shot `fits`; else None, and the number is not used."""
+        self.before_shot()
         with self._lock:
             shot = self._change.scene.shot_at(self._clock(), self._number + 1)
             if not fits(shot):
@@ -278,4 +282,4 @@ class Channel:
 
 
 def _targets(scene: Scene) -> tuple[object, ...]:
-    return scene.prompts, scene.motion, scene.speed, scene.brightness
+    return scene.prompts, scene.motion, scene.speed, scene.brightness, scene.rhythm

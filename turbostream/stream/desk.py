@@ -16,6 +16,7 @@ from turbostream.stream.repertoire import Repertoire
 from turbostream.stream.scene import Scene
 from turbostream.stream.scene_checks import SceneError
 from turbostream.stream.shot import Shot
+from turbostream.stream.taps import Taps
 
 RANDOM_SEEDS = 2**32  # few enough digits to be read aloud
 SHORTEST_BLACK_S = 0.5  # a cut to black and back would be a flash
@@ -32,6 +33,7 @@ class Desk:
         self._lock = threading.Lock()
         self._look: str | None = None  # the last one that was recalled here
         self._moving, self._lit = "walk", 1.0  # what `freeze` and `black` go back to
+        self._taps, self._beat = Taps(), 0  # the beat of the last tap; the first one is 0
         channel.listen(self._note)
         self._note()
 
@@ -60,12 +62,15 @@ class Desk:
             return self._patch(patch, fade_s, easing)
         return self._channel.last_change
 
-    def recall(self, name: str, fade_s: float | None = None, easing: str | None = None) -> Change:
-        """Recall a look; raises UnknownLook, and SceneError for an invalid fade."""
+    def recall(
+        self, name: str, fade_s: float | None = None, easing: str | None = None
+    ) -> Change | float:
+        """Recall a look; the change, or the seconds until the beat or the bar on which the scene
+        has looks recalled. Raises UnknownLook, and SceneError for an invalid fade."""
         look = self._repertoire.collection.looks.get(name)
-        change = self._channel.recall(look.scene, fade_s, easing)
+        found = self._repertoire.quantiser.recall(look.scene, fade_s, easing)
         self._look = look.name
-        return change
+        return found
 
     # -- fields of the scene -------------------------------------------------------------------
 
@@ -116,6 +121,8 @@ class Desk:
                 self.recall(self._beside(-1), fade_s, easing)
             case "next_look":
                 self.recall(self._beside(1), fade_s, easing)
+            case "tap":
+                self._tap()
             case "undo":
                 self._channel.undo(fade_s)
             case "redo":
@@ -128,6 +135,13 @@ class Desk:
                 player.step(1)
             case _:
                 raise AssertionError(f"the parameter {name} has no effect")
+
+    def _tap(self) -> None:
+        """The first tap begins a bar, and each further one is the next beat."""
+        with self._lock:
+            bpm = self._taps.tap(self._channel.snapshot()[1])
+            self._beat = 0 if bpm is None else self._beat + 1
+            self._channel.change({"beat": self._beat} | ({} if bpm is None else {"bpm": bpm}))
 
     def _look_at(self, index: int) -> str:
         names = self._repertoire.collection.looks.names

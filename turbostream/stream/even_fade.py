@@ -147,11 +147,11 @@ def measured(
 
 def probe(scene: Scene, position: float) -> Shot:
     """The shot at `position`, 0 to 1, of the fade of words in progress, with the noise from its
-    start and full brightness. Pure."""
+    start, full brightness and no modulators. Pure."""
     words = scene.words_from
     assert words is not None
     still = replace(
-        scene.without_fades(),
+        scene.without_fades().unmodulated(),
         motion="hold",
         walkers=scene.walkers_at(words.fade.began_at),
         brightness=1.0,

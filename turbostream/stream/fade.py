@@ -60,6 +60,14 @@ class Fade:
         area = passed**3 - passed**4 / 2 if self.easing == "smooth" else passed * passed / 2
         return self.seconds * area + after
 
+    def as_dict(self, time: float) -> dict[str, Any]:
+        """The JSON form for the web, at `time`."""
+        return {
+            "progress": self.elapsed(time),
+            "left_s": self.began_at + self.seconds - time,
+            "easing": self.easing,
+        }
+
 
 @dataclass(frozen=True)
 class Transition(Generic[T]):

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from turbostream.stream.rhythm import Rhythm
 from turbostream.stream.scene import Scene
 from turbostream.stream.scene_checks import SceneError
 
@@ -24,8 +25,8 @@ class UnknownLook(SceneError):
 
 @dataclass(frozen=True)
 class Look:
-    """scene: without fades, at the default brightness and size, anchored at 0. thumbnail: a JPEG or
-    None."""
+    """scene: without fades, at the default brightness, size and rhythm, anchored at 0. thumbnail: a
+    JPEG or None."""
 
     name: str
     scene: Scene
@@ -35,7 +36,12 @@ class Look:
     def of(cls, name: str, scene: Scene, time: float, thumbnail: bytes | None = None) -> Look:
         """The look of what `scene` shows at `time`."""
         plain = replace(
-            scene.settled(time), brightness=1.0, width=None, height=None, anchored_at=0.0
+            scene.settled(time),
+            brightness=1.0,
+            width=None,
+            height=None,
+            anchored_at=0.0,
+            rhythm=Rhythm(),
         )
         return cls(check_name(name), plain, thumbnail)
 

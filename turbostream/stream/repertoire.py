@@ -1,4 +1,4 @@
-"""The looks, the setlist and its player over the life of a process: what SETLIST names, what an
+"""The looks, their recalls and the setlist over the life of a process: what SETLIST names, what an
 earlier process left, and what is left to the next one.
 
 SETLIST applies only if its file is not the one that applied last, as with INITIAL_PROMPT, so that a
@@ -21,8 +21,9 @@ from turbostream.stream import looks_file, looks_json, state_folder
 from turbostream.stream.channel import Channel
 from turbostream.stream.collection import Collection
 from turbostream.stream.looks import Looks
+from turbostream.stream.looks_json import Content
+from turbostream.stream.quantiser import Quantiser
 from turbostream.stream.scene_checks import SceneError
-from turbostream.stream.setlist import Setlist
 from turbostream.stream.setlist_player import SetlistPlayer
 
 log = logging.getLogger(__name__)
@@ -32,8 +33,7 @@ log = logging.getLogger(__name__)
 class StartSetlist:
     """The content of SETLIST's file; digest: SHA-256 of its bytes, hexadecimal."""
 
-    looks: Looks
-    setlist: Setlist
+    content: Content
     digest: str
 
 
@@ -44,14 +44,14 @@ def check_setting(settings: Settings) -> StartSetlist | None:
         return None
     try:
         content = _content(file)
-        looks, setlist = looks_json.from_json(state_folder.parse(content))
+        found = looks_json.from_json(state_folder.parse(content))
         kept = _kept(settings)
-        for name in setlist.looks:
-            if name not in looks and name not in kept:
+        for name in found.setlist.looks:
+            if name not in found.looks and name not in kept:
                 raise SceneError(
                     f"it names the look {name!r}, which is neither in it nor in STATE_DIR"
                 )
-        if not setlist.entries:
+        if not found.setlist.entries:
             raise SceneError("it holds no setlist with entries")
     except OSError as error:
         why = error.strerror
@@ -60,7 +60,7 @@ def check_setting(settings: Settings) -> StartSetlist | None:
     except SceneError as error:
         why = str(error).removesuffix(".")
     else:
-        return StartSetlist(looks, setlist, hashlib.sha256(content).hexdigest())
+        return StartSetlist(found, hashlib.sha256(content).hexdigest())
     raise SettingError(f"SETLIST {str(file)[:200]} cannot be used ({why}); give another file.")
 
 
@@ -73,6 +73,7 @@ class Repertoire:
             looks_file.file_for(settings.state_folder, settings.server_port)
         )
         self.player = SetlistPlayer(channel, self.collection)
+        self.quantiser = Quantiser(channel)
         self._digest = ""  # of the file that SETLIST named when it was last put in force
 
     def left(self) -> dict[str, Any] | None:
@@ -98,6 +99,13 @@ class Repertoire:
         if given is not None and not (resumed and self._digest == given.digest):
             self._play(given)
         self.player.start(owns)
+        self.quantiser.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Waits at most `timeout_s` for each thread; a recall that waits for its beat is put in
+        force."""
+        self.player.stop(timeout_s)
+        self.quantiser.stop(timeout_s)
 
     def _resume(self, found: object) -> bool:
         if not isinstance(found, dict):
@@ -112,7 +120,7 @@ class Repertoire:
 
     def _play(self, given: StartSetlist) -> None:
         try:
-            self.collection.add(given.looks, given.setlist, must_be_kept=False)
+            self.collection.add(given.content, must_be_kept=False)
             self._digest = given.digest
             self.player.load()
             self.player.play()
@@ -133,6 +141,6 @@ def _content(file: Path) -> bytes:
 def _kept(settings: Settings) -> Looks:
     file = looks_file.file_for(settings.state_folder, settings.server_port)
     try:
-        return Looks() if file is None else looks_file.read(file)[0]
+        return Looks() if file is None else looks_file.read(file).looks
     except SceneError:
         return Looks()  # `looks_file.load` logs it, once

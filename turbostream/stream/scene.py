@@ -16,13 +16,10 @@ from typing import Any
 from turbostream.stream.blend import fewest, mixed, normalised
 from turbostream.stream.fade import Fade, Knots, Transition, begun, between, still
 from turbostream.stream.noise_path import Walker, Walkers, faded, heaviest, moved, noise_of, path
-from turbostream.stream.scene_checks import (
-    MOST_MIXED,
-    MOST_SEEDS,
-    SceneError,
-    check,
-)
+from turbostream.stream.rhythm import Rhythm, weighted
+from turbostream.stream.scene_checks import SceneError, check
 from turbostream.stream.shot import MAX_SEED, Prompts, Shot
+from turbostream.stream.tempo import Tempo
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,9 @@ class Scene:
     noise; `walk` follows the path from the noise of one seed to that of the next, at `speed`.
     walkers: their positions on the path at `anchored_at`; the last one has the current seed.
     brightness: 0 (black) to 1 (as painted). anchored_at: seconds on the caller's clock.
-    width, height: in pixels; None: the model's own.
+    width, height: in pixels; None: the model's own. rhythm: the tempo and the modulators. These act
+    on `shot_at` and, for a modulated speed, on how far the walkers come; every other value is the
+    unmodulated one, from which a fade starts as well.
     words_from, noise_from, speed_from, brightness_from: the fades in progress. The speed fades
     between effective speeds, which are 0 unless motion is `walk`.
     """
@@ -47,6 +46,7 @@ class Scene:
     width: int | None = None
     height: int | None = None
     anchored_at: float = 0.0
+    rhythm: Rhythm = Rhythm()
     words_from: Transition[Prompts] | None = None
     noise_from: Transition[Walkers] | None = None
     speed_from: Transition[float] | None = None
@@ -75,22 +75,6 @@ class Scene:
             anchored_at=anchored_at,
         )
 
-    @classmethod
-    def from_shot(cls, shot: Shot, like: Scene) -> Scene:
-        """The scene that holds the picture of `shot`, with the speed and the size of `like`.
-        Raises SceneError if `shot` mixes more prompts or seeds than a scene can."""
-        if len(shot.noise) > MOST_SEEDS or len(shot.prompts) > MOST_MIXED:
-            raise SceneError(
-                f"The recipe mixes {len(shot.prompts)} prompts and {len(shot.noise)} seeds; "
-                f"{MOST_MIXED} prompts and {MOST_SEEDS} seeds are the most."
-            )
-        return replace(
-            like.without_fades(),
-            prompts=shot.prompts,
-            motion="hold",
-            walkers=tuple(Walker(seed, 0.0, weight) for seed, weight in shot.noise),
-        )
-
     @property
     def prompt(self) -> str:
         """The prompt with the greatest weight, for clients that show only one."""
@@ -105,16 +89,26 @@ class Scene:
         """Target speed in seeds per second; 0 unless motion is `walk`."""
         return self.speed if self.motion == "walk" else 0.0
 
+    @property
+    def tempo(self) -> Tempo:
+        return self.rhythm.tempo
+
     # -- at a time -----------------------------------------------------------------------------
 
     def distance(self, time: float) -> float:
-        """How many seeds every walker has passed since `anchored_at`."""
+        """How many seeds every walker has passed since `anchored_at`; never below 0.
+
+        A modulator acts on the target speed: while the speed fades, its effect is not faded, so
+        that the integral has a closed form.
+        """
         since = max(0.0, time - self.anchored_at)
+        swing_s = self.rhythm.gained("speed", self.anchored_at, self.anchored_at + since)
+        swung = self.walking_speed * swing_s
         if self.speed_from is None:
-            return self.walking_speed * since
+            return max(0.0, self.walking_speed * since + swung)
         start, fade = self.speed_from.start, self.speed_from.fade
         gained = fade.integral(self.anchored_at + since) - fade.integral(self.anchored_at)
-        return max(0.0, start * since + (self.walking_speed - start) * gained)
+        return max(0.0, start * since + (self.walking_speed - start) * gained + swung)
 
     def phase_at(self, time: float) -> float:
         """Seeds passed since `seed` at `time` (seconds)."""
@@ -129,7 +123,11 @@ class Scene:
 
     def words_at(self, time: float) -> Prompts:
         """Texts and their weights, which add up to 1."""
-        target = normalised(self.prompts)
+        return self._words_at(time, self.prompts)
+
+    def _words_at(self, time: float, prompts: Prompts) -> Prompts:
+        """The words if `prompts` are the target."""
+        target = normalised(prompts)
         transition = self.words_from
         if transition is None or transition.fade.is_over(time):
             return target
@@ -146,16 +144,17 @@ class Scene:
 
     def shot_at(self, time: float, number: int) -> Shot:
         """The shot of frame `number` at `time` (seconds). Pure."""
+        effects = self.rhythm.effects(time)
         if self.motion == "fresh":
             noise = path((self.seed + number) % (MAX_SEED + 1), 0.0)
         else:
-            noise = noise_of(self.walkers_at(time))
+            noise = noise_of(moved(self.walkers_at(time), effects.get("phase", 0.0)))
         return Shot(
-            self.words_at(time),
+            self._words_at(time, weighted(self.prompts, effects)),
             noise,
             width=self.width,
             height=self.height,
-            brightness=self.brightness_at(time),
+            brightness=self.brightness_at(time) * effects.get("brightness", 1.0),
         )
 
     def fade_at(self, time: float) -> Fade | None:
@@ -182,15 +181,18 @@ class Scene:
         seconds, easing = checked.get("fade_s", 0.0), checked.get("easing", "smooth")
         if {"prompt", "prompts"} <= set(checked):
             raise SceneError("The patch names both prompt and prompts; send one of them.")
-        prompts = checked.get("prompts", checked.get("prompt", self.prompts))
-        walkers = self.walkers
-        has_new_noise = "seed" in checked or "phase" in checked
-        if has_new_noise:
+        walkers = None
+        if "seed" in checked or "phase" in checked:
             walkers = (Walker(checked.get("seed", self.seed), checked.get("phase", 0.0)),)
-        values = {name: checked.get(name, getattr(self, name)) for name in ("motion", "speed")}
-        values["brightness"] = checked.get("brightness", self.brightness)
-        new_walkers = walkers if has_new_noise else None
-        return self._faded_to(time, seconds, easing, prompts, new_walkers, **values)
+        changed = self._faded_to(
+            Fade(time, seconds, easing),
+            checked.get("prompts", checked.get("prompt", self.prompts)),
+            walkers,
+            motion=checked.get("motion", self.motion),
+            speed=checked.get("speed", self.speed),
+            brightness=checked.get("brightness", self.brightness),
+        )
+        return replace(changed, rhythm=self.rhythm.changed(time, checked))
 
     def recalled(self, look: Scene, time: float, seconds: float, easing: str) -> Scene:
         """The scene that fades to the words, the noise, the motion and the speed of `look`.
@@ -199,9 +201,7 @@ class Scene:
         """
         walkers = None if look.walkers == self.walkers_at(time) else look.walkers
         scene = self._faded_to(
-            time,
-            seconds,
-            easing,
+            Fade(time, seconds, easing),
             look.prompts,
             walkers,
             motion=look.motion,
@@ -227,6 +227,9 @@ class Scene:
             self, words_from=None, noise_from=None, speed_from=None, brightness_from=None
         )
 
+    def unmodulated(self) -> Scene:
+        return replace(self, rhythm=replace(self.rhythm, modulators=()))
+
     def with_spacing(self, spacing: Knots) -> Scene:
         """The scene with `spacing` in its fade of words, which must be in progress."""
         assert self.words_from is not None
@@ -235,18 +238,16 @@ class Scene:
 
     def _faded_to(
         self,
-        time: float,
-        seconds: float,
-        easing: str,
+        fade: Fade,
         prompts: Prompts,
         walkers: Walkers | None,
         motion: str,
         speed: float,
         brightness: float,
     ) -> Scene:
-        """walkers: of the target, at `time`; None keeps those in force."""
+        """walkers: of the target, at the beginning of `fade`; None keeps those in force."""
+        time = fade.began_at
         passed = self.distance(time)
-        fade = Fade(time, seconds, easing)
         target = replace(self, motion=motion, speed=speed).walking_speed
         words_from = still(self.words_from, time)
         if prompts != self.prompts:
@@ -290,10 +291,6 @@ class Scene:
             "seed": self.seed,
             "phase": self.phase_at(time),
             "brightness": self.brightness,
-            "fade": fade
-            and {
-                "progress": fade.elapsed(time),
-                "left_s": fade.began_at + fade.seconds - time,
-                "easing": fade.easing,
-            },
+            "fade": fade and fade.as_dict(time),
+            **self.rhythm.as_dict(time),
         }

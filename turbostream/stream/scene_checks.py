@@ -7,8 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from turbostream.stream.fade import EASINGS, MAX_FADE_S
+from turbostream.stream.modulator import (
+    MOST_DEPTH,
+    MOST_MODULATORS,
+    PERIOD,
+    SHAPES,
+    UNITS,
+    Modulator,
+)
 from turbostream.stream.noise_path import Walker
 from turbostream.stream.shot import MAX_SEED, MAX_SIDE, Prompts, is_number
+from turbostream.stream.tempo import BPM, MOST_BEATS
 
 MAX_PROMPT_CHARACTERS = 1000
 MOST_PROMPTS = 8  # in one blend
@@ -18,9 +27,15 @@ MAX_WEIGHT = 1000.0
 MOTIONS = ("walk", "hold", "fresh")
 MAX_SPEED = 4.0
 MAX_PHASE = 1e12  # seeds; beyond it a float no longer tells two frames apart
+MOST_BEATS_PER_BAR = 16
+QUANTISE = ("off", "beat", "bar")
+RHYTHM = frozenset({"bpm", "beat", "beats_per_bar", "quantise", "modulators"})
+MASTERS = RHYTHM | {"brightness"}  # fields that looks and undo leave alone
 PATCHABLE = (
-    "prompt", "prompts", "motion", "speed", "seed", "phase", "brightness", "fade_s", "easing",
+    "prompt", "prompts", "motion", "speed", "seed", "phase", "brightness", "bpm", "beat",
+    "beats_per_bar", "quantise", "modulators", "fade_s", "easing",
 )  # fmt: skip
+MODULATOR_FIELDS = ("parameter", "shape", "depth", "period", "unit", "phase")
 
 
 class SceneError(ValueError):
@@ -93,6 +108,16 @@ def check(name: str, value: object) -> Any:
             return _ranged(name, value, MAX_PHASE)
         case "seed":
             return check_seed(value)
+        case "bpm":
+            return _ranged(name, value, BPM[1], BPM[0])
+        case "beat":
+            return _ranged(name, value, MOST_BEATS)
+        case "beats_per_bar":
+            return _whole(name, value, MOST_BEATS_PER_BAR)
+        case "quantise":
+            return _chosen(name, value, QUANTISE)
+        case "modulators":
+            return check_modulators(value)
     raise SceneError(f"A scene has no {name[:40]!r}; it has {', '.join(PATCHABLE)}.")
 
 
@@ -103,9 +128,46 @@ def check_seed(value: object) -> int:
 
 
 def check_side(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= MAX_SIDE:
-        raise SceneError(f"The {name} must be a whole number from 1 to {MAX_SIDE}.")
-    return value
+    return _whole(name, value, MAX_SIDE)
+
+
+def check_modulators(data: object) -> tuple[Modulator, ...]:
+    """Modulators from their web form, a list of objects with MODULATOR_FIELDS; all but the
+    parameter have defaults. Raises SceneError."""
+    form = (
+        'Send modulators as a list such as [{"parameter": "speed", "shape": "sine", "depth": 0.5, '
+        '"period": 4, "unit": "beats"}].'
+    )
+    if not isinstance(data, list):
+        raise SceneError(form)
+    if len(data) > MOST_MODULATORS:
+        raise SceneError(f"There are {len(data):,} modulators; {MOST_MODULATORS} is the most.")
+    found: dict[str, Modulator] = {}
+    for entry in data:
+        if not isinstance(entry, Mapping) or not {"parameter"} <= set(entry) <= {*MODULATOR_FIELDS}:
+            raise SceneError(form)
+        parameter = _chosen("parameter of a modulator", entry["parameter"], tuple(MOST_DEPTH))
+        if parameter in found:
+            raise SceneError(f"The {parameter} has two modulators; send one for each parameter.")
+        fields = {name: _of_modulator(name, value, parameter) for name, value in entry.items()}
+        found[parameter] = Modulator(**fields)
+    return tuple(found.values())
+
+
+def _of_modulator(name: str, value: object, parameter: str) -> Any:
+    named = f"{name} of a modulator"
+    match name:
+        case "shape":
+            return _chosen(named, value, SHAPES)
+        case "unit":
+            return _chosen(named, value, UNITS)
+        case "depth":
+            return _ranged(named, value, MOST_DEPTH[parameter])
+        case "period":
+            return _ranged(named, value, PERIOD[1], PERIOD[0])
+        case "phase":
+            return _ranged(named, value, 1.0)
+    return parameter
 
 
 def check_walkers(data: object, most: int) -> tuple[Walker, ...]:
@@ -127,13 +189,19 @@ def check_walkers(data: object, most: int) -> tuple[Walker, ...]:
     return tuple(walkers)
 
 
-def _chosen(name: str, value: object, choices: tuple[str, ...]) -> object:
-    if value not in choices:
+def _chosen(name: str, value: object, choices: tuple[str, ...]) -> str:
+    if not isinstance(value, str) or value not in choices:
         raise SceneError(f"The {name} must be one of {', '.join(choices)}.")
     return value
 
 
-def _ranged(name: str, value: object, most: float) -> float:
-    if not is_number(value) or not 0 <= value <= most:  # type: ignore[operator]
-        raise SceneError(f"The {name} must be a number from 0 to {most:g}.")
+def _whole(name: str, value: object, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise SceneError(f"The {name} must be a whole number from 1 to {most}.")
+    return value
+
+
+def _ranged(name: str, value: object, most: float, least: float = 0.0) -> float:
+    if not is_number(value) or not least <= value <= most:  # type: ignore[operator]
+        raise SceneError(f"The {name} must be a number from {least:g} to {most:g}.")
     return float(value)  # type: ignore[arg-type]

@@ -56,8 +56,13 @@ class SceneFile:
         self._thread = threading.Thread(target=self._run, name="scene file", daemon=True)
 
     def left(self) -> dict[str, Any]:
-        """The scene and the setlist position to hand to the next process, as JSON. Waits for a
-        write of the looks that is in progress."""
+        """The scene and the setlist position to hand to the next process, as JSON. Puts a recall
+        that waits for its beat in force, and waits for a write of the looks that is in progress."""
+        if self._repertoire is not None:
+            self._repertoire.quantiser.recall_now()
+        return self._left()
+
+    def _left(self) -> dict[str, Any]:
         setlist = None if self._repertoire is None else self._repertoire.left()
         change, now = self._channel.snapshot()
         left = resume.left(change.scene, self._initial, now)
@@ -109,7 +114,7 @@ class SceneFile:
     def stop(self, timeout_s: float) -> None:
         """Write what is pending; waits at most `timeout_s` for each thread: the disk may hang."""
         if self._repertoire is not None:
-            self._repertoire.player.stop(timeout_s)
+            self._repertoire.stop(timeout_s)
         self._stopping.set()
         self._wanted.set()
         if self._thread.ident is not None:
@@ -131,8 +136,10 @@ class SceneFile:
         return {name: value for name, value in found.items() if name != SETLIST}
 
     def _write(self) -> None:
-        found = self.left()
-        if found == self._written or not self._owns():
+        found = self._left()
+        if self._written is not None and _moving(found) == _moving(self._written):
+            return
+        if not self._owns():
             return
         assert self._file is not None
         same = self._written is not None and _lasting(found) == _lasting(self._written)
@@ -151,11 +158,18 @@ class SceneFile:
             self._written = found
 
 
+def _moving(left: dict[str, Any]) -> dict[str, Any]:
+    """`left` without the beat if nothing that is shown depends on it."""
+    return left if "modulators" in left else {**left, "beat": None}
+
+
 def _lasting(left: dict[str, Any]) -> dict[str, Any]:
     """`left` without the values that advance by themselves; only a change of the rest is synced to
     disk."""
     setlist = {**(left.get(SETLIST) or {}), "left_s": None}
-    return {**left, "phase": None, "walkers": None, "fades": None, SETLIST: setlist}
+    modulators = [{**modulator, "elapsed_s": None} for modulator in left.get("modulators", [])]
+    advancing = dict.fromkeys(("phase", "walkers", "fades", "beat"))
+    return {**left, **advancing, "modulators": modulators, SETLIST: setlist}
 
 
 def file_for(folder: Path, port: int) -> Path | None:

@@ -1,8 +1,8 @@
 """The JSON form of a scene, for files and for the handover to another process. Pure, any thread.
 
-It contains no clock value of a process: phases are current, and a fade gives the time since it
-began. Optional fields are left out at their defaults. Version 1, until 2026-11-26, had one prompt,
-no fades, and a walk along great circles.
+It contains no clock value of a process: phases and the beat are current, and a fade gives the time
+since it began. Optional fields are left out at their defaults. Version 1, until 2026-11-26, had one
+prompt, no fades, and a walk along great circles; version 2, until 2026-11-27, no rhythm.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from turbostream.stream import fade
+from turbostream.stream import fade, rhythm
 from turbostream.stream.noise_path import Walker, Walkers
 from turbostream.stream.scene import Scene
 from turbostream.stream.scene_checks import (
     MAX_PHASE,
     MOST_MIXED,
     MOST_SEEDS,
+    RHYTHM,
     SceneError,
     check,
     check_mix,
@@ -25,7 +26,7 @@ from turbostream.stream.scene_checks import (
 )
 from turbostream.stream.shot import Prompts
 
-VERSION = 2
+VERSION = 3
 SIZE = ("width", "height")
 
 
@@ -63,7 +64,7 @@ def to_json(scene: Scene, time: float) -> dict[str, Any]:
     for name in SIZE:
         if (side := getattr(scene, name)) is not None:
             values[name] = side
-    return values
+    return values | rhythm.to_json(scene.rhythm, time)
 
 
 def from_json(data: object, time: float) -> Scene:
@@ -96,6 +97,8 @@ def from_json(data: object, time: float) -> Scene:
         if name in fields:
             values[name] = check_side(name, fields.pop(name))
     values |= _fades(fields.pop("fades", {}), time)
+    beating = {name: fields.pop(name) for name in RHYTHM & fields.keys()}
+    values["rhythm"] = rhythm.from_json(beating, time)
     for name in ("motion", "speed", "brightness"):
         if name in fields:
             values[name] = check(name, fields.pop(name))

@@ -21,7 +21,9 @@ from turbostream.web.routes import (
     history,
     login,
     looks,
+    mappings,
     metrics,
+    osc,
     page,
     parameters,
     preview,
@@ -71,9 +73,11 @@ def create_app(context: AppContext, wakeup: Wakeup) -> Flask:
     scene.add_routes(app, context, access)
     parameters.add_routes(app, context, access)
     control.add_routes(app, context, access, sockets)
+    osc.add_routes(app, context, access)
     history.add_routes(app, context, access)
     looks.add_routes(app, context, access)
     setlist.add_routes(app, context, access)
+    mappings.add_routes(app, context, access)
     collection.add_routes(app, context, access)
     preview.add_routes(app, context, access, live.wakeup)
     status.add_routes(app, context, access, live.viewers, sockets)

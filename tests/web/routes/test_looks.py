@@ -62,6 +62,21 @@ def test_what_is_on_screen_is_saved_with_its_thumbnail_and_recalled(
     assert client.post("/looks/dawn/recall").json["prompt"] == "dawn words"
 
 
+def test_a_recall_waits_for_the_bar_if_the_scene_says_so(
+    client: FlaskClient, context: AppContext, looks: None
+) -> None:
+    assert client.post("/looks/a/recall").json["waits_s"] == 0
+    client.patch("/scene", json={"quantise": "bar", "bpm": 60, "beats_per_bar": 16, "beat": 1})
+    answer = client.post("/looks/b/recall", json={"fade_s": 0}).json
+    assert 10 < answer["waits_s"] <= 15
+    assert answer["prompt"] == "look a"
+    assert "frame" not in answer
+    error_of(client.post("/looks/c/recall", json={"fade_s": -1}), 400)
+    client.patch("/scene", json={"beat": 16})
+    with context.channel.watched():
+        wait_until(lambda: client.get("/scene").json["prompt"] == "look b")
+
+
 def test_a_name_has_one_spelling_and_any_script(client: FlaskClient, open_engine: None) -> None:
     client.put("/looks/" + quote(CAFE))
     client.put("/looks/" + quote("cafe\u0301"))

@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 
 from tests.web.answers import error_of
 from tests.web.reader import read_parts
+from turbostream.stream.held_shot import scene_of
 from turbostream.stream.scene import Scene
 from turbostream.stream.shot_json import VERSION, to_json
 from turbostream.web.context import AppContext
@@ -53,7 +54,7 @@ def test_a_recipe_of_a_blend_paints_exactly_that_blend(
     for first in range(1, 100):  # each weight rounds in its own way
         mix = (("one", first / 7), ("two", 1.0), ("three", 0.3))
         shot = Scene(mix).shot_at(0.0, 1)
-        context.channel.recall(Scene.from_shot(shot, like=context.channel.scene), 0.0)
+        context.channel.recall(scene_of(shot, like=context.channel.scene), 0.0)
         assert context.channel.take_shot()[1].prompts == shot.prompts
 
 

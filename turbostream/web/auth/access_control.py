@@ -26,6 +26,7 @@ from turbostream.web.auth.authenticator import (
     WrongToken,
     cookie_name,
 )
+from turbostream.web.auth.embedding import Embedding
 from turbostream.web.auth.rate_limits import FREE_FAILURES, FailedLogins, RateLimit
 from turbostream.web.auth.security_headers import protect
 from turbostream.web.auth.tokens import Tokens
@@ -38,6 +39,10 @@ WATCHERS_POST = ("acknowledge", "login")  # endpoints
 NO_TOKEN = (
     "This address needs a token: open the link that you were given, or localhost on the machine "
     "itself."
+)
+OTHER_SITE = (
+    "Requests from other sites are refused; open the page itself, or name the site in CORS_ORIGINS "
+    "for scripts or in EMBED_ORIGINS for frames and images."
 )
 WRONG = "This token is not, or no longer, valid; ask for a new link."
 NO_OWNER_PASSWORD = "The owner's token is not accepted as a password; use the view-only token."
@@ -53,8 +58,8 @@ class AccessControl:
     """Admits requests to `app`; views find who asks in `g.visitor`."""
 
     def __init__(self, app: Flask, settings: Settings, tokens: Tokens) -> None:
-        named = settings.cors_origins
-        allowed = frozenset(() if named == "none" else named.split(","))
+        allowed = _origins(settings.cors_origins)
+        self._embedding = Embedding(_origins(settings.embed_origins))
         self._authenticator = Authenticator(tokens, settings.loopback_owner, allowed)
         self._recipes = settings.recipes
         self._changes = RateLimit(settings.prompt_rate)
@@ -64,6 +69,7 @@ class AccessControl:
                 app.wsgi_app, x_for=1, x_proto=1, x_host=1
             )
         app.before_request(self._admit)
+        app.after_request(self._allow_embedding)  # after `protect`: hooks run in reverse order
         app.after_request(protect)
         app.after_request(_delete_wrong_cookie)
         if allowed:
@@ -144,11 +150,9 @@ class AccessControl:
         allowed = self._authenticator.allowed
         if any(byte > 127 for byte in request.query_string):
             raise BadRequest("The address holds characters that are not escaped; escape them.")
-        if origin.is_cross_site(request.method, request.path, request.headers, allowed):
-            raise Forbidden(
-                "Requests from other sites are refused; open the page itself, or name the site in "
-                "CORS_ORIGINS."
-            )
+        asked = request.method, request.path, request.headers
+        if origin.is_cross_site(*asked, allowed) and not self._embedding.permits(*asked):
+            raise Forbidden(OTHER_SITE)
         if request.endpoint == "login" and request.method == "POST":
             return
         if request.method == "OPTIONS" and request.headers.get("Origin", "").lower() in allowed:
@@ -161,6 +165,12 @@ class AccessControl:
         ):
             raise Forbidden(VIEW_ONLY)
         g.visitor = visitor
+
+    def _allow_embedding(self, response: Response) -> Response:
+        self._embedding.open_response(
+            request.path, request.headers, response.status_code, response.headers
+        )
+        return response
 
     def _visitor(self) -> Visitor | None:
         peer = request.remote_addr or ""
@@ -194,6 +204,10 @@ class AccessControl:
         if count == FREE_FAILURES:
             log.warning("[access] wrong tokens from %s: it has to wait now.", peer)
         gevent.sleep(WRONG_TOKEN_S)
+
+
+def _origins(setting: str) -> frozenset[str]:
+    return frozenset(() if setting == "none" else setting.split(","))
 
 
 def _cookie_name() -> str:

@@ -172,13 +172,13 @@ class Connection:
             result = service.app(environ_of(parsed, body, self._peer, service.address), start)
             deliver = getattr(result, "deliver", None)
             converse = getattr(result, "converse", None)
-            if parsed.method == "HEAD" or deliver is converse is None:
+            if parsed.method == "HEAD" or (deliver is None and converse is None):
                 response.send(result)
             else:
                 response.write(b"")
                 if deliver is not None:
                     self._stream(client, deliver)
-                else:
+                elif converse is not None:
                     converse(client)  # another protocol owns the connection until it ends
                 return After.CLOSE
         except (Refused, OSError):

@@ -3,9 +3,10 @@
  *
  * Weights are kept as the server reports them; a slider shows a weight above 1 as 1.
  */
+import { standsFor, targets } from './parameters.js';
 
-const MOST = 8; // as on the server
 const NEW_WEIGHT = 0.5;
+const MOST = targets('continuous').filter(({ name }) => name.startsWith('weight_')).length;
 
 const $ = (id) => document.getElementById(id);
 const field = $('prompt');
@@ -42,6 +43,8 @@ function showRows() {
   rows.forEach(({ input, slider, remove }, i) => {
     input.setAttribute('aria-label', `Words ${i + 2}`);
     slider.setAttribute('aria-label', `Weight of words ${i + 2}`);
+    slider.title = '';
+    standsFor(slider, `weight_${i + 2}`);
     remove.setAttribute('aria-label', `Remove words ${i + 2}`);
   });
 }
@@ -53,7 +56,7 @@ function make(tag, properties) {
 function addRow(text, weight) {
   const item = make('li', { className: 'blend-row' });
   const input = make('input', { type: 'text', value: text, autocapitalize: 'off', spellcheck: false, enterKeyHint: 'send', placeholder: 'other words' });
-  const slider = make('input', { type: 'range', min: 0, max: 1, step: 0.01 });
+  const slider = make('input', { type: 'range', min: first.slider.min, max: first.slider.max, step: 0.01 });
   const remove = $('blend-first-remove').cloneNode(true);
   remove.removeAttribute('id');
   const row = { item, input, slider, remove, output: make('output', {}), weight };

@@ -4,9 +4,10 @@
  * The server's settings apply until the visitor chooses; the choice is kept in the browser.
  */
 import { keep, kept } from './kept.js';
+import { parameter } from './parameters.js';
 
-const MOST_S = 60;
-const EASINGS = ['linear', 'smooth', 'even'];
+const MOST_S = parameter('fade_s').knob[1];
+const EASINGS = parameter('easing').choices;
 
 const $ = (id) => document.getElementById(id);
 const { fade: givenS, easing: givenEasing } = document.body.dataset;
@@ -34,6 +35,20 @@ function showChoice() {
   const text = fadeS === 0 ? 'cut' : `${fadeS < 10 ? fadeS.toFixed(1) : fadeS} s`;
   $('fade-value').textContent = text;
   slider.setAttribute('aria-valuetext', fadeS === 0 ? 'no fade' : `${fadeS} seconds`);
+}
+
+/** Sets the fade of this page's later changes, as far as it is given and valid. */
+export function setFade(seconds, next) {
+  if (seconds >= 0) {
+    fadeS = Math.min(seconds, parameter('fade_s').high);
+    keep('fade_s', fadeS);
+    slider.value = stepOf(fadeS);
+    showChoice();
+  }
+  if (EASINGS.includes(next)) {
+    easing.value = next;
+    keep('easing', next);
+  }
 }
 
 /** Takes the fade of a scene that the server reports. */

@@ -8,6 +8,7 @@ import { recallNumber, saveLook, stepLook } from './looks.js';
 import { newSeed, toggleFreeze } from './motion.js';
 import { enterField } from './prompt.js';
 import { hasEntries, stepSetlist, togglePlaying } from './setlist.js';
+import { tap } from './tempo.js';
 import { redo, undo } from './undo.js';
 import { isClean, setClean, toggleFullScreen, toggleWatching } from './views.js';
 
@@ -25,6 +26,7 @@ const SHORTCUTS = [
   [['p'], 'P', 'play or pause the setlist', togglePlaying],
   [['[', 'PageUp'], '[ or Page up', 'previous entry of the setlist', () => stepSetlist('previous')],
   [[']', 'PageDown'], '] or Page down', 'next entry of the setlist', () => stepSetlist('next')],
+  [['t'], 'T', 'tap the tempo', tap],
   [['/', 'Enter'], '/ or Enter', 'write words', enterField],
   [['f'], 'F', 'full screen', toggleFullScreen, true],
   [['c'], 'C', 'clean view: only the picture', () => setClean(!isClean()), true],

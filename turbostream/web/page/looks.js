@@ -8,6 +8,7 @@ import { startDrag } from './look_drag.js';
 import { openMenu, startMenu } from './look_menu.js';
 import { say } from './message.js';
 import { wordsTurn } from './prompt.js';
+import { standsFor } from './parameters.js';
 import { act, onScene, scene, sceneTurn } from './scene.js';
 import { send } from './send.js';
 
@@ -24,6 +25,7 @@ let recalled = null; // the name of the look that this page recalled last
 let revision = null; // of the list that is shown
 const saving = new Set(); // names of looks whose request is not answered
 let timer = null;
+let waiting = null; // the timer of the recall that waits for a beat
 let readAt = -Infinity;
 
 export const lookNames = () => looks.map(({ name }) => name);
@@ -40,7 +42,14 @@ const path = (name) => `looks/${encodeURIComponent(name)}`;
 export function recall(name) {
   recalled = name;
   showCurrent();
-  act(`${path(name)}/recall`, fadeNow(), 'recall');
+  act(`${path(name)}/recall`, fadeNow(), 'recall', ({ waits_s: waitsS }) => showWaiting(name, waitsS));
+}
+
+/** Marks the look whose recall waits for a beat; a later recall takes its place. */
+function showWaiting(name, seconds = 0) {
+  clearTimeout(waiting);
+  for (const [other, { item }] of tiles) item.classList.toggle('waiting', seconds > 0 && other === name);
+  if (seconds > 0) waiting = setTimeout(showWaiting, seconds * 1000);
 }
 
 /** Recalls the look with this number on its badge. */
@@ -149,7 +158,7 @@ const make = (tag, properties) => Object.assign(document.createElement(tag), pro
 
 function makeTile(name) {
   const item = make('li', { className: 'look' });
-  const button = make('button', { type: 'button', className: 'look-recall' });
+  const button = standsFor(make('button', { type: 'button', className: 'look-recall' }), 'look', name);
   const picture = make('img', { alt: '', draggable: false, width: 64, height: 64 });
   const badge = make('span', { className: 'badge' });
   const label = make('span', { className: 'name', textContent: name });

@@ -4,10 +4,11 @@
  */
 import { CUT, fadeNow } from './fade.js';
 import { say } from './message.js';
+import { parameter } from './parameters.js';
 import { change, onScene } from './scene.js';
 
 const FROZEN = 'hold';
-const TOP_SPEED = 4; // seeds per second
+const TOP_SPEED = parameter('speed').high; // seeds per second
 const RANDOM_SEEDS = 2 ** 32; // few enough digits to be read aloud
 
 const $ = (id) => document.getElementById(id);
@@ -26,7 +27,7 @@ function showMotion(kind, speed) {
   if (kind !== FROZEN) motion.before = kind;
   motion.now = kind;
   $('freeze').setAttribute('aria-pressed', String(kind === FROZEN));
-  kinds.forEach((button) => button.setAttribute('aria-pressed', String(button.dataset.motion === kind)));
+  kinds.forEach((button) => button.setAttribute('aria-pressed', String(button.dataset.value === kind)));
   $('speed-value').textContent = speed.toFixed(2);
   slider.setAttribute('aria-valuetext', `${speed.toFixed(2)} seeds per second`);
 }
@@ -82,7 +83,7 @@ export function startMotion() {
   slider.addEventListener('input', changeSpeed);
   $('freeze').addEventListener('click', toggleFreeze);
   $('new-seed').addEventListener('click', newSeed);
-  kinds.forEach((button) => button.addEventListener('click', () => setMotion(button.dataset.motion)));
+  kinds.forEach((button) => button.addEventListener('click', () => setMotion(button.dataset.value)));
   seedField.addEventListener('change', typedSeed);
   seedField.addEventListener('keydown', ({ key }) => { if (key === 'Enter') typedSeed(); });
   onScene(takeMotion);

@@ -6,20 +6,25 @@
  */
 import { address } from './address.js';
 import { startBlack } from './black.js';
+import { control, follow as followControl, onState, startControl } from './control.js';
 import { startDrop } from './drop.js';
 import { startExchange } from './exchange.js';
 import { fadeNow, showProgress, startFade, takeFade } from './fade.js';
 import { Clock, amount, facts, time } from './figures.js';
 import { startKeys } from './keys.js';
 import { lookRevision, startLooks } from './looks.js';
+import { startMappings } from './mappings.js';
 import { say } from './message.js';
+import { startMidiPanel } from './midi_panel.js';
 import { isFrozen, startMotion } from './motion.js';
+import { startParameters } from './parameters.js';
 import { beginStream, framesPerSecond, shown, takePart, whenPainted } from './picture.js';
 import { followPrompt, forgetFrames, latencyMs, sendUnsent, settleLatency, showPrompt, startPrompt, wordsTurn } from './prompt.js';
-import { onScene, sceneTurn, takeScene } from './scene.js';
+import { onScene, sceneTurn, takePushed, takeScene } from './scene.js';
 import { startSetlist, takeSetlist } from './setlist.js';
-import { readStatus, sawRevision, startStatus, status } from './status.js';
+import { readStatus, sawRevision, startStatus, status, tookRevision } from './status.js';
 import { pictureStream } from './stream.js';
+import { startTempo } from './tempo.js';
 import { startUndo, takeHistory } from './undo.js';
 import { keepAwake, startViews } from './views.js';
 
@@ -51,7 +56,7 @@ const stream = pictureStream({
   },
   onPart(part) {
     if (trouble) cleared();
-    sawRevision(Number(part.headers['x-revision']));
+    sawRevision(Number(part.headers['x-revision']), control.connected);
     return takePart(part);
   },
   onTrouble({ status: code, sentence, pause_ms }) {
@@ -66,6 +71,7 @@ function cleared() {
   $('notice').hidden = true;
   showState();
   readStatus();
+  followControl();
   sendUnsent();
 }
 
@@ -112,8 +118,9 @@ function followVisibility() {
 // ------------------------------------------------------------------------------------ the status
 
 const clock = new Clock();
+let pushes = 0; // scenes that the server pushed and the page took
 
-/** `before`: the turns of the page's own changes when the status was requested (scene.js, prompt.js). */
+/** `before`: the turns of the page's own changes, and the number of pushed scenes, when the status was requested. */
 function answered(answer, { last, sent, got, before }) {
   if (answer) {
     if (plain && !last) openStream();
@@ -126,7 +133,7 @@ function answered(answer, { last, sent, got, before }) {
 
 function takeStatus(answer, before) {
   document.body.classList.toggle('watcher', answer.role === 'watcher');
-  if (before.words === wordsTurn() && before.scene === sceneTurn()) {
+  if (before.words === wordsTurn() && before.scene === sceneTurn() && before.pushes === pushes) {
     followPrompt(answer.prompt, answer.scene?.prompts, answer.warning);
     if (answer.scene) takeScene(answer.scene);
   }
@@ -139,6 +146,18 @@ function takeStatus(answer, before) {
     setText($('rental-text'), rentalLine(answer.guard, answer.now));
     $('rental-extend').hidden = !answer.guard.armed || answer.guard.ends_at - answer.now > RENTAL_WARNING_S;
   }
+}
+
+/** Takes the state that the server pushes; its scene waits while a change of this page is in flight. */
+function takeState({ scene, revision, history, setlist, first }) {
+  if (Number.isFinite(wordsTurn()) && takePushed(scene, { revision, first })) {
+    pushes += 1;
+    followPrompt(scene.prompt, scene.prompts, null);
+  }
+  if (!history) return;
+  takeHistory(history);
+  takeSetlist(setlist);
+  lookRevision(revision);
 }
 
 /** An hour more on a rented machine; the next status shows it. */
@@ -226,6 +245,7 @@ function listen() {
 }
 
 function start() {
+  startParameters();
   startFade();
   startMotion();
   startBlack();
@@ -233,15 +253,21 @@ function start() {
   startUndo();
   startLooks();
   startSetlist();
+  startTempo();
+  startMappings();
+  startMidiPanel();
   startExchange();
   startDrop({ say: dropped, mayWrite: () => !mayOnlyWatch(), fadeS: () => fadeNow().fade_s });
   onScene(takeFade);
   onScene(showPrompt);
+  onScene(({ revision }) => { if (control.connected) tookRevision(revision); });
   startKeys();
   listen();
   showCalm();
   startViews(() => $('showing').textContent);
-  startStatus({ asks: () => ({ words: wordsTurn(), scene: sceneTurn() }), answered });
+  startStatus({ asks: () => ({ words: wordsTurn(), scene: sceneTurn(), pushes }), answered });
+  onState(takeState);
+  startControl();
   whenPainted((frame) => {
     settleLatency();
     stream.acknowledge(frame);

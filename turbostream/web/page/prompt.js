@@ -4,11 +4,12 @@
  */
 import { blendWith, isBlend, startBlend, takeBlend } from './blend.js';
 import { fadeNow, isServersFade } from './fade.js';
+import { patchScene } from './control.js';
 import { clearError, say } from './message.js';
 import { painted } from './picture.js';
 import { endPreview, isOnEnter, preview, startPreview } from './preview.js';
 import { scene, takeScene } from './scene.js';
-import { NewestOnly, send } from './send.js';
+import { NewestOnly } from './send.js';
 import { nameUnknown, startUnknown, takeWarning } from './unknown.js';
 
 const MOST_CHARACTERS = 1000; // as on the server
@@ -135,7 +136,8 @@ async function postPrompt({ words, since }) {
   latency.after = null;
   unsent = null;
   const plain = words.prompt !== undefined && isServersFade();
-  const answer = plain ? await send('POST', 'prompt', words) : await send('PATCH', 'scene', { ...words, ...fadeNow() });
+  const http = plain ? { method: 'POST', path: 'prompt', body: words } : undefined;
+  const answer = await patchScene({ ...words, ...fadeNow() }, http);
   if (answer.ok) return accepted(answer.data, since);
   if (answer.status === 0) unsent = { words };
   if (prompts.waiting) return;
@@ -177,11 +179,11 @@ export function showPrompt({ prompt, prompts: blend = [] }) {
 /**
  * Shows the words that the server reports: another window may have sent them. A field in use keeps its
  * text. A draft also stays while one of its fields is in use or its button is pressed, and so does a
- * text that was not accepted.
+ * text that was not accepted. `warning`: null if it is not known.
  */
 export function followPrompt(prompt, blend, warning) {
   showPrompt({ prompt, prompts: blend });
-  takeWarning(prompt, warning);
+  if (warning !== null) takeWarning(prompt, warning);
   const at = document.activeElement; // not :focus, which Firefox drops in a window in the background
   const focused = at === field;
   const writing = $('form').contains(at) || $('blend').contains(at) || $('form').matches(':active');

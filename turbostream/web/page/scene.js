@@ -1,17 +1,19 @@
 /**
- * The scene as the server reports it, and the queue that sends this page's changes to it in order.
+ * The scene as the server reports it, and the queue of this page's changes to it.
  *
  * Words have a queue of their own in prompt.js, which measures their latency and sends them again after
  * a 429.
  */
+import { patchScene, request } from './control.js';
 import { say } from './message.js';
-import { send } from './send.js';
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 const listeners = [];
-const queue = []; // [{method, path, body, kind}]
+const queue = []; // [{path, body, kind, fade, answered}]; without a path: a patch of the scene
 let busy = false;
 let turns = 0;
+
+let revision = -1; // of the last scene, as far as the server named it
 
 /** The last scene that the server reported, or null. */
 export let scene = null;
@@ -25,8 +27,16 @@ export function onScene(listener) {
 }
 
 export function takeScene(next) {
+  revision = next.revision ?? revision;
   scene = next;
   listeners.forEach((listener) => listener(next));
+}
+
+/** Takes a pushed scene, unless the page shows a later one; gives whether it did. `first`: of its connection, perhaps to another server process, which counts from 0. */
+export function takePushed(next, { revision: at, first = false }) {
+  if (busy || (at < revision && !first)) return false;
+  takeScene({ ...next, revision: at });
+  return true;
 }
 
 /** Changes fields of the scene; `fade`: {fade_s, easing}. Merged with the last waiting change if its fade is the same. */
@@ -34,14 +44,14 @@ export function change(fields, fade) {
   const last = queue.at(-1);
   const same = last?.kind === 'patch' && last.fade.fade_s === fade.fade_s && last.fade.easing === fade.easing;
   if (same) Object.assign(last.body, fields);
-  else queue.push({ method: 'PATCH', path: 'scene', body: { ...fields, ...fade }, kind: 'patch', fade });
+  else queue.push({ body: { ...fields, ...fade }, kind: 'patch', fade });
   return work();
 }
 
-/** Sends a request whose answer is the scene. It replaces the last waiting one if that has the same `kind`. */
-export function act(path, body, kind = null) {
+/** Sends a request whose answer is the scene, which `answered` receives. It replaces the last waiting one if that has the same `kind`. */
+export function act(path, body, kind = null, answered = () => {}) {
   if (kind !== null && queue.at(-1)?.kind === kind) queue.pop();
-  queue.push({ method: 'POST', path, body, kind });
+  queue.push({ path, body, kind, answered });
   return work();
 }
 
@@ -50,13 +60,15 @@ async function work() {
   busy = true;
   try {
     while (queue.length) {
-      const request = queue.shift();
-      const answer = await send(request.method, request.path, request.body);
+      const next = queue.shift();
+      const { path, body } = next;
+      const answer = await (path ? request('POST', path, body) : patchScene(body));
       if (!answer.ok) say(answer.sentence, 'error');
       if (answer.status === 429) {
         await sleep(answer.retry_ms || 1000);
-        queue.unshift(request); // the last value of a slider must arrive
+        queue.unshift(next); // the last value of a slider must arrive
       }
+      if (answer.ok) next.answered?.(answer.data);
       if (answer.ok && !queue.length && answer.data?.motion) takeScene(answer.data);
     }
   } finally {

@@ -6,6 +6,7 @@ import { address } from './address.js';
 
 const EVERY_MS = 1000;
 const SOONEST_MS = 120; // at least, between two readings
+const PUSH_MS = 250; // what the server pushes arrives within this time
 const LIMIT_MS = 5000;
 
 let handlers = null;
@@ -14,6 +15,9 @@ let run = 0;
 let sentAt = -Infinity;
 let reading = false;
 let again = false; // a later revision was seen while an answer was on its way
+let known = Infinity; // the newest revision that the page shows
+let taken = -1; // the newest revision that was pushed since the last request
+let early = false; // the next reading is planned before its regular time
 
 /** The last status, or null if the server did not answer. */
 export let status = null;
@@ -23,7 +27,7 @@ export async function readStatus() {
   const own = (run += 1);
   clearTimeout(timer);
   if (document.hidden) return;
-  [reading, again, sentAt] = [true, false, performance.now()];
+  [reading, again, early, taken, sentAt] = [true, false, false, -1, performance.now()];
   const sent = Date.now();
   const before = handlers.asks();
   const answer = await fetch(address('status'), { cache: 'no-store', signal: AbortSignal.timeout(LIMIT_MS) })
@@ -33,8 +37,9 @@ export async function readStatus() {
   reading = false;
   const last = status;
   status = answer;
+  known = answer ? Math.max(answer.revision, taken) : Infinity;
   handlers.answered(answer, { last, sent, got: Date.now(), before });
-  plan(again ? SOONEST_MS - (performance.now() - sentAt) : EVERY_MS);
+  plan(again ? SOONEST_MS - sinceMs() : EVERY_MS);
 }
 
 function plan(ms) {
@@ -42,11 +47,23 @@ function plan(ms) {
   timer = setTimeout(readStatus, Math.max(0, ms));
 }
 
-/** Takes the revision of a part of the stream. */
-export function sawRevision(revision) {
-  if (status === null || !(revision > status.revision)) return;
+const sinceMs = () => performance.now() - sentAt;
+
+/** Takes the revision of a part of the stream. `pushed`: the server pushes its state, so that there is time. */
+export function sawRevision(revision, pushed) {
+  if (!(revision > known)) return;
   if (reading) again = true;
-  else plan(SOONEST_MS - (performance.now() - sentAt));
+  else if (!early) plan(Math.max(SOONEST_MS - sinceMs(), pushed ? PUSH_MS : 0));
+  early = true;
+}
+
+/** The page shows the state of this revision: it need not be read before the regular time. */
+export function tookRevision(revision) {
+  taken = revision;
+  if (!(revision > known)) return;
+  known = revision;
+  if (early && !reading) plan(EVERY_MS - sinceMs());
+  [again, early] = [false, false];
 }
 
 /** asks(): the turns of the page's own changes, kept with each request; answered(status or null, {last, sent, got, before}). */

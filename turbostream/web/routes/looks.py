@@ -105,10 +105,12 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
         access.spend_change()
         body = optional_object(request, ("fade_s", "easing"))
         look = collection.looks.get(check_name(name))
-        change = context.desk.recall(look.name, **body)
+        found = context.desk.recall(look.name, **body)
         if look.thumbnail is None:
             later(pictures.complete, look)
-        return jsonify(scene_answer(channel, change))
+        if isinstance(found, float):  # the frame that shows it first is not known yet
+            return jsonify({**scene_answer(channel), "waits_s": found})
+        return jsonify({**scene_answer(channel, found), "waits_s": 0.0})
 
 
 def _shown(look: Look) -> dict[str, Any]:

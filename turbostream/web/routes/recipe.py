@@ -6,7 +6,7 @@ from flask import Flask, jsonify, request
 from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response
 
-from turbostream.stream.scene import Scene
+from turbostream.stream.held_shot import scene_of
 from turbostream.stream.scene_checks import check, check_prompt
 from turbostream.stream.shot import Shot, ShotError
 from turbostream.stream.shot_json import from_json
@@ -40,7 +40,7 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
             supervisor.check(shot)
         except ShotError as error:
             raise BadRequest(str(error)) from None
-        change = channel.recall(Scene.from_shot(shot, like=channel.scene), fade_s)
+        change = channel.recall(scene_of(shot, like=channel.scene), fade_s)
         warning = unread_words(supervisor, change.scene.prompt) or _of_another_model(
             fingerprint, str(supervisor.engine_facts.get("fingerprint", ""))
         )

@@ -1,0 +1,70 @@
+/** The tempo: beats a minute, tapped or typed, the beat that is now, and when looks are recalled. */
+import { setParameters } from './control.js';
+import { CUT } from './fade.js';
+import { startModulators } from './modulators.js';
+import { parameter } from './parameters.js';
+import { change, onScene } from './scene.js';
+
+const ADRIFT_BEATS = 0.04; // the indicator is set again when it is off by more
+
+const $ = (id) => document.getElementById(id);
+const indicator = $('beats');
+const choices = [...$('quantise').children];
+let shown = null; // {bpm, bar, beat, at}: what the indicator shows since `at`, in ms
+
+export function tap() {
+  setParameters({ tap: true });
+}
+
+/** Sends a typed number, or puts back the one in force. */
+function typed(field) {
+  const { name, low, high } = parameter(field.dataset.parameter);
+  const value = Number(field.value);
+  const isWhole = parameter(name).kind !== 'whole' || Number.isInteger(value);
+  if (field.value !== '' && value >= low && value <= high && isWhole) change({ [name]: value }, CUT);
+  else field.value = field.dataset.now;
+}
+
+function showNumber(field, value) {
+  field.dataset.now = String(Math.round(value * 100) / 100);
+  if (document.activeElement !== field || !document.hasFocus()) field.value = field.dataset.now;
+}
+
+function showQuantise(chosen) {
+  choices.forEach((button) => button.setAttribute('aria-pressed', String(button.dataset.value === chosen)));
+}
+
+/** Shows the beat of the server: a dot for each beat of the bar, and a mark that moves from one to the next. */
+function showBeat(bpm, bar, beat) {
+  const now = performance.now();
+  const at = shown && shown.beat + ((now - shown.at) * shown.bpm) / 60_000;
+  if (shown?.bpm === bpm && shown.bar === bar && Math.abs(at - beat) < ADRIFT_BEATS) return;
+  shown = { bpm, bar, beat, at: now };
+  const beatS = 60 / bpm;
+  const values = { '--beats': bar, '--bar': `${bar * beatS}s`, '--passed': `${-(beat % bar) * beatS}s` };
+  for (const [name, value] of Object.entries(values)) indicator.style.setProperty(name, value);
+}
+
+function takeTempo({ bpm, beat, beats_per_bar: bar, quantise, modulators }) {
+  if (bpm === undefined) return;
+  showNumber($('bpm'), bpm);
+  showNumber($('beats-per-bar'), bar);
+  showQuantise(quantise);
+  showBeat(bpm, bar, beat);
+  const count = modulators.length;
+  const moved = count ? `, ${count} ${count === 1 ? 'modulator' : 'modulators'}` : '';
+  $('tempo-now').textContent = ` · ${Math.round(bpm * 10) / 10} bpm${moved}`;
+}
+
+export function startTempo() {
+  $('tap').addEventListener('click', tap);
+  for (const field of [$('bpm'), $('beats-per-bar')]) field.addEventListener('change', () => typed(field));
+  for (const button of choices) {
+    button.addEventListener('click', () => {
+      showQuantise(button.dataset.value);
+      change({ quantise: button.dataset.value }, CUT);
+    });
+  }
+  onScene(takeTempo);
+  startModulators();
+}
