@@ -99,7 +99,8 @@ class Response:
     def _declines_websocket(self) -> bool:
         """Such a connection closes: a proxy that takes any answer for a 101 would pass on what
         follows without its forwarding headers, as if it came from this machine."""
-        return not self._status.startswith("101") and any(
+        may_ask = self._request.method in ("GET", "HEAD") and not self._status.startswith("101")
+        return may_ask and any(
             name == "upgrade" and "websocket" in value.lower()
             for name, value in self._request.headers
         )
