@@ -45,12 +45,8 @@ log = logging.getLogger("turbostream")
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run until a signal; the exit status: 0, or 2 when the user has to change something."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
-    defaults = {
-        "TARGET_FPS": TARGET_FPS,
-        "INITIAL_PROMPT": INITIAL_PROMPT,
-        "MODEL_ID": MODEL_ID,
-        "SERVER_PORT": SERVER_PORT,
-    }
+    defaults = {"TARGET_FPS": TARGET_FPS, "INITIAL_PROMPT": INITIAL_PROMPT,
+                "MODEL_ID": MODEL_ID, "SERVER_PORT": SERVER_PORT}  # fmt: skip
     try:
         settings, options = load(defaults, argv, environ)
         if options.share:
@@ -76,6 +72,7 @@ def serve(
     settings: Settings, found: weights.Weights, opener: OpenEngine, kept: tokens.Tokens
 ) -> int:
     """Build the pieces, start the generation thread, serve until a signal."""
+    from turbostream.control.osc import OscInput
     from turbostream.web.app import create_app
     from turbostream.web.context import AppContext, load_words
     from turbostream.web.http.server import until_signal
@@ -90,22 +87,25 @@ def serve(
     supervisor, meter = Supervisor([scheduled], opener, awake.now), scheduled.meter
     model = found.model_id, found.demo, load_words(found.folder)
     context = AppContext(settings, channel, supervisor, meter, *model, kept, awake=awake.now)
+    osc = OscInput(settings, context.desk)
+    context.datagram = osc.datagram
     wakeup = Wakeup()
     channel.buffer.listen(wakeup.send)
     scene_file = SceneFile(file_of(settings), channel, scene, context.repertoire)
     port = PublicPort(create_app(context, wakeup), context, scene_file, supervisor.unhealthy)
     limits = settings.engine_timeout_s, settings.loading_timeout_s
     watchdog = Watchdog(lambda now: supervisor.overdue(now, *limits), max(limits), awake)
-    if port.open():
+    if osc.start() and port.open():
         supervisor.start()
         watchdog.start()
         until_signal(lambda: supervisor.unusable is not None or port.closed)
     watchdog.stop()
     context.stopping = True
     wakeup.send_here()
+    osc.stop(timeout_s=1.0)
     port.close(timeout_s=1.0)
     scene_file.stop(timeout_s=1.0)
-    status = 2 if (problem := supervisor.unusable or port.problem) else 0
+    status = 2 if (problem := supervisor.unusable or osc.problem or port.problem) else 0
     if status:
         log.error("%s", problem)
     if not supervisor.stop(timeout_s=1.0):

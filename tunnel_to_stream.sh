@@ -5,6 +5,7 @@
 #
 #   --port N       the local port (8888)
 #   --open         open the browser once the stream is reachable
+#   --osc N        send OSC messages that arrive at UDP port N of this computer to the stream
 #   -h, --help     this text
 #
 # It says when the stream is reachable, reconnects when the connection is lost, and warns before the
@@ -29,8 +30,9 @@ REMOTE_PORT=${SERVER_PORT:-8000}
 LONGEST_PAUSE_S=8
 SSH_ALIVE_S=${SSH_ALIVE_S:-5}
 
-port=8888 want_open=''
+port=8888 want_open='' osc_port=''
 forwarding='' # the ssh process
+bridge=''     # the process that sends OSC messages through the tunnel
 reachable=''  # yes, or the last message why not
 warned=''     # the level of the last warning about the guard: first or last
 
@@ -49,6 +51,11 @@ tunnel_options() {
         shift
         ;;
       --open) want_open=yes ;;
+      --osc)
+        [[ ${2:-} =~ ^[1-9][0-9]{0,4}$ ]] || tunnel_usage '--osc needs a number from 1 to 65535.'
+        osc_port=$2
+        shift
+        ;;
       -h | --help)
         sed -n '2,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
         exit 0
@@ -173,6 +180,34 @@ tunnel_extend() {
   fi
 }
 
+# --- OSC ----------------------------------------------------------------------------------------
+
+tunnel_python() { # the name of a Python 3.8 or newer
+  local python
+  for python in python3 python; do
+    if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 8))' >/dev/null 2>&1; then
+      printf '%s\n' "$python"
+      return
+    fi
+  done
+  return 1
+}
+
+tunnel_start_bridge() {
+  local python
+  [[ -n $osc_port ]] || return 0
+  python=$(tunnel_python) || connect_die '--osc needs Python 3.8 or newer on this computer: install python3.'
+  "$python" "$HERE/deploy/osc_bridge.py" "$$" "$osc_port" "$port" </dev/null >/dev/null &
+  bridge=$!
+}
+
+tunnel_check_bridge() { # it ends only if it cannot go on, and has said why
+  if [[ -n $bridge ]] && ! kill -0 "$bridge" 2>/dev/null; then
+    bridge=''
+    exit 1
+  fi
+}
+
 # --- the connection -----------------------------------------------------------------------------
 
 tunnel_start() {
@@ -195,6 +230,7 @@ tunnel_pause() { # SECONDS: meanwhile a key press is read
 tunnel_hold() { # until the connection is lost
   local round=0
   while kill -0 "$forwarding" 2>/dev/null; do
+    tunnel_check_bridge
     tunnel_check_stream
     if [[ $reachable == yes ]]; then
       ((round % 10)) || tunnel_check_guard
@@ -207,11 +243,12 @@ tunnel_hold() { # until the connection is lost
 }
 
 tunnel_leave() {
+  local process
   trap '' INT TERM HUP # a second Ctrl-C may not interrupt this
-  if [[ -n $forwarding ]]; then
-    kill "$forwarding" 2>/dev/null || true
-    wait "$forwarding" 2>/dev/null || true
-  fi
+  for process in $forwarding $bridge; do
+    kill "$process" 2>/dev/null || true
+    wait "$process" 2>/dev/null || true
+  done
   [[ ! -f $CONNECT_HOME/tunnel.$port ]] || [[ $(cut -d ' ' -f 1 "$CONNECT_HOME/tunnel.$port") != "$$" ]] ||
     rm -f "$CONNECT_HOME/tunnel.$port"
   connect_close
@@ -227,6 +264,7 @@ main() {
   trap 'exit 129' HUP
   connect_prepare
   tunnel_claim_port
+  tunnel_start_bridge
   connect_say "localhost:$port to port $REMOTE_PORT of $connect_host. Ctrl-C ends it."
   while :; do
     begun=$SECONDS

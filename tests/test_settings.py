@@ -52,7 +52,13 @@ def test_yes_and_no_are_booleans_in_every_usual_spelling(name: str) -> None:
 
 
 def test_every_value_is_shown_as_text_that_gives_the_same_value_again() -> None:
-    changed = settings("--keep-scene=0", "--xformers=on", "--width=512", "--cors-origins=HTTP://A")
+    changed = settings(
+        "--keep-scene=0",
+        "--xformers=on",
+        "--width=512",
+        "--cors-origins=HTTP://A",
+        "--embed-origins=http://B:1,https://c",
+    )
     for found in (settings(), changed):
         shown = found.as_text()
         assert all(type(text) is str for text in shown.values())
@@ -102,6 +108,13 @@ def test_the_command_line_beats_the_environment_which_beats_the_default() -> Non
         ("LOOPBACK_OWNER", "auto"),
         ("TRUST_FORWARDED", "2"),
         ("XFORMERS", "never"),
+        ("EMBED_ORIGINS", "*"),
+        ("EMBED_ORIGINS", "null"),
+        ("EMBED_ORIGINS", "file://"),
+        ("EMBED_ORIGINS", "localhost:3000"),
+        ("EMBED_ORIGINS", "http://localhost:3000/page.html"),
+        ("EMBED_ORIGINS", "http://a,"),
+        ("EMBED_ORIGINS", "http://a; script-src *"),
     ],
 )
 def test_a_wrong_value_is_answered_in_one_sentence_that_names_it(name: str, value: str) -> None:

@@ -216,6 +216,12 @@ VIEWER_SOCKET = Use(
         "gevent.core.loop.io": "fd, events",
     },
 )
+CONTROL_SOCKET = Use(
+    "gevent",
+    "turbostream/web/live/control_socket.py",
+    "no controller can connect; changes by HTTP go on working",
+    {"gevent.core.loop.io": "fd, events"},
+)
 WAKEUP = Use(
     "gevent",
     "turbostream/web/live/wakeup.py",

@@ -152,6 +152,13 @@ class Settings:
         False,
     )
     cors_origins: str = row(origins, "other sites whose pages may use this server", "none")
+    embed_origins: str = row(
+        origins,
+        "other sites whose pages may show this page in a frame and the stream as an image; name "
+        "only sites that you trust, because a page can trick its visitors into clicking a control "
+        "in its frame",
+        "none",
+    )
     public_address: str = row(
         text("'auto' or an address such as example.com:8000", r"[^\s/?#]+"),
         "where others reach this server, for the link of --share; auto: this machine's address",
@@ -162,6 +169,15 @@ class Settings:
         "continue with the last prompt, motion and noise of this SERVER_PORT after a restart; a "
         "changed INITIAL_PROMPT or SEED replaces them",
         True,
+    )
+    osc_port: int = row(
+        whole(0, 65535), "UDP port that receives OSC messages, listed by `GET /osc`; 0: none", 0
+    )
+    osc_host: str = row(
+        text("an address or host name without spaces", r"[^\s/]+"),
+        "address that receives OSC messages; anybody who reaches another than 127.0.0.1 controls "
+        "the picture",
+        "127.0.0.1",
     )
     recipes: str = row(
         one_of("owner", "all", "none"),

@@ -26,8 +26,8 @@ ROUTES = (
     "/", "/stream", "/snapshot.jpg", "/prompt", "/scene", "/preview", "/status", "/metrics",
     "/healthz", "/login", "/guard/extend", "/stream/x/shown", "/recipe", "/frames/1/shot",
     "/undo", "/redo", "/looks", "/looks/a", "/looks/a/recall", "/looks/a/thumbnail.jpg",
-    "/setlist", "/setlist/next", "/export", "/import", "/page/page.js", "/page/../app.py",
-    "/nothing",
+    "/setlist", "/setlist/next", "/mappings", "/export", "/import", "/page/page.js",
+    "/page/../app.py", "/nothing",
 )  # fmt: skip
 METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "X")
 NAMES = (

@@ -53,6 +53,17 @@ def test_looks_are_there_after_a_kill_and_give_the_same_scene(start: Start) -> N
     assert recalled["phase"] == saved["scene"]["phase"]
 
 
+def test_mappings_are_there_after_a_kill(start: Start) -> None:
+    first = start("sound").wait_until_healthy()
+    knob = {"channel": 3, "type": "cc", "number": 7, "target": "brightness", "low": 0.2}
+    sound = {"source": "onset", "target": "new_seed", "amount": 1}
+    put = ask(first, "PUT", "/mappings", {"midi": [knob], "sound": [sound]})
+    killed(first)
+    second = start("sound", port=first.port).wait_until_listening()
+    assert ask(second, "GET", "/mappings") == put
+    assert ask(second, "GET", "/export")["mappings"] == put
+
+
 def test_a_setlist_goes_on_after_a_kill_where_it_was(start: Start) -> None:
     first = start("sound").wait_until_healthy()
     save_three(first)
@@ -123,7 +134,7 @@ def test_a_setlist_from_the_command_line_plays_at_once_and_goes_on_until_its_fil
     [
         (None, "No such file"),
         ("{", "JSON"),
-        ('{"version": 2, "looks": []}', "newer version"),
+        ('{"version": 3, "looks": []}', "newer version"),
         ('{"version": 1, "looks": []}', "no setlist"),
         ('{"entries": [{"look": "missing"}]}', "'missing', which is neither"),
         ('{"entries": [{"look": "a", "hold_s": -1}]}', "hold_s"),

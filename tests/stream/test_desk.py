@@ -177,6 +177,30 @@ def test_without_looks_there_is_no_next_one(room: Room) -> None:
         room.desk.apply({"next_look": 1})
 
 
+def test_taps_set_the_tempo_and_the_first_one_begins_a_bar(room: Room) -> None:
+    room.now = 7.3
+    room.desk.apply({"tap": 1})
+    assert room.scene.rhythm.tempo.beat_at(room.now) == 0
+    for _ in range(4):
+        room.now += 0.6
+        room.desk.apply({"tap": 1})
+    tempo = room.scene.rhythm.tempo
+    assert tempo.bpm == pytest.approx(100)
+    assert tempo.beat_at(room.now + 0.3) == pytest.approx(4.5)
+    assert room.channel.history == (0, 0)
+
+
+def test_a_recall_waits_for_the_bar(room: Room) -> None:
+    room.save("dawn")
+    room.desk.apply({"bpm": 60, "quantise": "bar"})
+    room.now = 1.5
+    room.desk.apply({"look": "dawn"})
+    assert room.scene.prompt == "a"
+    room.now = 4.0
+    room.channel.take_shot()
+    assert room.scene.prompt == "look dawn"
+
+
 def test_undo_and_redo(room: Room) -> None:
     room.desk.apply({"prompt": "b"})
     room.desk.apply({"undo": 1})

@@ -15,6 +15,7 @@ from PIL import Image
 from turbostream.stream import looks_json, thumbnail
 from turbostream.stream.channel import Channel
 from turbostream.stream.looks import MOST_LOOKS, Look, Looks, UnknownLook, check_name
+from turbostream.stream.looks_json import Content
 from turbostream.stream.scene import Scene
 from turbostream.stream.scene_checks import SceneError
 from turbostream.stream.setlist import Entry, Setlist
@@ -122,14 +123,14 @@ def test_a_recalled_look_gives_the_same_shot_after_many_other_changes() -> None:
     channel.change({"motion": "hold", "brightness": 0.4})
     saved = Look.of("dawn", channel.scene, now[0])
     shown = channel.take_shot()[1]
-    text = looks_json.to_text(Looks().put(saved), Setlist())
+    text = looks_json.to_text(Content(Looks().put(saved)))
     rng = random.Random(2)
     for number in range(500):
         now[0] += rng.random()
         patch: dict[str, Any] = {"prompt": f"words {number}", "speed": rng.random() * 4}
         patch["motion"] = rng.choice(("walk", "hold", "fresh"))
         channel.change({**patch, "fade_s": rng.choice((0, 2))})
-    again, _ = looks_json.from_json(json.loads(text))
+    again = looks_json.from_json(json.loads(text)).looks
     channel.recall(again.get("dawn").scene, fade_s=1.5)
     now[0] += 2
     assert channel.take_shot()[1] == shown
@@ -149,18 +150,20 @@ def test_a_look_holds_neither_fades_nor_brightness_nor_size() -> None:
 
 def document(**changes: object) -> dict[str, Any]:
     text = looks_json.to_text(
-        Looks().put(Look("dawn", look().scene, jpeg()), look("dusk")),
-        Setlist((Entry("dawn", 3.0, 1.0),), loop=True),
+        Content(
+            Looks().put(Look("dawn", look().scene, jpeg()), look("dusk")),
+            Setlist((Entry("dawn", 3.0, 1.0),), loop=True),
+        )
     )
     return {**json.loads(text), **changes}
 
 
 def test_everything_survives_the_file() -> None:
-    looks, setlist = looks_json.from_json(document())
-    assert json.loads(looks_json.to_text(looks, setlist)) == document()
-    assert looks.get("dawn").thumbnail == jpeg()
-    assert looks.get("dusk").thumbnail is None
-    assert setlist == Setlist((Entry("dawn", 3.0, 1.0),), loop=True)
+    content = looks_json.from_json(document())
+    assert json.loads(looks_json.to_text(content)) == document()
+    assert content.looks.get("dawn").thumbnail == jpeg()
+    assert content.looks.get("dusk").thumbnail is None
+    assert content.setlist == Setlist((Entry("dawn", 3.0, 1.0),), loop=True)
 
 
 def with_look(**changes: object) -> dict[str, Any]:
@@ -172,7 +175,7 @@ NEWER = {"version": 99, "prompt": "x"}
 BAD_FILES: dict[str, object] = {
     "not an object": [],
     "nothing in it": {"version": 1},
-    "a newer version": document(version=2),
+    "a newer version": document(version=3),
     "an invalid version": document(version=True),
     "an unknown field": document(colour="red"),
     "looks that are no list": document(looks={}),
@@ -212,7 +215,7 @@ def test_a_file_that_cannot_be_used_is_refused_with_a_sentence(name: str) -> Non
 def test_a_look_that_could_not_be_read_again_is_not_written() -> None:
     many = replace(look().scene, prompts=tuple((str(number), 1.0) for number in range(17)))
     with pytest.raises(SceneError) as error:
-        looks_json.to_text(Looks((look(), Look("many", many))), Setlist())
+        looks_json.to_text(Content(Looks((look(), Look("many", many)))))
     assert "1 to 16" in sentence(error)
 
 
@@ -221,7 +224,7 @@ def test_more_looks_than_a_file_can_hold_are_refused() -> None:
     scene = {"prompt": "x", "prompts": words}
     looks = Looks().put(*(looks_json.look_of(str(n), scene, None) for n in range(MOST_LOOKS)))
     with pytest.raises(SceneError) as error:
-        looks_json.to_text(looks, Setlist())
+        looks_json.to_text(Content(looks))
     assert "8 MB" in sentence(error)
 
 

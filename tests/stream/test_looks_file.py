@@ -14,6 +14,7 @@ from turbostream.stream import looks_json, state_folder
 from turbostream.stream.collection import Collection, NotServing
 from turbostream.stream.looks import Look, Looks
 from turbostream.stream.looks_file import NotKept, file_for
+from turbostream.stream.looks_json import Content
 from turbostream.stream.scene import Scene
 from turbostream.stream.setlist import Entry, Setlist
 
@@ -75,7 +76,7 @@ def test_a_failed_write_changes_nothing(file: Path, monkeypatch: pytest.MonkeyPa
         lambda: collection.save(look("b")),
         lambda: collection.rename("a", "b"),
         lambda: collection.put_setlist(Setlist()),
-        lambda: collection.add(Looks().put(look("b")), Setlist()),
+        lambda: collection.add(Content(Looks().put(look("b")))),
     ):
         with pytest.raises(NotKept, match=r"^STATE_DIR .*No space left on device.*\.$"):
             change()
@@ -104,7 +105,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "[]", "\x00" * 99, "[" * 60_000, '{"version": 2, "looks": []}',
+    ["", "{", "[]", "\x00" * 99, "[" * 60_000, '{"version": 3, "looks": []}',
      '{"version": 1, "looks": [{"name": "a", "scene": {"prompt": "x", "version": 99}}]}',
      '{"version": 1, "looks": [{"name": "a", "scene": {"prompt": "x", "speed": NaN}}]}'],
 )  # fmt: skip

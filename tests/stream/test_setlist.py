@@ -191,8 +191,8 @@ def test_a_look_that_is_missing_is_skipped_with_one_line(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     stage.put(THREE)
-    looks, setlist = stage.collection._content
-    stage.collection._content = looks.without("b"), setlist  # as after a damaged file
+    content = stage.collection.content  # as after a damaged file:
+    stage.collection._content = content._replace(looks=content.looks.without("b"))
     stage.player.play()
     for _ in range(5):
         assert stage.passes(4.0) == "look a"

@@ -65,6 +65,7 @@ class Channel:
         self._change = Change(scene, after=0, at=now)
         self._unshown: deque[Change] = deque(maxlen=MOST_UNSHOWN)  # `after` rises
         self._listeners: tuple[Callable[[], object], ...] = ()
+        self._revision_listeners: tuple[Callable[[], object], ...] = ()
         self._demand_listeners: tuple[Callable[[], object], ...] = ()
         self.before_shot: Callable[[], object] = lambda: None  # on the thread that takes it
         self._number = 0
@@ -145,6 +146,7 @@ class Channel:
         """Raise the revision, after a change outside the scene of what controllers show."""
         with self._lock:
             self.revision += 1
+        self._announce_revision()
 
     def adjust(self, adjusted: Callable[[Scene, float], Scene]) -> None:
         """Replace the scene with `adjusted(scene, now)` as part of the last change; revision and
@@ -160,10 +162,11 @@ class Channel:
         """
         with self._lock:
             now = self._clock()
-            self._change = Change(scene_at(now), after=self._number, at=now)
+            change = self._change = Change(scene_at(now), after=self._number, at=now)
             self._unshown.clear()
             self.revision += 1
-            return self._change
+        self._announce_revision()
+        return change
 
     def _step(
         self,
@@ -200,6 +203,11 @@ class Channel:
     def _announce(self) -> None:
         for listener in self._listeners:
             listener()
+        self._announce_revision()
+
+    def _announce_revision(self) -> None:
+        for listener in self._revision_listeners:
+            listener()
 
     def snapshot(self) -> tuple[Change, float]:
         """The scene in force, and the time now on the clock of its anchor."""
@@ -210,6 +218,12 @@ class Channel:
         """Call `listener` on the changing thread after each change; it must return at once."""
         with self._lock:
             self._listeners += (listener,)
+
+    def listen_revision(self, listener: Callable[[], object]) -> None:
+        """Call `listener` on the changing thread each time the revision has risen; it must return
+        at once."""
+        with self._lock:
+            self._revision_listeners += (listener,)
 
     def take_shot(self) -> tuple[int, Shot]:
         """The number and the recipe of the next frame, at this moment."""

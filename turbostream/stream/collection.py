@@ -1,6 +1,7 @@
-"""The looks and the setlist of a server, in memory and in STATE_DIR; a change returns once written.
+"""The looks, the setlist and the mappings of a server, in memory and in STATE_DIR; a change returns
+once written.
 
-Both are in one file, so that a look is renamed there and in the setlist by one write.
+All are in one file, so that a look is renamed everywhere by one write.
 Any thread except gevent's: a change waits for the disk. Knows no channel and no HTTP.
 """
 
@@ -15,14 +16,14 @@ from pathlib import Path
 from turbostream.stream import looks_file
 from turbostream.stream.looks import Look, Looks
 from turbostream.stream.looks_file import NotKept
+from turbostream.stream.looks_json import Content
+from turbostream.stream.mappings import Mappings
 from turbostream.stream.scene_checks import SceneError
 from turbostream.stream.setlist import Setlist
 
 log = logging.getLogger(__name__)
 
 WRITE_S = 2.0
-
-Content = tuple[Looks, Setlist]
 
 
 class LookInUse(SceneError):
@@ -40,22 +41,26 @@ class Collection:
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
         self._lock = threading.Lock()
-        self._content: Content = Looks(), Setlist()
+        self._content = Content()
         self._owns: Callable[[], bool] = lambda: file is None
         self.changed: Callable[[], object] = lambda: None
 
     @property
     def content(self) -> Content:
-        """Both, as they belong together."""
+        """Everything, as it belongs together."""
         return self._content
 
     @property
     def looks(self) -> Looks:
-        return self._content[0]
+        return self._content.looks
 
     @property
     def setlist(self) -> Setlist:
-        return self._content[1]
+        return self._content.setlist
+
+    @property
+    def mappings(self) -> Mappings:
+        return self._content.mappings
 
     def load(self) -> None:
         """Read what an earlier process left, if there is a file."""
@@ -76,65 +81,77 @@ class Collection:
     # -- changes: each raises SceneError, NotKept or NotServing and then changes nothing -------
 
     def save(self, look: Look) -> None:
-        self._change(lambda looks, setlist: (looks.put(look), setlist))
+        self._change(lambda it: it._replace(looks=it.looks.put(look)))
 
     def set_thumbnail(self, look: Look, thumbnail: bytes) -> None:
         """Give `look` its thumbnail, unless it has been changed or deleted."""
 
-        def given(looks: Looks, setlist: Setlist) -> Content:
-            if look not in looks.all:
-                return looks, setlist
-            return looks.put(replace(look, thumbnail=thumbnail)), setlist
+        def given(before: Content) -> Content:
+            if look not in before.looks.all:
+                return before
+            return before._replace(looks=before.looks.put(replace(look, thumbnail=thumbnail)))
 
         self._change(given)
 
     def rename(self, name: str, new: str) -> None:
-        self._change(lambda looks, setlist: (looks.renamed(name, new), setlist.renamed(name, new)))
+        def renamed(before: Content) -> Content:
+            return Content(
+                before.looks.renamed(name, new),
+                before.setlist.renamed(name, new),
+                before.mappings.renamed(name, new),
+            )
+
+        self._change(renamed)
 
     def delete(self, name: str) -> None:
-        def deleted(looks: Looks, setlist: Setlist) -> Content:
-            left = looks.without(name)
-            if name in setlist.looks:
+        def deleted(before: Content) -> Content:
+            left = before.looks.without(name)
+            if name in before.setlist.looks:
                 raise LookInUse(f"The setlist plays the look {name!r}; change the setlist first.")
-            return left, setlist
+            return before._replace(looks=left)
 
         self._change(deleted)
 
     def order(self, names: list[object]) -> None:
-        self._change(lambda looks, setlist: (looks.ordered(names), setlist))
+        self._change(lambda it: it._replace(looks=it.looks.ordered(names)))
 
     def put_setlist(self, setlist: Setlist) -> None:
-        self._change(lambda looks, before: (looks, _playable(setlist, looks)))
+        self._change(lambda it: it._replace(setlist=_playable(setlist, it.looks)))
 
-    def add(self, looks: Looks, setlist: Setlist, must_be_kept: bool = True) -> int:
-        """Add `looks`, in place of those of the same names, and replace the setlist unless
-        `setlist` is empty; returns how many looks were replaced.
+    def put_mappings(self, mappings: Mappings) -> None:
+        self._change(lambda it: it._replace(mappings=mappings))
+
+    def add(self, given: Content, must_be_kept: bool = True) -> int:
+        """Add the looks of `given`, in place of those of the same names, and replace the setlist
+        and the mappings unless those of `given` are empty; returns how many looks were replaced.
 
         must_be_kept: if false, a failed write is logged and the change holds in memory only.
         """
         replaced = 0
 
-        def added(here: Looks, before: Setlist) -> Content:
+        def added(before: Content) -> Content:
             nonlocal replaced
-            replaced = sum(name in here for name in looks.names)
-            merged = here.put(*looks.all)
-            return merged, _playable(setlist, merged) if setlist.entries else before
+            replaced = sum(name in before.looks for name in given.looks.names)
+            merged = before.looks.put(*given.looks.all)
+            return Content(
+                merged,
+                _playable(given.setlist, merged) if given.setlist.entries else before.setlist,
+                given.mappings or before.mappings,
+            )
 
         self._change(added, must_be_kept)
         return replaced
 
-    def _change(
-        self, change: Callable[[Looks, Setlist], Content], must_be_kept: bool = True
-    ) -> None:
+    def _change(self, change: Callable[[Content], Content], must_be_kept: bool = True) -> None:
         with self._lock:
-            content = change(*self._content)
+            content = change(self._content)
             if content == self._content:
                 return
             if not self._owns():
                 raise NotServing("This process does not serve the stream now; try again.")
             try:
                 if self._file is not None:
-                    looks_file.write(self._file, *content)
+                    looks_file.write(self._file, content)
             except NotKept as error:
                 if must_be_kept:
                     raise

@@ -16,6 +16,7 @@ from turbostream.stream.repertoire import Repertoire
 from turbostream.stream.scene import Scene
 from turbostream.stream.scene_checks import SceneError
 from turbostream.stream.shot import Shot
+from turbostream.stream.taps import Taps
 
 RANDOM_SEEDS = 2**32  # few enough digits to be read aloud
 SHORTEST_BLACK_S = 0.5  # a cut to black and back would be a flash
@@ -32,6 +33,7 @@ class Desk:
         self._lock = threading.Lock()
         self._look: str | None = None  # the last one that was recalled here
         self._moving, self._lit = "walk", 1.0  # what `freeze` and `black` go back to
+        self._taps, self._beat = Taps(), 0  # the beat of the last tap; the first one is 0
         channel.listen(self._note)
         self._note()
 
@@ -119,6 +121,8 @@ class Desk:
                 self.recall(self._beside(-1), fade_s, easing)
             case "next_look":
                 self.recall(self._beside(1), fade_s, easing)
+            case "tap":
+                self._tap()
             case "undo":
                 self._channel.undo(fade_s)
             case "redo":
@@ -131,6 +135,13 @@ class Desk:
                 player.step(1)
             case _:
                 raise AssertionError(f"the parameter {name} has no effect")
+
+    def _tap(self) -> None:
+        """The first tap begins a bar, and each further one is the next beat."""
+        with self._lock:
+            bpm = self._taps.tap(self._channel.snapshot()[1])
+            self._beat = 0 if bpm is None else self._beat + 1
+            self._channel.change({"beat": self._beat} | ({} if bpm is None else {"bpm": bpm}))
 
     def _look_at(self, index: int) -> str:
         names = self._repertoire.collection.looks.names

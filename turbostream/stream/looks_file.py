@@ -1,4 +1,4 @@
-"""The file of the looks and the setlist in STATE_DIR, one for each SERVER_PORT.
+"""The file of the looks, the setlist and the mappings in STATE_DIR, one for each SERVER_PORT.
 
 A write is atomic, and never replaces a file that could not be read: that one is renamed first. Any
 thread except gevent's: it waits for the disk.
@@ -12,9 +12,8 @@ from datetime import datetime
 from pathlib import Path
 
 from turbostream.stream import looks_json, state_folder
-from turbostream.stream.looks import Looks
+from turbostream.stream.looks_json import Content
 from turbostream.stream.scene_checks import SceneError
-from turbostream.stream.setlist import Setlist
 from turbostream.stream.state_folder import UntrustedFile
 
 log = logging.getLogger(__name__)
@@ -29,20 +28,20 @@ def file_for(folder: Path, port: int) -> Path | None:
     return folder / f"looks-{port}.json" if port else None
 
 
-def read(file: Path) -> tuple[Looks, Setlist]:
+def read(file: Path) -> Content:
     """The content of `file`, empty if there is none. Raises SceneError with one clause if it cannot
     be used."""
     try:
         return looks_json.from_json(state_folder.read_json(file, looks_json.MOST_BYTES))
     except (FileNotFoundError, NotADirectoryError):
-        return Looks(), Setlist()
+        return Content()
     except UntrustedFile as error:
         raise SceneError(f"it {error}") from None
     except OSError as error:
         raise SceneError(f"{error.strerror}") from None
 
 
-def load(file: Path) -> tuple[Looks, Setlist]:
+def load(file: Path) -> Content:
     """`read`; if the file cannot be used, logs one line, renames the file and returns empty
     content."""
     state_folder.remove_unfinished(file)
@@ -59,13 +58,13 @@ def load(file: Path) -> tuple[Looks, Setlist]:
         )
     else:
         log.warning("[looks] %s is not used (%s); it is kept as %s.", file, why, aside.name)
-    return Looks(), Setlist()
+    return Content()
 
 
-def write(file: Path, looks: Looks, setlist: Setlist) -> None:
+def write(file: Path, content: Content) -> None:
     """Raises NotKept if it cannot be written and SceneError if it would be too large; the old file
     stays then."""
-    text = looks_json.to_text(looks, setlist)
+    text = looks_json.to_text(content)
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         state_folder.write(file, text)

@@ -1,7 +1,8 @@
-"""The JSON form of looks and a setlist, for the file in STATE_DIR and for exports. Pure, any thread
-except gevent's: the thumbnails are decoded to check them.
+"""The JSON form of looks, a setlist and mappings, for the file in STATE_DIR and for exports. Pure,
+any thread except gevent's: the thumbnails are decoded to check them.
 
     {"version": 1, "looks": [{"name", "scene", "thumbnail": base64}, ...], "setlist": {...}}
+    {"version": 2, ..., "mappings": {"midi": [...], "sound": [...]}}
 """
 
 from __future__ import annotations
@@ -11,24 +12,35 @@ import binascii
 import json
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from turbostream.stream import scene_json, setlist, thumbnail
+from turbostream.stream import mappings, scene_json, setlist, thumbnail
 from turbostream.stream.looks import MOST_LOOKS, Look, Looks, check_name
+from turbostream.stream.mappings import Mappings
 from turbostream.stream.scene_checks import SceneError
 from turbostream.stream.setlist import Setlist
 
-VERSION = 1
+VERSION = 2
+WITHOUT_MAPPINGS = 1  # is still written if there are none, for programs that know no mappings
 MOST_BYTES = 8 * 1024 * 1024  # of everything in this form
-FIELDS = ("version", "looks", "setlist")
+FIELDS = ("version", "looks", "setlist", "mappings")
 THUMBNAIL_IS_BASE64 = "The thumbnail must be a JPEG as base64 text."
 
 
-def to_text(looks: Looks, played: Setlist) -> str:
+class Content(NamedTuple):
+    """What is kept in one file, since it changes together: a renamed look is renamed everywhere."""
+
+    looks: Looks = Looks()
+    setlist: Setlist = Setlist()
+    mappings: Mappings = Mappings()
+
+
+def to_text(content: Content) -> str:
     """The file's text, one look per line. Raises SceneError if it is larger than MOST_BYTES."""
-    entries = ",\n".join(map(_text_of, looks.all))
-    setlist_text = json.dumps(played.as_json(), ensure_ascii=False)
-    text = f'{{"version": {VERSION}, "looks": [\n{entries}\n], "setlist": {setlist_text}}}\n'
+    version = VERSION if content.mappings else WITHOUT_MAPPINGS
+    entries = ",\n".join(map(_text_of, content.looks.all))
+    text = f'{{"version": {version}, "looks": [\n{entries}\n], "setlist": {_line(content.setlist)}'
+    text += f',\n"mappings": {_line(content.mappings)}}}\n' if content.mappings else "}\n"
     if len(text.encode()) > MOST_BYTES:
         raise SceneError(
             f"The looks would take more than {MOST_BYTES // 2**20} MB together; delete some first."
@@ -36,9 +48,10 @@ def to_text(looks: Looks, played: Setlist) -> str:
     return text
 
 
-def from_json(data: object) -> tuple[Looks, Setlist]:
-    """The inverse of `to_text`; the looks or the setlist may be missing, and a setlist alone is
-    accepted. Does not check that the setlist's looks exist. Raises SceneError with one sentence."""
+def from_json(data: object) -> Content:
+    """The inverse of `to_text`; each part may be missing if another is there, and a setlist alone
+    is accepted. Does not check that the setlist's looks exist. Raises SceneError with one
+    sentence."""
     if not isinstance(data, Mapping):
         raise SceneError('The file must hold a JSON object such as {"version": 1, "looks": [...]}.')
     version = data.get("version", VERSION)
@@ -50,11 +63,12 @@ def from_json(data: object) -> tuple[Looks, Setlist]:
             f"this one reads up to {VERSION})."
         )
     if "entries" in data:  # a setlist alone
-        return Looks(), setlist.from_json({k: v for k, v in data.items() if k != "version"})
+        alone = setlist.from_json({k: v for k, v in data.items() if k != "version"})
+        return Content(setlist=alone)
     if unknown := set(data) - set(FIELDS):
         raise SceneError(f"The file has an unknown field {sorted(map(str, unknown))[0][:40]!r}.")
-    if not set(data) & {"looks", "setlist"}:
-        raise SceneError("The file holds neither looks nor a setlist.")
+    if not set(data) & {"looks", "setlist", "mappings"}:
+        raise SceneError("The file holds neither looks nor a setlist nor mappings.")
     entries = data.get("looks", [])
     if not isinstance(entries, list):
         raise SceneError("The looks must be a list.")
@@ -66,7 +80,11 @@ def from_json(data: object) -> tuple[Looks, Setlist]:
         if look.name in found:
             raise SceneError(f"The file has two looks that are called {look.name!r}.")
         found[look.name] = look
-    return Looks().put(*found.values()), setlist.from_json(data.get("setlist", {}))
+    return Content(
+        Looks().put(*found.values()),
+        setlist.from_json(data.get("setlist", {})),
+        mappings.from_json(data.get("mappings", {})),
+    )
 
 
 def look_from_json(data: object) -> Look:
@@ -96,6 +114,10 @@ def look_to_json(look: Look) -> dict[str, Any]:
 
 def scene_of(look: Look) -> dict[str, Any]:
     return scene_json.to_json(look.scene, look.scene.anchored_at)
+
+
+def _line(part: Setlist | Mappings) -> str:
+    return json.dumps(part.as_json(), ensure_ascii=False)
 
 
 @lru_cache(maxsize=MOST_LOOKS)

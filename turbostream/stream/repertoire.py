@@ -21,9 +21,9 @@ from turbostream.stream import looks_file, looks_json, state_folder
 from turbostream.stream.channel import Channel
 from turbostream.stream.collection import Collection
 from turbostream.stream.looks import Looks
+from turbostream.stream.looks_json import Content
 from turbostream.stream.quantiser import Quantiser
 from turbostream.stream.scene_checks import SceneError
-from turbostream.stream.setlist import Setlist
 from turbostream.stream.setlist_player import SetlistPlayer
 
 log = logging.getLogger(__name__)
@@ -33,8 +33,7 @@ log = logging.getLogger(__name__)
 class StartSetlist:
     """The content of SETLIST's file; digest: SHA-256 of its bytes, hexadecimal."""
 
-    looks: Looks
-    setlist: Setlist
+    content: Content
     digest: str
 
 
@@ -45,14 +44,14 @@ def check_setting(settings: Settings) -> StartSetlist | None:
         return None
     try:
         content = _content(file)
-        looks, setlist = looks_json.from_json(state_folder.parse(content))
+        found = looks_json.from_json(state_folder.parse(content))
         kept = _kept(settings)
-        for name in setlist.looks:
-            if name not in looks and name not in kept:
+        for name in found.setlist.looks:
+            if name not in found.looks and name not in kept:
                 raise SceneError(
                     f"it names the look {name!r}, which is neither in it nor in STATE_DIR"
                 )
-        if not setlist.entries:
+        if not found.setlist.entries:
             raise SceneError("it holds no setlist with entries")
     except OSError as error:
         why = error.strerror
@@ -61,7 +60,7 @@ def check_setting(settings: Settings) -> StartSetlist | None:
     except SceneError as error:
         why = str(error).removesuffix(".")
     else:
-        return StartSetlist(looks, setlist, hashlib.sha256(content).hexdigest())
+        return StartSetlist(found, hashlib.sha256(content).hexdigest())
     raise SettingError(f"SETLIST {str(file)[:200]} cannot be used ({why}); give another file.")
 
 
@@ -121,7 +120,7 @@ class Repertoire:
 
     def _play(self, given: StartSetlist) -> None:
         try:
-            self.collection.add(given.looks, given.setlist, must_be_kept=False)
+            self.collection.add(given.content, must_be_kept=False)
             self._digest = given.digest
             self.player.load()
             self.player.play()
@@ -142,6 +141,6 @@ def _content(file: Path) -> bytes:
 def _kept(settings: Settings) -> Looks:
     file = looks_file.file_for(settings.state_folder, settings.server_port)
     try:
-        return Looks() if file is None else looks_file.read(file)[0]
+        return Looks() if file is None else looks_file.read(file).looks
     except SceneError:
         return Looks()  # `looks_file.load` logs it, once

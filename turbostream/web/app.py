@@ -10,16 +10,20 @@ from flask import Flask, Response
 from turbostream.stream.recent_shots import RecentShots
 from turbostream.web.auth.access_control import AccessControl
 from turbostream.web.context import AppContext
+from turbostream.web.live.control_sockets import ControlSockets
 from turbostream.web.live.streams import LiveStreams
 from turbostream.web.live.wakeup import Wakeup
 from turbostream.web.routes import (
     collection,
+    control,
     errors,
     frames,
     history,
     login,
     looks,
+    mappings,
     metrics,
+    osc,
     page,
     parameters,
     preview,
@@ -53,6 +57,10 @@ def create_app(context: AppContext, wakeup: Wakeup) -> Flask:
         stopping=context.is_stopping,
         clock=context.awake,
     )
+    sockets = ControlSockets(
+        settings.max_body_bytes, settings.dead_viewer_s, context.is_stopping, context.awake
+    )
+    context.channel.listen_revision(sockets.announce)
     errors.add_handlers(app, login.page_for_strangers)
     login.add_routes(app, access)
     page.add_routes(app, context)
@@ -64,13 +72,16 @@ def create_app(context: AppContext, wakeup: Wakeup) -> Flask:
     recipe.add_routes(app, context, access)
     scene.add_routes(app, context, access)
     parameters.add_routes(app, context, access)
+    control.add_routes(app, context, access, sockets)
+    osc.add_routes(app, context, access)
     history.add_routes(app, context, access)
     looks.add_routes(app, context, access)
     setlist.add_routes(app, context, access)
+    mappings.add_routes(app, context, access)
     collection.add_routes(app, context, access)
     preview.add_routes(app, context, access, live.wakeup)
-    status.add_routes(app, context, access, live.viewers)
-    metrics.add_routes(app, context, live)
+    status.add_routes(app, context, access, live.viewers, sockets)
+    metrics.add_routes(app, context, live, sockets)
     rental.add_routes(app, settings.state_folder)
     return app
 

@@ -136,25 +136,26 @@ def test_no_answer_holds_a_token(make: Any, context: AppContext) -> None:
         assert context.tokens.watch not in text
 
 
-def test_looks_and_the_setlist_are_the_owners(make: Any, context: AppContext) -> None:
+def test_looks_the_setlist_and_the_mappings_are_the_owners(make: Any, context: AppContext) -> None:
     visitor = Visitor(make())
     owner, watch = bearer(context.tokens.owner), bearer(context.tokens.watch)
     scene = {"scene": {"prompt": "a"}}
     assert visitor.ask("PUT", "/looks/a", scene, Authorization=owner).status_code == 200
-    before = context.repertoire.collection.looks, context.channel.last_change
+    before = context.repertoire.collection.content, context.channel.last_change
     for method, path in (
         ("GET", "/looks"), ("GET", "/looks/a/thumbnail.jpg"), ("GET", "/setlist"),
         ("GET", "/export"), ("PUT", "/looks/b"), ("DELETE", "/looks/a"), ("PATCH", "/looks/a"),
         ("PATCH", "/looks"), ("POST", "/looks/a/recall"), ("PUT", "/setlist"),
         ("PATCH", "/setlist"), ("POST", "/setlist/next"), ("POST", "/setlist/previous"),
-        ("POST", "/import"), ("POST", "/undo"), ("POST", "/redo"),
+        ("POST", "/import"), ("POST", "/undo"), ("POST", "/redo"), ("GET", "/mappings"),
+        ("PUT", "/mappings"),
     ):  # fmt: skip
         body = None if method in ("GET", "DELETE") else {}
         refused = visitor.ask(method, path, body, Authorization=watch)
         assert refused.status_code == 403, (method, path)
         assert "view-only" in refused.json["error"]
         assert visitor.ask(method, path, body).status_code == 401, (method, path)
-    assert (context.repertoire.collection.looks, context.channel.last_change) == before
+    assert (context.repertoire.collection.content, context.channel.last_change) == before
     visitor.ask("PUT", "/setlist", {"entries": [{"look": "a"}]}, Authorization=owner)
     assert visitor.ask("GET", "/status", Authorization=owner).json["setlist"]["look"] == "a"
     assert visitor.ask("GET", "/status", Authorization=watch).json["setlist"] is None

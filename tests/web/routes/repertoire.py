@@ -30,8 +30,7 @@ def names(client: FlaskClient) -> list[str]:
 def everything(context: AppContext) -> tuple[object, ...]:
     repertoire = context.repertoire
     return (
-        repertoire.collection.looks,
-        repertoire.collection.setlist,
+        repertoire.collection.content,
         repertoire.player.as_json(),
         context.channel.last_change,
     )

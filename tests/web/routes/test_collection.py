@@ -15,6 +15,7 @@ from flask.testing import FlaskClient
 
 from tests.web.answers import error_of
 from tests.web.routes.repertoire import ENTRIES, encoded, everything, names
+from tests.web.routes.test_mappings import SOUND
 from turbostream.stream import looks_json, state_folder
 from turbostream.web.context import AppContext
 
@@ -49,7 +50,7 @@ BAD_IMPORTS: dict[str, tuple[bytes, int]] = {
     "not JSON": (b"looks", 400),
     "not UTF-8": (b"\xff\xfe{}", 400),
     "deep": (b"[" * 100_000, 400),
-    "a newer version": (b'{"version": 2, "looks": []}', 400),
+    "a newer version": (b'{"version": 3, "looks": []}', 400),
     "NaN": (b'{"version": 1, "looks": [], "setlist": {"entries": [NaN]}}', 400),
     "a bad second look": (bad_file(name="a/b"), 400),
     "a newer second look": (bad_file(name="b", scene={"version": 9, "prompt": "x"}), 400),
@@ -136,6 +137,7 @@ def test_a_full_disk_is_507_and_changes_nothing(
         lambda: client.patch("/looks/a", json={"name": "z"}),
         lambda: client.patch("/looks", json={"order": ["c", "b", "a"]}),
         lambda: client.put("/setlist", json={"entries": ENTRIES}),
+        lambda: client.put("/mappings", json={"midi": [], "sound": [SOUND]}),
         lambda: client.post("/import", data=bad_import_of(b"")),
     )
     for request in requests:

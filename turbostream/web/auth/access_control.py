@@ -26,6 +26,7 @@ from turbostream.web.auth.authenticator import (
     WrongToken,
     cookie_name,
 )
+from turbostream.web.auth.embedding import Embedding
 from turbostream.web.auth.rate_limits import FREE_FAILURES, FailedLogins, RateLimit
 from turbostream.web.auth.security_headers import protect
 from turbostream.web.auth.tokens import Tokens
@@ -39,8 +40,13 @@ NO_TOKEN = (
     "This address needs a token: open the link that you were given, or localhost on the machine "
     "itself."
 )
+OTHER_SITE = (
+    "Requests from other sites are refused; open the page itself, or name the site in CORS_ORIGINS "
+    "for scripts or in EMBED_ORIGINS for frames and images."
+)
 WRONG = "This token is not, or no longer, valid; ask for a new link."
 NO_OWNER_PASSWORD = "The owner's token is not accepted as a password; use the view-only token."
+VIEW_ONLY = "This link is view-only; changing the picture needs the owner's link."
 NOT_TO_WATCH = "This link is view-only; looks and the setlist need the owner's link."
 BEARER = WWWAuthenticate("bearer")
 # Players and camera software support nothing else (http://any:TOKEN@host/stream), and most of them
@@ -52,8 +58,8 @@ class AccessControl:
     """Admits requests to `app`; views find who asks in `g.visitor`."""
 
     def __init__(self, app: Flask, settings: Settings, tokens: Tokens) -> None:
-        named = settings.cors_origins
-        allowed = frozenset(() if named == "none" else named.split(","))
+        allowed = _origins(settings.cors_origins)
+        self._embedding = Embedding(_origins(settings.embed_origins))
         self._authenticator = Authenticator(tokens, settings.loopback_owner, allowed)
         self._recipes = settings.recipes
         self._changes = RateLimit(settings.prompt_rate)
@@ -63,6 +69,7 @@ class AccessControl:
                 app.wsgi_app, x_for=1, x_proto=1, x_host=1
             )
         app.before_request(self._admit)
+        app.after_request(self._allow_embedding)  # after `protect`: hooks run in reverse order
         app.after_request(protect)
         app.after_request(_delete_wrong_cookie)
         if allowed:
@@ -78,13 +85,20 @@ class AccessControl:
 
     def spend_change(self) -> None:
         """Count one change of the scene by the visitor; raises TooManyRequests."""
-        key = g.visitor.key
-        if key is not None and not self._changes.take(key, time.monotonic()):
-            raise TooManyRequests(
-                f"At most {self._changes.per_second:g} changes a second are accepted; wait a "
-                "moment.",
-                retry_after=1,
-            )
+        if self.take_change(g.visitor):
+            raise TooManyRequests(self.too_many_changes, retry_after=1)
+
+    def take_change(self, visitor: Visitor) -> float:
+        """Count one change of the scene by `visitor`; 0, or the seconds until one is accepted, and
+        then none is counted. Also outside a request."""
+        key, now = visitor.key, time.monotonic()
+        if key is None or self._changes.take(key, now):
+            return 0.0
+        return self._changes.wait_s(key, now)
+
+    @property
+    def too_many_changes(self) -> str:
+        return f"At most {self._changes.per_second:g} changes a second are accepted; wait a moment."
 
     def wants_recipe(self) -> bool:
         """Whether the visitor's pictures carry the recipe they were painted from."""
@@ -136,11 +150,9 @@ class AccessControl:
         allowed = self._authenticator.allowed
         if any(byte > 127 for byte in request.query_string):
             raise BadRequest("The address holds characters that are not escaped; escape them.")
-        if origin.is_cross_site(request.method, request.path, request.headers, allowed):
-            raise Forbidden(
-                "Requests from other sites are refused; open the page itself, or name the site in "
-                "CORS_ORIGINS."
-            )
+        asked = request.method, request.path, request.headers
+        if origin.is_cross_site(*asked, allowed) and not self._embedding.permits(*asked):
+            raise Forbidden(OTHER_SITE)
         if request.endpoint == "login" and request.method == "POST":
             return
         if request.method == "OPTIONS" and request.headers.get("Origin", "").lower() in allowed:
@@ -151,8 +163,14 @@ class AccessControl:
         if not visitor.may_write and (
             request.method not in origin.READING and request.endpoint not in WATCHERS_POST
         ):
-            raise Forbidden("This link is view-only; changing the picture needs the owner's link.")
+            raise Forbidden(VIEW_ONLY)
         g.visitor = visitor
+
+    def _allow_embedding(self, response: Response) -> Response:
+        self._embedding.open_response(
+            request.path, request.headers, response.status_code, response.headers
+        )
+        return response
 
     def _visitor(self) -> Visitor | None:
         peer = request.remote_addr or ""
@@ -186,6 +204,10 @@ class AccessControl:
         if count == FREE_FAILURES:
             log.warning("[access] wrong tokens from %s: it has to wait now.", peer)
         gevent.sleep(WRONG_TOKEN_S)
+
+
+def _origins(setting: str) -> frozenset[str]:
+    return frozenset(() if setting == "none" else setting.split(","))
 
 
 def _cookie_name() -> str:

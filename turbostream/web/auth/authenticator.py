@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from werkzeug.datastructures import Headers
 
-from turbostream.web.auth.origin import READING, is_local, is_own
+from turbostream.web.auth.origin import is_local, is_own, may_change
 from turbostream.web.auth.tokens import Tokens
 
 OWNER, WATCHER = "owner", "watcher"
@@ -87,7 +87,7 @@ class Authenticator:
         if cookie is None:
             return None
         visitor = self._visitor_of_cookie(cookie)
-        if method not in READING and "Sec-Fetch-Site" not in headers:
+        if may_change(method, headers) and "Sec-Fetch-Site" not in headers:
             # A browser that marks nothing (plain http to an address) also sends the cookie for
             # a page on another port of the same host; only the origin tells them apart.
             origin = headers.get("Origin", "")

@@ -61,6 +61,12 @@ def is_local(peer: str, headers: Headers) -> bool:
     )
 
 
+def may_change(method: str, headers: Headers) -> bool:
+    """True if the request may change something. The handshake of a WebSocket may, although it is a
+    GET; browsers send it to other sites, with the cookie and without asking first."""
+    return method not in READING or "Sec-WebSocket-Key" in headers
+
+
 def is_cross_site(method: str, path: str, headers: Headers, allowed: frozenset[str]) -> bool:
     """True if a browser says that another site, or another port of this host, sends the request.
 
@@ -71,7 +77,7 @@ def is_cross_site(method: str, path: str, headers: Headers, allowed: frozenset[s
     if origin is not None and origin.lower() in allowed:
         return False
     if site is None:
-        return method not in READING and origin is not None and not is_own(origin, headers)
+        return may_change(method, headers) and origin is not None and not is_own(origin, headers)
     if site in ("none", "same-origin"):
         return False
     return not (

@@ -31,6 +31,11 @@ class RateLimit:
             self._left.popitem(last=False)
         return allowed
 
+    def wait_s(self, key: str, now: float) -> float:
+        """Seconds until `take` succeeds for `key`."""
+        left, at = self._left.get(key, (self.per_second, now))
+        return max(0.0, (1 - left) / self.per_second - (now - at))
+
 
 class FailedLogins:
     """Wrong tokens by address: after a few, an address waits longer with each more."""

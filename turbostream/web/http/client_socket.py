@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 import gevent
+from gevent.event import Event
 
 from turbostream.web.http.cpu_shares import CpuShares, CpuUse
 
@@ -103,6 +104,51 @@ class ClientSocket:
             finally:
                 self._set_stalled(False)
                 self._use.resume()
+
+    # -- for a protocol that follows a 101: nothing here waits for the client ------------------
+
+    def take(self, most: int) -> bytes | None:
+        """What has arrived, first what came behind the request; None if nothing has, b"" at the
+        end. Raises OSError."""
+        if self.buffer:
+            data = bytes(self.buffer[:most])
+            del self.buffer[:most]
+            return data
+        if self.dropped:
+            return b""
+        self.socket.settimeout(0)
+        try:
+            return bytes(self.socket.recv(most))
+        except BlockingIOError:
+            return None
+
+    def offer(self, data: bytes | bytearray) -> int:
+        """How many bytes of `data` are taken at once. Raises OSError."""
+        self.socket.settimeout(0)
+        try:
+            return int(self.socket.send(data))
+        except BlockingIOError:
+            return 0
+
+    def end_sending(self) -> None:
+        """No byte follows. Raises OSError."""
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def wait_for(self, event: Event, timeout_s: float) -> None:
+        """What others do meanwhile is not charged to this connection."""
+        self._shares.charge(self._use)
+        event.wait(timeout_s)
+        self._use.resume()
+
+    def give_way(self) -> None:
+        """Let others go on if this connection has used its slice."""
+        self._shares.yield_if_due(self._use)
+
+    def wait_for_turn(self) -> None:
+        """Let others go on, and for longer if this connection or all together used much."""
+        self._shares.wait_for_turn(self._use)
+
+    # ------------------------------------------------------------------------------------------
 
     def _set_stalled(self, stalled: bool) -> None:
         self._stalled = stalled

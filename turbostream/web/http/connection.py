@@ -171,11 +171,15 @@ class Connection:
         try:
             result = service.app(environ_of(parsed, body, self._peer, service.address), start)
             deliver = getattr(result, "deliver", None)
-            if deliver is None or parsed.method == "HEAD":
+            converse = getattr(result, "converse", None)
+            if parsed.method == "HEAD" or (deliver is None and converse is None):
                 response.send(result)
             else:
                 response.write(b"")
-                self._stream(client, deliver)
+                if deliver is not None:
+                    self._stream(client, deliver)
+                elif converse is not None:
+                    converse(client)  # another protocol owns the connection until it ends
                 return After.CLOSE
         except (Refused, OSError):
             raise

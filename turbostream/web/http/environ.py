@@ -8,6 +8,8 @@ from urllib.parse import unquote_to_bytes
 
 from turbostream.web.http.head import Head
 
+UPGRADE = "turbostream.upgrade"  # the key of what the client asks to continue with
+
 
 def environ_of(
     head: Head, body: Any, peer: tuple[str, int], server: tuple[str, int]
@@ -39,7 +41,10 @@ def environ_of(
         if "_" in name:
             continue  # X_Forwarded_For would be read as X-Forwarded-For; nginx drops them too
         if name == "upgrade":
-            continue  # declined; Werkzeug would look for a websocket route
+            # Not as HTTP_UPGRADE, with which Werkzeug would look for a websocket route: every
+            # other route declines it by answering the request.
+            environ[UPGRADE] = f"{environ[UPGRADE]},{value}" if UPGRADE in environ else value
+            continue
         key = name.upper().replace("-", "_")
         if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             key = f"HTTP_{key}"

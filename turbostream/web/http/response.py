@@ -1,7 +1,7 @@
 """Writes the response of a WSGI application.
 
 A body of unknown length ends with the connection and is not chunked: here that is a stream, and
-several players cannot read a chunked one.
+several players cannot read a chunked one. After a 101 the connection belongs to another protocol.
 """
 
 from __future__ import annotations
@@ -87,10 +87,13 @@ class Response:
             self._left = length
             self.closes |= length is None
         self.closes |= "close" in options or not self._input_is_over()
-        if self.closes:
-            lines.append("Connection: close")
+        named = ["Upgrade"] if "upgrade" in options else []
+        if self.closes and not self._status.startswith("101"):
+            named.append("close")
         elif self._request.version == "1.0":
-            lines.append("Connection: keep-alive")
+            named.append("keep-alive")
+        if named:
+            lines.append(f"Connection: {', '.join(named)}")
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 

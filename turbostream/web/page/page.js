@@ -13,7 +13,9 @@ import { fadeNow, showProgress, startFade, takeFade } from './fade.js';
 import { Clock, amount, facts, time } from './figures.js';
 import { startKeys } from './keys.js';
 import { lookRevision, startLooks } from './looks.js';
+import { startMappings } from './mappings.js';
 import { say } from './message.js';
+import { startMidiPanel } from './midi_panel.js';
 import { isFrozen, startMotion } from './motion.js';
 import { startParameters } from './parameters.js';
 import { beginStream, framesPerSecond, shown, takePart, whenPainted } from './picture.js';
@@ -252,6 +254,8 @@ function start() {
   startLooks();
   startSetlist();
   startTempo();
+  startMappings();
+  startMidiPanel();
   startExchange();
   startDrop({ say: dropped, mayWrite: () => !mayOnlyWatch(), fadeS: () => fadeNow().fade_s });
   onScene(takeFade);

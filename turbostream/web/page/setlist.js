@@ -23,6 +23,8 @@ let now = null; // {playing, position, left_s, look, at}: as the last status rep
 
 export const hasEntries = () => setlist.entries.length > 0;
 
+export const isPlaying = () => Boolean(now?.playing);
+
 // ------------------------------------------------------------------------------------- playing it
 
 async function command(method, path, body) {

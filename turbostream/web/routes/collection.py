@@ -1,4 +1,4 @@
-"""`GET /export` and `POST /import`: all looks and the setlist as one JSON file."""
+"""`GET /export` and `POST /import`: all looks, the setlist and the mappings as one JSON file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
     @app.get("/export")
     def export() -> Response:
         access.require_owner()
-        text = off_loop(looks_json.to_text, *collection.content)
+        text = off_loop(looks_json.to_text, collection.content)
         response = Response(text, content_type="application/json")
         response.headers["Content-Disposition"] = 'attachment; filename="looks.json"'
         return response
@@ -37,8 +37,8 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
             )
 
         def add() -> tuple[int, int]:
-            looks, setlist = looks_json.from_json(state_folder.parse(body))
-            return len(looks), collection.add(looks, setlist)
+            content = looks_json.from_json(state_folder.parse(body))
+            return len(content.looks), collection.add(content)
 
         try:
             looks, replaced = in_turn(add)

@@ -30,6 +30,11 @@ STATUSES: dict[type[Exception], int] = {
 log = logging.getLogger(__name__)
 
 
+def status_of(error: Exception) -> int:
+    """The status with which a fault in a request is answered."""
+    return next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), 400)
+
+
 def add_handlers(app: Flask, page_for_strangers: Callable[[], Response | None]) -> None:
     """`page_for_strangers` may answer a 401 with a page instead, if the request prefers HTML."""
     sentences = {

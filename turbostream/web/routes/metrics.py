@@ -22,14 +22,15 @@ from prometheus_client.registry import Collector
 
 from turbostream.stream.state import State
 from turbostream.web.context import AppContext
+from turbostream.web.live.control_sockets import ControlSockets
 from turbostream.web.live.streams import LiveStreams
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class _Figures(Collector):
-    def __init__(self, context: AppContext, live: LiveStreams) -> None:
-        self._context, self._live = context, live
+    def __init__(self, context: AppContext, live: LiveStreams, controllers: ControlSockets) -> None:
+        self._context, self._live, self._controllers = context, live, controllers
 
     def collect(self) -> Iterator[Metric]:
         context, viewers, counts = self._context, self._live.viewers, self._live.counts
@@ -81,11 +82,16 @@ class _Figures(Collector):
         yield counter("parts_sent", "Pictures sent to viewers.", counts.parts)
         yield counter("sent_bytes", "Bytes of pictures sent to viewers.", counts.bytes)
         yield counter("dead_viewers", "Streams ended because no byte was taken.", counts.dropped)
+        yield gauge("controllers", "Control sockets open.", len(self._controllers))
+        received = self._controllers.counts.messages
+        yield counter("control_messages", "Messages received on control sockets.", received)
 
 
-def add_routes(app: Flask, context: AppContext, live: LiveStreams) -> None:
+def add_routes(
+    app: Flask, context: AppContext, live: LiveStreams, controllers: ControlSockets
+) -> None:
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Figures(context, live))
+    registry.register(_Figures(context, live, controllers))
     ProcessCollector(registry=registry)  # CPU, memory and descriptors of this process, on Linux
 
     @app.get("/metrics")

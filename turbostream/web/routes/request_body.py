@@ -5,7 +5,6 @@ Knows no route.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -16,6 +15,8 @@ from werkzeug.exceptions import (
     RequestEntityTooLarge,
     UnsupportedMediaType,
 )
+
+from turbostream.stream.strict_json import NotAnObject, read_object
 
 
 class WholeRequest(Request):
@@ -37,37 +38,12 @@ class WholeRequest(Request):
         return data
 
 
-class DuplicateField(ValueError):
-    pass
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise DuplicateField
-    return result
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
-
-
 def json_object(request: Request, fields: tuple[str, ...]) -> dict[str, Any]:
     """The JSON object in the body, with known fields only; raises BadRequest otherwise."""
     try:
-        text = request.get_data().decode("utf-8")
-    except UnicodeDecodeError:
-        raise BadRequest("The body is not UTF-8.") from None
-    try:
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
-    except DuplicateField:
-        raise BadRequest("The JSON names a field twice; name each once.") from None
-    except RecursionError:
-        raise BadRequest("The JSON is nested too deeply; send one flat object.") from None
-    except ValueError:
-        raise BadRequest(f"The body is not JSON; send {_example(fields)}.") from None
-    if not isinstance(value, dict):
-        raise BadRequest(f"The body is not a JSON object; send {_example(fields)}.")
+        value = read_object(request.get_data(), "body", _example(fields))
+    except NotAnObject as fault:
+        raise BadRequest(str(fault)) from None
     unknown = sorted(set(value) - set(fields))
     if unknown:
         known = ", ".join(fields) or "none"

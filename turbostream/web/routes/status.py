@@ -12,15 +12,23 @@ from werkzeug.wrappers import Response
 from turbostream.web import rental
 from turbostream.web.auth.access_control import AccessControl
 from turbostream.web.context import AppContext
+from turbostream.web.live.control_sockets import ControlSockets
 from turbostream.web.live.viewers import Viewers
 from turbostream.web.routes.scene_answer import shown_scene
 from turbostream.web.routes.unread_words import unread_words
 
 
-def add_routes(app: Flask, context: AppContext, access: AccessControl, viewers: Viewers) -> None:
+def add_routes(
+    app: Flask,
+    context: AppContext,
+    access: AccessControl,
+    viewers: Viewers,
+    controllers: ControlSockets,
+) -> None:
     @app.get("/status")
     def status() -> Response:
-        return jsonify(_status(context, len(viewers), access.may_read_shots()))
+        counts = {"viewers": len(viewers), "controllers": len(controllers)}
+        return jsonify(_status(context, counts, access.may_read_shots()))
 
     @app.get("/healthz")
     def healthz() -> tuple[Response, int]:
@@ -31,7 +39,7 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl, viewers: 
         return jsonify(status="error", error=reason), 503
 
 
-def _status(context: AppContext, viewers: int, with_recipe: bool) -> dict[str, Any]:
+def _status(context: AppContext, counts: dict[str, int], with_recipe: bool) -> dict[str, Any]:
     channel, supervisor, settings = context.channel, context.supervisor, context.settings
     now = supervisor.status
     newest = channel.buffer.newest()
@@ -55,7 +63,7 @@ def _status(context: AppContext, viewers: int, with_recipe: bool) -> dict[str, A
         "history": {"undo": undo, "redo": redo},
         "setlist": context.repertoire.player.status() if g.visitor.may_write else None,
         "frame": newest.number if newest else 0,
-        "viewers": viewers,
+        **counts,
         "role": g.visitor.role,
         "settings": settings.as_text() if g.visitor.may_write else None,
         "guard": rental.read(settings.state_folder, time.time()),

@@ -1,0 +1,1 @@
+"""Controllers that do not speak HTTP: OSC."""

@@ -1,0 +1,119 @@
+"""`GET /control`: a WebSocket for controllers, which set parameters and learn of every change."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException, ServiceUnavailable
+
+from turbostream.stream.channel import Change
+from turbostream.stream.controller import Controller
+from turbostream.web.auth.access_control import VIEW_ONLY, AccessControl
+from turbostream.web.context import AppContext
+from turbostream.web.live.control_session import ControlSession, Powers
+from turbostream.web.live.control_sockets import ControlSockets
+from turbostream.web.live.handshake import UPGRADE, HandshakeRefused, accept
+from turbostream.web.routes.errors import status_of
+from turbostream.web.routes.scene_answer import scene_answer
+from turbostream.web.routes.unread_words import unread_words
+
+RETRY_AFTER_S = 5
+SHARED_S = 0.01  # for so long the state that was built for one socket is sent to others
+
+
+class SwitchingProtocols(Response):
+    """A 101. Werkzeug would replace its body, on which our server finds `converse`."""
+
+    def get_app_iter(self, environ: object) -> Iterable[bytes]:
+        return self.response  # type: ignore[return-value]
+
+
+class Refusal(HTTPException):
+    """A handshake that is not accepted."""
+
+    def __init__(self, refused: HandshakeRefused) -> None:
+        super().__init__(refused.sentence)
+        self.code, self._headers = refused.code, refused.headers
+
+    def get_headers(self, *arguments: Any, **options: Any) -> list[tuple[str, str]]:
+        return [*super().get_headers(*arguments, **options), *self._headers.items()]
+
+
+def add_routes(
+    app: Flask, context: AppContext, access: AccessControl, sockets: ControlSockets
+) -> None:
+    states = States(context)
+
+    @app.get("/control")
+    def control() -> Response:
+        headers = [*request.headers.items()]
+        if (upgrade := request.environ.get(UPGRADE)) is not None:
+            headers.append(("Upgrade", upgrade))
+        has_body = bool(request.content_length) or "Transfer-Encoding" in request.headers
+        version = request.environ["SERVER_PROTOCOL"]
+        try:
+            accepted = accept(request.method, version, headers, has_body)
+        except HandshakeRefused as refused:
+            raise Refusal(refused) from None
+        if sockets.full:
+            raise ServiceUnavailable(
+                f"{sockets.most} controllers are connected, the maximum; disconnect one, or send "
+                "changes to PATCH /parameters.",
+                retry_after=RETRY_AFTER_S,
+            )
+        body = sockets.open(ControlSession(Controller(context.desk), powers()))
+        response = SwitchingProtocols(body, status=101, headers=accepted, direct_passthrough=True)
+        del response.headers["Content-Type"]
+        return response
+
+    def powers() -> Powers:
+        visitor, may_write = g.visitor, bool(g.visitor.may_write)
+        return Powers(
+            refusal=None if may_write else VIEW_ONLY,
+            take_change=partial(access.take_change, visitor),
+            too_many_changes=access.too_many_changes,
+            patch=partial(context.channel.change, check=context.supervisor.check),
+            datagram=context.datagram,
+            answer=partial(_answer, context),
+            state=partial(states, may_write, access.may_read_shots()),
+            status_of=status_of,
+        )
+
+
+def _answer(context: AppContext, change: Change | None) -> dict[str, Any]:
+    scene = scene_answer(context.channel, change)
+    return {"scene": scene, **unread_words(context.supervisor, scene["prompt"])}
+
+
+class States:
+    """The state as JSON, built once for all visitors of a kind that get it together."""
+
+    def __init__(self, context: AppContext) -> None:
+        self._context = context
+        self._built: dict[tuple[bool, bool], tuple[int, float, str]] = {}
+
+    def __call__(self, may_write: bool, with_recipe: bool) -> str:
+        """may_write: for an owner."""
+        kind, now = (may_write, with_recipe), time.monotonic()
+        revision = self._context.channel.revision
+        known = self._built.get(kind)
+        if known is None or known[0] != revision or now - known[1] > SHARED_S:
+            text = json.dumps(self._state(*kind))
+            known = self._built[kind] = revision, now, text
+        return known[2]
+
+    def _state(self, may_write: bool, with_recipe: bool) -> Mapping[str, Any]:
+        channel, player = self._context.channel, self._context.repertoire.player
+        scene = scene_answer(channel, with_recipe=with_recipe)
+        undo, redo = channel.history
+        return {
+            "scene": scene,
+            "revision": scene["revision"],
+            "history": {"undo": undo, "redo": redo},
+            "setlist": player.status() if may_write else None,
+        }
