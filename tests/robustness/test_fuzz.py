@@ -198,9 +198,9 @@ def test_any_bytes_are_answered_or_end_the_connection(program: Program, data: by
 
 
 def scene_of(program: Program) -> dict[str, object]:
-    """The scene, without the phase, which moves."""
+    """The scene, without the phase and the beat, which move."""
     found: dict[str, object] = json.loads(program.request("/scene")[1])
-    return {name: found[name] for name in found if name != "phase"}
+    return {name: found[name] for name in found if name not in ("phase", "beat")}
 
 
 @settings(max_examples=EXAMPLES // 8, deadline=None, database=None,
