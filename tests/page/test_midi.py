@@ -224,7 +224,8 @@ def test_a_device_in_use_by_another_program_is_named(desk, eventually):
 def test_a_flood_leaves_the_page_responsive_and_its_last_value_arrives(desk, server, eventually):
     page, devices = connected(desk)
     mapped(server, page, control("brightness"), control("speed", 22))
-    longest_ms = page.evaluate("""async (id) => {
+    longest_ms = page.evaluate(
+        """async (id) => {
         let [longest, last, running] = [0, performance.now(), true];
         const watch = () => {
             longest = Math.max(longest, performance.now() - last);
@@ -240,7 +241,9 @@ def test_a_flood_leaves_the_page_responsive_and_its_last_value_arrives(desk, ser
         devices.send(id, [0xB0, 22, 100]);
         running = false;
         return longest;
-    }""", BOX)
+    }""",
+        BOX,
+    )
     assert longest_ms < 500
     eventually(lambda: scene(server, "brightness"), 32 / 127)
     eventually(lambda: scene(server, "speed"), pytest.approx(100 / 127 * 4))
