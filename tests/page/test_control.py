@@ -176,17 +176,17 @@ def test_an_older_state_does_not_replace_what_the_page_has_sent(gated, server, e
     page, gate = gated
     older = scene(server) | {"seed": 1}
     state = {"scene": older, "revision": older["revision"], "history": {"undo": 1, "redo": 0}}
-    page.fill("#seed", "12")
+    page.fill("#seed", "34")
     page.keyboard.press("Enter")
     eventually(lambda: len(gate.held), 1)
     gate.push(state | {"setlist": None})
     eventually(lambda: page.is_enabled("#undo"))  # so the page has used the message
-    assert page.input_value("#seed") == "12"
-    newer = older | {"seed": 12, "revision": older["revision"] + 1}
+    assert page.input_value("#seed") == "34"
+    newer = older | {"seed": 34, "revision": older["revision"] + 1}
     gate.push({"id": gate.held[0]["id"], "scene": newer})
     gate.push(state | {"setlist": None, "history": {"undo": 0, "redo": 0}})
     eventually(lambda: page.is_enabled("#undo"), False)
-    assert page.input_value("#seed") == "12"
+    assert page.input_value("#seed") == "34"
 
 
 def test_a_refusal_over_the_socket_is_shown(gated, eventually):

@@ -76,7 +76,8 @@ def test_the_dots_follow_the_servers_beat(page, server, eventually):
         """async () => {
             const [animation] = document.querySelector('#beats span').getAnimations();
             const {beat} = await (await fetch('scene')).json();
-            return (animation.currentTime / 1000 - (beat % 3) + 4.5) % 3 - 1.5;
+            const {progress} = animation.effect.getComputedTiming();
+            return (3 * progress - (beat % 3) + 4.5) % 3 - 1.5;
         }"""
     )
     assert abs(ahead) < 0.4

@@ -206,9 +206,9 @@ def test_faults_without_an_id_are_reported_at_most_once_a_second(controller: Con
     assert 1 <= len([one for one in found if "error" in one]) <= 2
 
 
-def test_binary_messages_are_for_osc(controller: Controller) -> None:
-    controller.socket.send(b"/speed\0\0,f\0\0\0\0\0\0")
-    assert controller.error().endswith(".")
+def test_a_binary_message_is_an_osc_datagram(controller: Controller) -> None:
+    controller.socket.send(b"/speed\0\0,f\0\0\x41\x10\0\0")  # 9.0
+    assert controller.error() == "/speed: The speed must be a number from 0 to 4."
 
 
 ENDS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,7 +69,7 @@ def watched(program: Program) -> Iterator[None]:
 def scene(program: Program) -> dict[str, object]:
     """What the scene is, without what differs at every moment and in every process."""
     found: dict[str, object] = json.loads(program.request("/scene")[1])
-    return {name: found[name] for name in found if name not in ("phase", "revision")}
+    return {name: found[name] for name in found if name not in ("phase", "beat", "revision")}
 
 
 def kept(program: Program) -> dict[str, object]:
@@ -253,3 +254,26 @@ def test_a_handover_interrupts_nothing_and_the_next_process_keeps_the_scene(
     options = ("--handover", "offer", "--initial-prompt", "edited words")
     third = start("sound", *options, port=first.port).wait_until_listening()
     assert scene(third)["prompt"] == "typed afterwards"
+
+
+def test_the_tempo_and_the_modulators_go_on_after_a_handover_and_a_kill(
+    start: Start, tmp_path: Path
+) -> None:
+    first = start("sound", "--handover", "take").wait_until_healthy()
+    swing = {"parameter": "speed", "shape": "random", "depth": 0.5, "period": 2.0, "phase": 0.25}
+    rhythm = {
+        "bpm": 90.0,
+        "beats_per_bar": 3,
+        "quantise": "bar",
+        "modulators": [{**swing, "unit": "seconds"}],
+    }
+    first.request("/scene", {**rhythm, "beat": 5}, method="PATCH")
+    patched_at = time.monotonic()
+    second = handed_over(start, first, tmp_path / "shots")
+    beat = json.loads(second.request("/scene")[1])["beat"]
+    assert beat == pytest.approx(5 + (time.monotonic() - patched_at) * 90 / 60, abs=1.0)
+    assert {name: scene(second)[name] for name in rhythm} == rhythm
+    eventually(lambda: kept(second).get("quantise") == "bar")
+    killed(second)
+    third = start("sound", "--handover", "take", port=first.port).wait_until_listening()
+    assert {name: scene(third)[name] for name in rhythm} == rhythm

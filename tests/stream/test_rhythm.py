@@ -19,7 +19,7 @@ from turbostream.stream.noise_path import path
 from turbostream.stream.parameters import PARAMETERS
 from turbostream.stream.resume import left, resumed
 from turbostream.stream.scene import Scene
-from turbostream.stream.scene_checks import SceneError
+from turbostream.stream.scene_checks import QUANTISE, SceneError, check
 from turbostream.stream.tempo import Tempo
 
 modulators = st.lists(
@@ -164,8 +164,16 @@ def test_without_modulators_a_shot_is_exactly_what_it_was() -> None:
         assert swung.shot_at(now, step) == plain.shot_at(now, step)
 
 
-def test_a_modulator_of_the_table_is_one_of_the_scene() -> None:
+def test_the_table_offers_what_the_scene_accepts() -> None:
     assert {row.name for row in PARAMETERS.values() if row.modulation} == set(MOST_DEPTH)
+    assert PARAMETERS["quantise"].choices == QUANTISE
+    for name in ("bpm", "beats_per_bar"):
+        row = PARAMETERS[name]
+        for end in (row.low, row.high):
+            assert check(name, end) == end
+        for beyond in (row.low - 1, row.high + 1):
+            with pytest.raises(SceneError):
+                check(name, beyond)
 
 
 # -- masters ---------------------------------------------------------------------------------------

@@ -102,8 +102,10 @@ class Scene:
         that the integral has a closed form.
         """
         since = max(0.0, time - self.anchored_at)
-        swing_s = self.rhythm.gained("speed", self.anchored_at, self.anchored_at + since)
-        swung = self.walking_speed * swing_s
+        swung = 0.0
+        if self.rhythm.modulators:
+            gained = self.rhythm.gained("speed", self.anchored_at, self.anchored_at + since)
+            swung = self.walking_speed * gained
         if self.speed_from is None:
             return max(0.0, self.walking_speed * since + swung)
         start, fade = self.speed_from.start, self.speed_from.fade
