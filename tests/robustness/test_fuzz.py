@@ -41,7 +41,8 @@ VALUES = (
     "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "chunked", "0", "5",
     "99999999999999999999", "-1", "1e3", "100-continue", "websocket", "upgrade", "keep-alive",
     "Bearer x", "Bearer", "Basic Og==", "turbostream=owner.x.y", "turbostream_1=", "null",
-    "same-origin", "cross-site", "bytes=0-", "bytes=9-1", "*", "gzip;q=x", "13", "A" * 22 + "==", "\xff\xfe", "a" * 3000,
+    "same-origin", "cross-site", "bytes=0-", "bytes=9-1", "*", "gzip;q=x", "13",
+    "A" * 22 + "==", "\xff\xfe", "a" * 3000,
 )  # fmt: skip
 
 DEEP = b"<deep>"  # replaced by deep nesting, which would fill a report
