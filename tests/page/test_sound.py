@@ -1,4 +1,4 @@
-"""Sound as a controller: a real Chromium whose microphone plays a file, on the page of a real server."""
+"""Sound as a controller: a real Chromium whose microphone plays a file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -14,6 +15,7 @@ from tests.page.click_track import compare, write_click_track
 from tests.page.conftest import QUIET
 from tests.page.desk import Desk
 from tests.page.live_server import LiveServer
+from tests.page.test_layout import FAULTS, SMALL
 
 pytestmark = pytest.mark.browser
 
@@ -98,9 +100,9 @@ def page(desk: Desk) -> Page:
     return opened(desk)
 
 
-def opened(desk: Desk) -> Page:
+def opened(desk: Desk, **options: Any) -> Page:
     """The page with its sound panel open; `streams` are those that it asked for."""
-    page = desk.window()
+    page = desk.window(**options)
     page.add_init_script(KEEP_STREAMS)
     page.goto(desk.server.url)
     page.wait_for_selector("#sound")
@@ -281,3 +283,26 @@ def test_a_mapping_to_a_parameter_that_does_not_exist_says_so(desk, server, even
     eventually(lambda: value_of(page, "level") > 0)
     page.get_by_label("Value that it sets").select_option("speed")
     eventually(lambda: server.ask("GET", "/mappings")["sound"][0]["target"], "speed")
+
+
+def test_the_open_panel_fits_windows_of_all_widths(desk, server, eventually):
+    rows = [{"source": "level", "target": "brightness"}, {"source": "onset", "target": "gone"}]
+    server.ask("PUT", "/mappings", {"midi": [], "sound": rows})
+    page = opened(desk)
+    eventually(lambda: page.locator("#sound-rows li").count(), 2)
+    press(page, "microphone")
+    eventually(lambda: value_of(page, "level") > 0)
+    faults = {}
+    for width in (360, 720, 1040, 1280, 1720, 2560):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.evaluate("() => new Promise(requestAnimationFrame)")
+        if found := page.evaluate(FAULTS):
+            faults[width] = found
+    assert faults == {}
+
+
+def test_targets_of_the_panel_on_a_phone_are_large_enough(desk, server, eventually):
+    server.ask("PUT", "/mappings", {"midi": [], "sound": [{"source": "low", "target": "speed"}]})
+    page = opened(desk, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    eventually(lambda: page.locator("#sound-rows li").count(), 1)
+    assert page.evaluate(SMALL) == []

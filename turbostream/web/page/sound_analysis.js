@@ -33,8 +33,8 @@ const REFRACTORY_S = 0.08;
 const clamp = (value) => Math.min(1, Math.max(0, value));
 const decibels = (power) => Math.max(LEAST_DB, 10 * Math.log10(power + 1e-12));
 
-/** Samples in a block at a sampling rate: the power of two next to BLOCK_S. */
-export const blockSize = (rate) => 2 ** Math.round(Math.log2(rate * BLOCK_S));
+/** Samples in a block at a sampling rate: the least power of two that lasts BLOCK_S. */
+const blockSize = (rate) => 2 ** Math.ceil(Math.log2(rate * BLOCK_S));
 
 /** Scales decibels to 0..1 below a top that follows louder sound in a moment and falls slowly. */
 class Gain {
