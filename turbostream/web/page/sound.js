@@ -9,6 +9,7 @@ import { SoundAnalysis } from './sound_analysis.js';
 
 const KEPT_SAMPLES = 32768; // two thirds of a second, the most that an analyser keeps
 const TICK_S = 0.008;
+const RUNS = 'running'; // the state of an AudioContext
 const AS_IT_IS = { echoCancellation: false, noiseSuppression: false, autoGainControl: false }; // they are made for speech
 const NAMES = { microphone: 'microphone', tab: 'tab' };
 
@@ -91,7 +92,7 @@ class Listening {
     [this.#stream, this.#heard, this.#ended] = [stream, heard, ended];
     this.#context.createMediaStreamSource(stream).connect(this.#analyser);
     for (const track of stream.getTracks()) track.addEventListener('ended', () => this.#end(ENDED[source]));
-    this.#context.addEventListener('statechange', () => { if (this.#context.state !== 'running') this.#end(PAUSED); });
+    this.#context.addEventListener('statechange', () => { if (this.#context.state !== RUNS) this.#end(PAUSED); });
     this.#context.resume();
     this.#tick();
   }
