@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 MAX_SEED = 2**63 - 1
 MAX_SIDE = 16_384  # pixels
@@ -141,6 +142,14 @@ class Shot:
     def prompt(self) -> str:
         """The prompt of the greatest weight, for messages; the picture depends on all of them."""
         return max(self.prompts, key=lambda pair: pair[1])[0]
+
+
+class TakenShot(NamedTuple):
+    """The recipe of a channel's frame `number`, at a time in seconds on the channel's clock."""
+
+    number: int
+    shot: Shot
+    taken: float
 
 
 def great_circle(first: int, second: int, angle: float) -> Noise:
