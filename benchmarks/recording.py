@@ -101,7 +101,8 @@ def measured(recorder: Recorder, frames: Frames, seconds: float) -> dict[str, An
     with_recording = frames.rate(seconds)
     cpu_s, recorded = cpu_of("recorder") - before, recorder.status()["frames"] - recorded
     status = recorder.stop()
-    assert status["name"] is not None
+    if status["name"] is None or not status["frames"]:
+        raise SystemExit("No frame was painted meanwhile: give more --seconds.")
     return {
         "frames_per_second": round(without, 2),
         "while_recording": round(with_recording, 2),
