@@ -18,7 +18,7 @@ from turbostream.sinks.session_reader import FrameAt, SceneAt, Session
 from turbostream.stream.shot import Shot
 
 MOST_FINGERPRINTS = 100  # that are counted; a show has a few
-SLACK_S = 1e-6  # times in a session are rounded to this
+SLACK_S = 2e-6  # two times of a session, each rounded to 1e-6
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Plan:
             _check(event)
             first = first or event
             self._first_at, self._last_at = first.at, event.at
-            if options.start <= event.at - first.at <= options.end + SLACK_S:
+            if self._in_range(event):
                 self.count += 1
                 if len(self.fingerprints) < MOST_FINGERPRINTS:
                     self.fingerprints[event.fingerprint] += 1
@@ -110,8 +110,7 @@ class Plan:
         begin: float | None = None
         number = 0
         for frame in self.session.frames():
-            since = frame.at - self._first_at
-            if not self._options.start <= since <= self._options.end + SLACK_S:
+            if not self._in_range(frame):
                 continue
             begin = frame.at if begin is None else begin
             number += 1
@@ -132,6 +131,10 @@ class Plan:
                 frame, next_frame = next_frame, next(frames, None)
             shot = scene.scene.shot_at(at, frame.number)
             yield Item(turn + 1, frame.number, turn / fps, self._sized(shot))
+
+    def _in_range(self, frame: FrameAt) -> bool:
+        since = frame.at - self._first_at
+        return self._options.start - SLACK_S <= since <= self._options.end + SLACK_S
 
     def _range(self) -> tuple[float, float]:
         """The times of the first and the last picture at a steady rate, on the session's clock."""
