@@ -18,7 +18,10 @@ FIRST = Scene.single("a red heart", speed=0.4, seed=3)
 MIX = [{"text": "a red heart", "weight": 1}, {"text": "a green star", "weight": 2}]
 
 
-def changes(channel: Channel) -> Iterator[Callable[[], object]]:
+Changes = Callable[[Channel], Iterator[Callable[[], object]]]
+
+
+def varied(channel: Channel) -> Iterator[Callable[[], object]]:
     """One after the other, at regular intervals; the show begins again with the first."""
     look = channel.scene
     while True:
@@ -35,7 +38,12 @@ def changes(channel: Channel) -> Iterator[Callable[[], object]]:
 
 
 def recorded(
-    path: Path, engine: Engine, frames: int, header: Header, change_every: int = 10
+    path: Path,
+    engine: Engine,
+    frames: int,
+    header: Header,
+    change_every: int = 10,
+    changes: Changes = varied,
 ) -> tuple[Path, list[Frame]]:
     """The session of a show of `frames` frames, and the frames themselves."""
     now = BEGAN
@@ -48,7 +56,7 @@ def recorded(
     for turn in range(frames):
         now = BEGAN + (turn + 1) / FPS
         if turn and turn % change_every == 0:
-            next(to_come)()
+            next(to_come, lambda: None)()
         number, shot, taken = channel.take_shot()
         (picture,) = engine.submit([shot]).result()
         fingerprint = picture.fingerprint or engine.fingerprint
