@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Paint a file of prompts: numbered pictures and a manifest, at the engine's full batch.
+"""Paint a file of prompts, or a recorded session again: numbered pictures or a video.
 
     python process_batch.py [prompts.txt [pictures/]] [--price 0.45] [realtime_stream.py's settings]
+    python process_batch.py --replay SESSION --out show.mp4 [--size 1024x1024] [--fps 60]
 
 By default it reads prompts.txt in the current folder and paints into pictures/ beside it. The file
 has one prompt per line, or JSON lines such as {"prompt": "a red heart", "seed": 7, "width": 512};
 empty lines and lines that begin with # are ignored. Run again, it continues where it was
-interrupted. Wiring only; turbostream/batch/ does the work.
+interrupted, and so does a replay. Wiring only; turbostream/batch/ does the work.
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ import logging  # noqa: E402
 import signal  # noqa: E402
 from collections.abc import Sequence  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import TYPE_CHECKING  # noqa: E402
+
+from turbostream.batch import replay  # noqa: E402
+
+if TYPE_CHECKING:
+    from turbostream.stream.engine_api import Engine
 
 
 class Ended(SystemExit):
@@ -43,7 +50,8 @@ def heed_signals() -> None:
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="process_batch.py",
-        description="Paint a file of prompts: numbered pictures and a manifest.",
+        description="Paint a file of prompts: numbered pictures and a manifest. Or, with --replay, "
+        "paint a recorded session again.",
         epilog="All settings of realtime_stream.py work here too, such as --model-id or --seed.",
         allow_abbrev=False,
     )
@@ -62,7 +70,55 @@ def parser() -> argparse.ArgumentParser:
         help="the folder for the pictures and manifest.jsonl (default: %(default)s)",
     )
     parser.add_argument("--price", type=float, help="dollars an hour, for the summary's cost")
+    replay.add_to(parser)
     return parser
+
+
+def paint_prompts(options: argparse.Namespace, argv: Sequence[str]) -> int:
+    from turbostream import batch
+
+    engine = EngineChoice(argv)
+    settings = engine.settings
+    jobs = batch.read_jobs(options.prompts, settings.seed, settings.width, settings.height)
+    with batch.busy(settings.state_folder):
+        painter = batch.Batch(options.out, sys.stderr, engine.pipeline)
+        return painter.paint(jobs, engine.open, options.price)
+
+
+def paint_again(options: replay.Options, argv: Sequence[str], price: float | None) -> None:
+    from turbostream.batch import busy
+    from turbostream.batch.screen import Screen
+    from turbostream.sinks.session_reader import read_session
+
+    screen = Screen(sys.stderr)
+    plan = replay.Plan(read_session(options.session), options, screen.note)
+    engine = EngineChoice([*replay.settings_for(plan), *argv])
+    with busy(engine.settings.state_folder):
+        replay.Replay(options, plan, str(engine.pipeline), screen).paint(engine.open, price)
+
+
+class EngineChoice:
+    """The settings in `argv` and the environment, and the engine that they choose."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        import realtime_stream as stream  # for the guide's four settings
+        from turbostream.batch.recipe import pipeline_of
+        from turbostream.engine import weights
+        from turbostream.settings import load
+
+        names = ("TARGET_FPS", "INITIAL_PROMPT", "MODEL_ID", "SERVER_PORT")
+        self.settings, _ = load({name: getattr(stream, name) for name in names}, argv, os.environ)
+        self._weights = weights.find(self.settings.model_id, self.settings.device)
+        self.pipeline = pipeline_of(
+            *(self._weights.model_id, self._weights.revision, self._weights.folder),
+            *(self.settings.decoder, self.settings.jpeg_quality),
+        )
+
+    def open(self) -> Engine:
+        from turbostream.engine import open_engine
+        from turbostream.start_screen import StartScreen
+
+        return open_engine(self.settings, self._weights, StartScreen(sys.stderr, "[batch]"))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -72,31 +128,18 @@ def main(argv: Sequence[str]) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     heed_signals()
 
-    import realtime_stream as stream  # for the guide's four settings
     from turbostream import batch
-    from turbostream.batch.recipe import pipeline_of
-    from turbostream.engine import open_engine, weights
-    from turbostream.settings import SettingError, load
-    from turbostream.start_screen import StartScreen
+    from turbostream.settings import SettingError
+    from turbostream.sinks.session_reader import SessionError
     from turbostream.stream.engine_api import EngineUnavailable, EngineUnusable
 
-    names = ("TARGET_FPS", "INITIAL_PROMPT", "MODEL_ID", "SERVER_PORT")
     try:
-        settings, _ = load({name: getattr(stream, name) for name in names}, rest, os.environ)
-        jobs = batch.read_jobs(options.prompts, settings.seed, settings.width, settings.height)
-        found = weights.find(settings.model_id, settings.device)
-        pipeline = pipeline_of(
-            *(found.model_id, found.revision, found.folder),
-            *(settings.decoder, settings.jpeg_quality),
-        )
-        with batch.busy(settings.state_folder):
-            painter = batch.Batch(options.out, sys.stderr, pipeline)
-            return painter.paint(
-                jobs,
-                lambda: open_engine(settings, found, StartScreen(sys.stderr, "[batch]")),
-                options.price,
-            )
-    except (SettingError, EngineUnusable, batch.BatchError) as error:
+        wanted = replay.from_command_line(options)
+        if wanted is None:
+            return paint_prompts(options, rest)
+        paint_again(wanted, [*replay.settings_of(options), *rest], options.price)
+        return 0
+    except (SettingError, SessionError, EngineUnusable, batch.BatchError) as error:
         logging.error("%s", error)
         return 2
     except EngineUnavailable as error:

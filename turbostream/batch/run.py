@@ -20,7 +20,7 @@ from turbostream.batch.folder import Folder
 from turbostream.batch.lock import explained, locked
 from turbostream.batch.prompts import Job
 from turbostream.batch.recipe import Pipeline
-from turbostream.start_screen import bar
+from turbostream.batch.screen import Screen, summary
 from turbostream.stream.engine_api import Engine, EngineClosed, Picture, batch_key, dropped_by
 
 log = logging.getLogger(__name__)
@@ -50,14 +50,11 @@ class Batch:
     """The pictures in `out` as `pipeline` paints them, with progress on `screen`."""
 
     def __init__(self, out: Path, screen: TextIO, pipeline: Pipeline) -> None:
-        self._out, self._screen = out, screen
+        self._out, self._screen = out, Screen(screen)
+        self.note = self._screen.note
         self._folder = Folder(out, pipeline, self.note)
         self._painted = self._failed = 0
         self._all = 0
-        self._screen_gone = False
-
-    def note(self, text: str) -> None:
-        self._write(("\r\x1b[K" if self._at_terminal() else "") + f"[batch] {text}\n")
 
     def paint(
         self, jobs: Sequence[Job], open_engine: Callable[[], Engine], price: float | None
@@ -76,15 +73,14 @@ class Batch:
             if plan.missing:
                 engine = open_engine()
                 began = time.monotonic()
+                self._screen.begin(0)
                 try:
                     self._run(engine, plan.missing)
                 finally:
                     engine.close()
             took = time.monotonic() - began
-        rate = self._painted / took if took > 0 else 0.0
-        cost = "" if price is None else f", ${price * took / 3600:.4f} at ${price:g} an hour"
         failed = f", {self._failed} FAILED (run again to try them)" if self._failed else ""
-        self.note(f"{self._painted} painted in {took:.1f} s, {rate:.1f} frames/s{cost}{failed}.")
+        self.note(f"{summary(self._painted, took, price)}{failed}.")
         return 1 if self._failed else 0
 
     def _run(self, engine: Engine, jobs: Sequence[Job]) -> None:
@@ -114,28 +110,7 @@ class Batch:
             dropped = [dropped_by(engine, job.shot.prompt) for job in jobs]
             self._folder.keep(jobs, done, engine.fingerprint, dropped)
         self._painted += len(done)
-        self._show(len(done))
-
-    def _show(self, more: int) -> None:
-        done = self._painted + self._failed
-        if self._at_terminal():
-            end = "\n" if done == self._all else ""
-            self._write(f"\r[batch] {bar(done, self._all)} {done} of {self._all}{end}")
-        elif done * 10 // self._all != (done - more) * 10 // self._all:
-            self.note(f"{done} of {self._all}")
-
-    def _at_terminal(self) -> bool:
-        return not self._screen.closed and self._screen.isatty()
-
-    def _write(self, text: str) -> None:
-        """Errors are ignored: without a reader (`| head`, a lost connection) painting continues."""
-        if self._screen_gone:
-            return
-        try:
-            self._screen.write(text)
-            self._screen.flush()
-        except (OSError, ValueError):  # ValueError: the file is closed
-            self._screen_gone = True
+        self._screen.progress(self._painted + self._failed, self._all, len(done))
 
 
 def _submit(engine: Engine, jobs: Sequence[Job]) -> Future[list[Picture]]:

@@ -1,0 +1,116 @@
+"""Paint the pictures of a replay that are missing, and make the video of them.
+
+Runs on the caller's thread. Knows the engine by its API alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import replace
+
+from turbostream.batch.lock import explained, locked
+from turbostream.batch.prompts import BatchError
+from turbostream.batch.replay import movie
+from turbostream.batch.replay.options import Options
+from turbostream.batch.replay.plan import Item, Plan
+from turbostream.batch.replay.report import Report
+from turbostream.batch.replay.show import base, batch_size
+from turbostream.batch.replay.store import Store
+from turbostream.batch.screen import Screen, summary
+from turbostream.stream.engine_api import Engine, EngineError, Picture, batch_key
+
+FRAMES = ".frames"  # added to a video's name: the folder of its pictures until it is complete
+
+
+class Replay:
+    """pipeline: what the settings choose of the engine, as text."""
+
+    def __init__(self, options: Options, plan: Plan, pipeline: str, screen: Screen) -> None:
+        self._options, self._plan, self._screen = options, plan, screen
+        self._report = Report()
+        out = options.out
+        self._folder = out.with_name(out.name + FRAMES) if options.is_video else out
+        identity = {"session": plan.identity, "pipeline": pipeline, **options.identity}
+        self._store = Store(self._folder, identity)
+
+    def paint(self, open_engine: Callable[[], Engine], price: float | None) -> None:
+        """Leave the whole replay in `options.out`. Raises BatchError or EngineError; the next run
+        then continues. price: dollars an hour."""
+        if self._options.is_video:
+            movie.check(self._options.out)
+        with explained(self._folder), locked(self._folder):
+            kept = self._store.take_up(self._plan.items(), self._report)
+            total = self._plan.count
+            if kept:
+                self._screen.note(f"{kept:,} of {total:,} pictures are here already.")
+            if kept < total:
+                engine = open_engine()
+                began = time.monotonic()
+                try:
+                    self._run(engine, kept)
+                finally:
+                    engine.close()
+                took = time.monotonic() - began
+                self._screen.note(f"{summary(total - kept, took, price)}.")
+            if self._options.is_video:
+                self._screen.note(f"writing {self._options.out}.")
+                movie.write(self._options.out, self._store.pictures())
+                self._store.remove()
+        for sentence in self._report.sentences(self._plan, self._options):
+            self._screen.note(sentence)
+
+    def _run(self, engine: Engine, kept: int) -> None:
+        done, total = kept, self._plan.count
+        self._screen.begin(done)
+        items = itertools.islice(self._plan.items(), kept, None)
+        in_flight: deque[tuple[list[Item], Future[list[Picture]]]] = deque()
+
+        def finish() -> None:
+            nonlocal done
+            some, future = in_flight.popleft()
+            try:
+                pictures = future.result()[: len(some)]
+            except EngineError:
+                raise
+            except Exception as error:  # whatever an engine raises; a video needs every picture
+                raise BatchError(
+                    f"Frame {some[0].frame} cannot be painted ({type(error).__name__}: {error})."
+                ) from error
+            named = [
+                replace(one, fingerprint=one.fingerprint or engine.fingerprint) for one in pictures
+            ]
+            self._store.put(some, named, self._report)
+            done += len(some)
+            self._screen.progress(done, total, len(some))
+
+        for some, size in self._submissions(engine, items):
+            shots = [item.shot for item in some]
+            # Filled up: the show's pictures came from code for this batch size.
+            in_flight.append((some, engine.submit(shots + shots[-1:] * (size - len(shots)))))
+            while len(in_flight) >= engine.depth:
+                finish()
+        while in_flight:
+            finish()
+
+    def _submissions(
+        self, engine: Engine, items: Iterable[Item]
+    ) -> Iterator[tuple[list[Item], int]]:
+        """Items that one submission may hold, and how many shots it shall have."""
+        for (_, size, fill), alike in itertools.groupby(
+            items, lambda item: (batch_key(item.shot), *self._batch(engine, item))
+        ):
+            while some := list(itertools.islice(alike, size)):
+                yield some, size if fill else len(some)
+
+    def _batch(self, engine: Engine, item: Item) -> tuple[int, bool]:
+        """(the most shots of the item's submission, whether it is to be filled up)."""
+        most = max(1, engine.max_batch)
+        if self._options.batch is not None:
+            return min(most, self._options.batch or most), False
+        if base(item.fingerprint) != base(engine.fingerprint):
+            return most, False
+        return min(most, batch_size(item.fingerprint)), True
