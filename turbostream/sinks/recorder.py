@@ -8,15 +8,14 @@ behind, whole frames are left out of the video, while the session still has thei
 from __future__ import annotations
 
 import logging
-import os
 import queue
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from turbostream.settings import Settings
+from turbostream.sinks.priority import lower_priority
 from turbostream.sinks.recordings import Recordings
 from turbostream.sinks.take import Take
 from turbostream.stream.channel import Channel
@@ -34,7 +33,6 @@ log = logging.getLogger(__name__)
 
 BEHIND_S = 0.5  # of frames that may wait for the encoder; while more wait, the oldest is left out
 MOST_WAITING = 512  # frames and scenes, while a write to the disk hangs
-NICENESS = 10
 STOP_S = 10.0  # how long `stop` waits for the last frames and the compression of the session
 
 
@@ -152,7 +150,7 @@ class Recorder:
     # -- the thread --------------------------------------------------------------------------------
 
     def _run(self, take: Take, heard: queue.SimpleQueue[Heard]) -> None:
-        _lower_priority()
+        lower_priority()
         with self._channel.watched():
             ended = self._guarded(lambda: self._record(take, heard))
         self._listening = False
@@ -193,9 +191,3 @@ class Recorder:
                     take.scene(*one)
             elif one.taken >= began:
                 take.frame(one, skip=self._newest - one.taken > BEHIND_S)
-
-
-def _lower_priority() -> None:
-    """Of this thread alone, which only Linux can."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -1,7 +1,7 @@
 /**
  * Recording: the button, and what the server reports of it. The list of recordings is in recordings.js.
  */
-import { amount, clockTime } from './figures.js';
+import { clockTime, fileSize } from './figures.js';
 import { say } from './message.js';
 import { NewestOnly, send } from './send.js';
 import { readStatus } from './status.js';
@@ -54,7 +54,7 @@ export function takeRecording(report) {
 function show() {
   if (!now?.on) return void idle();
   const elapsed = clockTime(Math.floor(now.seconds + Math.min(LATEST_S, (performance.now() - now.at) / 1000)));
-  const size = amount({ bytes: now.bytes });
+  const size = fileSize(now.bytes);
   const dropped = now.dropped ? `${now.dropped} ${now.dropped === 1 ? 'frame' : 'frames'} dropped` : '';
   button.toggleAttribute('data-dropped', now.dropped > 0);
   button.title = ['Stop recording (R)', dropped].filter(Boolean).join('; ');

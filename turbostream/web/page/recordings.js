@@ -1,6 +1,6 @@
 /** The list of recordings, to play, save and delete them; and the last seconds as a file. */
 import { address } from './address.js';
-import { amount, clockTime } from './figures.js';
+import { clockTime, fileSize } from './figures.js';
 import { lastRecording, onRecordings } from './recording.js';
 import { refusal, send } from './send.js';
 
@@ -12,7 +12,6 @@ const box = $('recordings');
 const list = $('recording-list');
 const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
 const file = (name) => address(`recordings/${encodeURIComponent(name)}`);
-const sized = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1000)} kB` : bytes < 1e7 ? `${(bytes / 1e6).toFixed(1)} MB` : amount({ bytes }));
 
 // ------------------------------------------------------------------------------------ recordings
 
@@ -30,7 +29,7 @@ function row({ name, seconds, bytes, session }) {
   const label = make('span', { className: 'recording-name' });
   label.append(
     make('a', { href: file(`${name}.mp4`), target: '_blank', textContent: name, title: 'Play in a new tab' }),
-    make('small', { textContent: `${clockTime(Math.round(seconds))}, ${sized(bytes)}` }),
+    make('small', { textContent: `${clockTime(Math.round(seconds))}, ${fileSize(bytes)}` }),
   );
   item.append(label, make('a', { href: file(`${name}.mp4`), download: `${name}.mp4`, textContent: 'Save' }));
   if (session) item.append(make('a', { href: file(`${name}.jsonl.gz`), download: `${name}.jsonl.gz`, textContent: 'Session', title: 'The session file, from which the recording can be painted again' }));
@@ -76,7 +75,7 @@ async function fetchClip(form) {
   const url = URL.createObjectURL(clip);
   make('a', { href: url, download: `clip-${stamp()}.${form}` }).click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
-  return `${form === 'mp4' ? 'MP4' : 'WebP'}, ${sized(clip.size)}`;
+  return `${form === 'mp4' ? 'MP4' : 'WebP'}, ${fileSize(clip.size)}`;
 }
 
 /** The local time as part of a file name. */
