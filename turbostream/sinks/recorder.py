@@ -8,14 +8,15 @@ behind, whole frames are left out of the video, while the session still has thei
 from __future__ import annotations
 
 import logging
+import os
 import queue
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from turbostream.settings import Settings
-from turbostream.sinks.priority import lower_priority
 from turbostream.sinks.recordings import Recordings
 from turbostream.sinks.take import Take
 from turbostream.stream.channel import Channel
@@ -31,8 +32,11 @@ from turbostream.stream.scene import Scene
 
 log = logging.getLogger(__name__)
 
-BEHIND_S = 0.5  # of frames that may wait for the encoder; while more wait, the oldest is left out
+# What may wait for the encoder; while more does, the oldest frame is left out of the video. A slow
+# stream has few frames within the time.
+BEHIND_S, FEW_FRAMES = 0.5, 8
 MOST_WAITING = 512  # frames and scenes, while a write to the disk hangs
+NICENESS = 10
 STOP_S = 10.0  # how long `stop` waits for the last frames and the compression of the session
 
 
@@ -150,9 +154,8 @@ class Recorder:
     # -- the thread --------------------------------------------------------------------------------
 
     def _run(self, take: Take, heard: queue.SimpleQueue[Heard]) -> None:
-        lower_priority()
-        with self._channel.watched():
-            ended = self._guarded(lambda: self._record(take, heard))
+        _lower_priority()
+        ended = self._guarded(lambda: self._record(take, heard))
         self._listening = False
         self._queue = queue.SimpleQueue()  # without the frames that wait
         ended = self._guarded(take.close) or ended
@@ -185,9 +188,17 @@ class Recorder:
         self._listening = True  # before the snapshot, so that no scene is missed
         change, began = self._channel.snapshot()
         take.scene(change.scene, began)
-        while (one := heard.get()) is not None:
-            if isinstance(one, SceneAt):
-                if one.time > began:
-                    take.scene(*one)
-            elif one.taken >= began:
-                take.frame(one, skip=self._newest - one.taken > BEHIND_S)
+        with self._channel.watched():
+            while (one := heard.get()) is not None:
+                if isinstance(one, SceneAt):
+                    if one.time >= began:
+                        take.scene(*one)
+                elif one.taken >= began:
+                    is_late = heard.qsize() > FEW_FRAMES and self._newest - one.taken > BEHIND_S
+                    take.frame(one, skip=is_late)
+
+
+def _lower_priority() -> None:
+    """Of this thread alone, which only Linux can."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
