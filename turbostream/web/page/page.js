@@ -24,6 +24,7 @@ import { startRecording, takeRecording } from './recording.js';
 import { startRecordings } from './recordings.js';
 import { onScene, sceneTurn, takePushed, takeScene } from './scene.js';
 import { startSetlist, takeSetlist } from './setlist.js';
+import { startSoundPanel } from './sound_panel.js';
 import { readStatus, sawRevision, startStatus, status, tookRevision } from './status.js';
 import { pictureStream } from './stream.js';
 import { startTempo } from './tempo.js';
@@ -260,6 +261,7 @@ function start() {
   startTempo();
   startMappings();
   startMidiPanel();
+  startSoundPanel();
   startRecording();
   startRecordings();
   startExchange();
