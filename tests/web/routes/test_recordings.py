@@ -99,6 +99,11 @@ def recorder(context: AppContext, tmp_path: Path) -> FakeRecorder:
     return recorder
 
 
+def sent(client: FlaskClient, file: str = "take.mp4", **options: Any) -> Any:
+    """The answer to a request for a file, read to its end and closed as a server does."""
+    return client.get(f"/recordings/{file}", buffered=True, **options)
+
+
 def test_a_recording_is_started_and_stopped(
     client: FlaskClient, context: AppContext, recorder: FakeRecorder
 ) -> None:
@@ -171,7 +176,7 @@ def test_recordings_are_listed_and_deleted(client: FlaskClient, recorder: FakeRe
 
 
 def test_a_video_is_sent_whole(client: FlaskClient, recorder: FakeRecorder) -> None:
-    answer = client.get("/recordings/take.mp4")
+    answer = sent(client)
     assert (answer.status_code, answer.data) == (200, CONTENT)
     assert answer.content_type == "video/mp4"
     assert answer.headers["Accept-Ranges"] == "bytes"
@@ -182,7 +187,7 @@ def test_a_session_is_a_file_and_not_an_encoding(
     client: FlaskClient, recorder: FakeRecorder
 ) -> None:
     (recorder.folder / "take.jsonl.gz").write_bytes(b"compressed")
-    answer = client.get("/recordings/take.jsonl.gz")
+    answer = sent(client, file="take.jsonl.gz")
     assert (answer.data, answer.content_type) == (b"compressed", "application/gzip")
     assert "Content-Encoding" not in answer.headers
 
@@ -190,7 +195,7 @@ def test_a_session_is_a_file_and_not_an_encoding(
 @pytest.mark.parametrize("wanted", PARTS)
 def test_a_range_is_sent(client: FlaskClient, recorder: FakeRecorder, wanted: str) -> None:
     start, stop = PARTS[wanted]
-    answer = client.get("/recordings/take.mp4", headers={"Range": wanted})
+    answer = sent(client, headers={"Range": wanted})
     assert (answer.status_code, answer.data) == (206, CONTENT[start:stop])
     assert answer.headers["Content-Range"] == f"bytes {start}-{stop - 1}/{len(CONTENT)}"
     assert answer.content_length == stop - start
@@ -200,12 +205,12 @@ def test_a_range_is_sent(client: FlaskClient, recorder: FakeRecorder, wanted: st
 def test_a_range_that_is_not_understood_is_ignored(
     client: FlaskClient, recorder: FakeRecorder, wanted: str
 ) -> None:
-    answer = client.get("/recordings/take.mp4", headers={"Range": wanted})
+    answer = sent(client, headers={"Range": wanted})
     assert (answer.status_code, answer.data) == (200, CONTENT)
 
 
 def test_a_range_behind_the_end_is_refused(client: FlaskClient, recorder: FakeRecorder) -> None:
-    answer = client.get("/recordings/take.mp4", headers={"Range": "bytes=1048576-"})
+    answer = sent(client, headers={"Range": "bytes=1048576-"})
     error_of(answer, 416)
     assert answer.headers["Content-Range"] == "bytes */1048576"
 
@@ -213,23 +218,23 @@ def test_a_range_behind_the_end_is_refused(client: FlaskClient, recorder: FakeRe
 def test_a_changed_file_is_sent_whole_to_those_who_hold_a_part(
     client: FlaskClient, recorder: FakeRecorder
 ) -> None:
-    etag = client.get("/recordings/take.mp4").headers["ETag"]
+    etag = sent(client).headers["ETag"]
     headers = {"Range": "bytes=0-9", "If-Range": etag}
-    assert client.get("/recordings/take.mp4", headers=headers).status_code == 206
+    assert sent(client, headers=headers).status_code == 206
     (recorder.folder / "take.mp4").write_bytes(b"other")
-    answer = client.get("/recordings/take.mp4", headers=headers)
+    answer = sent(client, headers=headers)
     assert (answer.status_code, answer.data) == (200, b"other")
 
 
 def test_a_growing_file_is_sent_as_far_as_it_reached(
     client: FlaskClient, recorder: FakeRecorder
 ) -> None:
-    answer = client.get("/recordings/take.mp4", buffered=False)
+    answer = client.get("/recordings/take.mp4")
     with (recorder.folder / "take.mp4").open("ab") as file:
         file.write(b"more")
     assert answer.content_length == len(CONTENT)
     assert answer.data == CONTENT
-    rest = client.get("/recordings/take.mp4", headers={"Range": f"bytes={len(CONTENT)}-"})
+    rest = sent(client, headers={"Range": f"bytes={len(CONTENT)}-"})
     assert (rest.status_code, rest.data) == (206, b"more")
 
 
@@ -244,12 +249,13 @@ def test_the_head_of_a_file_is_sent_without_reading_it(
 def test_every_file_is_closed(client: FlaskClient, recorder: FakeRecorder) -> None:
     def descriptors() -> list[str]:
         links = (f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd"))
-        return [target for it in links if (target := _target(it)).endswith("take.mp4")]
+        folder = str(recorder.folder)
+        return [target for it in links if (target := _target(it)).startswith(folder)]
 
     client.get("/recordings/take.mp4").close()
     client.head("/recordings/take.mp4").close()
-    client.get("/recordings/take.mp4", headers={"Range": "bytes=99999999-"}).close()
-    client.get("/recordings/take.mp4", buffered=False).close()  # the client has left
+    sent(client, headers={"Range": "bytes=99999999-"}).close()
+    client.get("/recordings/take.mp4").close()  # the client has left
     deadline = time.monotonic() + 30
     while left := descriptors():
         assert time.monotonic() < deadline, left
