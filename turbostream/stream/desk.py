@@ -24,6 +24,7 @@ from turbostream.stream.taps import Taps
 RANDOM_SEEDS = 2**32  # few enough digits to be read aloud
 SHORTEST_BLACK_S = 0.5  # a cut to black and back would be a flash
 WEIGHT = "weight_"
+KNOBS = frozenset({"knobs"})  # moves of knobs in quick succession are one step of undo
 
 
 class Desk:
@@ -119,7 +120,8 @@ class Desk:
                 fields["motion"] = "hold" if values["freeze"] == "on" else self._moving
             return {**fields, **fade}
 
-        return self._channel.change(changes, self._check)
+        turned = all(PARAMETERS[name].kind in ("continuous", "whole") for name in values)
+        return self._channel.change(changes, self._check, KNOBS if turned else None)
 
     def _note(self) -> None:
         """The scene has changed: keep what `freeze` and `black` end with."""

@@ -9,6 +9,8 @@ import { SoundAnalysis } from './sound_analysis.js';
 
 const KEPT_SAMPLES = 32768; // two thirds of a second, the most that an analyser keeps
 const TICK_S = 0.008;
+const START_MS = 4000;
+const RUNS = 'running'; // the state of an AudioContext
 const AS_IT_IS = { echoCancellation: false, noiseSuppression: false, autoGainControl: false }; // they are made for speech
 const NAMES = { microphone: 'microphone', tab: 'tab' };
 
@@ -27,6 +29,7 @@ const REFUSED = {
 };
 const SILENT_TAB = 'The shared tab came without sound; share it again with "Also share tab audio", in Chrome or Edge.';
 const ENDED = { microphone: 'The microphone was disconnected.', tab: 'The tab is no longer shared.' };
+const SILENT = 'The browser does not start its audio; connect loudspeakers or headphones and try again.';
 const PAUSED = 'The browser has paused the sound; start it again.';
 
 /** Why nothing can be listened to; its message is a sentence for the visitor. */
@@ -91,8 +94,9 @@ class Listening {
     [this.#stream, this.#heard, this.#ended] = [stream, heard, ended];
     this.#context.createMediaStreamSource(stream).connect(this.#analyser);
     for (const track of stream.getTracks()) track.addEventListener('ended', () => this.#end(ENDED[source]));
-    this.#context.addEventListener('statechange', () => { if (this.#context.state !== 'running') this.#end(PAUSED); });
+    this.#context.addEventListener('statechange', () => { if (this.#context.state !== RUNS) this.#end(PAUSED); });
     this.#context.resume();
+    setTimeout(() => { if (this.#context.state !== RUNS) this.#end(SILENT); }, START_MS); // Firefox without an audio output
     this.#tick();
   }
 
