@@ -50,13 +50,14 @@ SMALL = """() => [...document.querySelectorAll('button, a.button, input, select,
 
 @pytest.fixture
 def full(desk, server):
-    """The page with everything open: a blend, the preview, a setlist, the tempo."""
+    """The page with everything open: a blend, the preview, a setlist, the tempo, recordings."""
     with with_looks(server, "a red star", "a blue moon", "a green fish"):
         page = desk.open()
         page.click("#send-enter")
         page.click("#blend-add")
         page.evaluate("document.getElementById('setlist').open = true")
         page.evaluate("document.getElementById('exchange').open = true")
+        page.evaluate("document.getElementById('recordings').open = true")
         page.click("#setlist-add")
         page.wait_for_selector("#setlist-entries li:nth-child(3)")
         page.evaluate("document.getElementById('tempo').open = true")

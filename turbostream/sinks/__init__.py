@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from turbostream.settings import Settings
+from turbostream.sinks.clip import Clips
 from turbostream.sinks.recorder import Recorder
 from turbostream.stream import recording
 from turbostream.stream.channel import Channel
@@ -25,6 +26,7 @@ class Context(Protocol):
     channel: Channel
     model_id: str
     recorder: recording.Recorder | None
+    clip: recording.Clip | None
 
 
 @dataclass(frozen=True)
@@ -52,4 +54,5 @@ def open_sinks(context: Context, record: bool = False) -> Sinks:
     """Make the sinks and put them into `context`. record: the option --record."""
     recorder = Recorder(context.channel, context.settings, context.model_id)
     context.recorder = recorder
+    context.clip = Clips(context.channel)
     return Sinks(recorder, record)

@@ -8,15 +8,14 @@ behind, whole frames are left out of the video, while the session still has thei
 from __future__ import annotations
 
 import logging
-import os
 import queue
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from turbostream.settings import Settings
+from turbostream.sinks.priority import lower_priority
 from turbostream.sinks.recordings import Recordings
 from turbostream.sinks.take import Take
 from turbostream.stream.channel import Channel
@@ -36,7 +35,6 @@ log = logging.getLogger(__name__)
 # stream has few frames within the time.
 BEHIND_S, FEW_FRAMES = 0.5, 8
 MOST_WAITING = 512  # frames and scenes, while a write to the disk hangs
-NICENESS = 10
 STOP_S = 10.0  # how long `stop` waits for the last frames and the compression of the session
 
 
@@ -154,7 +152,7 @@ class Recorder:
     # -- the thread --------------------------------------------------------------------------------
 
     def _run(self, take: Take, heard: queue.SimpleQueue[Heard]) -> None:
-        _lower_priority()
+        lower_priority()
         ended = self._guarded(lambda: self._record(take, heard))
         self._listening = False
         self._queue = queue.SimpleQueue()  # without the frames that wait
@@ -196,9 +194,3 @@ class Recorder:
                 elif one.taken >= began:
                     is_late = heard.qsize() > FEW_FRAMES and self._newest - one.taken > BEHIND_S
                     take.frame(one, skip=is_late)
-
-
-def _lower_priority() -> None:
-    """Of this thread alone, which only Linux can."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

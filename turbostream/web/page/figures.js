@@ -33,6 +33,19 @@ export function amount({ bytes, total }) {
   return total ? `${number(bytes)} of ${number(total)} ${name}` : `${number(bytes)} ${name}`;
 }
 
+/** The size of a file: 21 kB, 1.2 MB, 14 MB, 1.4 GB. */
+export function fileSize(bytes) {
+  if (bytes < 1e6) return `${Math.ceil(bytes / 1000)} kB`;
+  return bytes < 1e7 ? `${(bytes / 1e6).toFixed(1)} MB` : amount({ bytes });
+}
+
+/** Seconds as a clock shows them: 0:07, 1:02:03. */
+export function clockTime(seconds) {
+  const pad = (n) => String(n).padStart(2, '0');
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+  return `${hours ? `${hours}:${pad(minutes)}` : minutes}:${pad(seconds % 60)}`;
+}
+
 /** Details of the server, as [name, text] rows. */
 export function facts({ model, engine, fps, stage_ms, frame, scene }) {
   const stages = Object.entries(stage_ms ?? {}).filter(([, ms]) => ms != null);
