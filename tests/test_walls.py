@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,14 +15,19 @@ PACKAGE = ROOT / "turbostream"
 TORCH = {"torch", "diffusers", "transformers", "accelerate", "xformers", "huggingface_hub"}
 WEB = {"flask", "flask_cors", "gevent", "werkzeug"}
 FLASK = WEB - {"gevent"}
+VIDEO = {"av"}
 INSIDE = "turbostream"
 
 # room -> what it may not import
 FORBIDDEN = {
-    "stream": TORCH | WEB | {f"{INSIDE}.{room}" for room in ("control", "engine", "web")},
-    "control": TORCH | WEB | {f"{INSIDE}.engine", f"{INSIDE}.web"},
-    "engine": WEB | {f"{INSIDE}.control", f"{INSIDE}.web"},
-    "web": TORCH | {f"{INSIDE}.control", f"{INSIDE}.engine"},
+    "stream": TORCH
+    | WEB
+    | VIDEO
+    | {f"{INSIDE}.{room}" for room in ("control", "engine", "sinks", "web")},
+    "control": TORCH | WEB | VIDEO | {f"{INSIDE}.{room}" for room in ("engine", "sinks", "web")},
+    "sinks": TORCH | WEB | {f"{INSIDE}.{room}" for room in ("control", "engine", "web")},
+    "engine": WEB | VIDEO | {f"{INSIDE}.{room}" for room in ("control", "sinks", "web")},
+    "web": TORCH | VIDEO | {f"{INSIDE}.{room}" for room in ("control", "engine", "sinks")},
     "web/http": FLASK | {f"{INSIDE}.stream"},
     "web/live": FLASK,
     "web/routes": {"gevent"},
@@ -135,6 +142,11 @@ def test_settings_and_the_entry_point_import_nothing_slow_at_the_top() -> None:
         ]
         names = {name for node in top for name in _names(node)}
         assert not {name.partition(".")[0] for name in names} & (TORCH | WEB), file
+
+
+def test_the_sinks_import_their_encoder_when_something_is_recorded() -> None:
+    code = "import sys, turbostream.sinks; sys.exit('av' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
 def _names(node: ast.Import | ast.ImportFrom) -> list[str]:

@@ -102,6 +102,11 @@ def folder(value: str) -> Path:
     return path
 
 
+def folder_or_auto(value: str) -> Path | None:
+    """a folder or 'auto'"""
+    return None if value.lower() == "auto" else folder(value)
+
+
 def origins(value: str) -> str:
     """'none' or origins such as https://example.com, separated by commas"""
     if value.strip().lower() == "none":

@@ -14,12 +14,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from turbostream.setting_checks import (
     Check,
     Refusal,
     folder,
+    folder_or_auto,
     number,
     one_of,
     origins,
@@ -29,11 +30,9 @@ from turbostream.setting_checks import (
     whole,
     yes_or_no,
 )
+from turbostream.setting_options import SettingError as SettingError
+from turbostream.setting_options import parser
 from turbostream.stream.fade import EASINGS
-
-
-class SettingError(ValueError):
-    """One sentence about a setting that cannot be used; the entry point prints it and exits 2."""
 
 
 def row(check: Check, help: str, default: Any = MISSING) -> Any:
@@ -191,6 +190,14 @@ class Settings:
         "after a restart continues where it was",
         "none",
     )
+    recordings_dir: Path | None = row(
+        folder_or_auto, "where recordings are kept; auto: `recordings` in STATE_DIR", None
+    )
+    recordings_max_gb: float = row(
+        number(0.01, 100_000),
+        "GB (10^9 bytes) that all recordings together may take; a recording that reaches it ends",
+        10.0,
+    )
     state_dir: Path = row(
         folder, "where this program keeps what must survive a restart", Path("~/.turbostream")
     )
@@ -202,6 +209,12 @@ class Settings:
             return self.state_dir.expanduser()
         except RuntimeError:
             return Path(os.devnull) / "turbostream"
+
+    @property
+    def recordings_folder(self) -> Path:
+        if self.recordings_dir is None:
+            return self.state_folder / "recordings"
+        return self.recordings_dir
 
     @property
     def setlist_file(self) -> Path | None:
@@ -228,41 +241,6 @@ def describe(name: str, defaults: Mapping[str, object]) -> tuple[str, str, str]:
     return shown(default), str(field.metadata["check"].__doc__), str(field.metadata["help"])
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise SettingError(f"{message[0].upper()}{message[1:]}; --help lists the options.")
-
-
-def _parser(defaults: Mapping[str, object]) -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="realtime_stream.py",
-        description="An endless stream of pictures, painted live from the words you type.",
-        epilog="Each setting can also be given in the environment, e.g. TARGET_FPS=15. "
-        "For yes and no, true and false, on and off, 1 and 0 are accepted too. INITIAL_PROMPT "
-        "applies to a first start; later starts continue where the last one ended. To start "
-        "fresh, delete scene-PORT.json (words, noise, place in the setlist) and looks-PORT.json "
-        "(looks, setlist) in STATE_DIR, or give another STATE_DIR.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--check", action="store_true", help="paint one frame, say so and exit")
-    parser.add_argument(
-        "--share",
-        choices=("watch", "own"),
-        const="watch",
-        nargs="?",
-        help="print the link with which others may watch (or, with 'own', do all) and exit",
-    )
-    for name in ROWS:
-        default, accepted, help_text = describe(name, defaults)
-        parser.add_argument(
-            "--" + name.lower().replace("_", "-"),
-            dest=name,
-            metavar="X",
-            help=f"{help_text} ({accepted}; default {default})".replace("%", "%%"),
-        )
-    return parser
-
-
 def load(
     defaults: Mapping[str, object], argv: Sequence[str], environ: Mapping[str, str]
 ) -> tuple[Settings, argparse.Namespace]:
@@ -272,7 +250,8 @@ def load(
     Raises SettingError with one sentence that names the setting, what was given and what is
     accepted.
     """
-    options = _parser(defaults).parse_args(list(argv))
+    rows = ((name, *describe(name, defaults)) for name in ROWS)
+    options = parser(rows).parse_args(list(argv))
     values: dict[str, Any] = {}
     for name, field in ROWS.items():
         given = getattr(options, name)

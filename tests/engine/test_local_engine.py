@@ -301,6 +301,37 @@ def test_a_fade_in_flight_gives_each_frame_its_own_mix(open_engine: Open) -> Non
     assert len(set(expected)) > 12
 
 
+@pytest.mark.parametrize("plan", [Plan(0, 1), FULL])
+def test_an_enlarged_picture_is_the_painted_one_resampled(open_engine: Open, plan: Plan) -> None:
+    engine = open_engine(plan)
+    wide, high = engine.model.own_size
+    one = shot(1)
+    base = {"base_width": wide, "base_height": high, "enlarging": "pixels"}
+    large = replace(one, width=2 * wide, height=2 * high, **base)
+    arrays, _ = engine._plain.paint([engine.model.values(one)])
+    painted = Image.fromarray(arrays[0][..., :3])
+    expected = np.asarray(painted.resize((2 * wide, 2 * high), Image.Resampling.LANCZOS), int)
+    (picture,) = engine.submit([large]).result()
+    assert picture.fingerprint.split()[-2] == ("graph" if plan.streams else "plain"), "no slower"
+    assert abs(jpeg.decode(picture.jpeg) - expected).mean() < 4
+    same = replace(one, width=wide, height=high, **base)
+    assert engine.submit([same]).result()[0].jpeg == engine.submit([one]).result()[0].jpeg
+
+
+def test_enlarged_noise_gives_a_picture_that_is_painted_at_its_size(open_engine: Open) -> None:
+    engine = open_engine()
+    wide, high = engine.model.own_size
+    base = {"base_width": wide, "base_height": high, "enlarging": "noise"}
+    large = replace(shot(1), width=2 * wide, height=2 * high, **base)
+    noise = engine.model.values(large)["noise"].tensor
+    assert tuple(noise.shape) == engine.model.latent_shape(2 * wide, 2 * high)
+    own = engine.model.values(shot(1))["noise"].tensor
+    blocks = noise.unfold(-1, 2, 2).unfold(1, 2, 2).sum((-1, -2)) / 2
+    assert torch.allclose(blocks, own, atol=1e-5)
+    (picture,) = engine.submit([large]).result()
+    assert Image.open(io.BytesIO(picture.jpeg)).size == (2 * wide, 2 * high)
+
+
 def test_a_picture_of_another_size_is_scaled_too(open_engine: Open) -> None:
     engine = open_engine()
     black = replace(Shot.single("a star", 0, 128, 64), brightness=0.0)

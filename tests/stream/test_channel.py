@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -22,8 +23,8 @@ def test_every_frame_after_a_change_shows_it_and_none_before(channel: Channel) -
     before = [channel.take_shot() for _ in range(3)]
     change = channel.change({"prompt": "new words"})
     after = [channel.take_shot() for _ in range(3)]
-    assert {shot.prompt for number, shot in before if number <= change.after} == {"old words"}
-    assert {shot.prompt for number, shot in after if number > change.after} == {"new words"}
+    assert {shot.prompt for number, shot, _ in before if number <= change.after} == {"old words"}
+    assert {shot.prompt for number, shot, _ in after if number > change.after} == {"new words"}
 
 
 def test_numbers_rise_by_one_from_one(channel: Channel) -> None:
@@ -48,7 +49,7 @@ def test_changes_within_one_frame_share_the_next_and_the_first_waited_longest() 
     first = channel.change({"prompt": "one"})
     channel.change({"prompt": "two"})
     last = channel.change({"prompt": "three"})
-    number, shot = channel.take_shot()
+    number, shot, _ = channel.take_shot()
     assert shot.prompt == "three"
     assert (first.at, first.after, last.after) == (1.0, 0, 0)
     assert channel.first_shown_by(number) is first
@@ -63,9 +64,9 @@ def test_however_many_changes_share_a_frame_the_first_is_not_forgotten(channel: 
 
 
 def test_a_change_is_not_shown_by_a_frame_that_was_in_flight(channel: Channel) -> None:
-    in_flight, _ = channel.take_shot()
+    in_flight, *_ = channel.take_shot()
     change = channel.change({"prompt": "new words"})
-    number, _ = channel.take_shot()
+    number, *_ = channel.take_shot()
     later = channel.change({"prompt": "newer words"})
     assert channel.first_shown_by(in_flight) is None
     assert channel.first_shown_by(number) is change
@@ -111,7 +112,7 @@ def test_a_shot_that_does_not_fit_uses_no_number(motion: str) -> None:
     offered: list[Shot] = []
     assert channel.take_shot_if(lambda shot: bool(offered.append(shot))) is None
     assert channel.last_number == 0
-    assert channel.take_shot_if(lambda shot: True) == (1, offered[0])
+    assert channel.take_shot_if(lambda shot: True) == (1, offered[0], 5.0)
     assert channel.take_shot()[0] == 2
 
 
@@ -150,9 +151,36 @@ def test_a_change_costs_no_frame_whatever_changes_and_however_it_fades(
             channel.change({**patch, "fade_s": fade_s, "easing": easing})
         scene = channel.scene
         assert channel.last_change.after == frame - 1
-        assert channel.take_shot() == (frame, scene.shot_at(time, frame))
+        assert channel.take_shot() == (frame, scene.shot_at(time, frame), time)
         assert len(scene.shot_at(time, frame).prompts) <= 16
     change = channel.first_shown_by(1)
     assert change is not None
     assert change.after == 0, "of the changes that frame 1 is the first to show, the earliest"
     assert change.at < 3 / 300  # the first that changed anything
+
+
+def test_each_scene_that_comes_into_force_is_told_with_its_time(channel: Channel) -> None:
+    told: list[tuple[Scene, float]] = []
+    channel.listen_scenes(lambda scene, time: told.append((scene, time)))
+    first = channel.change({"prompt": "changed"})
+    channel.change({"prompt": "changed"})  # nothing new
+    channel.recall(Scene.single("recalled"))
+    channel.undo()
+    channel.redo()
+    channel.adjust(lambda scene, now: replace(scene, width=64))
+    channel.resume(lambda now: Scene.single("resumed", anchored_at=now))
+    with pytest.raises(SceneError):
+        channel.change({"prompt": "refused", "speed": -1})
+    prompts = [scene.prompt for scene, _ in told]
+    assert prompts == ["changed", "recalled", "changed", "recalled", "recalled", "resumed"]
+    assert told[0] == (first.scene, first.at)
+    assert told[4][0].width == 64
+    assert [time for _, time in told] == sorted(time for _, time in told)
+
+
+def test_a_shot_taken_after_a_scene_was_told_is_of_that_scene_at_its_time(channel: Channel) -> None:
+    told: list[Scene] = []
+    channel.listen_scenes(lambda scene, time: told.append(scene))
+    channel.change({"prompt": "new words", "fade_s": 5})
+    number, shot, taken = channel.take_shot()
+    assert shot == told[-1].shot_at(taken, number)

@@ -93,7 +93,7 @@ def test_a_walk_that_is_watched_is_kept_where_it_has_come(
         channel.change({"speed": 4})
 
         def moved() -> bool:
-            number, shot = channel.take_shot()
+            number, shot, _ = channel.take_shot()
             channel.buffer.publish(Frame(number, b"", shot, 0.0, {}, "test"))
             return file.exists() and json.loads(file.read_text())["phase"] > 0.2
 
@@ -126,7 +126,7 @@ def test_it_is_written_once_a_second_at_most_and_not_for_nothing(
         wait_until(lambda: restored(file).prompt == f"words {count}")
         before = len(written)
         for _ in range(10):  # frames that show nothing new
-            number, shot = channel.take_shot()
+            number, shot, _ = channel.take_shot()
             channel.buffer.publish(Frame(number, b"", shot, 0.0, {}, "test"))
     assert len(written) == before
     gaps = [later[0] - earlier[0] for earlier, later in zip(written, written[1:], strict=False)]

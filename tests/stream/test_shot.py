@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from turbostream.stream.capabilities import Capabilities
 from turbostream.stream.shot import (
+    ENLARGING,
     MAX_SEED,
     EarlierFrame,
     InputPicture,
@@ -35,6 +36,9 @@ FULL = Shot(
     512,
     256,
     0.25,
+    256,
+    128,
+    "noise",
 )
 
 texts = st.text(max_size=20)
@@ -52,6 +56,8 @@ def shots(draw: st.DrawFn) -> Shot:
     frame = st.integers(1, MAX_SEED).map(EarlierFrame)
     source = draw(st.none() | picture | frame)
     size = st.none() | st.integers(1, 16_384)
+    side = st.integers(1, 16_384)
+    base = st.just(()) | st.tuples(side, side, st.sampled_from(ENLARGING))
     return Shot(
         tuple((text, weight / total) for text, weight in prompts.items()),
         tuple((seed, weight / norm) for seed, weight in noise.items()),
@@ -62,6 +68,7 @@ def shots(draw: st.DrawFn) -> Shot:
         draw(size),
         draw(size),
         draw(st.just(1.0) | st.floats(0, 1)),
+        *draw(base),
     )
 
 
@@ -90,6 +97,9 @@ def test_the_json_form_of_a_shot_that_uses_every_field() -> None:
         "width": 512,
         "height": 256,
         "brightness": 0.25,
+        "base_width": 256,
+        "base_height": 128,
+        "enlarging": "noise",
     }
     assert from_json(to_json(FULL)) == FULL
     frame = replace(FULL, source=EarlierFrame(12))
@@ -192,6 +202,11 @@ def test_a_newer_shot_is_refused_in_one_sentence_that_names_the_field(
         ({"width": 0}, "width"),
         ({"height": True}, "height"),
         ({"height": 16_385}, "height"),
+        ({"base_width": 256}, "base_width"),
+        ({"enlarging": "noise"}, "base_width"),
+        ({"base_width": 256, "base_height": 0, "enlarging": "noise"}, "base_height"),
+        ({"base_width": 256, "base_height": 256, "enlarging": "magic"}, "pixels, noise"),
+        ({"base_width": 256, "base_height": 256, "enlarging": ["noise"]}, "pixels, noise"),
         ({"brightness": -0.01}, "brightness"),
         ({"brightness": 1.01}, "brightness"),
         ({"brightness": math.nan}, "brightness"),
@@ -241,13 +256,15 @@ def test_the_prompt_for_messages_is_the_one_of_the_greatest_weight() -> None:
         {"source": EarlierFrame(1), "strength": 0.5},
         {"steps": 2},
         {"adapters": (("ink", 1.0),)},
+        {"base_width": 256, "base_height": 256, "enlarging": "noise"},
     ],
 )
 def test_an_engine_refuses_what_it_does_not_declare(change: dict[str, Any]) -> None:
     shot = replace(PLAIN, **change)
     with pytest.raises(ShotError, match=SENTENCE):
         Capabilities(steps=(1,)).check(shot)
-    Capabilities(prompts=2, sources=True, steps=range(1, 5), adapters={"ink"}).check(shot)
+    able = Capabilities(2, sources=True, steps=range(5), adapters={"ink"}, enlarging=ENLARGING)
+    able.check(shot)
 
 
 def test_every_engine_takes_any_noise_and_the_steps_that_it_declares() -> None:

@@ -42,10 +42,16 @@ def scaled(brightness: float) -> list[int]:
     return [round(value * brightness) for value in range(256)]
 
 
-def encode(pixels: NDArray[np.uint8], quality: int, brightness: float = 1.0) -> bytes:
+def encode(
+    pixels: NDArray[np.uint8],
+    quality: int,
+    brightness: float = 1.0,
+    size: tuple[int, int] | None = None,
+) -> bytes:
     """`pixels`, [H, W, 4] uint8 RGBX, as a JPEG with 4:2:0 chroma.
 
-    brightness: factor of the pixels' values, 0 to 1; 1 costs nothing. `pixels` are not changed.
+    brightness: factor of the pixels' values, 0 to 1; 1 costs nothing. size: (width, height) that
+    they are resampled to; None: their own. `pixels` are not changed.
     """
     file = _file()
     file.seek(0)
@@ -53,12 +59,14 @@ def encode(pixels: NDArray[np.uint8], quality: int, brightness: float = 1.0) -> 
     high, wide = pixels.shape[:2]
     # RGBX is Pillow's internal layout. RGB would be copied into it while holding the GIL.
     image = Image.frombuffer("RGBX", (wide, high), pixels, "raw", "RGBX", 0, 1)
+    if size is not None and size != (wide, high):  # releases the GIL, as `point` does
+        image = image.resize(size, Image.Resampling.LANCZOS)
     if brightness != 1:  # `point` releases the GIL; indexing a NumPy table does not
         image = image.point(scaled(brightness) * 4)
     image.save(file, "JPEG", quality=quality, subsampling="4:2:0")
     # Pillow writes to the descriptor directly, so Python's file object does not know the position.
-    size = os.lseek(file.fileno(), 0, os.SEEK_CUR)
-    return os.pread(file.fileno(), size, 0)
+    length = os.lseek(file.fileno(), 0, os.SEEK_CUR)
+    return os.pread(file.fileno(), length, 0)
 
 
 def decode(data: bytes) -> NDArray[np.uint8]:

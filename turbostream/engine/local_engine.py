@@ -167,7 +167,8 @@ class LocalEngine:
         self, array: Any, shot: Shot, kind: str, batch: int, stage_ms: dict[str, float]
     ) -> Picture:
         started = time.perf_counter()
-        data = jpeg.encode(array, self._quality, shot.brightness)
+        size = self.model.size(shot) if shot.enlarging == "pixels" else None
+        data = jpeg.encode(array, self._quality, shot.brightness, size)
         stage_ms = {**stage_ms, "jpeg": (time.perf_counter() - started) * 1000}
         return Picture(data, stage_ms, f"{self._base} {kind} batch-{batch}")
 

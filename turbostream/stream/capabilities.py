@@ -21,12 +21,14 @@ class Capabilities:
     sources: whether a shot may start from a picture.
     steps: the numbers of steps that a shot may ask for; the model's own number needs no entry.
     adapters: the names of the adapters that a shot may use.
+    enlarging: how a shot may come from its base size to its own.
     """
 
     prompts: int = 1
     sources: bool = False
     steps: Container[int] = ()
     adapters: Container[str] = ()
+    enlarging: Container[str] = ()
 
     def check(self, shot: Shot) -> None:
         """Raises ShotError with one sentence if the engine cannot honour every field of `shot`."""
@@ -39,6 +41,8 @@ class Capabilities:
             raise ShotError("The shot has a source, and this engine starts from noise only.")
         if shot.steps is not None and shot.steps not in self.steps:
             raise ShotError(f"The shot asks for {shot.steps} steps, which this engine cannot take.")
+        if shot.enlarging is not None and shot.enlarging not in self.enlarging:
+            raise ShotError(f"The shot enlarges its {shot.enlarging}, which this engine cannot do.")
         for name, _ in shot.adapters:
             if name not in self.adapters:
                 raise ShotError(f"The shot uses the adapter {name[:40]!r}, which is not loaded.")

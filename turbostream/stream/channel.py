@@ -23,7 +23,7 @@ from turbostream.stream.history import History
 from turbostream.stream.scene import Scene
 from turbostream.stream.scene_checks import MASTERS, SceneError
 from turbostream.stream.scene_checks import check as check_field
-from turbostream.stream.shot import Shot
+from turbostream.stream.shot import Shot, TakenShot
 
 MOST_UNSHOWN = 64  # changes that wait for their first frame; there are more only if frames fail
 
@@ -67,6 +67,7 @@ class Channel:
         self._listeners: tuple[Callable[[], object], ...] = ()
         self._revision_listeners: tuple[Callable[[], object], ...] = ()
         self._demand_listeners: tuple[Callable[[], object], ...] = ()
+        self._scene_listeners: tuple[Callable[[Scene, float], object], ...] = ()
         self.before_shot: Callable[[], object] = lambda: None  # on the thread that takes it
         self._number = 0
         self._watchers = 0
@@ -152,8 +153,8 @@ class Channel:
         """Replace the scene with `adjusted(scene, now)` as part of the last change; revision and
         history stay as they are."""
         with self._lock:
-            scene = adjusted(self._change.scene, self._clock())
-            self._change = replace(self._change, scene=scene)
+            now = self._clock()
+            self._force(replace(self._change, scene=adjusted(self._change.scene, now)), now)
 
     def resume(self, scene_at: Callable[[float], Scene]) -> Change:
         """Put the scene of an earlier process in force; `scene_at` receives the time now.
@@ -162,7 +163,7 @@ class Channel:
         """
         with self._lock:
             now = self._clock()
-            change = self._change = Change(scene_at(now), after=self._number, at=now)
+            change = self._force(Change(scene_at(now), after=self._number, at=now), now)
             self._unshown.clear()
             self.revision += 1
         self._announce_revision()
@@ -192,12 +193,18 @@ class Channel:
         )
 
     def _put(self, scene: Scene, now: float) -> Change:
-        change = self._change = Change(scene, after=self._number, at=now)
+        change = self._force(Change(scene, after=self._number, at=now), now)
         self.revision += 1
         # One frame will be the first to show all changes since the last shot; the earliest of
         # them has waited longest for it.
         if not self._unshown or self._unshown[-1].after < change.after:
             self._unshown.append(change)
+        return change
+
+    def _force(self, change: Change, now: float) -> Change:
+        self._change = change
+        for listener in self._scene_listeners:
+            listener(change.scene, now)
         return change
 
     def _announce(self) -> None:
@@ -225,23 +232,28 @@ class Channel:
         with self._lock:
             self._revision_listeners += (listener,)
 
-    def take_shot(self) -> tuple[int, Shot]:
-        """The number and the recipe of the next frame, at this moment."""
-        self.before_shot()
+    def listen_scenes(self, listener: Callable[[Scene, float], object]) -> None:
+        """Call `listener(scene, now)` with each scene that comes into force, also one of `adjust`
+        and `resume`; under the lock, so it must return at once and not call the channel."""
         with self._lock:
-            shot = self._change.scene.shot_at(self._clock(), self._number + 1)
-            self._number += 1
-            return self._number, shot
+            self._scene_listeners += (listener,)
 
-    def take_shot_if(self, fits: Callable[[Shot], bool]) -> tuple[int, Shot] | None:
+    def take_shot(self) -> TakenShot:
+        """The next frame's number and recipe, at this moment."""
+        taken = self.take_shot_if(lambda shot: True)
+        assert taken is not None
+        return taken
+
+    def take_shot_if(self, fits: Callable[[Shot], bool]) -> TakenShot | None:
         """`take_shot` if the shot `fits`; else None, and the number is not used."""
         self.before_shot()
         with self._lock:
-            shot = self._change.scene.shot_at(self._clock(), self._number + 1)
+            now = self._clock()
+            shot = self._change.scene.shot_at(now, self._number + 1)
             if not fits(shot):
                 return None
             self._number += 1
-            return self._number, shot
+            return TakenShot(self._number, shot, now)
 
     def first_shown_by(self, number: int) -> Change | None:
         """Of the changes that frame `number` is the first to show, the one that waited longest.

@@ -22,6 +22,8 @@ class Frame:
     stage_ms: milliseconds of each stage (text, denoise, decode, jpeg, ...).
     fingerprint: of the engine that painted it; with the shot it gives the same picture again.
     channel: the name of the channel, since each counts its own frames.
+    taken: when its shot was taken, seconds on the channel's clock: the time that its scene was
+        computed for. It never goes back, whatever happens to the system's clock.
     """
 
     number: int
@@ -31,6 +33,7 @@ class Frame:
     stage_ms: Mapping[str, float]
     fingerprint: str
     channel: str = "main"
+    taken: float = 0.0
 
 
 class FrameBuffer:

@@ -199,6 +199,7 @@ class Scheduler:
             stage_ms=picture.stage_ms,
             fingerprint=picture.fingerprint or engine.fingerprint,
             channel=channel.name,
+            taken=ticket.taken,
         )
         channel.buffer.publish(frame)
         now = time.monotonic()

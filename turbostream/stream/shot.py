@@ -10,11 +10,18 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 MAX_SEED = 2**63 - 1
 MAX_SIDE = 16_384  # pixels
 MAX_STEPS = 1000  # the timesteps that diffusion models are trained with
+ENLARGING = ("pixels", "noise")
 ROUNDING = 1e-9  # how far a sum of weights may be from 1
+
+_WHOLE = (
+    ("steps", MAX_STEPS),
+    *((side, MAX_SIDE) for side in ("width", "height", "base_width", "base_height")),
+)
 
 Prompts = tuple[tuple[str, float], ...]  # (text, weight)
 Noise = tuple[tuple[int, float], ...]  # (seed, weight)
@@ -65,6 +72,13 @@ class Shot:
     width, height: in pixels; None: the model's own.
     brightness: factor of the finished picture's pixels, 0 to 1: 1 leaves them as they are, 0 is
         black.
+    base_width, base_height: in pixels, the size that the noise is drawn for; None: that of the
+        picture.
+    enlarging: how the picture of the base size comes to `width` and `height` (larger or smaller);
+        None without a base size. `pixels`: the model paints at the base size, and the picture is
+        resampled; everything keeps its place. `noise`: the model paints at the new size, from
+        noise with the same coarse structure; there is more detail, but a model far from its own
+        size may paint something else.
 
     Each default means "none" or "the model's own" and stays out of the JSON form, so that a shot
     of today is equal to itself after `Shot` has gained a field.
@@ -82,6 +96,9 @@ class Shot:
     width: int | None = None
     height: int | None = None
     brightness: float = 1.0
+    base_width: int | None = None
+    base_height: int | None = None
+    enlarging: str | None = None
 
     def __post_init__(self) -> None:
         """A few microseconds, since it is done for every frame."""
@@ -95,7 +112,7 @@ class Shot:
         _check_sum("squared weights of a shot's noise", (w * w for _, w in self.noise))
         if self.adapters != ():
             _check_mix("adapters", self.adapters, str)
-        for name, most in (("steps", MAX_STEPS), ("width", MAX_SIDE), ("height", MAX_SIDE)):
+        for name, most in _WHOLE:
             if (value := getattr(self, name)) is not None:
                 _check_whole(name, value, 1, most)
         if not (self.source is None or isinstance(self.source, InputPicture | EarlierFrame)):
@@ -106,6 +123,13 @@ class Shot:
             raise ShotError("A shot's strength must be a number above 0 and at most 1.")
         if not (is_number(self.brightness) and 0 <= self.brightness <= 1):
             raise ShotError("A shot's brightness must be a number from 0 to 1.")
+        if (
+            len({value is None for value in (self.base_width, self.base_height, self.enlarging)})
+            > 1
+        ):
+            raise ShotError("A shot needs base_width, base_height and enlarging, or none of them.")
+        if not (self.enlarging is None or self.enlarging in ENLARGING):
+            raise ShotError(f"A shot's enlarging must be one of {', '.join(ENLARGING)}.")
 
     @classmethod
     def single(
@@ -118,6 +142,14 @@ class Shot:
     def prompt(self) -> str:
         """The prompt of the greatest weight, for messages; the picture depends on all of them."""
         return max(self.prompts, key=lambda pair: pair[1])[0]
+
+
+class TakenShot(NamedTuple):
+    """The recipe of a channel's frame `number`, at a time in seconds on the channel's clock."""
+
+    number: int
+    shot: Shot
+    taken: float
 
 
 def great_circle(first: int, second: int, angle: float) -> Noise:

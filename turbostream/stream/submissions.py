@@ -17,11 +17,12 @@ from turbostream.stream.side_jobs import Part
 
 
 class Ticket(NamedTuple):
-    """A shot that was taken for a channel's frame `number`."""
+    """A shot that was taken for a channel's frame `number`; taken: seconds on its clock."""
 
     scheduled: ScheduledChannel
     number: int
     shot: Shot
+    taken: float
 
 
 Work = Sequence[Ticket] | Part  # frames of channels, or a shot of a side job

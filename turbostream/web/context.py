@@ -13,6 +13,7 @@ from turbostream.settings import Settings
 from turbostream.stream.channel import Channel
 from turbostream.stream.desk import Desk
 from turbostream.stream.meter import Meter
+from turbostream.stream.recording import Broadcaster, Recorder
 from turbostream.stream.repertoire import Repertoire
 from turbostream.stream.supervisor import Supervisor
 from turbostream.web.auth.tokens import Tokens
@@ -38,6 +39,9 @@ class AppContext:
     desk: Desk = field(init=False)  # what controllers set
     # Takes an OSC datagram of the control socket; gives one sentence if it is refused.
     datagram: Callable[[bytes], str | None] = lambda data: "This server takes no OSC messages."
+
+    recorder: Recorder | None = None
+    broadcaster: Broadcaster | None = None
 
     def __post_init__(self) -> None:
         self.repertoire = Repertoire(self.settings, self.channel)

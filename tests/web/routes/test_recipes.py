@@ -43,7 +43,7 @@ def test_a_recipe_paints_the_same_picture_again(client: FlaskClient, context: Ap
     assert (answer.json["prompt"], answer.json["motion"]) == ("a red heart", "hold")
     assert answer.json["brightness"] == brightness == 0.5
     assert answer.json["revision"] == context.channel.revision
-    number, shot = context.channel.take_shot()
+    number, shot, _ = context.channel.take_shot()
     assert number > answer.json["frame"]
     assert (shot.prompts, shot.noise) == (SHOT.prompts, SHOT.noise)
 

@@ -44,7 +44,7 @@ from turbostream.engine.rewrite.traced import TracedGraph  # noqa: E402
 from turbostream.engine.weights import model_files  # noqa: E402
 from turbostream.stream.capabilities import Capabilities  # noqa: E402
 from turbostream.stream.engine_api import EngineUnusable  # noqa: E402
-from turbostream.stream.shot import Shot  # noqa: E402
+from turbostream.stream.shot import ENLARGING, Shot  # noqa: E402
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +165,7 @@ class KLDecoder(torch.nn.Module):
 class OneStepModel:
     """Maps a shot's inputs to pixels in one step, with guidance 0."""
 
-    capabilities = Capabilities(prompts=MAX_PROMPTS, steps=(1,))
+    capabilities = Capabilities(prompts=MAX_PROMPTS, steps=(1,), enlarging=ENLARGING)
 
     def __init__(self, pipe: Any, hardware: Hardware, vae: Any = None) -> None:
         """vae: the autoencoder whose decoder is used; None for the pipeline's own."""
@@ -214,11 +214,18 @@ class OneStepModel:
         """The shot's inputs: unit noise [C, H/8, W/8] on the CPU, the embedding [tokens, hidden]
         on the device. Raises ShotError for a shot that `capabilities` do not cover."""
         self.capabilities.check(shot)
-        shape = self.latent_shape(shot.width, shot.height)
+        shape = drawn = self.latent_shape(shot.width, shot.height)
+        if shot.enlarging is not None:
+            drawn = self.latent_shape(shot.base_width, shot.base_height)
+            shape = drawn if shot.enlarging == "pixels" else shape
         return {
             "prompt_embedding": self.mix_prompts(shot.prompts),
-            "noise": Value(noise_of(shot.noise, shape)),
+            "noise": Value(noise_of(shot.noise, shape, drawn)),
         }
+
+    def size(self, shot: Shot) -> tuple[int, int]:
+        """(width, height) of the finished picture in pixels."""
+        return shot.width or self.own_size[0], shot.height or self.own_size[1]
 
     def paint(self, **inputs: torch.Tensor) -> torch.Tensor:
         """uint8 RGBX [B, H, W, 4] of a batch of the declared inputs."""

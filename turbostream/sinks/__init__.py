@@ -1,0 +1,55 @@
+"""Where the frames go beside the viewers: recordings, sessions, broadcasts.
+
+`open_sinks` is all that the entry point calls. Nothing here imports PyAV before there is something
+to encode.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Protocol
+
+from turbostream.settings import Settings
+from turbostream.sinks.recorder import Recorder
+from turbostream.stream import recording
+from turbostream.stream.channel import Channel
+
+log = logging.getLogger(__name__)
+
+
+class Context(Protocol):
+    """What the sinks read of the application context, and what they add to it."""
+
+    settings: Settings
+    channel: Channel
+    model_id: str
+    recorder: recording.Recorder | None
+
+
+@dataclass(frozen=True)
+class Sinks:
+    """record: whether a recording begins with the program."""
+
+    recorder: Recorder
+    record: bool
+
+    def start(self) -> None:
+        """If the recording cannot begin, the log and the status say why, and the stream goes on."""
+        if self.record:
+            try:
+                self.recorder.start()
+            except recording.RecordingError as error:
+                log.error("[record] %s", error)
+
+    def stop(self, timeout_s: float) -> None:
+        """End what is in progress. A recording that is not complete by then can be played, and its
+        session be read, up to the last half second."""
+        self.recorder.stop(timeout_s)
+
+
+def open_sinks(context: Context, record: bool = False) -> Sinks:
+    """Make the sinks and put them into `context`. record: the option --record."""
+    recorder = Recorder(context.channel, context.settings, context.model_id)
+    context.recorder = recorder
+    return Sinks(recorder, record)

@@ -1,0 +1,85 @@
+"""Recording and broadcasting as the web sees them, so that it need not import `turbostream/sinks`.
+
+Protocols and plain data only: no video, no file, no thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypedDict
+
+
+class RecordingError(ValueError):
+    """One sentence on why something about recordings cannot be done, and what to do."""
+
+
+class RecordingConflict(RecordingError):
+    """The state of the recorder or of a recording does not allow it now."""
+
+
+class NoSuchRecording(RecordingError):
+    """No recording has the name."""
+
+
+class RecordingStatus(TypedDict):
+    """The recording in progress, or the last one of this process.
+
+    seconds: between its first and its newest frame. bytes: of the video so far. frames: in the
+    video. dropped: frames that are missing in it because the encoder or the disk was too slow.
+    message: one sentence: what is happening, or why the recording ended.
+    """
+
+    on: bool
+    name: str | None
+    seconds: float
+    bytes: int
+    frames: int
+    dropped: int
+    message: str
+
+
+class RecordingEntry(TypedDict):
+    """A recording in the folder; session: whether its session file is there."""
+
+    name: str
+    seconds: float
+    bytes: int
+    frames: int
+    session: bool
+
+
+class Recorder(Protocol):
+    """Any thread. Every call may wait for the disk, so none belongs on gevent's loop."""
+
+    def start(self) -> RecordingStatus:
+        """Raises RecordingError; RecordingConflict while a recording is in progress."""
+
+    def stop(self) -> RecordingStatus:
+        """Does nothing if there is no recording."""
+
+    def status(self) -> RecordingStatus:
+        """Returns at once, on any thread."""
+
+    def recordings(self) -> Sequence[RecordingEntry]:
+        """Those in the folder, the newest first."""
+
+    def path(self, name: str) -> Path:
+        """The file NAME.mp4 or NAME.jsonl.gz; raises NoSuchRecording."""
+
+    def delete(self, name: str) -> None:
+        """Delete the video NAME and its session file. Raises NoSuchRecording, and
+        RecordingConflict for the one in progress."""
+
+
+class Broadcaster(Protocol):
+    """Any thread."""
+
+    def start(self, url: str) -> dict[str, Any]:
+        """Push the stream to `url`; the status. Raises RecordingError for an invalid address."""
+
+    def stop(self) -> dict[str, Any]:
+        """Does nothing if nothing is pushed."""
+
+    def status(self) -> dict[str, Any]:
+        """Without the key of the address."""
