@@ -43,7 +43,8 @@ class Encoder:
 
     size: (width, height) of the pictures in pixels; an odd side is padded by one pixel.
     options: of x264, such as QUALITY, or {"preset": "veryfast", "b": "2500000"} for a bit rate.
-    keyframe_s: a keyframe at least so often, in seconds. frames: encoded so far.
+    keyframe_s: a keyframe at least so often, in seconds. rate: about how many pictures a second
+    there will be, which a bit rate needs. frames: encoded so far.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Encoder:
         size: tuple[int, int],
         options: Mapping[str, str] = QUALITY,
         keyframe_s: float = KEYFRAME_S,
+        rate: float | None = None,
     ) -> None:
         self.size = size
         self.frames = 0
@@ -61,6 +63,8 @@ class Encoder:
         context = self._stream.codec_context
         context.width, context.height = (side + side % 2 for side in size)
         context.pix_fmt = "yuv420p"
+        if rate is not None:
+            context.framerate = Fraction(rate).limit_denominator(1000)
         context.time_base = Fraction(1, TICKS)
         context.thread_count = 1
         context.max_b_frames = 0
