@@ -26,6 +26,8 @@ from av.video.reformatter import (
 )
 from numpy.typing import NDArray
 
+from turbostream.stream.recording import RecordingError
+
 TICKS = 90_000  # a second, in the time base of the video
 KEYFRAME_S = 2.0  # a player can start at so many points
 
@@ -34,7 +36,7 @@ QUALITY: Mapping[str, str] = {"preset": "veryfast", "crf": "20"}
 _ALWAYS = {"tune": "zerolatency", "forced-idr": "1"}
 
 
-class PictureError(ValueError):
+class PictureError(RecordingError):
     """A picture that does not belong into the video, in one sentence."""
 
 
@@ -43,8 +45,8 @@ class Encoder:
 
     size: (width, height) of the pictures in pixels; an odd side is padded by one pixel.
     options: of x264, such as QUALITY, or {"preset": "veryfast", "b": "2500000"} for a bit rate.
-    keyframe_s: a keyframe at least so often, in seconds. rate: about how many pictures a second
-    there will be, which a bit rate needs. frames: encoded so far.
+    keyframe_s: a keyframe at least so often, in seconds. fps: about how many pictures come a
+    second, for the rate control. frames: encoded so far.
     """
 
     def __init__(
@@ -53,18 +55,18 @@ class Encoder:
         size: tuple[int, int],
         options: Mapping[str, str] = QUALITY,
         keyframe_s: float = KEYFRAME_S,
-        rate: float | None = None,
+        fps: float = 30.0,
     ) -> None:
         self.size = size
         self.frames = 0
         self._container = container
-        self._stream = container.add_stream("libx264", options={**_ALWAYS, **options})
+        self._stream = container.add_stream(
+            "libx264", Fraction(fps).limit_denominator(1000), {**_ALWAYS, **options}
+        )
         self._stream.time_base = Fraction(1, TICKS)
         context = self._stream.codec_context
         context.width, context.height = (side + side % 2 for side in size)
         context.pix_fmt = "yuv420p"
-        if rate is not None:
-            context.framerate = Fraction(rate).limit_denominator(1000)
         context.time_base = Fraction(1, TICKS)
         context.thread_count = 1
         context.max_b_frames = 0
@@ -114,7 +116,7 @@ class Encoder:
 
     def _decoded(self, jpeg: bytes) -> av.VideoFrame:
         try:
-            frames = self._decoder.decode(av.Packet(jpeg))
+            frames = self._decoder.decode(av.Packet(jpeg)) if jpeg else []  # empty: the end
         except av.FFmpegError:
             frames = []
         if len(frames) != 1:
@@ -122,7 +124,7 @@ class Encoder:
         if (found := (frames[0].width, frames[0].height)) != self.size:
             raise PictureError(
                 f"The size of the pictures changed from {self.size[0]}x{self.size[1]} to "
-                f"{found[0]}x{found[1]}, which a video cannot."
+                f"{found[0]}x{found[1]}, which a video cannot: start another one."
             )
         return _padded(
             self._reformatter.reformat(

@@ -16,14 +16,17 @@ class FragmentFile:
 
     def __init__(self, path: Path) -> None:
         """Raises OSError, FileExistsError rather than overwrite a file."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         self._descriptor = os.open(path, flags, 0o600)
         self._pending = bytearray()
+        self._failed = False
         self.size = 0
 
     def write(self, data: bytes) -> int:
-        """Called by the muxer."""
-        self._pending += data
+        """Called by the muxer. What follows a fragment that could not be written is dropped: it
+        would not fit to what is in the file."""
+        if not self._failed:
+            self._pending += data
         return len(data)
 
     def commit(self) -> bool:
@@ -37,6 +40,7 @@ class FragmentFile:
             while written < len(data):
                 written += os.write(self._descriptor, data[written:])
         except OSError:
+            self._failed = True
             with suppress(OSError):  # the error of the write says more
                 os.ftruncate(self._descriptor, self.size)
             raise

@@ -32,7 +32,7 @@ class PushVideo:
         self._container = self._open(address)
         options = {"preset": "veryfast", "b": str(bit_rate), "maxrate": str(bit_rate)}
         options["bufsize"] = str(bit_rate)  # bits: one second may be spent at once
-        self._encoder = Encoder(self._container, size, options, rate=rate)
+        self._encoder = Encoder(self._container, size, options, fps=rate)
         self._silence = None if address.kind == "hls" else _Silence(self._container)
 
     def add(self, jpeg: bytes, time_s: float) -> int:

@@ -32,7 +32,9 @@ from turbostream.stream.scene import Scene
 
 log = logging.getLogger(__name__)
 
-BEHIND_S = 0.5  # of frames that may wait for the encoder; while more wait, the oldest is left out
+# What may wait for the encoder; while more does, the oldest frame is left out of the video. A slow
+# stream has few frames within the time.
+BEHIND_S, FEW_FRAMES = 0.5, 8
 MOST_WAITING = 512  # frames and scenes, while a write to the disk hangs
 NICENESS = 10
 STOP_S = 10.0  # how long `stop` waits for the last frames and the compression of the session
@@ -153,8 +155,7 @@ class Recorder:
 
     def _run(self, take: Take, heard: queue.SimpleQueue[Heard]) -> None:
         _lower_priority()
-        with self._channel.watched():
-            ended = self._guarded(lambda: self._record(take, heard))
+        ended = self._guarded(lambda: self._record(take, heard))
         self._listening = False
         self._queue = queue.SimpleQueue()  # without the frames that wait
         ended = self._guarded(take.close) or ended
@@ -187,12 +188,14 @@ class Recorder:
         self._listening = True  # before the snapshot, so that no scene is missed
         change, began = self._channel.snapshot()
         take.scene(change.scene, began)
-        while (one := heard.get()) is not None:
-            if isinstance(one, SceneAt):
-                if one.time > began:
-                    take.scene(*one)
-            elif one.taken >= began:
-                take.frame(one, skip=self._newest - one.taken > BEHIND_S)
+        with self._channel.watched():
+            while (one := heard.get()) is not None:
+                if isinstance(one, SceneAt):
+                    if one.time >= began:
+                        take.scene(*one)
+                elif one.taken >= began:
+                    is_late = heard.qsize() > FEW_FRAMES and self._newest - one.taken > BEHIND_S
+                    take.frame(one, skip=is_late)
 
 
 def _lower_priority() -> None:

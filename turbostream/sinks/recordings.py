@@ -68,10 +68,10 @@ class Recordings:
                 "another RECORDINGS_DIR."
             ) from None
         found = []
-        for file in sorted(videos, reverse=True):
-            if NAME.fullmatch(file.stem):
-                with suppress(OSError):  # deleted meanwhile, or not readable
-                    found.append(self._entry(file))
+        videos = [file for file in videos if NAME.fullmatch(file.stem)]
+        for file in sorted(videos, key=lambda file: _order(file.stem), reverse=True):
+            with suppress(OSError):  # deleted meanwhile, or not readable
+                found.append(self._entry(file))
         return found
 
     def path(self, file_name: str) -> Path:
@@ -143,6 +143,12 @@ class Recordings:
             file = self.folder / (name + end)
             if os.path.lexists(file):
                 yield file
+
+
+def _order(name: str) -> tuple[str, int]:
+    """2026-11-27-101500-10 comes after 2026-11-27-101500-9."""
+    second = "-".join(name.split("-")[:4])
+    return second, int(name.removeprefix(second)[1:] or 1)
 
 
 def _is_file(path: Path) -> bool:

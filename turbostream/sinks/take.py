@@ -114,7 +114,7 @@ class Take:
         for scene, at in self._scenes:
             self._session.scene(scene, at)
         self._scenes.clear()
-        self._video = VideoFile(self._file, size)
+        self._video = VideoFile(self._file, size, settings.target_fps)
 
     def _check_room(self) -> None:
         """Raises RecordingError before the limit of the setting, or the disk, is reached."""

@@ -19,12 +19,13 @@ _OPTIONS = {
 
 
 class VideoFile:
-    """The pictures of a recording in `file`; size: (width, height) in pixels."""
+    """The pictures of a recording in `file`; size: (width, height) in pixels. fps: about how many
+    come a second."""
 
-    def __init__(self, file: FragmentFile, size: tuple[int, int]) -> None:
+    def __init__(self, file: FragmentFile, size: tuple[int, int], fps: float = 30.0) -> None:
         self._file = file
         self._container = av.open(self._file, "w", format="mp4", options=_OPTIONS)
-        self._encoder = Encoder(self._container, size)
+        self._encoder = Encoder(self._container, size, fps=fps)
 
     @property
     def frames(self) -> int:
