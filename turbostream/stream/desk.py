@@ -13,6 +13,8 @@ from typing import Any
 
 from turbostream.stream.channel import Change, Channel
 from turbostream.stream.parameters import PARAMETERS, check_value
+from turbostream.stream.record_switch import RecordSwitch
+from turbostream.stream.recording import Recorder
 from turbostream.stream.repertoire import Repertoire
 from turbostream.stream.scene import Scene
 from turbostream.stream.scene_checks import SceneError
@@ -25,15 +27,21 @@ WEIGHT = "weight_"
 
 
 class Desk:
-    """One channel and its repertoire. check: raises for a shot that the engine cannot paint."""
+    """One channel and its repertoire. check: raises for a shot that the engine cannot paint.
+    recorder: gives the recorder, None if there is none."""
 
     def __init__(
-        self, channel: Channel, repertoire: Repertoire, check: Callable[[Shot], object]
+        self,
+        channel: Channel,
+        repertoire: Repertoire,
+        check: Callable[[Shot], object],
+        recorder: Callable[[], Recorder | None] = lambda: None,
     ) -> None:
         self._channel, self._repertoire, self._check = channel, repertoire, check
         self._lock = threading.Lock()
         self._look: str | None = None  # the last one that was recalled here
         self._moving, self._lit = "walk", 1.0  # what `freeze` and `black` go back to
+        self._record = RecordSwitch(recorder, channel.touch)
         self._taps, self._beat = Taps(), 0  # the beat of the last tap; the first one is 0
         channel.listen(self._note)
         self._note()
@@ -153,6 +161,8 @@ class Desk:
                 player.step(-1)
             case "setlist_next":
                 player.step(1)
+            case "record":
+                self._record.turn(value == "on")
             case _:
                 raise AssertionError(f"the parameter {name} has no effect")
 

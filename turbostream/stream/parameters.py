@@ -142,6 +142,7 @@ _ROWS = (
     Parameter("setlist_play", "choice", "play the setlist", default="off", choices=OFF_ON),
     Parameter("setlist_previous", "trigger", "previous entry of the setlist"),
     Parameter("setlist_next", "trigger", "next entry of the setlist"),
+    Parameter("record", "choice", "record the stream", default="off", choices=OFF_ON),
     Parameter(
         "fade_s",
         "continuous",

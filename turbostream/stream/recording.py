@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
 
+CLIP_FORMS = ("mp4", "webp")
+LONGEST_CLIP_S = 15.0
+
 
 class RecordingError(ValueError):
     """One sentence on why something about recordings cannot be done, and what to do."""
@@ -70,6 +73,14 @@ class Recorder(Protocol):
     def delete(self, name: str) -> None:
         """Delete the video NAME and its session file. Raises NoSuchRecording, and
         RecordingConflict for the one in progress."""
+
+
+class Clip(Protocol):
+    """Any thread; takes seconds of processor time."""
+
+    def __call__(self, seconds: float, form: str) -> bytes:
+        """The last `seconds` of the stream as a file; form: one of CLIP_FORMS. Raises
+        RecordingConflict while there is no frame."""
 
 
 class Broadcaster(Protocol):

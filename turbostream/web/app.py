@@ -14,6 +14,7 @@ from turbostream.web.live.control_sockets import ControlSockets
 from turbostream.web.live.streams import LiveStreams
 from turbostream.web.live.wakeup import Wakeup
 from turbostream.web.routes import (
+    clip,
     collection,
     control,
     errors,
@@ -28,6 +29,7 @@ from turbostream.web.routes import (
     parameters,
     preview,
     recipe,
+    recordings,
     rental,
     scene,
     setlist,
@@ -80,6 +82,8 @@ def create_app(context: AppContext, wakeup: Wakeup) -> Flask:
     mappings.add_routes(app, context, access)
     collection.add_routes(app, context, access)
     preview.add_routes(app, context, access, live.wakeup)
+    recordings.add_routes(app, context, access)
+    clip.add_routes(app, context, access)
     status.add_routes(app, context, access, live.viewers, sockets)
     metrics.add_routes(app, context, live, sockets)
     rental.add_routes(app, settings.state_folder)

@@ -13,7 +13,7 @@ from turbostream.settings import Settings
 from turbostream.stream.channel import Channel
 from turbostream.stream.desk import Desk
 from turbostream.stream.meter import Meter
-from turbostream.stream.recording import Broadcaster, Recorder
+from turbostream.stream.recording import Broadcaster, Clip, Recorder, RecordingStatus
 from turbostream.stream.repertoire import Repertoire
 from turbostream.stream.supervisor import Supervisor
 from turbostream.web.auth.tokens import Tokens
@@ -42,10 +42,17 @@ class AppContext:
 
     recorder: Recorder | None = None
     broadcaster: Broadcaster | None = None
+    clip: Clip | None = None
 
     def __post_init__(self) -> None:
         self.repertoire = Repertoire(self.settings, self.channel)
-        self.desk = Desk(self.channel, self.repertoire, self.supervisor.check)
+        self.desk = Desk(
+            self.channel, self.repertoire, self.supervisor.check, lambda: self.recorder
+        )
+
+    def recording_status(self) -> RecordingStatus | None:
+        """None if this server does not record."""
+        return None if self.recorder is None else self.recorder.status()
 
     def is_stopping(self) -> bool:
         return self.stopping

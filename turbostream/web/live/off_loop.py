@@ -5,6 +5,7 @@ Meanwhile gevent's loop serves the streams. Knows no route.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -25,15 +26,27 @@ def off_loop(function: Callable[..., T], *arguments: Any) -> T:
     return result
 
 
-class InTurn:
-    """`off_loop` for one call at a time; the greenlets that wait occupy no thread."""
+class TooManyWait(Exception):
+    """The call is not made, because as many wait for their turn as may."""
 
-    def __init__(self) -> None:
+
+class InTurn:
+    """`off_loop` for one call at a time; the greenlets that wait occupy no thread. most_waiting:
+    further calls raise TooManyWait."""
+
+    def __init__(self, most_waiting: float = math.inf) -> None:
         self._turn = BoundedSemaphore(1)
+        self._calls, self._most_calls = 0, 1 + most_waiting
 
     def __call__(self, function: Callable[..., T], *arguments: Any) -> T:
-        with self._turn:
-            return off_loop(function, *arguments)
+        if self._calls >= self._most_calls:
+            raise TooManyWait
+        self._calls += 1
+        try:
+            with self._turn:
+                return off_loop(function, *arguments)
+        finally:
+            self._calls -= 1
 
 
 def later(function: Callable[..., object], *arguments: Any) -> None:

@@ -33,6 +33,13 @@ export function amount({ bytes, total }) {
   return total ? `${number(bytes)} of ${number(total)} ${name}` : `${number(bytes)} ${name}`;
 }
 
+/** Seconds as a clock shows them: 0:07, 1:02:03. */
+export function clockTime(seconds) {
+  const pad = (n) => String(n).padStart(2, '0');
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+  return `${hours ? `${hours}:${pad(minutes)}` : minutes}:${pad(seconds % 60)}`;
+}
+
 /** Details of the server, as [name, text] rows. */
 export function facts({ model, engine, fps, stage_ms, frame, scene }) {
   const stages = Object.entries(stage_ms ?? {}).filter(([, ms]) => ms != null);

@@ -7,6 +7,7 @@ import { startHelp, toggleHelp } from './help.js';
 import { recallNumber, saveLook, stepLook } from './looks.js';
 import { newSeed, toggleFreeze } from './motion.js';
 import { enterField } from './prompt.js';
+import { toggleRecording } from './recording.js';
 import { hasEntries, stepSetlist, togglePlaying } from './setlist.js';
 import { tap } from './tempo.js';
 import { redo, undo } from './undo.js';
@@ -27,6 +28,7 @@ const SHORTCUTS = [
   [['[', 'PageUp'], '[ or Page up', 'previous entry of the setlist', () => stepSetlist('previous')],
   [[']', 'PageDown'], '] or Page down', 'next entry of the setlist', () => stepSetlist('next')],
   [['t'], 'T', 'tap the tempo', tap],
+  [['r'], 'R', 'record, and stop', toggleRecording],
   [['/', 'Enter'], '/ or Enter', 'write words', enterField],
   [['f'], 'F', 'full screen', toggleFullScreen, true],
   [['c'], 'C', 'clean view: only the picture', () => setClean(!isClean()), true],

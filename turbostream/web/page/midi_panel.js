@@ -10,6 +10,7 @@ import { endLearning, hears, isLearning, learn, learningTarget, startLearning } 
 import { controlName, showWait, startList, targetName } from './midi_list.js';
 import { MidiMap, keyOf } from './midi_map.js';
 import { parameter, targets } from './parameters.js';
+import { isRecording } from './recording.js';
 import { change, scene } from './scene.js';
 import { isPlaying } from './setlist.js';
 
@@ -25,7 +26,7 @@ let clock = null; // {device, meter, at} of the device that sets the tempo
 let dark = null; // the timer of the light
 let last = ''; // what happened last, as one sentence
 
-const current = (name) => inForce(name, scene, { setlist_play: isPlaying() ? 'on' : 'off', ...fadeNow() });
+const current = (name) => inForce(name, scene, { setlist_play: isPlaying() ? 'on' : 'off', record: isRecording() ? 'on' : 'off', ...fadeNow() });
 
 // ---------------------------------------------------------------------------- what the devices do
 

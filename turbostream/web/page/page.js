@@ -20,6 +20,8 @@ import { isFrozen, startMotion } from './motion.js';
 import { startParameters } from './parameters.js';
 import { beginStream, framesPerSecond, shown, takePart, whenPainted } from './picture.js';
 import { followPrompt, forgetFrames, latencyMs, sendUnsent, settleLatency, showPrompt, startPrompt, wordsTurn } from './prompt.js';
+import { startRecording, takeRecording } from './recording.js';
+import { startRecordings } from './recordings.js';
 import { onScene, sceneTurn, takePushed, takeScene } from './scene.js';
 import { startSetlist, takeSetlist } from './setlist.js';
 import { readStatus, sawRevision, startStatus, status, tookRevision } from './status.js';
@@ -139,6 +141,7 @@ function takeStatus(answer, before) {
   }
   takeHistory(answer.history);
   takeSetlist(answer.setlist);
+  takeRecording(answer.recording);
   lookRevision(answer.revision);
   setText($('viewers'), String(answer.viewers));
   $('rental').hidden = !answer.guard;
@@ -149,7 +152,7 @@ function takeStatus(answer, before) {
 }
 
 /** Takes the state that the server pushes; its scene waits while a change of this page is in flight. */
-function takeState({ scene, revision, history, setlist, first }) {
+function takeState({ scene, revision, history, setlist, recording, first }) {
   if (Number.isFinite(wordsTurn()) && takePushed(scene, { revision, first })) {
     pushes += 1;
     followPrompt(scene.prompt, scene.prompts, null);
@@ -157,6 +160,7 @@ function takeState({ scene, revision, history, setlist, first }) {
   if (!history) return;
   takeHistory(history);
   takeSetlist(setlist);
+  takeRecording(recording);
   lookRevision(revision);
 }
 
@@ -256,6 +260,8 @@ function start() {
   startTempo();
   startMappings();
   startMidiPanel();
+  startRecording();
+  startRecordings();
   startExchange();
   startDrop({ say: dropped, mayWrite: () => !mayOnlyWatch(), fadeS: () => fadeNow().fade_s });
   onScene(takeFade);

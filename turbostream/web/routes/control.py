@@ -117,4 +117,5 @@ class States:
             "revision": scene["revision"],
             "history": {"undo": undo, "redo": redo},
             "setlist": player.status() if may_write else None,
+            "recording": self._context.recording_status() if may_write else None,
         }

@@ -14,6 +14,7 @@ from turbostream.stream.channel import NothingToUndo
 from turbostream.stream.collection import LookInUse, NotServing
 from turbostream.stream.looks import UnknownLook
 from turbostream.stream.looks_file import NotKept
+from turbostream.stream.recording import NoSuchRecording, RecordingConflict, RecordingError
 from turbostream.stream.scene_checks import SceneError
 from turbostream.stream.setlist import NoFurtherEntry
 from turbostream.stream.shot import ShotError
@@ -25,6 +26,9 @@ STATUSES: dict[type[Exception], int] = {
     UnknownLook: 404,
     NotServing: 503,
     NotKept: 507,  # Insufficient Storage (RFC 4918)
+    NoSuchRecording: 404,
+    RecordingConflict: 409,
+    RecordingError: 507,
 }
 
 log = logging.getLogger(__name__)
