@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from turbostream.stream import push_address
-from turbostream.stream.recording import RecordingError
 from turbostream.stream.scene_checks import check_prompt
 
 Check = Callable[[str], Any]
@@ -125,7 +124,7 @@ def push_target(value: str) -> str:
         return "none"
     try:
         push_address.parse(value)
-    except RecordingError as error:
+    except push_address.PushAddressError as error:
         raise Refusal(str(error).rstrip(".")) from None
     return value.strip()
 

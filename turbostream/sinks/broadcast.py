@@ -11,7 +11,6 @@ import logging
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 from turbostream.settings import Settings
 from turbostream.sinks import hls_folder
@@ -19,8 +18,8 @@ from turbostream.sinks.push_link import PushLink
 from turbostream.sinks.push_process import TIMEOUT_S
 from turbostream.stream.channel import Channel
 from turbostream.stream.frame import Frame
-from turbostream.stream.push_address import PushAddress, parse
-from turbostream.stream.recording import RecordingError
+from turbostream.stream.push_address import PushAddress, PushAddressError, parse
+from turbostream.stream.recording import BroadcastStatus
 
 log = logging.getLogger(__name__)
 
@@ -54,11 +53,12 @@ class Broadcaster:
 
     # -- what the web calls, on any thread ---------------------------------------------------------
 
-    def start(self, url: str = "") -> dict[str, Any]:
+    def start(self, url: str = "") -> BroadcastStatus:
         """Broadcast to `url` in place of any other address; '': to PUSH_URL. Frames are painted
         while it is connected or connecting. May wait for a disk, and for a connection that ends.
 
-        Raises RecordingError for an invalid address, and then nothing has changed.
+        Raises PushAddressError, or RecordingError for a folder that cannot be used, and then
+        nothing has changed.
         """
         address = self._checked(url)
         with self._lock:
@@ -70,13 +70,13 @@ class Broadcaster:
             self._thread.start()
         return self.status()
 
-    def stop(self, timeout_s: float = STOP_S) -> dict[str, Any]:
+    def stop(self, timeout_s: float = STOP_S) -> BroadcastStatus:
         """Returns after `timeout_s` at the latest."""
         with self._lock:
             self._end(timeout_s)
         return self.status()
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> BroadcastStatus:
         now = self._now
         if now is None:
             return {
@@ -100,12 +100,12 @@ class Broadcaster:
     def _checked(self, url: str) -> PushAddress:
         configured = self._settings.push_url
         if not url and configured == "none":
-            raise RecordingError("Give an address, or set PUSH_URL before the server starts.")
+            raise PushAddressError("Give an address, or set PUSH_URL before the server starts.")
         address = parse(url or configured)
         if address.kind != "hls":
             return address
         if configured == "none" or address != parse(configured):
-            raise RecordingError(
+            raise PushAddressError(
                 "A folder can only be given by the setting PUSH_URL, when the server starts."
             )
         hls_folder.prepare(Path(address.url), self._settings.state_folder)
