@@ -194,7 +194,7 @@ def _sentence(link: PushLink, shown: str) -> str:
         case "timeout" if connected:
             return f"{shown} has taken nothing for {TIMEOUT_S:g} s."
         case "timeout":
-            return f"{shown} has not answered for {TIMEOUT_S:g} s."
+            return f"{shown} does not answer."
         case "closed" if not connected:
             return (
                 f"{shown} does not accept the broadcast: check the application and the stream key."

@@ -29,6 +29,7 @@ from turbostream.stream import push_address
 HEAD = struct.Struct("<dI")  # time on the monotonic clock, which all processes share; bytes
 TIMEOUT_S = 10.0  # of connecting, and of each picture
 FINISH_S = 2.0
+NICENESS = 10  # the engine comes first
 REPORT_S = 1.0
 MOST_WAITING = 4  # pictures; the oldest is left out when another comes
 CLOSED = (BrokenPipeError, ConnectionResetError, ConnectionAbortedError, EOFError)
@@ -176,6 +177,7 @@ def failure(error: Exception, is_rtmp: bool) -> Report:
 
 def main() -> int:
     order: Order = json.loads(sys.stdin.buffer.readline())
+    os.nice(NICENESS)
     try:
         push(order, Inlet(sys.stdin.buffer))
     except Exception as error:  # the other process says it
