@@ -19,7 +19,8 @@
 #
 # The address of the instance: the environment, the three lines below, ssh_config.json,
 # ssh_<ID>.json or the last rental, in this order (deploy/address.sh). Also from the environment:
-# TARGET_FPS, INITIAL_PROMPT, MODEL_ID, SERVER_PORT for the server; REMOTE_DIR, the folder there
+# TARGET_FPS, INITIAL_PROMPT, MODEL_ID, SERVER_PORT, PUSH_URL (where to broadcast; it contains the
+# stream key, so give it here rather than with --set) for the server; REMOTE_DIR, the folder there
 # (/workspace); INSTANCE_PYTHON, an interpreter there with all packages of requirements.txt, such as
 # a prepared image's /venv/main/bin/python.
 
@@ -42,6 +43,7 @@ NEEDED_MB=${START_NEEDED_MB:-300}
 action=start
 environment=(env) # for host.sh there
 flags=() settings=()
+secret='' # NAME=VALUE, of the one setting that may be in no command line there
 base=''
 
 start_usage() {
@@ -57,7 +59,7 @@ start_options() {
       --replace | --no-guard) flags+=("$1") ;;
       --set)
         [[ ${2:-} =~ ^[A-Z][A-Z_]*= ]] || start_usage '--set needs NAME=VALUE, such as TARGET_FPS=15.'
-        settings+=("$2")
+        if [[ $2 == PUSH_URL=* ]]; then secret=$2; else settings+=("$2"); fi
         shift
         ;;
       --hours | --idle-minutes)
@@ -77,6 +79,7 @@ start_options() {
   for name in "${FORWARDED[@]}"; do
     [[ -z ${!name:-} ]] || settings+=("$name=${!name}")
   done
+  [[ -z ${PUSH_URL:-} ]] || secret=PUSH_URL=$PUSH_URL
   for name in INSTANCE_PYTHON START_WAIT_S; do
     [[ -z ${!name:-} ]] || environment+=("$name=${!name}")
   done
@@ -154,7 +157,9 @@ start_release() {
     command=(bash "$base/current/deploy/host.sh" rollback "$base")
   fi
   connect_say 'starting; a running server keeps serving until the new one has painted.'
-  connect_run "${environment[@]}" "${command[@]}" ${flags[@]+"${flags[@]}"} ${settings[@]+"${settings[@]}"} >/dev/null ||
+  [[ -z $secret ]] || flags+=(--settings-from-input)
+  connect_pipe "${environment[@]}" "${command[@]}" ${flags[@]+"${flags[@]}"} ${settings[@]+"${settings[@]}"} \
+    < <([[ -z $secret ]] || printf '%s\n' "$secret") >/dev/null ||
     connect_die 'It was not started; the reason is shown above.'
   connect_say 'it is running. Now, in another terminal: ./tunnel_to_stream.sh'
 }

@@ -4,7 +4,7 @@
 # Usage: bash deploy/host.sh COMMAND FOLDER [arguments]
 #
 #   probe FOLDER                 what this machine has, one "name value" a line; creates FOLDER
-#   start FOLDER RELEASE [--replace] [--no-guard] [NAME=VALUE...]
+#   start FOLDER RELEASE [--replace] [--no-guard] [--settings-from-input] [NAME=VALUE...]
 #                                start a release; it takes over once it has painted a picture
 #   rollback FOLDER              start the release before the one that serves
 #   status FOLDER                what is running

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from turbostream.stream import push_address
 from turbostream.stream.scene_checks import check_prompt
 
 Check = Callable[[str], Any]
@@ -115,6 +116,22 @@ def origins(value: str) -> str:
     if not all(re.fullmatch(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?", one) for one in found):
         raise ValueError
     return ",".join(found)
+
+
+def push_target(value: str) -> str:
+    """'none' or rtmp://HOST/APP/KEY, rtmps://HOST/APP/KEY, srt://HOST:PORT, hls:/FOLDER"""
+    if value.strip().lower() == "none":
+        return "none"
+    try:
+        push_address.parse(value)
+    except push_address.PushAddressError as error:
+        raise Refusal(str(error).rstrip(".")) from None
+    return value.strip()
+
+
+def push_shown(value: str) -> str:
+    """A value of `push_target` without its key."""
+    return value if value == "none" else push_address.parse(value).shown
 
 
 def shown(value: object) -> str:

@@ -25,6 +25,8 @@ from turbostream.setting_checks import (
     one_of,
     origins,
     prompt,
+    push_shown,
+    push_target,
     shown,
     text,
     whole,
@@ -198,6 +200,13 @@ class Settings:
         "GB (10^9 bytes) that all recordings together may take; a recording that reaches it ends",
         10.0,
     )
+    push_url: str = row(
+        push_target,
+        "where the stream is broadcast from the start; give it in the environment only, since it "
+        "contains the stream key",
+        "none",
+    )
+    push_bitrate: int = row(whole(100, 50_000), "kbit/s of the video that is broadcast", 2500)
     state_dir: Path = row(
         folder, "where this program keeps what must survive a restart", Path("~/.turbostream")
     )
@@ -226,11 +235,14 @@ class Settings:
             return Path(self.setlist)
 
     def as_text(self) -> dict[str, str]:
-        """Name -> value as it could be given again; for `/status`."""
+        """Name -> value as it could be given again, except for keys; for `/status`."""
         values = ((name, getattr(self, name.lower())) for name in ROWS)
-        return {name: shown(value) for name, value in values}
+        return {
+            name: push_shown(value) if name in SECRET else shown(value) for name, value in values
+        }
 
 
+SECRET = {"PUSH_URL"}  # never shown or logged as given
 ROWS = {field.name.upper(): field for field in dataclasses.fields(Settings)}
 
 
@@ -268,7 +280,8 @@ def load(
         except ValueError as error:
             quoted = given if len(given) <= 60 else given[:57] + "..."
             why = f": {error}" if isinstance(error, Refusal) else ""
+            value = "the value" if name in SECRET else repr(quoted)
             raise SettingError(
-                f"{name} must be {check.__doc__}, not {quoted!r} (given by {source}){why}."
+                f"{name} must be {check.__doc__}, not {value} (given by {source}){why}."
             ) from None
     return Settings(**values), options

@@ -21,10 +21,12 @@ host_environment() { # FOLDER of a release: finds or creates its interpreter, wr
 
 host_settings() { # FOLDER NAME=VALUE...: writes the settings that the loop gives the server
   local settings=$1/.deploy/settings pair public
+  rm -f "$settings"
+  (umask 077 && : >"$settings") # it may contain a stream key
   {
     printf 'export STATE_DIR=%q HANDOVER=take SERVER_HOST=0.0.0.0 PYTHONUNBUFFERED=1\n' "$base/state"
     for pair in "${@:2}"; do printf 'export %s=%q\n' "${pair%%=*}" "${pair#*=}"; done
-  } >"$settings"
+  } >>"$settings"
   public=$(host_public_address "$(host_port_of "$1")")
   if [[ -n $public ]] && ! grep -q '^export PUBLIC_ADDRESS=' "$settings"; then
     printf 'export PUBLIC_ADDRESS=%q\n' "$public" >>"$settings"

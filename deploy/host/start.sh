@@ -7,13 +7,16 @@ launched=''  # the release that this start launched and must end if it fails
 before=''    # the folder of the release that served when this start began
 replaced=''  # that one was stopped first (--replace)
 
-host_start() { # RELEASE [--replace] [--no-guard] [NAME=VALUE...]
-  local release=$1 replace='' no_guard='' guarded='' port='' pairs=() folder
+host_start() { # RELEASE [--replace] [--no-guard] [--settings-from-input] [NAME=VALUE...]
+  local release=$1 replace='' no_guard='' guarded='' port='' pairs=() pair folder
   shift
   while (($#)); do
     case $1 in
       --replace) replace=yes ;;
       --no-guard) no_guard=yes ;;
+      --settings-from-input) # one a line: those that may not be in a command line
+        while IFS= read -r pair; do pairs+=("$pair"); done
+        ;;
       *=*)
         pairs+=("$1")
         [[ $1 != SERVER_PORT=* ]] || port=${1#*=}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from turbostream.settings import Settings
+from turbostream.sinks.broadcast import Broadcaster
 from turbostream.sinks.clip import Clips
 from turbostream.sinks.recorder import Recorder
 from turbostream.stream import recording
@@ -26,33 +27,44 @@ class Context(Protocol):
     channel: Channel
     model_id: str
     recorder: recording.Recorder | None
+    broadcaster: recording.Broadcaster | None
     clip: recording.Clip | None
 
 
 @dataclass(frozen=True)
 class Sinks:
-    """record: whether a recording begins with the program."""
+    """record: whether a recording begins with the program; push: whether a broadcast does."""
 
     recorder: Recorder
+    broadcaster: Broadcaster
     record: bool
+    push: bool
 
     def start(self) -> None:
-        """If the recording cannot begin, the log and the status say why, and the stream goes on."""
+        """If the recording or the broadcast cannot begin, the log says why, and the stream goes
+        on."""
         if self.record:
             try:
                 self.recorder.start()
             except recording.RecordingError as error:
                 log.error("[record] %s", error)
+        if self.push:
+            try:
+                self.broadcaster.start()
+            except recording.RecordingError as error:
+                log.error("[push] %s", error)
 
     def stop(self, timeout_s: float) -> None:
         """End what is in progress. A recording that is not complete by then can be played, and its
         session be read, up to the last half second."""
+        self.broadcaster.stop(timeout_s)
         self.recorder.stop(timeout_s)
 
 
 def open_sinks(context: Context, record: bool = False) -> Sinks:
     """Make the sinks and put them into `context`. record: the option --record."""
     recorder = Recorder(context.channel, context.settings, context.model_id)
-    context.recorder = recorder
+    broadcaster = Broadcaster(context.channel, context.settings)
+    context.recorder, context.broadcaster = recorder, broadcaster
     context.clip = Clips(context.channel)
-    return Sinks(recorder, record)
+    return Sinks(recorder, broadcaster, record, push=context.settings.push_url != "none")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypedDict
+from typing import Protocol, TypedDict
 
 CLIP_FORMS = ("mp4", "webp")
 LONGEST_CLIP_S = 15.0
@@ -83,14 +83,31 @@ class Clip(Protocol):
         RecordingConflict while there is no frame."""
 
 
+class BroadcastStatus(TypedDict):
+    """to: the address without its key; None before the first broadcast. seconds: since the
+    connection was made. bit_rate: bit/s in the last second. frames, dropped: sent and left out
+    since the broadcast began. message: one sentence, also on why there is no connection."""
+
+    on: bool
+    connected: bool
+    to: str | None
+    seconds: float
+    bit_rate: int
+    frames: int
+    dropped: int
+    reconnects: int
+    message: str
+
+
 class Broadcaster(Protocol):
     """Any thread."""
 
-    def start(self, url: str) -> dict[str, Any]:
-        """Push the stream to `url`; the status. Raises RecordingError for an invalid address."""
+    def start(self, url: str) -> BroadcastStatus:
+        """Push the stream to `url`; '': to PUSH_URL. Raises PushAddressError and RecordingError;
+        may wait for seconds."""
 
-    def stop(self) -> dict[str, Any]:
-        """Does nothing if nothing is pushed."""
+    def stop(self) -> BroadcastStatus:
+        """Does nothing if nothing is pushed. May wait for seconds."""
 
-    def status(self) -> dict[str, Any]:
-        """Without the key of the address."""
+    def status(self) -> BroadcastStatus:
+        """Returns at once."""

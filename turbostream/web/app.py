@@ -14,6 +14,7 @@ from turbostream.web.live.control_sockets import ControlSockets
 from turbostream.web.live.streams import LiveStreams
 from turbostream.web.live.wakeup import Wakeup
 from turbostream.web.routes import (
+    broadcast,
     clip,
     collection,
     control,
@@ -84,6 +85,7 @@ def create_app(context: AppContext, wakeup: Wakeup) -> Flask:
     preview.add_routes(app, context, access, live.wakeup)
     recordings.add_routes(app, context, access)
     clip.add_routes(app, context, access)
+    broadcast.add_routes(app, context, access)
     status.add_routes(app, context, access, live.viewers, sockets)
     metrics.add_routes(app, context, live, sockets)
     rental.add_routes(app, settings.state_folder)

@@ -13,7 +13,13 @@ from turbostream.settings import Settings
 from turbostream.stream.channel import Channel
 from turbostream.stream.desk import Desk
 from turbostream.stream.meter import Meter
-from turbostream.stream.recording import Broadcaster, Clip, Recorder, RecordingStatus
+from turbostream.stream.recording import (
+    Broadcaster,
+    BroadcastStatus,
+    Clip,
+    Recorder,
+    RecordingStatus,
+)
 from turbostream.stream.repertoire import Repertoire
 from turbostream.stream.supervisor import Supervisor
 from turbostream.web.auth.tokens import Tokens
@@ -53,6 +59,10 @@ class AppContext:
     def recording_status(self) -> RecordingStatus | None:
         """None if this server does not record."""
         return None if self.recorder is None else self.recorder.status()
+
+    def broadcast_status(self) -> BroadcastStatus | None:
+        """None if this server cannot broadcast."""
+        return None if self.broadcaster is None else self.broadcaster.status()
 
     def is_stopping(self) -> bool:
         return self.stopping

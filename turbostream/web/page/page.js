@@ -6,6 +6,7 @@
  */
 import { address } from './address.js';
 import { startBlack } from './black.js';
+import { startBroadcast, takeBroadcast } from './broadcast.js';
 import { control, follow as followControl, onState, startControl } from './control.js';
 import { startDrop } from './drop.js';
 import { startExchange } from './exchange.js';
@@ -143,6 +144,7 @@ function takeStatus(answer, before) {
   takeHistory(answer.history);
   takeSetlist(answer.setlist);
   takeRecording(answer.recording);
+  takeBroadcast(answer.broadcast);
   lookRevision(answer.revision);
   setText($('viewers'), String(answer.viewers));
   $('rental').hidden = !answer.guard;
@@ -264,6 +266,7 @@ function start() {
   startSoundPanel();
   startRecording();
   startRecordings();
+  startBroadcast();
   startExchange();
   startDrop({ say: dropped, mayWrite: () => !mayOnlyWatch(), fadeS: () => fadeNow().fade_s });
   onScene(takeFade);

@@ -14,6 +14,7 @@ from turbostream.stream.channel import NothingToUndo
 from turbostream.stream.collection import LookInUse, NotServing
 from turbostream.stream.looks import UnknownLook
 from turbostream.stream.looks_file import NotKept
+from turbostream.stream.push_address import PushAddressError
 from turbostream.stream.recording import NoSuchRecording, RecordingConflict, RecordingError
 from turbostream.stream.scene_checks import SceneError
 from turbostream.stream.setlist import NoFurtherEntry
@@ -28,6 +29,7 @@ STATUSES: dict[type[Exception], int] = {
     NotKept: 507,  # Insufficient Storage (RFC 4918)
     NoSuchRecording: 404,
     RecordingConflict: 409,
+    PushAddressError: 400,
     RecordingError: 507,
 }
 

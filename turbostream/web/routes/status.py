@@ -63,6 +63,7 @@ def _status(context: AppContext, counts: dict[str, int], with_recipe: bool) -> d
         "history": {"undo": undo, "redo": redo},
         "setlist": context.repertoire.player.status() if g.visitor.may_write else None,
         "recording": context.recording_status() if g.visitor.may_write else None,
+        "broadcast": context.broadcast_status() if g.visitor.may_write else None,
         "frame": newest.number if newest else 0,
         **counts,
         "role": g.visitor.role,
