@@ -37,7 +37,8 @@ from turbostream.stream.scene_file import SceneFile, file_of  # noqa: E402
 from turbostream.stream.scheduled_channel import ScheduledChannel  # noqa: E402
 from turbostream.stream.supervisor import Supervisor  # noqa: E402
 from turbostream.stream.watchdog import Watchdog  # noqa: E402
-from turbostream.web.auth import tokens  # noqa: E402
+from turbostream.web.auth import share_link  # noqa: E402
+from turbostream.web.auth.tokens import Tokens, load_tokens  # noqa: E402
 
 log = logging.getLogger("turbostream")
 
@@ -50,29 +51,27 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         settings, options = load(defaults, argv, environ)
         if options.share:
-            from turbostream.web.auth.share_link import link
-
-            print(link(settings, options.share))
+            print(share_link.link(settings, options.share))
             return 0
         found = weights.find(settings.model_id, settings.device)
         check_usable(found, settings.device)
-        kept = tokens.load_tokens(settings.state_folder)
+        kept = load_tokens(settings.state_folder)
         check_setting(settings)
     except (SettingError, EngineUnusable) as error:
         log.error("%s", error)
         return 2
-
     opener = partial(open_engine, settings, found)
     if options.check:
         return check(opener)
-    return serve(settings, found, opener, kept)
+    return serve(settings, found, opener, kept, options.record)
 
 
 def serve(
-    settings: Settings, found: weights.Weights, opener: OpenEngine, kept: tokens.Tokens
+    settings: Settings, found: weights.Weights, opener: OpenEngine, kept: Tokens, record: bool
 ) -> int:
     """Build the pieces, start the generation thread, serve until a signal."""
     from turbostream.control.osc import OscInput
+    from turbostream.sinks import open_sinks
     from turbostream.web.app import create_app
     from turbostream.web.context import AppContext, load_words
     from turbostream.web.http.server import until_signal
@@ -87,9 +86,8 @@ def serve(
     supervisor, meter = Supervisor([scheduled], opener, awake.now), scheduled.meter
     model = found.model_id, found.demo, load_words(found.folder)
     context = AppContext(settings, channel, supervisor, meter, *model, kept, awake=awake.now)
-    osc = OscInput(settings, context.desk)
+    osc, sinks, wakeup = OscInput(settings, context.desk), open_sinks(context, record), Wakeup()
     context.datagram = osc.datagram
-    wakeup = Wakeup()
     channel.buffer.listen(wakeup.send)
     scene_file = SceneFile(file_of(settings), channel, scene, context.repertoire)
     port = PublicPort(create_app(context, wakeup), context, scene_file, supervisor.unhealthy)
@@ -98,12 +96,14 @@ def serve(
     if osc.start() and port.open():
         supervisor.start()
         watchdog.start()
+        sinks.start()
         until_signal(lambda: supervisor.unusable is not None or port.closed)
     watchdog.stop()
     context.stopping = True
     wakeup.send_here()
     osc.stop(timeout_s=1.0)
     port.close(timeout_s=1.0)
+    sinks.stop(timeout_s=1.0)
     scene_file.stop(timeout_s=1.0)
     status = 2 if (problem := supervisor.unusable or osc.problem or port.problem) else 0
     if status:
