@@ -51,7 +51,7 @@ bench-walk: ## whether the walk through noise has corners
 
 fuzz: ## about ten minutes of random requests to the running server
 	@./setup.sh --dev
-	FUZZ_EXAMPLES=45000 $(PYTHON) -m pytest -s --timeout 3600 tests/robustness/test_fuzz.py tests/page/test_reader.py
+	FUZZ_EXAMPLES=45000 $(PYTHON) -m pytest -s --timeout 3600 tests/robustness/test_fuzz.py tests/robustness/test_fuzz_control.py tests/page/test_reader.py
 
 soak: ## half an hour of random viewers, prompts and faults (ARGS="--minutes 480")
 	@./setup.sh --dev

@@ -75,6 +75,7 @@ def serve_simulated(port: int, target_fps: float) -> int:
         model_id="demo",
         server_port=port,
         state_dir=Path(os.environ["STATE_DIR"]),
+        osc_port=int(os.environ.get("OSC_PORT", "0")),
     )
     found = Weights(model_id="demo", folder=None, demo=True)
     kept = Tokens.for_this_run()

@@ -47,8 +47,9 @@ def _until_open(port: int, processes: list[subprocess.Popen[bytes]]) -> None:
 
 
 @contextmanager
-def tunnel(to_port: int, rate: str) -> Iterator[int]:
-    """A port that ssh forwards to `to_port`; answers are limited to `rate` (pv -L) per second."""
+def tunnel(to_port: int, rate: str | None) -> Iterator[int]:
+    """A port that ssh forwards to `to_port`; answers are limited to `rate` (pv -L) per second, if
+    there is one."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for key in ("host", "user"):
@@ -84,7 +85,11 @@ def tunnel(to_port: int, rate: str) -> Iterator[int]:
             _until_open(ssh_port, processes)
             options = ["-F", "none", "-i", str(folder / "user"), "-o", "IdentitiesOnly=yes"]
             options += ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
-            options += ["-o", "LogLevel=ERROR", "-o", f"ProxyCommand={script}"]
+            options += ["-o", "LogLevel=ERROR"]
+            if rate is None:
+                options += ["-p", str(ssh_port)]
+            else:
+                options += ["-o", f"ProxyCommand={script}"]
             forward = ["-N", "-L", f"127.0.0.1:{port}:127.0.0.1:{to_port}"]
             processes.append(
                 subprocess.Popen(["ssh", *options, *forward, "localhost"], start_new_session=True)

@@ -53,6 +53,8 @@ TESTS = (
 )
 ALL = (*private_names.ALL, *TESTS)
 
+NAMED_TUPLE = {"_replace"}  # documented
+
 
 def _id(use: Use) -> str:
     return f"{use.library}-{use.used_by}"
@@ -123,7 +125,7 @@ def _not_in_table(files: list[Path]) -> dict[str, str]:
         name: str(file)
         for file, tree in trees.items()
         for name in _private_attributes(tree)
-        if name not in own | listed
+        if name not in own | listed | NAMED_TUPLE
     }
 
 

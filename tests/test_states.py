@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "turbostream" / "web" / "page"
 STATES = {str(state) for state in State}
 OF_THE_PAGE = {"connecting", "lost", "refused"}  # what only a window can know of its stream
+OF_THE_BROWSER = {"granted", "connected"}  # of a permission, and of a MIDI port
 SCRIPTS = sorted([*ROOT.glob("*.sh"), *(ROOT / "deploy").rglob("*.sh")])
 
 # A state that is compared with, as each language writes it.
@@ -40,7 +41,8 @@ def test_the_placeholder_has_a_title_for_every_state_and_for_no_other() -> None:
 
 @pytest.mark.parametrize("file", sorted(PAGE.glob("*.js")), ids=lambda file: file.name)
 def test_a_script_of_the_page_compares_with_states_that_exist(file: Path) -> None:
-    assert set(COMPARED_BY_THE_PAGE.findall(file.read_text())) <= STATES | OF_THE_PAGE
+    found = set(COMPARED_BY_THE_PAGE.findall(file.read_text()))
+    assert found <= STATES | OF_THE_PAGE | OF_THE_BROWSER
 
 
 def test_the_page_compares_with_the_states_that_it_treats_differently() -> None:

@@ -200,6 +200,18 @@ HUB_CLIENT = Use(
     {f"httpx2.{name}": None for name in ("Client", "HTTPError", "InvalidURL", "LocalProtocolError")}
     | {"httpx2.UnsupportedProtocol": None},
 )
+OSC_TYPES = Use(
+    "python-osc",
+    "turbostream/control/osc_messages.py",
+    "no OSC message can be decoded",
+    {
+        "pythonosc.parsing.osc_types.ParseError": None,
+        **{
+            f"pythonosc.parsing.osc_types.get_{name}": "dgram, start_index"
+            for name in ("int", "int64", "float", "double", "string", "date")
+        },
+    },
+)
 JPEG = Use(
     "Pillow",
     "turbostream/engine/jpeg.py",

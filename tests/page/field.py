@@ -16,14 +16,22 @@ WATCH = """
         await gate;
         return real(path, options).finally(() => { flying -= 1; });
     };
-    const tell = window.WebSocket?.prototype.send;
-    if (tell) WebSocket.prototype.send = async function (text) {
-        const {patch, id} = JSON.parse(text);
-        if (patch?.prompt === undefined) return tell.call(this, text);
-        post(patch.prompt);
-        this.addEventListener('message', ({data}) => { flying -= JSON.parse(data).id === id; });
-        await gate;
-        tell.call(this, text);
+    if (window.WebSocket) window.WebSocket = class extends WebSocket {
+        ids = new Set();
+        constructor(url) {
+            super(url);  // the first listener, so that it counts before the page sends again
+            this.addEventListener('message', ({data}) => {
+                flying -= this.ids.delete(JSON.parse(data).id);
+            });
+        }
+        async send(text) {
+            const {patch, id} = JSON.parse(text);
+            if (patch?.prompt === undefined) return super.send(text);
+            this.ids.add(id);
+            post(patch.prompt);
+            await gate;
+            super.send(text);
+        }
     };
 """
 

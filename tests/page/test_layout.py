@@ -50,7 +50,7 @@ SMALL = """() => [...document.querySelectorAll('button, a.button, input, select,
 
 @pytest.fixture
 def full(desk, server):
-    """The page with everything open: a blend, the preview, a setlist."""
+    """The page with everything open: a blend, the preview, a setlist, the tempo."""
     with with_looks(server, "a red star", "a blue moon", "a green fish"):
         page = desk.open()
         page.click("#send-enter")
@@ -59,6 +59,10 @@ def full(desk, server):
         page.evaluate("document.getElementById('exchange').open = true")
         page.click("#setlist-add")
         page.wait_for_selector("#setlist-entries li:nth-child(3)")
+        page.evaluate("document.getElementById('tempo').open = true")
+        page.fill("#beats-per-bar", "16")
+        for _ in range(2):
+            page.click("#modulator-add")
         yield page
 
 
@@ -93,6 +97,9 @@ def test_touch_targets_on_a_phone_are_large_enough(desk, server):
         page.evaluate("document.getElementById('setlist').open = true")
         page.click("#setlist-add")
         page.wait_for_selector("#setlist-entries li")
+        page.evaluate("document.getElementById('tempo').open = true")
+        page.click("#modulator-add")
+        page.wait_for_selector("#modulators li")
         assert page.evaluate(SMALL) == []
 
 

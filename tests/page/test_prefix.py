@@ -22,6 +22,13 @@ pytestmark = [
 ]
 PREFIX = "/proxy/8000/"
 FAVICON = r"status of 404 .*/favicon\.ico$"  # the browser asks outside the prefix
+NO_UPGRADE = r"/control' failed: .*response code: (403|426)$"  # without Host, or without Upgrade
+UPGRADE = """
+proxy_http_version 1.1;
+proxy_set_header Host $http_host;
+proxy_set_header Upgrade $http_upgrade;
+proxy_set_header Connection $http_connection;
+"""
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +54,28 @@ def guarded(server: Any, tmp_path: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}{PREFIX}"
 
 
+@pytest.fixture
+def upgrading(server: Any, tmp_path: Path) -> Iterator[str]:
+    """The address through a proxy that passes the control socket on."""
+    with nginx(tmp_path / "nginx", server.port, UPGRADE, at=PREFIX) as port:
+        yield f"http://127.0.0.1:{port}{PREFIX}"
+
+
+def test_the_control_socket_is_opened_under_the_prefix(upgrading, desk, server, eventually):
+    page = desk.window()
+    page.goto(upgrading)
+    page.wait_for_selector(FIRST_PICTURE)
+    messages = desk.messages(page)
+    eventually(lambda: len(messages.pushed) > 0)
+    page.keyboard.press("Space")
+    eventually(lambda: [it.get("patch") for it in messages.sent], [{"motion": "hold", "fade_s": 0}])
+    eventually(lambda: server.ask("GET", "/scene")["motion"], "hold")
+
+
 def test_the_page_under_a_prefix_shows_the_stream_and_sends_words(
     prefixed, desk, server, eventually
 ):
+    desk.tolerate_report(NO_UPGRADE)
     page = desk.window()
     asked = []
     page.on("response", lambda it: asked.append((it.status, it.url)))
@@ -75,6 +101,7 @@ def test_the_page_under_a_prefix_shows_the_stream_and_sends_words(
 
 
 def test_a_window_with_a_stream_of_its_own_works_under_a_prefix_too(prefixed, desk, eventually):
+    desk.tolerate_report(NO_UPGRADE)
     page = desk.alone()
     reports = []
     page.on("response", lambda it: reports.append(it.status) if "/shown" in it.url else None)
@@ -108,6 +135,7 @@ def test_a_link_under_a_prefix_logs_in_and_its_cookie_stays_there(guarded, desk,
     assert cookie["path"] == PREFIX.rstrip("/")
     assert page.request.get(f"{guarded}status").status == 200
     desk.tolerate_report(FAVICON)
+    desk.tolerate_report(NO_UPGRADE)
     desk.expect_network_report(401)  # the first answer
 
 

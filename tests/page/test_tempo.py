@@ -21,9 +21,15 @@ TAP = """async ([count, every_ms]) => {
         document.dispatchEvent(new KeyboardEvent('keydown', {key: 't', bubbles: true}));
     }
 }"""
-DOT = """() => {
-    const style = getComputedStyle(document.querySelector('#beats span'));
-    return [style.animationName, style.animationDuration, style.animationTimingFunction];
+# [how far the mark is ahead of the server's beat, in beats, how long that took in s]; a bar of 3.
+AHEAD = """async () => {
+    const [animation] = document.querySelector('#beats span').getAnimations();
+    const {duration, easing} = animation.effect.getTiming();
+    if (duration !== 3000 || easing !== 'steps(3)') return null;
+    const began = performance.now();
+    const at = animation.currentTime / 1000;
+    const {beat} = await (await fetch('scene')).json();
+    return [(at - (beat % 3) + 4.5) % 3 - 1.5, (performance.now() - began) / 1000];
 }"""
 
 
@@ -70,16 +76,14 @@ def test_a_typed_tempo_is_sent_and_an_impossible_one_is_put_back(page, server, e
 
 def test_the_dots_follow_the_servers_beat(page, server, eventually):
     server.ask("PATCH", "/scene", {"bpm": 60, "beats_per_bar": 3})
-    eventually(lambda: page.evaluate(DOT), ["bar", "3s", "steps(3)"])
-    # The mark is at the beat of the server, give or take what the answers take.
-    ahead = page.evaluate(
-        """async () => {
-            const [animation] = document.querySelector('#beats span').getAnimations();
-            const {beat} = await (await fetch('scene')).json();
-            return (animation.currentTime / 1000 - (beat % 3) + 4.5) % 3 - 1.5;
-        }"""
-    )
-    assert abs(ahead) < 0.4
+
+    def quick() -> float | None:
+        """In beats; None while the server is slow."""
+        found = page.evaluate(AHEAD)
+        return abs(found[0]) if found and found[1] < 0.2 else None
+
+    eventually(lambda: quick() is not None)
+    eventually(lambda: (quick() or 1.0) < 0.3)
 
 
 def test_with_reduced_motion_no_dot_moves(desk, server):

@@ -38,6 +38,11 @@ SHOW_FRAME = """([address, policy]) => new Promise((done) => {
     frame.src = address;
     document.body.append(frame);
 })"""
+OPEN_SOCKET = """(address) => new Promise((done) => {
+    const socket = new WebSocket(address);
+    socket.onopen = () => done(true);
+    socket.onerror = () => done(false);
+})"""
 READ_PIXEL = """() => {
     const pen = document.createElement('canvas').getContext('2d');
     pen.drawImage(document.querySelector('img'), 0, 0);
@@ -109,6 +114,7 @@ def test_a_named_site_frames_the_page_which_paints_and_obeys(
     frame.fill("#prompt", words)
     frame.press("#prompt", "Enter")
     eventually(lambda: named.status()["prompt"] == words)
+    assert named.status()["controllers"] == 1, "the page in the frame has its control socket"
     assert not [line for line in said if "policy" in line.lower() or "rror" in line], said
 
 
@@ -120,6 +126,18 @@ def test_a_named_site_shows_the_stream_and_cannot_read_it(
     assert width(page, f"http://{host}:{named.port}/stream") > 0
     assert width(page, f"http://{host}:{named.port}/snapshot.jpg") > 0
     assert page.evaluate(READ_PIXEL) is False
+
+
+@HOSTS
+def test_neither_a_named_site_nor_another_opens_the_control_socket(
+    page: Page, named: Program, other_port: int, host: str
+) -> None:
+    address = f"ws://{host}:{named.port}/control"
+    for site in ("127.0.0.1", "localhost"):
+        page.goto(f"http://{site}:{other_port}/")
+        assert page.evaluate(OPEN_SOCKET, address) is False
+    page.goto(f"http://{host}:{named.port}/")
+    assert page.evaluate(OPEN_SOCKET, address) is True
 
 
 @HOSTS

@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
+from websockets.frames import Opcode
 
 from benchmarks.viewers import StreamReader
 from tests.robustness.conftest import Program, Start
+from tests.robustness.controller import HANDSHAKE, frame
 from tests.robustness.raw import open_stream
 from tests.server import ROOT
 
@@ -42,6 +44,15 @@ FLOODS = {
     "a stranger's pipeline": (b"", b"GET /status HTTP/1.1\r\n" + STRANGER + b"\r\n"),
     "expectations": (b"", EXPECTING),
     "empty lines": (b"", b"\r\n" * 1000),
+    "sets": (HANDSHAKE, frame(Opcode.TEXT, b'{"set": {"speed": 1}}')),
+    "sets with ids": (HANDSHAKE, frame(Opcode.TEXT, b'{"set": {"speed": 1}, "id": 1}')),
+    "patches": (HANDSHAKE, frame(Opcode.TEXT, b'{"patch": {"speed": 1}, "id": 1}')),
+    "messages that are not JSON": (HANDSHAKE, frame(Opcode.TEXT, b"[" * 60_000)),
+    "pings": (HANDSHAKE, frame(Opcode.PING, b"")),
+    "empty fragments": (
+        HANDSHAKE + frame(Opcode.TEXT, b"", fin=False), frame(Opcode.CONT, b"", fin=False)
+    ),
+    "a message over the limit": (HANDSHAKE, frame(Opcode.TEXT, b" " * 2**17)),
 }  # fmt: skip
 
 

@@ -27,20 +27,22 @@ ROUTES = (
     "/healthz", "/login", "/guard/extend", "/stream/x/shown", "/recipe", "/frames/1/shot",
     "/undo", "/redo", "/looks", "/looks/a", "/looks/a/recall", "/looks/a/thumbnail.jpg",
     "/setlist", "/setlist/next", "/mappings", "/export", "/import", "/page/page.js",
-    "/page/../app.py", "/nothing",
+    "/page/../app.py", "/control", "/nothing",
 )  # fmt: skip
 METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "X")
 NAMES = (
     "Host", "Content-Type", "Content-Length", "Transfer-Encoding", "Cookie", "Authorization",
     "Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode", "X-Forwarded-For", "Accept", "Expect", "Upgrade",
-    "Connection", "Range", "If-None-Match", "If-Modified-Since", "Referer", "X_Odd", "",
+    "Connection", "Range", "If-None-Match", "If-Modified-Since", "Referer", "X_Odd",
+    "Sec-WebSocket-Key", "Sec-WebSocket-Version", "Sec-WebSocket-Protocol", "",
 )  # fmt: skip
 VALUES = (
     "localhost", "127.0.0.1:1", "evil.example", "[::1", "application/json", "text/html",
     "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "chunked", "0", "5",
     "99999999999999999999", "-1", "1e3", "100-continue", "websocket", "upgrade", "keep-alive",
     "Bearer x", "Bearer", "Basic Og==", "turbostream=owner.x.y", "turbostream_1=", "null",
-    "same-origin", "cross-site", "bytes=0-", "bytes=9-1", "*", "gzip;q=x", "\xff\xfe", "a" * 3000,
+    "same-origin", "cross-site", "bytes=0-", "bytes=9-1", "*", "gzip;q=x", "13",
+    "A" * 22 + "==", "\xff\xfe", "a" * 3000,
 )  # fmt: skip
 
 DEEP = b"<deep>"  # replaced by deep nesting, which would fill a report
@@ -198,9 +200,9 @@ def test_any_bytes_are_answered_or_end_the_connection(program: Program, data: by
 
 
 def scene_of(program: Program) -> dict[str, object]:
-    """The scene, without the phase, which moves."""
+    """The scene, without the phase and the beat, which move."""
     found: dict[str, object] = json.loads(program.request("/scene")[1])
-    return {name: found[name] for name in found if name != "phase"}
+    return {name: found[name] for name in found if name not in ("phase", "beat")}
 
 
 @settings(max_examples=EXAMPLES // 8, deadline=None, database=None,

@@ -272,3 +272,23 @@ def test_a_refused_message_leaves_what_waits(room: Room) -> None:
         controller.put({"brightness": 0.5, "speed": 99})
     controller.flush()
     assert (room.scene.speed, room.scene.brightness) == (1, 1)
+
+
+def test_two_knobs_that_are_turned_together_are_one_step_of_undo(room: Room) -> None:
+    controller = Controller(room.desk, clock=lambda: room.now)
+    for step in range(1, 50):
+        controller.put({"speed": step / 50} if step % 2 else {"seed": step})
+        controller.flush()
+        room.now += 0.01
+    assert room.channel.history == (1, 0)
+    room.desk.apply({"undo": 1})
+    assert (room.scene.speed, room.scene.seed) == (0.15, 0)
+
+
+def test_a_value_that_is_refused_late_does_not_stop_the_others(room: Room) -> None:
+    controller = Controller(room.desk, clock=lambda: room.now)
+    controller.put({"undo": 1, "weight_3": 0.5, "speed": 2, "prompt": "b", "brightness": 0.5})
+    with pytest.raises(SceneError, match="The blend has no prompt 3"):
+        controller.flush()
+    assert (room.scene.speed, room.scene.brightness, room.scene.prompt) == (2, 0.5, "b")
+    assert controller.due_s() is None

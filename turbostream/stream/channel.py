@@ -102,12 +102,14 @@ class Channel:
         self,
         changes: Mapping[str, Any] | Callable[[Scene], Mapping[str, Any]],
         check: Callable[[Shot], object] = lambda shot: None,
+        group: frozenset[str] | None = None,
     ) -> Change:
         """Patch the scene; raises SceneError and leaves it as it was if the patch is wrong, and
         also if `check` raises for a shot of the patched scene, without fades and modulators.
 
         changes: the patch, or what makes it of the scene in force, without another change in
-        between. Without `fade_s` or `easing` the channel's default applies.
+        between. Without `fade_s` or `easing` the channel's default applies. group: see
+        `History.add`.
         """
         with self._lock:
             now = self._clock()
@@ -119,7 +121,7 @@ class Channel:
             if not names & {"seed", "phase", "beat"} and _targets(scene) == _targets(before):
                 return self._change  # nothing new: the frames in flight show it already
             if not names <= MASTERS:  # undo does not change them
-                self._history.add(before, names, now)
+                self._history.add(before, names, now, group)
             change = self._put(scene, now)
         self._announce()
         return change

@@ -50,10 +50,10 @@ class Controller:
         return max(0.0, self._flushed_at + INTERVAL_S - self._clock())
 
     def flush(self) -> Change | None:
-        """Apply what waits; the change, or None if nothing waited. Raises SceneError; what could
-        not be applied is dropped."""
+        """Apply what waits; the change, or None if nothing waited. Raises SceneError if a value is
+        refused, which is dropped, once the others are applied."""
         if not self._waiting:
             return None
         waiting, self._waiting = self._waiting, {}
         self._flushed_at = self._clock()
-        return self._desk.apply(waiting, **self._fade)
+        return self._desk.apply_each(waiting, **self._fade)

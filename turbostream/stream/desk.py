@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from turbostream.stream.channel import Change, Channel
@@ -21,6 +22,7 @@ from turbostream.stream.taps import Taps
 RANDOM_SEEDS = 2**32  # few enough digits to be read aloud
 SHORTEST_BLACK_S = 0.5  # a cut to black and back would be a flash
 WEIGHT = "weight_"
+KNOBS = frozenset({"knobs"})  # moves of knobs in quick succession are one step of undo
 
 
 class Desk:
@@ -49,17 +51,36 @@ class Desk:
         what acts by itself, such as a recall, then all fields as one change. fade_s, easing: None:
         the channel's defaults; values of these names precede.
         """
-        checked = {name: check_value(name, value) for name, value in values.items()}
-        fade_s = checked.pop("fade_s", fade_s)
-        easing = checked.pop("easing", easing)
-        patch = {}
-        for name, value in checked.items():
-            if PARAMETERS[name].field or name.startswith(WEIGHT) or name == "freeze":
-                patch[name] = value
-            else:
-                self._act(name, value, fade_s, easing)
-        if patch:
-            return self._patch(patch, fade_s, easing)
+        actions, fields, fade = _sorted(values, fade_s, easing)
+        for name, value in actions.items():
+            self._act(name, value, *fade)
+        return self._patch(fields, *fade) if fields else self._channel.last_change
+
+    def apply_each(
+        self,
+        values: Mapping[str, object],
+        fade_s: float | None = None,
+        easing: str | None = None,
+    ) -> Change:
+        """`apply`, but a value that is refused does not stop the others; the error is raised once
+        they are applied."""
+        actions, fields, fade = _sorted(values, fade_s, easing)
+        problem: SceneError | None = None
+        for name, value in actions.items():
+            try:
+                self._act(name, value, *fade)
+            except SceneError as error:
+                problem = error
+        try:
+            if fields:
+                self._patch(fields, *fade)
+        except SceneError as error:
+            problem = error
+            for name, value in fields.items() if len(fields) > 1 else ():
+                with suppress(SceneError):
+                    self._patch({name: value}, *fade)
+        if problem is not None:
+            raise problem
         return self._channel.last_change
 
     def recall(
@@ -91,7 +112,8 @@ class Desk:
                 fields["motion"] = "hold" if values["freeze"] == "on" else self._moving
             return {**fields, **fade}
 
-        return self._channel.change(changes, self._check)
+        turned = all(PARAMETERS[name].kind in ("continuous", "whole") for name in values)
+        return self._channel.change(changes, self._check, KNOBS if turned else None)
 
     def _note(self) -> None:
         """The scene has changed: keep what `freeze` and `black` end with."""
@@ -157,6 +179,20 @@ class Desk:
         if self._look not in names:
             return names[0 if by > 0 else -1]
         return names[(names.index(self._look) + by) % len(names)]
+
+
+def _sorted(
+    values: Mapping[str, object], fade_s: float | None, easing: str | None
+) -> tuple[dict[str, Any], dict[str, Any], tuple[float | None, str | None]]:
+    """(checked values that act by themselves, those of fields, the fade); raises SceneError."""
+    checked = {name: check_value(name, value) for name, value in values.items()}
+    fade = checked.pop("fade_s", fade_s), checked.pop("easing", easing)
+    actions: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
+    for name, value in checked.items():
+        is_field = PARAMETERS[name].field or name.startswith(WEIGHT) or name == "freeze"
+        (fields if is_field else actions)[name] = value
+    return actions, fields, fade
 
 
 def _weighted(scene: Scene, prompt: str | None, weights: Mapping[int, float]) -> list[Any]:

@@ -1,6 +1,7 @@
 """Undo and redo: the last scenes that were replaced. Pure data; the channel's lock guards it.
 
-Changes of the same fields in quick succession, as from typing or a slider, are one step.
+Changes of the same fields in quick succession, as from typing or a slider, are one step, and so are
+the moves of a controller's knobs, whichever they are.
 """
 
 from __future__ import annotations
@@ -35,15 +36,26 @@ class History:
         """(how many can be undone, how many can be redone)."""
         return len(self._undo), len(self._redo)
 
-    def add(self, before: Scene, names: frozenset[str], time: float) -> None:
+    def add(
+        self,
+        before: Scene,
+        names: frozenset[str],
+        time: float,
+        group: frozenset[str] | None = None,
+    ) -> None:
         """Record that a change of the fields `names` has replaced `before`. Empty `names`: a step
-        of its own, as for a look."""
+        of its own, as for a look. group: what identifies changes that become one step; without it,
+        `names`."""
+        group = names if group is None else group
         last = self._last
-        self._last = (names, time)
+        self._last = (group, time)
         self._redo.clear()
-        if names and last and last[0] == names and time - last[1] < ONE_STEP_S and self._undo:
+        moves_noise = not names or bool(names & {"seed", "phase"})
+        if group and last and last[0] == group and time - last[1] < ONE_STEP_S and self._undo:
+            step = self._undo[-1]
+            self._undo[-1] = step._replace(moves_noise=step.moves_noise or moves_noise)
             return
-        self._undo.append(Step(before.settled(time), not names or bool(names & {"seed", "phase"})))
+        self._undo.append(Step(before.settled(time), moves_noise))
 
     def undo(self, now: Scene, time: float) -> Scene | None:
         """The scene to return to from the scene `now`; None if there is none."""

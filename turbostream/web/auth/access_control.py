@@ -47,7 +47,7 @@ OTHER_SITE = (
 WRONG = "This token is not, or no longer, valid; ask for a new link."
 NO_OWNER_PASSWORD = "The owner's token is not accepted as a password; use the view-only token."
 VIEW_ONLY = "This link is view-only; changing the picture needs the owner's link."
-NOT_TO_WATCH = "This link is view-only; looks and the setlist need the owner's link."
+NOT_TO_WATCH = "This link is view-only; this address needs the owner's link."
 BEARER = WWWAuthenticate("bearer")
 # Players and camera software support nothing else (http://any:TOKEN@host/stream), and most of them
 # send their password only when they are asked for it.

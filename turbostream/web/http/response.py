@@ -86,7 +86,7 @@ class Response:
         if self._may_have_body:
             self._left = length
             self.closes |= length is None
-        self.closes |= "close" in options or not self._input_is_over()
+        self.closes |= "close" in options or not self._input_is_over() or self._declines_websocket()
         named = ["Upgrade"] if "upgrade" in options else []
         if self.closes and not self._status.startswith("101"):
             named.append("close")
@@ -95,6 +95,15 @@ class Response:
         if named:
             lines.append(f"Connection: {', '.join(named)}")
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+    def _declines_websocket(self) -> bool:
+        """Such a connection closes: a proxy that takes any answer for a 101 would pass on what
+        follows without its forwarding headers, as if it came from this machine."""
+        may_ask = self._request.method in ("GET", "HEAD") and not self._status.startswith("101")
+        return may_ask and any(
+            name == "upgrade" and "websocket" in value.lower()
+            for name, value in self._request.headers
+        )
 
 
 @lru_cache(maxsize=1)

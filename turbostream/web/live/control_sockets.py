@@ -19,6 +19,7 @@ from turbostream.web.live.wakeup import Wakeup
 log = logging.getLogger(__name__)
 
 MOST = 64
+RESERVED = 16  # of them for owners, so that the pages of watchers cannot shut them out
 LOOK_EVERY_S = 0.1  # whether the program is stopping
 
 
@@ -47,8 +48,6 @@ class ControlBody:
 class ControlSockets:
     """`stopping` ends all of them; `clock` stands still while this process is stopped."""
 
-    most = MOST
-
     def __init__(
         self,
         most_bytes: int,
@@ -68,9 +67,12 @@ class ControlSockets:
     def __len__(self) -> int:
         return len(self._sockets)
 
-    @property
-    def full(self) -> bool:
-        return len(self._places) >= self.most
+    def most(self, may_write: bool) -> int:
+        """The number of sockets at which no other is accepted. may_write: of an owner."""
+        return MOST if may_write else MOST - RESERVED
+
+    def is_full(self, may_write: bool) -> bool:
+        return len(self._places) >= self.most(may_write)
 
     def announce(self) -> None:
         """The state has changed; from any thread."""

@@ -16,19 +16,19 @@ export const isLearning = () => learning !== null;
 /** The parameter that waits for a movement, or ''. */
 export const learningTarget = () => learning?.target ?? '';
 
-/** The event that stands for a movement of one control, out of the events that it caused, or null. */
+/** The last event of the control that was moved, out of the events that the movement caused, or null. */
 export function controlOf(events) {
-  const nrpn = events.find(({ type }) => type === 'nrpn');
+  const nrpn = events.findLast(({ type }) => type === 'nrpn');
   if (nrpn) return nrpn;
   const isSeen = (number, channel) => events.some((it) => it.type === 'cc' && it.number === number && it.channel === channel);
-  const fine = events.find((it) => it.type === 'cc14' && it.fine && isSeen(it.number, it.channel) && isSeen(it.number + 32, it.channel));
+  const fine = events.findLast((it) => it.type === 'cc14' && it.fine && isSeen(it.number, it.channel) && isSeen(it.number + 32, it.channel));
   if (fine) return fine;
   const counts = new Map(); // a control that is touched on the way sends fewer
   const plain = events.filter(({ type }) => type !== 'cc14');
   const name = ({ type, channel, number }) => `${type} ${channel} ${number}`;
   for (const event of plain) counts.set(name(event), (counts.get(name(event)) ?? 0) + 1);
   const most = Math.max(...counts.values());
-  return plain.find((event) => counts.get(name(event)) === most) ?? null;
+  return plain.findLast((event) => counts.get(name(event)) === most) ?? null;
 }
 
 /** The mapping of a device's control to a parameter; row: of the table; value: what a button sets, if given. */
@@ -121,7 +121,7 @@ function pressed(event) {
   } else if ((event.key === 'Enter' || event.key === ' ') && controlAt(event)) choose(event);
 }
 
-/** Sets what is called: changed() and learned(mapping, event). */
+/** Sets what is called: changed(), and learned(mapping, event) with the last event of the movement. */
 export function startLearning(given) {
   Object.assign(handlers, given);
   addEventListener('pointerdown', choose, true);

@@ -8,6 +8,7 @@ const NAMES = { cc: 'knob', cc14: 'fine knob', nrpn: 'NRPN', note: 'note', pitch
 
 const list = document.getElementById('midi-mappings');
 const hints = new Map(); // by keyOf: the element that shows which way to turn
+const waits = new Map(); // by keyOf: that way, 'up' or 'down'
 let missed = false; // the mappings changed while a field was in use
 
 const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
@@ -72,7 +73,7 @@ function itemOf(mapping) {
     return item;
   }
   const how = make('div', { className: 'midi-how' });
-  how.append(modeChoice(mapping, row));
+  if (modesOf(mapping, row).length > 1) how.append(modeChoice(mapping, row));
   if (mapping.mode !== 'trigger' && (row.kind === 'continuous' || row.kind === 'whole')) {
     const [low, high] = rangeOf(mapping, row);
     how.append(endField(mapping, row, 'low', low), endField(mapping, row, 'high', high));
@@ -80,6 +81,7 @@ function itemOf(mapping) {
   const hint = make('span', { className: 'midi-note', role: 'status' });
   hints.set(keyOf(mapping), hint);
   how.append(hint);
+  showHint(keyOf(mapping));
   item.append(how);
   return item;
 }
@@ -100,8 +102,14 @@ function show() {
 
 /** Shows which way a control has to be moved until it takes over; way: 'up', 'down' or ''. */
 export function showWait(key, way) {
+  if (way) waits.set(key, way);
+  else waits.delete(key);
+  showHint(key);
+}
+
+function showHint(key) {
   const hint = hints.get(key);
-  const text = way ? `Turn it ${way} to take over.` : '';
+  const text = waits.has(key) ? `Turn it ${waits.get(key)} to take over.` : '';
   if (hint && hint.textContent !== text) hint.textContent = text;
 }
 

@@ -70,12 +70,14 @@ function shine() {
 
 // ------------------------------------------------------------------------------- what is learned
 
-function learned(mapping) {
+function learned(mapping, event) {
   const key = keyOf(mapping);
   const others = mappings().midi.filter((it) => keyOf(it) !== key);
   if (others.length >= MOST_MAPPINGS) return report(`There are ${MOST_MAPPINGS} mappings already; remove one first.`);
   report(`${controlName(mapping)} → ${targetName(mapping)}`);
-  return saveMappings({ midi: [...others, mapping] });
+  saveMappings({ midi: [...others, mapping] });
+  if (mapping.mode === 'continuous') took(mapping.device, event); // where the knob is now
+  return undefined;
 }
 
 function report(sentence) {
@@ -109,8 +111,9 @@ function show() {
   for (const id of ['midi-learn', 'midi-target']) $(id).disabled = !isOn;
   $('midi-learn').setAttribute('aria-pressed', String(isLearning()));
   if (!isLearning()) $('midi-target').value = '';
+  const listed = names.length > 1 ? `${names.join(', ')}.` : ''; // the summary names a single one
   const problems = devices().map(({ problem }) => problem).filter(Boolean);
-  setText($('midi-devices'), [stateSentence(), names.join(', '), ...problems].filter(Boolean).join(' '));
+  setText($('midi-devices'), [stateSentence(), listed, ...problems].filter(Boolean).join(' '));
   setText($('midi-say'), isLearning() ? learnHint() : last);
 }
 
@@ -132,7 +135,7 @@ function changed() {
 
 export function startMidiPanel() {
   const names = targets(['continuous', 'whole', 'choice', 'trigger']).map(({ name }) => name);
-  $('midi-target').append(new Option('another parameter', ''), ...names.map((name) => new Option(name, name)));
+  $('midi-target').append(new Option('Other parameter', ''), ...names.map((name) => new Option(name, name)));
   startMidi({ event: took, lost, changed });
   startLearning({ changed: show, learned });
   startList(onMappings);

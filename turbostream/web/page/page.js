@@ -22,6 +22,7 @@ import { beginStream, framesPerSecond, shown, takePart, whenPainted } from './pi
 import { followPrompt, forgetFrames, latencyMs, sendUnsent, settleLatency, showPrompt, startPrompt, wordsTurn } from './prompt.js';
 import { onScene, sceneTurn, takePushed, takeScene } from './scene.js';
 import { startSetlist, takeSetlist } from './setlist.js';
+import { startSoundPanel } from './sound_panel.js';
 import { readStatus, sawRevision, startStatus, status, tookRevision } from './status.js';
 import { pictureStream } from './stream.js';
 import { startTempo } from './tempo.js';
@@ -256,6 +257,7 @@ function start() {
   startTempo();
   startMappings();
   startMidiPanel();
+  startSoundPanel();
   startExchange();
   startDrop({ say: dropped, mayWrite: () => !mayOnlyWatch(), fadeS: () => fadeNow().fade_s });
   onScene(takeFade);

@@ -13,11 +13,12 @@ export function targets(kinds = null) {
 
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-/** Marks `element` as the control of a parameter; `value`: the only one that it sets. Without a title it gets the help of the table. */
+/** Marks `element` as the control of a parameter; `value`: the only one that it sets. It gets the help of the table as its title, unless it has one or contains text. */
 export function standsFor(element, name, value = null) {
   element.dataset.parameter = name;
   if (value !== null) element.dataset.value = value;
-  if (!element.title) element.title = sentence(table.get(name)?.help ?? '');
+  const { kind, help } = table.get(name);
+  if (!element.title && kind !== 'text') element.title = sentence(help);
   return element;
 }
 

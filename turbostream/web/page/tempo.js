@@ -10,7 +10,7 @@ const ADRIFT_BEATS = 0.04; // the indicator is set again when it is off by more
 const $ = (id) => document.getElementById(id);
 const indicator = $('beats');
 const choices = [...$('quantise').children];
-let shown = null; // {bpm, bar, beat, at}: what the indicator shows since `at`, in ms
+let shown = null; // {bpm, bar, beat, at, animation}: what the indicator shows since `at`, in ms
 
 export function tap() {
   setParameters({ tap: true });
@@ -39,10 +39,13 @@ function showBeat(bpm, bar, beat) {
   const now = performance.now();
   const at = shown && shown.beat + ((now - shown.at) * shown.bpm) / 60_000;
   if (shown?.bpm === bpm && shown.bar === bar && Math.abs(at - beat) < ADRIFT_BEATS) return;
-  shown = { bpm, bar, beat, at: now };
-  const beatS = 60 / bpm;
-  const values = { '--beats': bar, '--bar': `${bar * beatS}s`, '--passed': `${-(beat % bar) * beatS}s` };
-  for (const [name, value] of Object.entries(values)) indicator.style.setProperty(name, value);
+  shown?.animation.cancel();
+  const beatMs = 60_000 / bpm;
+  const timing = { duration: bar * beatMs, easing: `steps(${bar})`, iterations: Infinity };
+  const animation = indicator.firstElementChild.animate({ transform: ['none', `translateX(${bar * 100}%)`] }, timing);
+  animation.currentTime = (beat % bar) * beatMs;
+  indicator.style.setProperty('--beats', bar);
+  shown = { bpm, bar, beat, at: now, animation };
 }
 
 function takeTempo({ bpm, beat, beats_per_bar: bar, quantise, modulators }) {

@@ -60,10 +60,11 @@ def add_routes(
             accepted = accept(request.method, version, headers, has_body)
         except HandshakeRefused as refused:
             raise Refusal(refused) from None
-        if sockets.full:
+        may_write = bool(g.visitor.may_write)
+        if sockets.is_full(may_write):
             raise ServiceUnavailable(
-                f"{sockets.most} controllers are connected, the maximum; disconnect one, or send "
-                "changes to PATCH /parameters.",
+                f"{sockets.most(may_write)} controllers are connected, the maximum; disconnect "
+                "one, or send changes to PATCH /parameters.",
                 retry_after=RETRY_AFTER_S,
             )
         body = sockets.open(ControlSession(Controller(context.desk), powers()))
