@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,12 @@ class Server:
     may_fail = False
 
     def __init__(
-        self, *options: str, port: int | None = None, may_fail: bool = False, **environ: str
+        self,
+        *options: str,
+        port: int | None = None,
+        may_fail: bool = False,
+        program: Sequence[str] = ("realtime_stream.py",),
+        **environ: str,
     ) -> None:
         self.may_fail = may_fail
         self.port = port or free_port()
@@ -57,7 +62,7 @@ class Server:
         self.lines: list[tuple[float, str]] = []  # (seconds since the start, line)
         self.started = time.monotonic()
         self.process = subprocess.Popen(
-            [sys.executable, "realtime_stream.py", "--server-port", str(self.port), *options],
+            [sys.executable, *program, "--server-port", str(self.port), *options],
             cwd=ROOT,
             env={**os.environ, "MODEL_ID": "demo", **environ},
             stdin=subprocess.DEVNULL,

@@ -55,7 +55,17 @@ def times(video: Path) -> list[float]:
 
 def decoded(video: Path, size: tuple[int, int]) -> Sequence[np.ndarray[Any, Any]]:
     """[H, W, 3] uint8 RGB of each frame, as ffmpeg shows it."""
-    command = ["ffmpeg", "-v", "error", "-i", str(video), "-fps_mode", "passthrough"]
+    command = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-i",
+        str(video),
+        "-fps_mode",
+        "passthrough",
+        "-enc_time_base",
+        "-1",
+    ]
     command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     done = subprocess.run(command, capture_output=True, timeout=120, check=True)
     assert done.stderr == b"", done.stderr

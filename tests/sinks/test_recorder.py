@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -179,6 +181,15 @@ def test_a_disk_that_hangs_delays_no_frame_and_takes_no_more_memory(
     goes_on.set()
     status = room.recorder.stop()
     assert status["frames"] + status["dropped"] == 2 * recorder.MOST_WAITING
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities of threads")
+def test_the_recorder_gives_way_to_the_engine(room: Room) -> None:
+    room.begin()
+    (thread,) = [one for one in threading.enumerate() if one.name == "recorder"]
+    assert thread.native_id is not None
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert os.getpriority(os.PRIO_PROCESS, thread.native_id) > own
 
 
 def test_the_systems_clock_has_no_effect_on_the_times(
