@@ -54,7 +54,10 @@ def _not_comparable(plan: Plan, options: Options) -> Iterator[str]:
 
 def _reason(show: str, now: str) -> str:
     if show == now:
-        return f"the fingerprint is the same ({now}), so the weights or the processor are others"
+        return (
+            f"the fingerprint is the same ({now}), so the weights, the processor or its number of "
+            "threads are others"
+        )
     if show.rpartition(" batch-")[0] == now.rpartition(" batch-")[0]:
         sizes = (text.rpartition("-")[2] for text in (now, show))
         return "painted in batches of {}, in the show of {}".format(*sizes)
