@@ -79,7 +79,7 @@ def serve_simulated(port: int, target_fps: float) -> int:
     )
     found = Weights(model_id="demo", folder=None, demo=True)
     kept = Tokens.for_this_run()
-    return realtime_stream.serve(settings, found, lambda report: Simulated(), kept)
+    return realtime_stream.serve(settings, found, lambda report: Simulated(), kept, record=False)
 
 
 class Server:

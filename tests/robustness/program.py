@@ -123,13 +123,13 @@ def main(mode: str, argv: Sequence[str]) -> int:
         return Faulty(MODES.get(mode, MODES["sound"]), jpeg_of(size))
 
     try:
-        settings, _ = load(DEFAULTS, argv, os.environ)
+        settings, options = load(DEFAULTS, argv, os.environ)
         kept = tokens.load_tokens(settings.state_folder)
     except SettingError as error:
         logging.error("%s", error)
         return 2
     found = Weights(model_id="demo", folder=None, demo=True)
-    return realtime_stream.serve(settings, found, open_engine, kept)
+    return realtime_stream.serve(settings, found, open_engine, kept, options.record)
 
 
 if __name__ == "__main__":
