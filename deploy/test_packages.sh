@@ -3,7 +3,7 @@
 
 DEV_PACKAGES=(fonts-dejavu-core ffmpeg mpv shellcheck rsync pv curl git make procps iproute2 lsof openssh-client)
 BROWSER_PACKAGES=(chromium firefox-esr)
-SERVER_PACKAGES=(openssh-server dropbear-bin nginx-light)
+SERVER_PACKAGES=(openssh-server dropbear-bin nginx-light libnginx-mod-rtmp)
 
 setup_install_test_packages() {
   local packages=("${DEV_PACKAGES[@]}") left_out

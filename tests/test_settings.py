@@ -54,7 +54,7 @@ def test_yes_and_no_are_booleans_in_every_usual_spelling(name: str) -> None:
 def test_an_address_of_a_broadcast_is_neither_shown_nor_quoted_with_its_key() -> None:
     found = settings(PUSH_URL="rtmp://a.example/live/KEY")
     assert found.push_url == "rtmp://a.example/live/KEY"
-    assert found.as_text()["PUSH_URL"] == "rtmp://a.example/live/..."
+    assert found.as_text()["PUSH_URL"] == "rtmp://a.example/live/***"
     assert settings().as_text()["PUSH_URL"] == "none"
     with pytest.raises(SettingError) as refused:
         settings(PUSH_URL="http://a.example/live/KEY")

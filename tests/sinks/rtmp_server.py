@@ -25,7 +25,7 @@ class RtmpServer:
     def __init__(self, folder: Path) -> None:
         self.port, http = free_port(), free_port()
         self.url = f"rtmp://127.0.0.1:{self.port}/live/{KEY}"
-        self.shown = f"rtmp://127.0.0.1:{self.port}/live/..."
+        self.shown = f"rtmp://127.0.0.1:{self.port}/live/***"
         self._folder = folder
         self._config = folder / "nginx.conf"
         self._process: subprocess.Popen[bytes] | None = None

@@ -29,8 +29,8 @@ LOST_S = 1.0
 def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     """(the video of a server that got SIGKILL, seconds from its first frame to that moment)."""
     state = tmp_path_factory.mktemp("state")
-    module = ["-m", "tests.robustness.program", "sound", "--record"]
-    with Server(program=module, STATE_DIR=str(state), TARGET_FPS="30") as server:
+    module = ["-m", "tests.robustness.program", "sound"]
+    with Server("--record", program=module, STATE_DIR=str(state), TARGET_FPS="30") as server:
         session = wait_for_session(state / "recordings")
         time.sleep(RECORDED_S)
         server.signal(signal.SIGKILL)

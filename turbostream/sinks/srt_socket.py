@@ -13,8 +13,10 @@ import sys
 from urllib.parse import parse_qsl, urlsplit
 
 PAYLOAD = 1316  # bytes of a message: seven packets of MPEG-TS
-LIBRARIES = ("libsrt-gnutls.so.1.5", "libsrt-openssl.so.1.5", "libsrt.so.1.5", "libsrt.so.1")
-NAMES = "libsrt1.5-gnutls (Debian, Ubuntu)"
+LIBRARIES = [f"libsrt-{tls}.so.1.{n}" for n in (5, 4) for tls in ("gnutls", "openssl")] + [
+    "libsrt.dylib"
+]
+PACKAGE = "libsrt1.5-gnutls"  # of Debian and Ubuntu
 OPTIONS = {"latency": 23, "passphrase": 26, "pbkeylen": 27, "streamid": 46}
 WHOLE = {"latency", "pbkeylen"}
 NO_SERVER, REJECTED = 1001, 1002  # of srt_getlasterror
@@ -77,7 +79,7 @@ def _library() -> ctypes.CDLL:
             return ctypes.CDLL(name)
         except OSError:
             continue
-    raise SrtError(f"libsrt is not installed: install the package {NAMES}")
+    raise SrtError(f"libsrt is not installed: apt-get install {PACKAGE}")
 
 
 def _sockaddr(family: int, place: tuple[object, ...]) -> bytes:

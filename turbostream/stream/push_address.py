@@ -63,7 +63,7 @@ def parse(text: str) -> PushAddress:
         )
     # Only the first can be shown: with a trailing slash or a long path, the key is in any other.
     app = f"/{segments[0]}" if len(segments) > 1 else ""
-    return PushAddress(kind, text, f"{kind}://{place}{app}/...", host)
+    return PushAddress(kind, text, f"{kind}://{place}{app}/***", host)
 
 
 def _folder(text: str) -> PushAddress:

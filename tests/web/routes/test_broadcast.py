@@ -38,7 +38,7 @@ def test_an_owner_starts_reads_and_stops_a_broadcast(client: FlaskClient) -> Non
     assert begun.status_code == 200
     assert begun.json is not None
     assert begun.json["on"]
-    assert begun.json["to"] == f"rtmp://127.0.0.1:{port}/live/..."
+    assert begun.json["to"] == f"rtmp://127.0.0.1:{port}/live/***"
     wait_until(lambda: "refuses" in client.get("/broadcast").json["message"])
     status = client.get("/status")
     assert status.json is not None
