@@ -57,7 +57,7 @@ def assert_one_sentence(ended: subprocess.CompletedProcess[str]) -> None:
         ({"SERVER_HOST": "192.0.2.1"}, "SERVER_HOST 192.0.2.1 is not an address of this machine"),
         ({"SERVER_HOST": "a" * 300}, "is not an address of this machine"),
         ({"SERVER_HOST": "b\u00fccher..de"}, "is not an address of this machine"),
-        ({"OSC_HOST": "999.1.1.1", "OSC_PORT": "9000"}, "OSC_HOST 999.1.1.1 is no address of"),
+        ({"OSC_HOST": "999.1.1.1", "OSC_PORT": "9000"}, "OSC_HOST 999.1.1.1 is not an address of"),
         ({"OSC_PORT": "70000"}, "OSC_PORT must be a whole number from 0 to 65535"),
         ({"DEVICE": "mps"}, "DEVICE is mps, but this is not a Mac"),
         ({"TARGET_FPS": "nan"}, "TARGET_FPS must be a number"),
