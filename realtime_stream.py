@@ -90,13 +90,13 @@ def serve(
     context.datagram = osc.datagram
     channel.buffer.listen(wakeup.send)
     scene_file = SceneFile(file_of(settings), channel, scene, context.repertoire)
-    port = PublicPort(create_app(context, wakeup), context, scene_file, supervisor.unhealthy)
+    app = create_app(context, wakeup)
+    port = PublicPort(app, context, scene_file, supervisor.unhealthy, sinks.start)
     limits = settings.engine_timeout_s, settings.loading_timeout_s
     watchdog = Watchdog(lambda now: supervisor.overdue(now, *limits), max(limits), awake)
     if osc.start() and port.open():
         supervisor.start()
         watchdog.start()
-        sinks.start()
         until_signal(lambda: supervisor.unusable is not None or port.closed)
     watchdog.stop()
     context.stopping = True

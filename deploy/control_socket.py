@@ -15,7 +15,7 @@ import socket
 import struct
 
 CONNECT_S = 5.0
-MOST_HEAD = 64 * 1024  # bytes of an answer that is no WebSocket
+MOST_HEAD = 64 * 1024  # bytes of an answer that is not a WebSocket
 MOST_RECEIVED = 4 * 1024 * 1024  # bytes of one message of the server
 MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 BINARY, CLOSE, PING, PONG = 2, 8, 9, 10
@@ -26,7 +26,8 @@ class NoWebSocket(Exception):
 
 
 class ControlSocket:
-    """A connection to the server; raises OSError when it ends, and NoWebSocket if it is none."""
+    """A connection to the server; raises OSError when it ends, and NoWebSocket if it is not a
+    control socket."""
 
     def __init__(self, port: int) -> None:
         self._unsent = bytearray()

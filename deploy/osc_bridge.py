@@ -21,7 +21,7 @@ from control_socket import BINARY, ControlSocket, NoWebSocket
 TICK_S = 0.005  # between two sends; meanwhile the newest datagram for each address is kept
 STALE_S = 1.0  # what could not be sent for so long is dropped: the knob has moved on
 RECONNECT_S = 0.5
-REFUSED_S = 5.0  # after an answer that is no WebSocket
+REFUSED_S = 5.0  # after an answer that is not a WebSocket
 LOOK_S = 0.5  # whether the tunnel still runs
 MOST_WAITING = 256  # datagrams
 MOST_UNSENT = 64 * 1024  # bytes; beyond it datagrams wait

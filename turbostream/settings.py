@@ -176,8 +176,8 @@ class Settings:
     )
     osc_host: str = row(
         text("an address or host name without spaces", r"[^\s/]+"),
-        "address that receives OSC messages; anybody who reaches another than 127.0.0.1 controls "
-        "the picture",
+        "address that receives OSC messages; on any other than 127.0.0.1, everybody who can reach "
+        "it controls the picture",
         "127.0.0.1",
     )
     recipes: str = row(

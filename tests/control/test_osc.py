@@ -77,7 +77,7 @@ def test_a_bad_message_is_reported_once_and_counted(
         "[osc] /sp*: patterns are not supported; send one message for each address.",
         "[osc] /speed: The speed must be a number from 0 to 4.",
         "[osc] There is nothing to undo.",
-        "[osc] " + r"\x00" * 16 + ": this is no OSC message; an address begins with a slash.",
+        "[osc] " + r"\x00" * 16 + ": this is not an OSC message; an address begins with a slash.",
     ]
     assert osc.received == 12
     assert 8 <= osc.dropped <= 11  # those that were merged are not refused
@@ -109,8 +109,8 @@ def test_a_bad_host_is_one_sentence(room: Room, host: str) -> None:
     osc = room.input(osc_host=host)
     assert not osc.start()
     assert osc.problem == (
-        f"OSC_HOST {host[:60]} is no address of this machine; use 127.0.0.1 for the programs of "
-        "this machine only, or 0.0.0.0 for everybody who can reach it."
+        f"OSC_HOST {host[:60]} is not an address of this machine; use 127.0.0.1 for the programs "
+        "of this machine only, or 0.0.0.0 for everybody who can reach it."
     )
 
 
@@ -164,7 +164,8 @@ def test_frames_of_the_control_socket_are_applied_and_refused_in_one_sentence(ro
     assert osc.datagram(message("/speed", ("f", 9))) == (
         "/speed: The speed must be a number from 0 to 4."
     )
-    assert osc.datagram(b"") == "(empty): this is no OSC message; an address begins with a slash."
+    sentence = "(empty): this is not an OSC message; an address begins with a slash."
+    assert osc.datagram(b"") == sentence
     bad = bundle(message("/nothing"), message("/brightness", ("f", 0.5)))
     assert (
         osc.datagram(bad) == "/nothing: no parameter has this address; GET /osc lists all of them."

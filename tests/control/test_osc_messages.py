@@ -75,10 +75,10 @@ def test_a_trigger_needs_no_argument(datagram: bytes) -> None:
 @pytest.mark.parametrize(
     ("datagram", "sentence"),
     [
-        (b"", "no OSC message"),
-        (b"\0\0\0\0", "no OSC message"),
-        (b"speed\0\0\0,f\0\0\0\0\0\0", "no OSC message"),
-        (b"GET / HTTP/1.1\r\n\r\n", r"GET / HTTP/1.1\\r\\n\\r\\n: this is no OSC message"),
+        (b"", "not an OSC message"),
+        (b"\0\0\0\0", "not an OSC message"),
+        (b"speed\0\0\0,f\0\0\0\0\0\0", "not an OSC message"),
+        (b"GET / HTTP/1.1\r\n\r\n", r"GET / HTTP/1.1\\r\\n\\r\\n: this is not an OSC message"),
         (b"/", "/: no parameter has this address"),
         (b"/speed", "/speed: an argument is missing"),
         (message("/speed"), "/speed: an argument is missing"),

@@ -15,6 +15,7 @@ import pytest
 
 from tests.ports import free_port
 from tests.robustness.conftest import Program, Start
+from tests.robustness.program import MAY_LOAD
 from tests.robustness.raw import eventually, open_stream
 from tests.server import once_below
 
@@ -238,6 +239,20 @@ def test_the_noise_does_not_jump_at_a_handover(start: Start, tmp_path: Path, mot
     expected = last.phase + (SPEED * (taken.at - last.at) if motion == "walk" else 0.0)
     assert taken.prompt == "a red heart"
     assert taken.phase == pytest.approx(expected, abs=SPEED * SEEN_S if motion == "walk" else 0)
+
+
+def test_a_process_that_stands_by_does_not_record(start: Start, tmp_path: Path) -> None:
+    first = start("sound", "--handover", "take").wait_until_healthy()
+    recordings = tmp_path / "recordings"
+    options = ("--handover", "take", "--record", "--recordings-dir", str(recordings))
+    second = start("loads-badly", *options, port=first.port)
+    second.wait_for_log("it does not load yet")
+    assert not recordings.exists()
+    assert second.state is not None
+    (second.state / MAY_LOAD).touch()
+    assert first.wait(60.0) == 0
+    second.wait_for_log("[record] recording to")
+    eventually(lambda: any(recordings.glob("*.mp4")))
 
 
 def test_a_handover_interrupts_nothing_and_the_next_process_keeps_the_scene(

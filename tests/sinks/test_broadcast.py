@@ -279,7 +279,7 @@ def test_an_hls_folder_can_be_played_and_loses_its_old_segments(
 # -- to one that fails -----------------------------------------------------------------------------
 
 
-def test_a_server_that_refuses_is_said_once_and_tried_again(
+def test_a_server_that_refuses_is_reported_once_and_tried_again(
     show: Show, caplog: pytest.LogCaptureFixture
 ) -> None:
     show.broadcaster.start(f"rtmp://127.0.0.1:{free_port()}/live/{KEY}")
@@ -288,6 +288,7 @@ def test_a_server_that_refuses_is_said_once_and_tried_again(
     wait_until(lambda: show.broadcaster.status()["reconnects"] >= 2)
     show.wait_for_message("Trying again in 4 s.")
     assert caplog.text.count("refuses the connection") == 1
+    assert show.broadcaster.stop()["reconnects"] == 2, "the one that was to come is not counted"
 
 
 def test_an_unknown_host_is_named(show: Show) -> None:
@@ -296,7 +297,7 @@ def test_an_unknown_host_is_named(show: Show) -> None:
 
 
 @needs_rtmp
-def test_a_rejected_key_is_said(show: Show, rtmp: RtmpServer) -> None:
+def test_a_rejected_key_is_reported(show: Show, rtmp: RtmpServer) -> None:
     show.broadcaster.start(rtmp.url.replace("/live/", "/locked/"))
     show.wait_for_message("/locked/*** does not accept the broadcast: check the application and")
 
@@ -315,7 +316,7 @@ def test_a_server_that_stays_silent_delays_neither_the_stream_nor_a_stop(show: S
         silent.close()
 
 
-def test_an_srt_address_without_a_listener_is_said(show: Show) -> None:
+def test_an_srt_address_without_a_listener_is_reported(show: Show) -> None:
     show.broadcaster.start(f"srt://127.0.0.1:{free_port()}?streamid={KEY}")
     show.wait_for_message("does not answer")
 

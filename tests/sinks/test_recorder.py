@@ -229,7 +229,17 @@ def test_pictures_of_another_size_end_the_recording_with_both_sizes(room: Room) 
     assert room.recorder.stop()["frames"] == 1, "the next one has the new size"
 
 
-def test_a_picture_that_is_none_ends_the_recording_and_the_stream_goes_on(room: Room) -> None:
+def test_controllers_learn_of_a_recording_that_ends_by_itself(room: Room) -> None:
+    room.begin()
+    heard: list[bool] = []
+    room.channel.listen_revision(lambda: heard.append(room.recorder.status()["on"]))
+    room.show(0.0)
+    room.show(0.1, jpeg((90, 90, 90), (128, 64)))
+    wait_until(lambda: heard)
+    assert heard == [False]
+
+
+def test_a_malformed_picture_ends_the_recording_and_the_stream_goes_on(room: Room) -> None:
     room.begin()
     room.show(0.0)
     room.show(0.1, b"no picture")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -103,6 +106,20 @@ def test_a_session_that_was_left_plain_is_compressed_when_it_is_wanted(tmp_path:
     recordings.plain(NAME).write_text("{}\n")
     assert recordings.path(f"{NAME}.jsonl.gz").read_bytes()[:2] == b"\x1f\x8b"
     assert not recordings.plain(NAME).exists()
+
+
+def test_several_who_want_a_plain_session_get_the_whole_of_it(tmp_path: Path) -> None:
+    recordings = Recordings(tmp_path)
+    content = random.Random(1).randbytes(8_000_000)
+    recordings.plain(NAME).write_bytes(content)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: _read(recordings, f"{NAME}.jsonl.gz"), range(4)))
+    assert all(gzip.decompress(data) == content for data in found)
+    assert [file.name for file in tmp_path.iterdir()] == [f"{NAME}.jsonl.gz"]
+
+
+def _read(recordings: Recordings, name: str) -> bytes:
+    return recordings.path(name).read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turbostream.stream.taps import Taps
-from turbostream.stream.tempo import Tempo
+from turbostream.stream.tempo import Tempo, next_multiple
 
 FRAME_S = 1 / 60
 bpms = st.floats(20, 300)
@@ -28,16 +28,16 @@ def test_the_next_beat_is_a_multiple_and_not_more_than_one_away(
     bpm: float, beat: float, at: float, time: float, every: int
 ) -> None:
     tempo = Tempo(bpm, beat, at)
-    found = tempo.next_beat(time, every)
-    number = tempo.beat_at(found) / every
-    assert number == pytest.approx(round(number), abs=1e-6)
-    assert 0 <= found - time <= every * 60 / bpm + 1e-6
+    number = next_multiple(tempo.beat_at(time), every)
+    assert number % every == 0
+    found = tempo.time_of(number)
+    assert -1e-6 <= found - time <= every * 60 / bpm + 1e-6
 
 
 def test_the_beat_of_now_is_the_next_one() -> None:
-    assert Tempo(120.0).next_beat(2.0) == 2.0
-    assert Tempo(120.0).next_beat(2.0, 4) == 2.0
-    assert Tempo(120.0).next_beat(2.5, 4) == 4.0
+    assert next_multiple(4.0, 1) == 4.0
+    assert next_multiple(4.0, 4) == 4.0
+    assert next_multiple(5.0, 4) == 8.0
 
 
 @given(bpms, bpms, times)

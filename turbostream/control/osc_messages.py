@@ -92,7 +92,7 @@ def address_of(message: bytes) -> bytes:
     if address in ADDRESSES:
         return address
     if not address.startswith(b"/"):
-        raise OscError(address, "this is no OSC message; an address begins with a slash.")
+        raise OscError(address, "this is not an OSC message; an address begins with a slash.")
     if any(byte in PATTERN for byte in address):
         raise OscError(address, "patterns are not supported; send one message for each address.")
     raise OscError(address, "no parameter has this address; GET /osc lists all of them.")

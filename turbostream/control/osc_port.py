@@ -45,8 +45,8 @@ def why_not_listening(error: Exception, host: str, port: int) -> str:
         or number == errno.EADDRNOTAVAIL
     ):
         return (
-            f"OSC_HOST {host[:60]} is no address of this machine; use 127.0.0.1 for the programs "
-            "of this machine only, or 0.0.0.0 for everybody who can reach it."
+            f"OSC_HOST {host[:60]} is not an address of this machine; use 127.0.0.1 for the "
+            "programs of this machine only, or 0.0.0.0 for everybody who can reach it."
         )
     if number in (errno.EACCES, errno.EPERM):
         return (

@@ -146,7 +146,8 @@ class Broadcaster:
             if why != logged:  # a server that is away for a day is one line
                 log.warning("[push] %s", now.message)
             logged = why
-            now.ended.wait(pause)
+            if now.ended.wait(pause):
+                return
             now.reconnects += 1
             pause = min(2 * pause, LONGEST_PAUSE_S)
 

@@ -37,7 +37,7 @@ _ALWAYS = {"tune": "zerolatency", "forced-idr": "1"}
 
 
 class PictureError(RecordingError):
-    """A picture that does not belong into the video, in one sentence."""
+    """A picture that does not belong in the video, in one sentence."""
 
 
 class Encoder:

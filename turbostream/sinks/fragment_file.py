@@ -24,7 +24,7 @@ class FragmentFile:
 
     def write(self, data: bytes) -> int:
         """Called by the muxer. What follows a fragment that could not be written is dropped: it
-        would not fit to what is in the file."""
+        would not fit what is in the file."""
         if not self._failed:
             self._pending += data
         return len(data)

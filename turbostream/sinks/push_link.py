@@ -23,8 +23,9 @@ ROOT = Path(turbostream.__file__).resolve().parent.parent
 
 
 class PushLink:
-    """frames, bytes, dropped: so far. connected_at: on the monotonic clock, None before that.
-    failed, detail: see `Report`; failed is `timeout` for a server that does not answer."""
+    """frames, dropped: so far. bit_rate: bit/s in the last second. connected_at: on the monotonic
+    clock, None before that. failed, detail: see `Report`; failed is `timeout` for a server that
+    does not answer."""
 
     def __init__(self, order: Order) -> None:
         """Raises OSError if the process cannot be started."""

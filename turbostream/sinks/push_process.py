@@ -180,7 +180,7 @@ def main() -> int:
     os.nice(NICENESS)
     try:
         push(order, Inlet(sys.stdin.buffer))
-    except Exception as error:  # the other process says it
+    except Exception as error:  # the other process reports it
         report(failure(error, order["url"].startswith("rtmp")))
     sys.stdout.flush()
     os._exit(0)  # without waiting for the connection, which the muxer would close again

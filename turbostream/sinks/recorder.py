@@ -59,6 +59,7 @@ class Recorder:
         self._recordings = Recordings(settings.recordings_folder)
         self._lock = threading.Lock()  # of start and stop
         self._queue: queue.SimpleQueue[Heard] = queue.SimpleQueue()
+        self._on = False  # until the files are complete
         self._listening = False
         self._newest = 0.0  # when the shot of the newest frame in the queue was taken
         self._lost = 0  # frames that did not fit in the queue
@@ -74,7 +75,7 @@ class Recorder:
         """Frames are painted from now on even if nobody watches. Raises RecordingError, and then
         nothing has changed."""
         with self._lock:
-            if self._thread is not None and self._thread.is_alive():
+            if self._on:
                 assert self._take is not None
                 raise RecordingConflict(
                     f"{self._take.name} is being recorded already; stop that recording first."
@@ -87,7 +88,12 @@ class Recorder:
             self._thread = threading.Thread(
                 target=self._run, args=(take, self._queue), name="recorder", daemon=True
             )
-            self._thread.start()
+            self._on = True
+            try:
+                self._thread.start()
+            except RuntimeError:  # the system has no further thread
+                self._on = False
+                raise
         log.info("[record] recording to %s", self._recordings.video(take.name))
         return self.status()
 
@@ -103,9 +109,9 @@ class Recorder:
         return self.status()
 
     def status(self) -> RecordingStatus:
-        take, thread = self._take, self._thread
+        take = self._take
         return {
-            "on": thread is not None and thread.is_alive(),
+            "on": self._on,
             "name": None if take is None else take.name,
             "seconds": 0.0 if take is None else round(take.seconds, 3),
             "bytes": 0 if take is None else take.size,
@@ -166,6 +172,8 @@ class Recorder:
         else:
             self._message = ended
             log.warning("[record] %s ended: %s", take.name, ended)
+        self._on = False
+        self._channel.touch()  # controllers show whether it records, also when it ends by itself
 
     def _guarded(self, step: Callable[[], object]) -> str | None:
         """Why `step` failed, in one sentence; None if it did not."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -30,6 +31,7 @@ class Recordings:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._lock = threading.Lock()  # of compression and deletion
         self._lengths: dict[str, tuple[int, int, Length]] = {}  # name -> (size, mtime, length)
 
     def new_name(self) -> str:
@@ -81,28 +83,27 @@ class Recordings:
         file = self.folder / file_name
         if not NAME.fullmatch(name) or dot + rest not in (VIDEO, SESSION):
             raise NoSuchRecording(_no_such(file_name))
-        if dot + rest == SESSION and not _is_file(file) and _is_file(self.plain(name)):
-            try:
-                compress(self.plain(name))
-            except OSError as error:
-                raise RecordingError(self.refusal(error)) from None
+        if dot + rest == SESSION:
+            with self._lock:
+                self._compress(name)
         if not _is_file(file):
             raise NoSuchRecording(_no_such(file_name))
         return file
 
     def delete(self, name: str) -> None:
         """Raises NoSuchRecording and RecordingError."""
-        files = list(self._files(name)) if NAME.fullmatch(name) else []
-        if not files:
-            raise NoSuchRecording(_no_such(name))
-        try:
-            for file in files:
-                file.unlink(missing_ok=True)
-        except OSError as error:
-            raise RecordingError(
-                f"The recording {name} cannot be deleted ({error.strerror}); check the permissions "
-                f"of {self.folder}."
-            ) from None
+        with self._lock:
+            files = list(self._files(name)) if NAME.fullmatch(name) else []
+            if not files:
+                raise NoSuchRecording(_no_such(name))
+            try:
+                for file in files:
+                    file.unlink(missing_ok=True)
+            except OSError as error:
+                raise RecordingError(
+                    f"The recording {name} cannot be deleted ({error.strerror}); check the "
+                    f"permissions of {self.folder}."
+                ) from None
         self._lengths.pop(name, None)
 
     def video(self, name: str) -> Path:
@@ -119,6 +120,15 @@ class Recordings:
                 with suppress(FileNotFoundError):  # deleted meanwhile
                     total += file.lstat().st_size
         return total
+
+    def _compress(self, name: str) -> None:
+        """Compress a session that is still plain. Under the lock: others that want it wait."""
+        if _is_file(self.folder / (name + SESSION)) or not _is_file(self.plain(name)):
+            return
+        try:
+            compress(self.plain(name))
+        except OSError as error:
+            raise RecordingError(self.refusal(error)) from None
 
     def _entry(self, video: Path) -> RecordingEntry:
         name, found = video.stem, video.lstat()

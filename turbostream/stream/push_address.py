@@ -69,7 +69,9 @@ def parse(text: str) -> PushAddress:
 def _folder(text: str) -> PushAddress:
     """A folder for HLS, without control characters and `%`, which FFmpeg expands."""
     if not text.isprintable() or "%" in text or len(text) > MOST_CHARACTERS:
-        raise PushAddressError("The path of an HLS folder has no control character and no '%'.")
+        raise PushAddressError(
+            "An HLS folder must not have a control character or '%' in its path."
+        )
     try:
         folder = Path(text).expanduser()
     except RuntimeError:

@@ -40,7 +40,9 @@ class RecordSwitch:
             if self._busy:
                 return
             self._busy = True
-        threading.Thread(target=self._work, args=(recorder,), name="record switch").start()
+        threading.Thread(
+            target=self._work, args=(recorder,), name="record switch", daemon=True
+        ).start()
 
     def _work(self, recorder: Recorder) -> None:
         while True:
@@ -54,5 +56,7 @@ class RecordSwitch:
             try:
                 (recorder.start if wanted else recorder.stop)()
             except RecordingError as error:  # there is no request to answer
-                log.warning("[recording] %s", error)
+                log.warning("[record] %s", error)
+            except Exception:  # the next press of the button may work
+                log.exception("[record] the recorder failed.")
             self._changed()

@@ -30,11 +30,6 @@ class Tempo:
         """When the beat number is `beat`."""
         return self.at + (beat - self.beat) * 60.0 / self.bpm
 
-    def next_beat(self, time: float, every: int = 1) -> float:
-        """The first time from `time` on at which the beat number is a multiple of `every`: a beat,
-        or with the beats per bar the start of a bar."""
-        return max(time, self.time_of(next_multiple(self.beat_at(time), every)))
-
     def retimed(self, time: float, bpm: float | None = None, beat: float | None = None) -> Tempo:
         """The tempo with `bpm` from `time` on, where the beat number is `beat`; None keeps the one
         in force, so that a change of the bpm alone moves no beat that has passed."""
@@ -47,5 +42,6 @@ class Tempo:
 
 
 def next_multiple(beat: float, every: int) -> float:
-    """The first multiple of `every` that is not below `beat`."""
+    """The first multiple of `every` that is not below `beat`: the next beat, or with the beats per
+    bar the start of the next bar."""
     return float(math.ceil(beat / every) * every)

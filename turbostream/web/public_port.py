@@ -26,6 +26,7 @@ from turbostream.web.http import handover
 from turbostream.web.http.limits import Limits, connections_possible
 from turbostream.web.http.listener import why_not_listening
 from turbostream.web.http.server import Server
+from turbostream.web.live.off_loop import later
 
 log = logging.getLogger(__name__)
 
@@ -43,12 +44,14 @@ class PublicPort:
         context: AppContext,
         scene_file: SceneFile,
         unhealthy: Callable[[], str | None],
+        on_serving: Callable[[], object] = lambda: None,
     ) -> None:
-        """app: the WSGI application; unhealthy: one sentence while there is no picture."""
+        """app: the WSGI application; unhealthy: one sentence while there is no picture.
+        on_serving: called once, on a thread of its own, when the public port is this process's."""
         self.problem: str | None = None  # why the port is unavailable, in one sentence
         settings = context.settings
         self._app, self._settings, self._scene_file = app, settings, scene_file
-        self._unhealthy = unhealthy
+        self._unhealthy, self._on_serving = unhealthy, on_serving
         self._folder = settings.state_folder
         self._slots = context.slots
         self._limits = Limits.of(settings, connections_possible(settings.max_connections))
@@ -158,6 +161,7 @@ class PublicPort:
         if self._hands_over:
             self._offer_now_or_later(port)
         self._scene_file.start(self._is_serving)
+        later(self._on_serving)
 
     # -- offering the port to the next process -------------------------------------------------
 

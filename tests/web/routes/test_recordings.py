@@ -41,7 +41,7 @@ class FakeRecorder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.on = False
-        self.fault: RecordingError | None = None
+        self.fault: Exception | None = None
         self.before: Callable[[], object] = lambda: None  # every call that may wait for the disk
 
     def start(self) -> RecordingStatus:
@@ -152,6 +152,17 @@ def test_the_newest_value_of_a_controller_applies(
     held.set()
     wait_until(lambda: "record switch" not in {it.name for it in threading.enumerate()})
     assert not recorder.on
+
+
+def test_a_controller_can_record_after_the_recorder_has_failed(
+    client: FlaskClient, recorder: FakeRecorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder.fault = RuntimeError("can't start new thread")
+    client.patch("/parameters", json={"record": "on"})
+    wait_until(lambda: "[record] the recorder failed." in caplog.text)
+    recorder.fault = None
+    client.patch("/parameters", json={"record": "on"})
+    wait_until(lambda: recorder.on)
 
 
 def test_without_a_recorder_each_request_gets_one_sentence(client: FlaskClient) -> None:

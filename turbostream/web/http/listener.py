@@ -55,8 +55,8 @@ def why_not_listening(error: Exception, host: str, port: int) -> str:
         or number == errno.EADDRNOTAVAIL
     ):
         return (
-            f"SERVER_HOST {host[:60]} is no address of this machine; use 127.0.0.1 to serve this "
-            "machine only, or 0.0.0.0 to serve everybody who can reach it."
+            f"SERVER_HOST {host[:60]} is not an address of this machine; use 127.0.0.1 to serve "
+            "this machine only, or 0.0.0.0 to serve everybody who can reach it."
         )
     if number in (errno.EACCES, errno.EPERM):
         return (

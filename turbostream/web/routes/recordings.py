@@ -23,7 +23,7 @@ from turbostream.web.live.off_loop import off_loop
 from turbostream.web.routes.request_body import json_object
 
 KINDS = {".mp4": "video/mp4", ".gz": "application/gzip"}
-GONE = "This recording is not there; GET /recordings lists those that are."
+GONE = "There is no such recording; GET /recordings lists them."
 
 
 def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
