@@ -137,7 +137,11 @@ class Broadcaster:
     def _run(self, now: Broadcast) -> None:
         pause, logged = FIRST_PAUSE_S, ""
         while not now.ended.is_set():
-            why, stood_s = self._connect(now)
+            try:
+                why, stood_s = self._connect(now)
+            except Exception:  # the next connection may work: a performance goes on
+                log.exception("[push] a connection failed.")
+                why, stood_s = "The connection failed; see the log.", 0.0
             if now.ended.is_set():
                 return
             if stood_s >= STEADY_S:
