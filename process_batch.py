@@ -27,6 +27,7 @@ from pathlib import Path  # noqa: E402
 from typing import TYPE_CHECKING  # noqa: E402
 
 from turbostream.batch import replay  # noqa: E402
+from turbostream.settings import ROWS  # noqa: E402
 
 if TYPE_CHECKING:
     from turbostream.stream.engine_api import Engine
@@ -71,7 +72,19 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--price", type=float, help="dollars an hour, for the summary's cost")
     replay.add_to(parser)
+    for name in ROWS:  # so that the value of a setting is not taken for the file of prompts
+        parser.add_argument(_option(name), dest=name, help=argparse.SUPPRESS)
     return parser
+
+
+def _option(name: str) -> str:
+    return "--" + name.lower().replace("_", "-")
+
+
+def settings_among(options: argparse.Namespace) -> list[str]:
+    """The settings among the options, as a command line of settings."""
+    given = ((name, getattr(options, name)) for name in ROWS)
+    return [f"{_option(name)}={value}" for name, value in given if value is not None]
 
 
 def paint_prompts(options: argparse.Namespace, argv: Sequence[str]) -> int:
@@ -124,7 +137,8 @@ class EngineChoice:
 def main(argv: Sequence[str]) -> int:
     """0: all painted; 1: some failed; 2: the user must change something; 130, 143 or 129:
     interrupted by SIGINT, SIGTERM or SIGHUP."""
-    options, rest = parser().parse_known_args(argv)
+    options, unknown = parser().parse_known_args(argv)
+    rest = [*settings_among(options), *unknown]
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     heed_signals()
 

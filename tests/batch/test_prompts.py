@@ -15,6 +15,12 @@ def test_without_arguments_prompts_txt_is_painted_into_pictures(program: Program
     assert program.prompts() == {"000001.jpg": "a", "000002.jpg": "b"}
 
 
+def test_the_value_of_a_setting_is_not_taken_for_the_file_of_prompts(program: Program) -> None:
+    program.write("a\nb\n")
+    assert program._main(["--jpeg-quality", "90"]) == 0, program.said
+    assert program.prompts() == {"000001.jpg": "a", "000002.jpg": "b"}
+
+
 def test_without_a_file_one_sentence_says_what_to_write(program: Program) -> None:
     assert program._main([]) == 2
     program("prompts.txt", "pictures")

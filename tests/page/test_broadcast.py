@@ -51,7 +51,7 @@ def test_an_address_that_is_refused_stays_to_be_corrected(page, desk, server, ev
     desk.tolerate_report("status of 400 ")
     page.fill("#broadcast-url", f"http://host/live/{KEY}")
     page.click("#broadcast-start")
-    eventually(lambda: "has another form than" in page.inner_text(SAY))
+    eventually(lambda: "The address must be" in page.inner_text(SAY))
     assert page.input_value("#broadcast-url") == f"http://host/live/{KEY}"
     assert not server.ask("GET", "/broadcast")["on"]
 

@@ -51,7 +51,7 @@ def parse(text: str) -> PushAddress:
     kind = parts.scheme
     place = parts.netloc.rpartition("@")[2]
     if kind not in ("rtmp", "rtmps", "srt") or not _HOST.fullmatch(place):
-        raise PushAddressError(f"The address has another form than {FORMS}.")
+        raise PushAddressError(f"The address must be {FORMS}.")
     if kind == "srt":
         if not port:
             raise PushAddressError("An SRT address needs a port, as in srt://HOST:PORT.")

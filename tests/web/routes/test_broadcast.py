@@ -57,7 +57,7 @@ def test_an_owner_starts_reads_and_stops_a_broadcast(client: FlaskClient) -> Non
         ({"url": 1}, "Send {"),
         ({"url": None}, "Send {"),
         ({"address": "x"}, "There is no field"),
-        ({"url": f"http://host/live/{KEY}"}, "The address has another form than rtmp://"),
+        ({"url": f"http://host/live/{KEY}"}, "The address must be rtmp://"),
         ({"url": "hls:/tmp/anywhere"}, "A folder can only be given by the setting PUSH_URL"),
     ],
 )

@@ -46,13 +46,15 @@ export function clockTime(seconds) {
   return `${hours ? `${hours}:${pad(minutes)}` : minutes}:${pad(seconds % 60)}`;
 }
 
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 /** Details of the server, as [name, text] rows. */
 export function facts({ model, engine, fps, stage_ms, frame, scene }) {
   const stages = Object.entries(stage_ms ?? {}).filter(([, ms]) => ms != null);
   const rows = [
     ['Model', model?.id],
     ['Device', [engine?.device, engine?.dtype].filter(Boolean).join(', ')],
-    ...Object.entries(engine?.choices ?? {}),
+    ...Object.entries(engine?.choices ?? {}).map(([name, why]) => [capital(name), why]),
     ['Server paints', fps == null ? null : `${fps.toFixed(1)} frames a second`],
     ['One frame', stages.map(([stage, ms]) => `${stage} ${Number(ms).toFixed(1)} ms`).join(', ')],
     ['Newest frame', frame == null ? null : String(frame)],

@@ -28,7 +28,7 @@ const SHORTCUTS = [
   [['[', 'PageUp'], '[ or Page up', 'previous entry of the setlist', () => stepSetlist('previous')],
   [[']', 'PageDown'], '] or Page down', 'next entry of the setlist', () => stepSetlist('next')],
   [['t'], 'T', 'tap the tempo', tap],
-  [['r'], 'R', 'record, and stop', toggleRecording],
+  [['r'], 'R', 'start and stop a recording', toggleRecording],
   [['/', 'Enter'], '/ or Enter', 'write words', enterField],
   [['f'], 'F', 'full screen', toggleFullScreen, true],
   [['c'], 'C', 'clean view: only the picture', () => setClean(!isClean()), true],

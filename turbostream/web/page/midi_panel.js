@@ -9,7 +9,7 @@ import { MidiClock } from './midi_clock.js';
 import { endLearning, hears, isLearning, learn, learningTarget, startLearning } from './midi_learn.js';
 import { controlName, showWait, startList, targetName } from './midi_list.js';
 import { MidiMap, keyOf } from './midi_map.js';
-import { parameter, targets } from './parameters.js';
+import { labelOf, parameter, targets } from './parameters.js';
 import { isRecording } from './recording.js';
 import { change, scene } from './scene.js';
 import { isPlaying } from './setlist.js';
@@ -136,7 +136,7 @@ function changed() {
 
 export function startMidiPanel() {
   const names = targets(['continuous', 'whole', 'choice', 'trigger']).map(({ name }) => name);
-  $('midi-target').append(new Option('Other parameter', ''), ...names.map((name) => new Option(name, name)));
+  $('midi-target').append(new Option('Other parameter', ''), ...names.map((name) => new Option(labelOf(name), name)));
   startMidi({ event: took, lost, changed });
   startLearning({ changed: show, learned });
   startList(onMappings);

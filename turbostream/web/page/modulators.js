@@ -1,6 +1,6 @@
 /** The list of modulators: which value each one moves, how far, and how fast. Each edit sends the whole list. */
 import { CUT } from './fade.js';
-import { parameter, targets } from './parameters.js';
+import { labelOf, parameter, targets } from './parameters.js';
 import { change, onScene } from './scene.js';
 
 const SHAPES = ['sine', 'triangle', 'saw', 'square', 'random'];
@@ -17,7 +17,6 @@ const rows = []; // [{item, fields: {name: element}, output}], in the order of t
 let modulators = [];
 
 const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
-const named = (name) => name.charAt(0).toUpperCase() + name.slice(1).replace('_', ' ');
 const mostDepth = (name) => MOST_DEPTH[parameter(name).modulation];
 const free = () => [...FIRST, ...movable].filter((name) => !modulators.some((other) => other.parameter === name));
 
@@ -57,7 +56,7 @@ function edited(row, name) {
 
 function choice(label, values) {
   const field = make('select', { ariaLabel: label });
-  field.append(...values.map((value) => new Option(named(value), value)));
+  field.append(...values.map((value) => new Option(labelOf(value), value)));
   return field;
 }
 

@@ -11,6 +11,11 @@ export function targets(kinds = null) {
   return kinds === null ? rows : rows.filter(({ kind }) => [kinds].flat().includes(kind));
 }
 
+const LABELS = { fade_s: 'Fade', bpm: 'BPM' }; // where the name would read badly
+
+/** A name, such as one of the table, as a label: 'Weight 1'. */
+export const labelOf = (name) => LABELS[name] ?? name.charAt(0).toUpperCase() + name.slice(1).replaceAll('_', ' ');
+
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** Marks `element` as the control of a parameter; `value`: the only one that it sets. It gets the help of the table as its title, unless it has one or contains text. */

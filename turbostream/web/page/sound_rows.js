@@ -1,6 +1,6 @@
 /** The rows of the sound panel: which part of the sound sets which parameter, and how. Each edit saves all of them. */
 import { mappings, onMappings, saveMappings } from './mappings.js';
-import { parameter, targets } from './parameters.js';
+import { labelOf, parameter, targets } from './parameters.js';
 import { SOURCES, fits } from './sound_map.js';
 
 const NEW = { source: 'level', target: 'brightness', amount: 1, smoothing: 0.1, floor: 0 };
@@ -16,7 +16,6 @@ const addButton = document.getElementById('sound-add');
 const rows = []; // [{item, fields: {name: element}, outputs: {name: element}, note, remove}], in the order of the mappings
 
 const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
-const named = (name) => name.charAt(0).toUpperCase() + name.slice(1).replaceAll('_', ' ');
 const current = () => mappings().sound;
 
 function save(sound) {
@@ -52,7 +51,7 @@ function edited(row, name) {
 
 function makeRow() {
   const fields = { source: make('select', { ariaLabel: 'Part of the sound' }), target: make('select', { ariaLabel: 'Value that it sets' }) };
-  fields.source.append(...SOURCES.map((source) => new Option(named(source), source)));
+  fields.source.append(...SOURCES.map((source) => new Option(labelOf(source), source)));
   const row = { item: make('li', {}), fields, outputs: {}, note: make('p', { className: 'sound-note' }) };
   row.remove = make('button', { type: 'button', className: 'icon', textContent: '×', ariaLabel: 'Remove this mapping', title: 'Remove' });
   row.remove.addEventListener('click', () => remove(row));
@@ -62,7 +61,7 @@ function makeRow() {
     row.outputs[name] = make('output', {});
     fields[name].addEventListener('input', () => { row.outputs[name].textContent = Number(fields[name].value).toFixed(2); });
     const label = make('label', { className: 'labelled', title });
-    label.append(make('span', { textContent: named(name) }), fields[name], row.outputs[name]);
+    label.append(make('span', { textContent: labelOf(name) }), fields[name], row.outputs[name]);
     row.item.append(label);
   }
   for (const [name, field] of Object.entries(fields)) field.addEventListener('change', () => edited(row, name));
@@ -84,7 +83,7 @@ function fill({ fields, outputs, note }, mapping) {
   const names = targets().filter((row) => fits(mapping.source, row)).map(({ name }) => name);
   const offered = names.includes(mapping.target) ? names : [...names, mapping.target];
   if (offered.join() !== [...fields.target.options].map(({ value }) => value).join()) {
-    fields.target.replaceChildren(...offered.map((name) => new Option(named(name), name)));
+    fields.target.replaceChildren(...offered.map((name) => new Option(labelOf(name), name)));
   }
   for (const [name, field] of Object.entries(fields)) field.value = mapping[name];
   for (const [name, output] of Object.entries(outputs)) output.textContent = mapping[name].toFixed(2);
