@@ -70,7 +70,7 @@ def serve(port: int, target_fps: float) -> int:
         return warm_up(pipe, None, device, "random", choices, settings, report)
 
     found = weights.Weights(model_id="random", folder=None, demo=True)
-    return realtime_stream.serve(settings, found, open_engine, Tokens.for_this_run())
+    return realtime_stream.serve(settings, found, open_engine, Tokens.for_this_run(), False)
 
 
 class Viewer(threading.Thread):
