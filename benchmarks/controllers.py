@@ -60,6 +60,7 @@ def serve(port: int, target_fps: float) -> int:
         initial_prompt="three yellow stars on a night sky",
         model_id="demo",
         server_port=port,
+        jpeg_quality=20,  # pictures of noise are large; so they have about the size of a model's
         state_dir=Path(os.environ["STATE_DIR"]),
     )
 
