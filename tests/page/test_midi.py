@@ -166,6 +166,9 @@ def test_a_disabled_button_can_be_learned_and_escape_ends_learning(desk, server,
 
 def test_range_and_mode_of_a_mapping_are_edited(desk, server, eventually):
     page, devices = connected(desk)
+    server.ask("PATCH", "/scene", {"speed": 0.15, "fade_s": 0})
+    eventually(lambda: page.evaluate(
+        "async () => (await import('/page/scene.js')).scene.speed"), 0.15)  # fmt: skip
     mapped(server, page, control("speed"))
     page.get_by_label("to ", exact=True).fill("0.5")
     page.keyboard.press("Enter")
