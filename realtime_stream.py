@@ -37,7 +37,6 @@ from turbostream.stream.scene_file import SceneFile, file_of  # noqa: E402
 from turbostream.stream.scheduled_channel import ScheduledChannel  # noqa: E402
 from turbostream.stream.supervisor import Supervisor  # noqa: E402
 from turbostream.stream.watchdog import Watchdog  # noqa: E402
-from turbostream.web.auth import share_link  # noqa: E402
 from turbostream.web.auth.tokens import Tokens, load_tokens  # noqa: E402
 
 log = logging.getLogger("turbostream")
@@ -51,7 +50,9 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         settings, options = load(defaults, argv, environ)
         if options.share:
-            print(share_link.link(settings, options.share))
+            from turbostream.web.auth.share_link import link
+
+            print(link(settings, options.share))
             return 0
         found = weights.find(settings.model_id, settings.device)
         check_usable(found, settings.device)
@@ -60,6 +61,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     except (SettingError, EngineUnusable) as error:
         log.error("%s", error)
         return 2
+
     opener = partial(open_engine, settings, found)
     if options.check:
         return check(opener)
@@ -101,10 +103,8 @@ def serve(
     watchdog.stop()
     context.stopping = True
     wakeup.send_here()
-    osc.stop(timeout_s=1.0)
-    port.close(timeout_s=1.0)
-    sinks.stop(timeout_s=1.0)
-    scene_file.stop(timeout_s=1.0)
+    for stop in (osc.stop, port.close, sinks.stop, scene_file.stop):
+        stop(timeout_s=1.0)
     status = 2 if (problem := supervisor.unusable or osc.problem or port.problem) else 0
     if status:
         log.error("%s", problem)
