@@ -50,10 +50,14 @@ function modeChoice(mapping, row) {
 function endField(mapping, row, name, value) {
   const label = make('label', { className: 'seconds', textContent: name === 'low' ? 'from ' : 'to ' });
   const input = make('input', { type: 'number', min: row.low, max: row.high, step: 'any', value, inputMode: 'decimal' });
+  let kept = value;
   input.addEventListener('change', () => {
     const number = Number(input.value);
-    if (input.value !== '' && number >= row.low && number <= row.high) edit(mapping, { [name]: number });
-    else input.value = value;
+    if (input.value === '' || number < row.low || number > row.high) input.value = kept;
+    else {
+      kept = number; // the list is not shown again while one of its fields is in use
+      edit(mapping, { [name]: number });
+    }
   });
   label.append(input);
   return label;
