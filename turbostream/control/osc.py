@@ -20,10 +20,10 @@ from contextlib import suppress
 from turbostream.control.osc_messages import ADDRESSES, OscError, address_of, decode, messages
 from turbostream.control.osc_port import (
     DATAGRAM_BYTES,
+    WHY_NOT_LISTENING,
     is_loopback,
     is_taken,
     listen,
-    why_not_listening,
 )
 from turbostream.control.osc_reports import Reports
 from turbostream.settings import Settings
@@ -72,7 +72,7 @@ class OscInput:
             self._open()
         except (OSError, UnicodeError, TypeError) as error:  # also from a malformed host name
             if not (self._takes_over and is_taken(error)):
-                self.problem = why_not_listening(error, self._host, self._port)
+                self.problem = WHY_NOT_LISTENING.why(error, self._host, self._port)
                 return False
             log.info("[osc] waiting for %s:%d, which is taken.", self._host, self._port)
         self._thread.start()

@@ -5,10 +5,19 @@ from __future__ import annotations
 
 import errno
 import ipaddress
-import os
 import socket
 
+from turbostream.bind_errors import Sentences
+
 DATAGRAM_BYTES = 65536
+WHY_NOT_LISTENING = Sentences(
+    host="OSC_HOST {host} is not an address of this machine; use 127.0.0.1 for the programs of "
+    "this machine only, or 0.0.0.0 for everybody who can reach it.",
+    port="This user may not receive OSC at {host}:{port}; give an OSC_PORT above 1023, or run as a "
+    "user with the permission.",
+    other="OSC cannot be received at {host}:{port} ({reason}); stop the program that does, or give "
+    "another OSC_PORT.",
+)
 BUFFER_BYTES = 1024 * 1024  # in the kernel, which may allow less; 10,000 messages a second fit
 
 
@@ -35,26 +44,3 @@ def is_taken(error: Exception) -> bool:
 def is_loopback(listening: socket.socket) -> bool:
     address = str(listening.getsockname()[0]).partition("%")[0]  # without the zone of IPv6
     return ipaddress.ip_address(address).is_loopback
-
-
-def why_not_listening(error: Exception, host: str, port: int) -> str:
-    """Why OSC cannot be received at `host`:`port` and what to change, in one sentence."""
-    number = error.errno if isinstance(error, OSError) else None
-    if (
-        isinstance(error, (UnicodeError, TypeError, socket.gaierror))
-        or number == errno.EADDRNOTAVAIL
-    ):
-        return (
-            f"OSC_HOST {host[:60]} is not an address of this machine; use 127.0.0.1 for the "
-            "programs of this machine only, or 0.0.0.0 for everybody who can reach it."
-        )
-    if number in (errno.EACCES, errno.EPERM):
-        return (
-            f"This user may not receive OSC at {host}:{port}; give an OSC_PORT above 1023, or run "
-            "as a user with the permission."
-        )
-    reason = os.strerror(number) if number else str(error)
-    return (
-        f"OSC cannot be received at {host}:{port} ({reason}); stop the program that does, or give "
-        "another OSC_PORT."
-    )

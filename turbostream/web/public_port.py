@@ -24,7 +24,7 @@ from turbostream.stream.scene_file import SceneFile
 from turbostream.web.context import AppContext
 from turbostream.web.http import handover
 from turbostream.web.http.limits import Limits, connections_possible
-from turbostream.web.http.listener import why_not_listening
+from turbostream.web.http.listener import WHY_NOT_LISTENING
 from turbostream.web.http.server import Server
 from turbostream.web.live.off_loop import later
 
@@ -108,7 +108,7 @@ class PublicPort:
         try:
             server.start()
         except (OSError, UnicodeError, TypeError) as error:  # also from a malformed host name
-            self.problem = why_not_listening(error, settings.server_host, settings.server_port)
+            self.problem = WHY_NOT_LISTENING.why(error, settings.server_host, settings.server_port)
             return False
         if self._server is not None:
             self._server.stop(0)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import socket
 import time
 from contextlib import suppress
@@ -17,6 +16,7 @@ from typing import Any
 import gevent
 from gevent import socket as gsocket
 
+from turbostream.bind_errors import Sentences
 from turbostream.web.http.connection import Connection, Service
 from turbostream.web.http.cpu_shares import SLICE_S
 from turbostream.web.http.limits import refusal
@@ -29,6 +29,14 @@ RETRY_S = 0.2  # after a lack of descriptors or memory
 CROWDED_S = 0.005  # between looks for a free slot
 REFUSED_AT_ONCE = 32  # refused clients that get time to read why
 REFUSED_S = 0.5
+WHY_NOT_LISTENING = Sentences(
+    host="SERVER_HOST {host} is not an address of this machine; use 127.0.0.1 to serve this "
+    "machine only, or 0.0.0.0 to serve everybody who can reach it.",
+    port="This user may not listen on {host}:{port}; give a SERVER_PORT above 1023, or run as a "
+    "user with the permission.",
+    other="The server cannot listen on {host}:{port} ({reason}); stop the program that does, or "
+    "give another SERVER_PORT.",
+)
 
 
 def listen(host: str, port: int) -> Any:
@@ -45,29 +53,6 @@ def listen(host: str, port: int) -> Any:
         listener.close()
         raise
     return listener
-
-
-def why_not_listening(error: Exception, host: str, port: int) -> str:
-    """Why the server cannot listen on `host`:`port` and what to change, in one sentence."""
-    number = error.errno if isinstance(error, OSError) else None
-    if (
-        isinstance(error, (UnicodeError, TypeError, socket.gaierror))
-        or number == errno.EADDRNOTAVAIL
-    ):
-        return (
-            f"SERVER_HOST {host[:60]} is not an address of this machine; use 127.0.0.1 to serve "
-            "this machine only, or 0.0.0.0 to serve everybody who can reach it."
-        )
-    if number in (errno.EACCES, errno.EPERM):
-        return (
-            f"This user may not listen on {host}:{port}; give a SERVER_PORT above 1023, or run as "
-            "a user with the permission."
-        )
-    reason = os.strerror(number) if number else str(error)
-    return (
-        f"The server cannot listen on {host}:{port} ({reason}); stop the program that does, or "
-        "give another SERVER_PORT."
-    )
 
 
 class Listener:
