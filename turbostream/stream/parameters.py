@@ -16,12 +16,15 @@ from turbostream.stream.scene_checks import (
     MAX_PHASE,
     MAX_SPEED,
     MAX_WEIGHT,
+    MOST_BEATS_PER_BAR,
     MOST_PROMPTS,
     MOTIONS,
+    QUANTISE,
     SceneError,
     check_prompt,
 )
 from turbostream.stream.shot import MAX_SEED, is_number
+from turbostream.stream.tempo import BPM
 
 OFF_ON = ("off", "on")
 MOST_LOOK_NUMBER = 999
@@ -164,8 +167,8 @@ _ROWS = (
         "continuous",
         "tempo",
         unit="beats per minute",
-        low=20,
-        high=300,
+        low=BPM[0],
+        high=BPM[1],
         default=120.0,
         field=True,
     ),
@@ -175,7 +178,7 @@ _ROWS = (
         "whole",
         "beats in a bar",
         low=1,
-        high=16,
+        high=MOST_BEATS_PER_BAR,
         default=4,
         field=True,
     ),
@@ -184,7 +187,7 @@ _ROWS = (
         "choice",
         "when a look is recalled: at once, on the next beat or on the next bar",
         default="off",
-        choices=("off", "beat", "bar"),
+        choices=QUANTISE,
         field=True,
     ),
 )
