@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.viewers import StreamReader, connect
 from tests.robustness.conftest import Program, Start
+from tests.robustness.meanwhile import meanwhile
 from tests.server import once_below
 
 WATCHED_S = 2.0
@@ -21,9 +22,8 @@ WATCHED_S = 2.0
 @contextmanager
 def dragging(program: Program, rate: float) -> Iterator[None]:
     """`rate` changes a second over one connection meanwhile, as the page's slider sends them."""
-    over = threading.Event()
 
-    def run() -> None:
+    def run(over: threading.Event) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", program.port, timeout=30)
         count = 0
         while not over.wait(1 / rate):
@@ -33,13 +33,8 @@ def dragging(program: Program, rate: float) -> Iterator[None]:
             assert connection.getresponse().read()
         connection.close()
 
-    thread = threading.Thread(target=run, name="slider")
-    thread.start()
-    try:
+    with meanwhile("slider", run):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def frames_per_second(program: Program) -> float:

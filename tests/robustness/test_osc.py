@@ -17,6 +17,7 @@ from benchmarks.viewers import StreamReader, connect
 from tests.control.sending import bundle, message, send
 from tests.ports import free_port
 from tests.robustness.conftest import Start
+from tests.robustness.meanwhile import meanwhile
 from tests.server import once_below
 
 FLOOD_PER_S = 10_000
@@ -53,9 +54,8 @@ def test_a_message_is_in_force_within_50_ms(start: Start) -> None:
 @contextmanager
 def flooding(port: int, *datagrams: bytes) -> Iterator[None]:
     """FLOOD_PER_S datagrams a second meanwhile."""
-    over = threading.Event()
 
-    def run() -> None:
+    def run(over: threading.Event) -> None:
         due = time.monotonic()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             while not over.wait(max(0.0, due - time.monotonic())):
@@ -63,13 +63,8 @@ def flooding(port: int, *datagrams: bytes) -> Iterator[None]:
                 for number in range(FLOOD_PER_S // 100):
                     sender.sendto(datagrams[number % len(datagrams)], ("127.0.0.1", port))
 
-    thread = threading.Thread(target=run, name="flood")
-    thread.start()
-    try:
+    with meanwhile("flood", run):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def frames_per_second(port: int) -> float:

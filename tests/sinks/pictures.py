@@ -55,18 +55,15 @@ def times(video: Path) -> list[float]:
 
 def decoded(video: Path, size: tuple[int, int]) -> Sequence[np.ndarray[Any, Any]]:
     """[H, W, 3] uint8 RGB of each frame, as ffmpeg shows it."""
-    command = [
-        "ffmpeg",
-        "-v",
-        "error",
-        "-i",
-        str(video),
-        "-fps_mode",
-        "passthrough",
-        "-enc_time_base",
-        "-1",
-    ]
-    command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    shown = play(video, "-pix_fmt", "rgb24", "-")
+    return np.frombuffer(shown, np.uint8).reshape(-1, size[1], size[0], 3)
+
+
+def play(video: Path, *output: str) -> bytes:
+    """What ffmpeg writes to stdout when it decodes every frame of `video` to `output`; fails if it
+    complains."""
+    command = ["ffmpeg", "-v", "error", "-i", str(video), "-fps_mode", "passthrough"]
+    command += ["-enc_time_base", "-1", "-f", "rawvideo", *output]
     done = subprocess.run(command, capture_output=True, timeout=120, check=True)
     assert done.stderr == b"", done.stderr
-    return np.frombuffer(done.stdout, np.uint8).reshape(-1, size[1], size[0], 3)
+    return done.stdout

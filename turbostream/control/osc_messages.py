@@ -1,7 +1,7 @@
 """Decodes OSC datagrams into values of parameters: the address is "/" and the parameter's name.
 
 python-osc decodes time tags and arguments. Its OscBundle and OscMessage are not used, since anybody
-on the network may send datagrams (1.10.2): a bundle with a negative element size is read for ever,
+on the network may send datagrams (1.10.2): a bundle with a negative element size is read forever,
 nested bundles end in RecursionError, invalid UTF-8 in UnicodeDecodeError, and every unknown type
 writes to the log. Pure, any thread.
 """

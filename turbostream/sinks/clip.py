@@ -113,7 +113,7 @@ def _webp(kept: Sequence[Kept]) -> bytes:
 
     kept = _thinned(kept, WEBP_FPS)
     file = io.BytesIO()
-    with av.open(file, "w", format="webp", options={"loop": "0"}) as container:  # 0: for ever
+    with av.open(file, "w", format="webp", options={"loop": "0"}) as container:  # 0: endless
         stream = container.add_stream("libwebp_anim", options=WEBP_OPTIONS)
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = MILLISECOND

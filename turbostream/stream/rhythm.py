@@ -56,7 +56,7 @@ class Rhythm:
     def effects(self, time: float) -> Effects:
         """What the modulators do at `time`."""
         if not self.modulators:
-            return NO_EFFECTS  # as in most scenes; it is asked for every frame
+            return NO_EFFECTS  # most scenes have none, and this runs for every frame
         return {
             modulator.parameter: modulator.effect(time, self.tempo) for modulator in self.modulators
         }
