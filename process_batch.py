@@ -123,7 +123,7 @@ class EngineChoice:
         self.settings, _ = load({name: getattr(stream, name) for name in names}, argv, os.environ)
         self._weights = weights.find(self.settings.model_id, self.settings.device)
         self.pipeline = pipeline_of(
-            *(self._weights.model_id, self._weights.revision, self._weights.folder),
+            *(self._weights.repository, self._weights.revision, self._weights.folder),
             *(self.settings.decoder, self.settings.jpeg_quality),
         )
 

@@ -51,8 +51,8 @@ class Settings:
     initial_prompt: str = row(prompt, "the prompt that the stream starts with")
     model_id: str = row(
         text("a hub id such as stabilityai/sd-turbo, a folder, 'demo' or 'auto'"),
-        "hub id, local folder, `demo` (the model in this repository) or `auto`: "
-        "stabilityai/sd-turbo with an NVIDIA GPU, else demo",
+        "hub id (with @revision: a branch, tag or commit), local folder, `demo` (the model in this "
+        "repository) or `auto`: stabilityai/sd-turbo with an NVIDIA GPU, else demo",
     )
     server_port: int = row(whole(0, 65535), "port of the server; 0 takes a free one")
     server_host: str = row(

@@ -17,6 +17,7 @@ from tests.setup.machine import listening
 
 REPOSITORY = "somebody/model"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+REVISIONS = ("main", "v1", COMMIT)  # that the repository has
 
 
 class Hub:
@@ -58,12 +59,14 @@ class Hub:
         elif path.startswith(f"/api/models/{REPOSITORY}/tree/"):
             rows = [{"type": "file", "path": name, **self.entry(name)} for name in self.files]
             send(handler, 200, {"Content-Type": "application/json"}, json.dumps(rows).encode())
+        elif "/revision/" in path and path.rpartition("/")[2] not in REVISIONS:
+            send(handler, 404, {"X-Error-Code": "RevisionNotFound"}, b'{"error": "no"}')
         elif path.startswith("/api/models/"):
             siblings = [{"rfilename": name, "size": len(self.files[name])} for name in self.files]
             info = {"id": REPOSITORY, "sha": COMMIT, "siblings": siblings}
             send(handler, 200, {"Content-Type": "application/json"}, json.dumps(info).encode())
         else:
-            self.resolve(handler, path.removeprefix(f"/{REPOSITORY}/resolve/{COMMIT}/"))
+            self.resolve(handler, path.removeprefix(f"/{REPOSITORY}/resolve/").partition("/")[2])
 
     def resolve(self, handler: BaseHTTPRequestHandler, name: str) -> None:
         entry = self.entry(name)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.server import Server
-from tests.setup.hub import REPOSITORY, Hub, serve
+from tests.setup.hub import COMMIT, REPOSITORY, Hub, serve
 from tests.setup.machine import ROOT
 from tests.test_start_errors import assert_one_sentence
 
@@ -73,6 +73,28 @@ def test_a_model_that_was_fetched_starts_without_the_hub(
         assert done.returncode == 0, (away, done.stderr)
         assert "using the copy in the cache" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_a_revision_is_fetched_and_found_again_in_the_cache(
+    hub: Hub, environment: dict[str, str]
+) -> None:
+    tagged = {"MODEL_ID": f"{REPOSITORY}@v1"}
+    done = check(environment, **tagged)
+    assert done.returncode == 0, done.stderr
+    assert f"{REPOSITORY}@{COMMIT} torch-" in done.stdout + done.stderr
+    hub.status = 404
+    offline = check(environment, HF_ENDPOINT=NOWHERE, **tagged)
+    assert offline.returncode == 0, offline.stderr
+    assert "using the copy in the cache" in offline.stderr
+
+
+def test_a_revision_that_does_not_exist_is_refused_before_anything_is_fetched(
+    hub: Hub, environment: dict[str, str]
+) -> None:
+    done = start(environment, MODEL_ID=f"{REPOSITORY}@gone")
+    assert_one_sentence(done)
+    assert f"has no revision gone of {REPOSITORY}: correct MODEL_ID" in done.stderr
+    assert hub.fetched == []
 
 
 @pytest.mark.parametrize("component", ["unet", "text_encoder", "vae"])

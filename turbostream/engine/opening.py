@@ -68,7 +68,8 @@ def open_local(settings: Settings, weights: Weights, report: Report) -> LocalEng
     needed = _needs_tiny_decoder(pipe, setting)
     tiny_folder = fetch_tiny_decoder(folder, report) if needed else "DECODER is full"
     vae, choices["decoder"] = decoder.choose(pipe, setting, tiny_folder, device)
-    name = f"{weights.model_id}@{weights.revision or 'local'}"
+    # The folder of a downloaded model is named after its commit.
+    name = f"{weights.repository}@{'local' if weights.folder else folder.name}"
     engine = warm_up(pipe, vae, device, name, choices, settings, report)
     log.info("[init] model loaded and compiled")
     for choice in engine.choices.items():

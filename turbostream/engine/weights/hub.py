@@ -76,7 +76,7 @@ def fetch(weights: Weights, report: Report) -> Path:
         plan = _planned(weights)
     except EngineError as error:
         return _from_cache(weights, error)
-    return _downloaded(weights.model_id, plan, report)
+    return _downloaded(weights, plan, report)
 
 
 def fetch_tiny_decoder(folder: Path, report: Report) -> Path | str:
@@ -110,18 +110,20 @@ def _planned(weights: Weights) -> _Plan:
     from huggingface_hub import HfApi, hf_hub_download
 
     _quiet()
-    name = weights.model_id
+    name, repository = weights.model_id, weights.repository
     try:
         check_proxies()
         info = HfApi().model_info(
-            name, revision=weights.revision, files_metadata=True, timeout=LIST_TIMEOUT_S
+            repository, revision=weights.revision, files_metadata=True, timeout=LIST_TIMEOUT_S
         )
         sizes = {entry.rfilename: entry.size or 0 for entry in info.siblings or ()}
         if model_files.INDEX not in sizes:
             raise model_files.no_pipeline(name, sizes)
-        index = hf_hub_download(name, model_files.INDEX, revision=info.sha)
+        # By its own name, under which the cache notes the commit: found there without the hub.
+        named = weights.revision or info.sha
+        index = hf_hub_download(repository, model_files.INDEX, revision=named)
         if model_files.SCHEDULER in sizes:
-            hf_hub_download(name, model_files.SCHEDULER, revision=info.sha)
+            hf_hub_download(repository, model_files.SCHEDULER, revision=named)
     except (OSError, HTTPError, InvalidURL, ValueError) as error:
         raise as_engine_error(name, error) from error
     model_files.check_kind(name, Path(index).parent)
@@ -134,20 +136,21 @@ def _planned(weights: Weights) -> _Plan:
     return _Plan(str(info.sha), {file: sizes[file] for file in files})
 
 
-def _downloaded(name: str, plan: _Plan, report: Report) -> Path:
+def _downloaded(weights: Weights, plan: _Plan, report: Report) -> Path:
     from httpx2 import HTTPError, InvalidURL
     from huggingface_hub import hf_hub_download, snapshot_download, try_to_load_from_cache
 
+    name, repository = weights.model_id, weights.repository
     missing = [
         file
         for file in plan.sizes
-        if not isinstance(try_to_load_from_cache(name, file, revision=plan.commit), str)
+        if not isinstance(try_to_load_from_cache(repository, file, revision=plan.commit), str)
     ]
     counter = ByteCounter(report, name, sum(plan.sizes[file] for file in missing))
     try:
         folder = Path(
             snapshot_download(
-                name,
+                repository,
                 revision=plan.commit,
                 allow_patterns=list(plan.sizes),
                 tqdm_class=counter.bar_class(),
@@ -163,7 +166,7 @@ def _downloaded(name: str, plan: _Plan, report: Report) -> Path:
                 )
             log.warning("[init] downloading %s of %s again: %s.", file, name, what)
             report(Status(State.DOWNLOADING, f"Downloading {file} of {name} again."))
-            hf_hub_download(name, file, revision=plan.commit, force_download=True)
+            hf_hub_download(repository, file, revision=plan.commit, force_download=True)
             missing.append(file)
     except (OSError, HTTPError, InvalidURL, ValueError) as error:
         raise as_engine_error(name, error) from error
@@ -179,12 +182,13 @@ def _cached_folders(weights: Weights) -> list[Path]:
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
-    kept = repo_folder_name(repo_id=weights.model_id, repo_type="model")
-    commits = Path(constants.HF_HUB_CACHE) / kept / "snapshots"
+    kept = repo_folder_name(repo_id=weights.repository, repo_type="model")
+    cache = Path(constants.HF_HUB_CACHE) / kept
+    commit = weights.revision or "*"
     try:
-        found = [
-            file.parent for file in commits.glob(f"{weights.revision or '*'}/{model_files.INDEX}")
-        ]
+        if (named := cache / "refs" / commit).is_file():  # a branch or a tag
+            commit = named.read_text(encoding="utf-8").strip()
+        found = [file.parent for file in cache.glob(f"snapshots/{commit}/{model_files.INDEX}")]
         return sorted(found, key=lambda folder: folder.stat().st_mtime, reverse=True)
     except OSError:
         return []

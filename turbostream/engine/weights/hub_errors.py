@@ -47,6 +47,7 @@ def as_engine_error(name: str, error: Exception) -> EngineError:
         HFValidationError,
         OfflineModeIsEnabled,
         RepositoryNotFoundError,
+        RevisionNotFoundError,
     )
 
     hub, status = constants.ENDPOINT, 0
@@ -63,6 +64,12 @@ def as_engine_error(name: str, error: Exception) -> EngineError:
         sentence = (
             f"{hub} has no model {name}: correct MODEL_ID or, if it is private, set HF_TOKEN to "
             "your token."
+        )
+    elif isinstance(error, RevisionNotFoundError):
+        repository, _, revision = name.partition("@")
+        sentence = (
+            f"{hub} has no revision {revision or 'main'} of {repository}: correct MODEL_ID, or "
+            "leave the revision out for the newest one."
         )
     elif status == 401:
         sentence = (

@@ -24,17 +24,32 @@ SD_TURBO = "stabilityai/sd-turbo"
 REVISIONS = {SD_TURBO: "b261bac6fd2cf515557d5d0707481eafa0485ec2"}
 
 
+HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w.-]+(?:/[\w.-]+)*))?")
+
+
 @dataclass(frozen=True)
 class Weights:
-    """The resolved MODEL_ID: a local folder, or a repository to download."""
+    """The resolved MODEL_ID: a local folder, or a repository to download.
+
+    model_id: as given; of a repository with or without @revision, which is a branch, a tag or a
+    commit.
+    """
 
     model_id: str
     folder: Path | None
     demo: bool
 
     @property
+    def repository(self) -> str:
+        """The hub's name of the model; of a folder, the folder as given."""
+        return self.model_id if self.folder else self.model_id.partition("@")[0]
+
+    @property
     def revision(self) -> str | None:
-        return REVISIONS.get(self.model_id)
+        """The one to use; None: the newest."""
+        if self.folder is not None:
+            return None
+        return self.model_id.partition("@")[2] or REVISIONS.get(self.repository)
 
 
 def find(model_id: str, device: str) -> Weights:
@@ -65,9 +80,10 @@ def find(model_id: str, device: str) -> Weights:
         return Weights(model_id, checked(path, shown), demo=path.resolve() == DEMO_FOLDER)
     if exists:
         raise model_files.single_file(shown, path)
-    if model_id.startswith((".", "/", "~")) or not re.fullmatch(r"[\w.-]+/[\w.-]+", model_id):
+    if model_id.startswith((".", "/", "~")) or not HUB_ID.fullmatch(model_id):
         raise EngineUnusable(
-            f"MODEL_ID {shown!r} is neither a folder nor a hub id such as {SD_TURBO}."
+            f"MODEL_ID {shown!r} is neither a folder nor a hub id such as {SD_TURBO}, which may be "
+            "followed by @ and a revision."
         )
     return Weights(model_id, None, demo=False)
 
