@@ -16,7 +16,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from PIL import Image
 
 from benchmarks.report import emit, machine
@@ -92,15 +91,12 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=len(PAIRS))
     parser.add_argument("--easings", nargs="+", choices=EASINGS, default=list(EASINGS))
     parser.add_argument("--late-s", type=float, default=1.5)
-    parser.add_argument("--threads", type=int, help="of torch; default: the program's own choice")
     parser.add_argument("--save", help="a name in benchmarks/results")
     options = parser.parse_args()
     settings = Settings(
         target_fps=FPS, initial_prompt=PAIRS[0][0], model_id="demo", server_port=8000
     )
     engine = open_engine(settings, weights.find("demo", "auto"), lambda status: None)
-    if options.threads:
-        torch.set_num_threads(options.threads)
     began = time.monotonic()
     rows: dict[str, list[dict[str, Any]]] = {easing: [] for easing in options.easings}
     columns = [f"{easing:>6}: largest median ratio" for easing in options.easings]

@@ -18,7 +18,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -94,13 +93,10 @@ def turns(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--threads", type=int, help="of torch; default: the program's own choice")
     parser.add_argument("--save", help="a name in benchmarks/results")
     options = parser.parse_args()
     settings = Settings(target_fps=30, initial_prompt=PROMPT, model_id="demo", server_port=8000)
     engine = open_engine(settings, weights.find("demo", "auto"), lambda status: None)
-    if options.threads:
-        torch.set_num_threads(options.threads)
     rows: dict[str, Any] = {}
     for name, way in PATHS.items():
         largest, least, most = largest_angle(way)

@@ -2,8 +2,8 @@
 
 The generation thread opens and calls it; prompt encoding, noise and launches happen there. Small
 thread pools wait for the device and encode the JPEGs while the next submission is in flight. On a
-CPU, and where GPU memory allows nothing else, `submit` does all the work before it returns. Must
-not know channels, viewers or pace.
+CPU, painters paint several frames side by side; where GPU memory allows nothing else, `submit` does
+all the work before it returns. Must not know channels, viewers or pace.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from turbostream.engine.cuda.graph import Cuda
 from turbostream.engine.cuda.memory_plan import BATCHES, Plan, smaller
 from turbostream.engine.cuda.parity import PSNR_LIMIT, psnr
 from turbostream.engine.cuda.streams import InFlight, Streams
+from turbostream.engine.device.cpu_share import CpuShare
 from turbostream.engine.model.inputs import Values
 from turbostream.engine.model.stable_diffusion import OneStepModel, free_cached_memory
 from turbostream.engine.plain_path import Plain
@@ -45,8 +46,10 @@ class LocalEngine:
         plan: Plan,
         size: tuple[int | None, int | None] = (None, None),
         choices: Mapping[str, str] | None = None,
+        share: CpuShare | None = None,
     ) -> None:
-        """size: (width, height) in pixels of the graphs; other sizes take the plain path."""
+        """size: (width, height) in pixels of the graphs; other sizes take the plain path. share: of
+        a CPU; None where the device is another, or the caller's thread paints."""
         self.model = model
         self.choices: Mapping[str, str] = dict(choices or {})
         # Part of the engine API (ReadsWords); still usable after the model is released.
@@ -56,6 +59,13 @@ class LocalEngine:
         self._kind = "plain"
         self._plain = Plain(model)
         self._closed = False
+        self._painters: ThreadPoolExecutor | None = None
+        self._spare = 0  # submissions beyond those of `plan`
+        if share is not None:
+            self._painters = ThreadPoolExecutor(
+                share.painters, "painter", torch.set_num_threads, (share.threads,)
+            )
+            self._spare = share.painters if share.painters > 1 else 0
         self.plan = plan
         self._streams: Streams | None = None
         self.compiler: BackgroundCompiler | None = None
@@ -69,7 +79,7 @@ class LocalEngine:
 
     @property
     def depth(self) -> int:
-        return self.plan.depth
+        return self.plan.depth + self._spare
 
     @property
     def capabilities(self) -> Capabilities:
@@ -133,6 +143,8 @@ class LocalEngine:
         self._closed = True
         if self.compiler is not None:
             self.compiler.close()
+        if self._painters is not None:
+            self._painters.shutdown(wait=True)
         self._close_streams()
         self.model.release()
 
@@ -148,16 +160,21 @@ class LocalEngine:
             request = self._streams.start(values)
             self._kind = request.kind
             return self._finishers.submit(self._finish, request, shots, text_ms)
+        if self._painters is not None:
+            return self._painters.submit(self._paint_plainly, values, shots, text_ms)
         done: Future[list[Picture]] = Future()
+        done.set_result(self._paint_plainly(values, shots, text_ms))
+        return done
+
+    def _paint_plainly(
+        self, values: Sequence[Values], shots: Sequence[Shot], text_ms: float
+    ) -> list[Picture]:
         arrays, stage_ms = self._plain.paint(values)
         stage_ms = {"text": text_ms, **stage_ms}
-        done.set_result(
-            [
-                self._encode(array, shot, "plain", 1, stage_ms)
-                for array, shot in zip(arrays, shots, strict=True)
-            ]
-        )
-        return done
+        return [
+            self._encode(array, shot, "plain", 1, stage_ms)
+            for array, shot in zip(arrays, shots, strict=True)
+        ]
 
     def _is_captured(self, values: Values) -> bool:
         """True for a shot of the size that the graphs are for."""

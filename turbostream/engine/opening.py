@@ -22,6 +22,7 @@ import torch
 from turbostream.engine.cuda.graph import Graph
 from turbostream.engine.cuda.memory_plan import BATCHES, Plan
 from turbostream.engine.device import hardware
+from turbostream.engine.device.cpu_share import CpuShare, share
 from turbostream.engine.local_engine import LocalEngine
 from turbostream.engine.model import attention, decoder
 from turbostream.engine.model.stable_diffusion import OneStepModel, load_pipeline
@@ -62,7 +63,6 @@ def open_local(settings: Settings, weights: Weights, report: Report) -> LocalEng
     choices = {
         "device": f"{device.name}, {str(device.dtype).removeprefix('torch.')}: {device.reason}",
         "attention": attention.choose(pipe, settings.xformers, device),
-        "threads": threads(device),
     }
     setting = settings.decoder
     needed = _needs_tiny_decoder(pipe, setting)
@@ -93,6 +93,10 @@ def warm_up(
     vae: another decoder, or None for the pipeline's own. Benchmarks call this with random weights.
     """
     torch.backends.cudnn.benchmark = techniques.cudnn_benchmark
+    on_cpu = share_of(pipe, device)
+    choices["threads"] = f"{torch.get_num_threads()}: the model runs on the GPU"
+    if on_cpu is not None:
+        choices["threads"] = str(on_cpu)
     model = OneStepModel(pipe, device, vae)
     model.latent_shape(settings.width, settings.height)  # refuse a wrong size now, not per frame
     kind, reason = acceleration(settings.acceleration, device)
@@ -105,7 +109,7 @@ def warm_up(
             name,
             f"torch-{torch.__version__}",
             f"diffusers-{version('diffusers')}",
-            device.name.replace(" ", "-"),
+            device.name.replace(" ", "-") + (f"-{on_cpu.threads}" if on_cpu else ""),
             str(device.dtype).removeprefix("torch."),
             choices["decoder"].split(":")[0],
             choices["attention"].split(":")[0],
@@ -117,7 +121,7 @@ def warm_up(
     if plan.streams:
         sys.setswitchinterval(GIL_SWITCH_INTERVAL_S)
     size = (settings.width, settings.height)
-    engine = LocalEngine(model, settings.jpeg_quality, fingerprint, plan, size, choices)
+    engine = LocalEngine(model, settings.jpeg_quality, fingerprint, plan, size, choices, on_cpu)
     shot = Shot.single(settings.initial_prompt, settings.seed, *size)
     engine.submit([shot]).result()
     # On a GPU the first mix loads its kernels, 0.1 s that the first fade would wait for.
@@ -156,15 +160,15 @@ def acceleration(setting: str, device: hardware.Hardware) -> tuple[str, str]:
     return "compile", f"ACCELERATION is {setting}"
 
 
-def threads(device: hardware.Hardware) -> str:
-    """Leave one core to the server where there are more than two; "choice: reason"."""
-    cores = os.cpu_count() or 1
+def share_of(pipe: Any, device: hardware.Hardware) -> CpuShare | None:
+    """How frames share the CPU, which also becomes the number of this thread's operators; None on a
+    GPU."""
     if device.device.type != "cpu":
-        return f"{torch.get_num_threads()}: the model runs on the GPU"
-    if cores > 2:
-        torch.set_num_threads(min(torch.get_num_threads(), cores - 1))
-        return f"{torch.get_num_threads()}: one of {cores} cores is left to the server"
-    return f"{torch.get_num_threads()}: the model uses all cores; the server needs little of one"
+        return None
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    found = share(cores or 1, sum(one.numel() for one in pipe.unet.parameters()))
+    torch.set_num_threads(found.threads)
+    return found
 
 
 def _needs_tiny_decoder(pipe: Any, setting: str) -> bool:

@@ -1,13 +1,14 @@
-"""The traced graph: the UNet as a flat list of its operators, for the CPU; the engine's thread.
+"""The traced graph: the UNet as a flat list of its operators, for the CPU.
 
 On a CPU a small UNet spends a fifth of its time in Python: some four hundred modules evaluate on
 every frame what does not change. Here one run is traced (`recorder.py`) into one flat function.
-Same operators, same order: the result is equal to the bit. Runs on the engine's thread.
+Same operators, same order: the result is equal to the bit. Any number of threads.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Mapping
 
@@ -26,9 +27,10 @@ CALLS = 8
 SLOWEST_TRACED_S = 0.2  # per call
 
 
-class TracedGraph:
+class TracedGraph(threading.local):
     """A module of named inputs, traced once their shapes were used CALLS times in a row. Where
-    tracing fails, differs or is not worth it, the module itself is used."""
+    tracing fails, differs or is not worth it, the module itself is used. Each thread traces for
+    itself."""
 
     def __init__(self, module: nn.Module) -> None:
         self._module = module
