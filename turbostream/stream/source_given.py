@@ -1,0 +1,17 @@
+"""What may serve as the source of a channel's next frame. Pure data, any thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Given:
+    """picture: the SHA-256 of the newest input picture, see `InputPicture`; None: there is none.
+
+    frame: the number of the newest frame that was published, and when its shot was taken, in
+    seconds on the channel's clock; None: there is none.
+    """
+
+    picture: str | None = None
+    frame: tuple[int, float] | None = None
