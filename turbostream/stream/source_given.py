@@ -15,3 +15,7 @@ class Given:
 
     picture: str | None = None
     frame: tuple[int, float] | None = None
+
+
+NOTHING = Given()
+ANYTHING = Given("0" * 64, (1, 0.0))  # for checks: whether an engine takes a source of this kind
