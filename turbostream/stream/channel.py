@@ -44,9 +44,8 @@ class Change:
 
 class Channel(Demand):
     """fade_s (seconds), easing: the defaults of changes that name none. revision: rises with every
-    change of what controllers show: of the scene, and of what calls `touch`. given: what may be the
-    source of the next frame. takes_sources: False while the engine starts from noise only; a scene
-    with a source, such as an old look, is then painted without it."""
+    change of what controllers show: of the scene, and of what calls `touch`. given: what may be a
+    source now. takes_sources: False if the engine starts from noise only, whatever the scene is."""
 
     def __init__(
         self,
