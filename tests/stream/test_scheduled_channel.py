@@ -6,6 +6,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from turbostream.stream.channel import Channel
 from turbostream.stream.scene import Scene
@@ -23,9 +25,12 @@ class Stage:
         self.channel = Channel("main", SCENE, lambda: self.now)
         self.scheduled = ScheduledChannel(self.channel, 10.0)
         self.channel.give_picture(ONE)
-        self._viewers = ExitStack()  # keeps the viewer until the test ends
-        self._viewers.enter_context(self.channel.watched())
+        self._viewers = ExitStack()  # keeps the viewers until the test ends
+        self.join()
         self.scheduled.restart(self.now, lambda: self.now)
+
+    def join(self) -> None:
+        self._viewers.enter_context(self.channel.watched())
 
     def turn(self, at: float) -> bool:
         """Whether the channel paints at `at` if it is due."""
@@ -76,3 +81,50 @@ def test_short_pauses_are_no_rest() -> None:
         assert not stage.scheduled.rests(stage.now)
         if step % 5 == 4:
             stage.channel.give_picture(ONE if step % 2 else OTHER)
+
+
+events = st.sampled_from(["one", "other", "gone", "change", "same", "viewer", "fail", "fade"])
+
+
+@given(st.lists(st.tuples(st.floats(0, 0.3), events), max_size=30))
+def test_no_picture_and_no_waiting_caller_is_ever_forgotten(
+    steps: list[tuple[float, str]],
+) -> None:
+    """Whatever happens, in any order: a beat later the newest picture is painted with the scene in
+    force, by a frame after the one that the last change and the last viewer wait for."""
+    stage = Stage()
+    channel, at, after, level = stage.channel, 100.0, 0, 0
+    for pause, event in [*steps, (0.0, "")]:
+        at += pause
+        stage.turn(at)
+        match event:
+            case "one" | "other" | "gone":
+                channel.give_picture({"one": ONE, "other": OTHER, "gone": None}[event])
+            case "change":
+                level += 1
+                after = channel.change({"strength": 1 / level}).after
+            case "same":
+                after = channel.change({"speed": 4.0 if channel.scene.speed < 4 else 1.0}).after
+            case "viewer":
+                after = channel.last_number
+                stage.join()
+            case "fail":
+                stage.scheduled.failed()
+                after = channel.last_number
+            case "fade":
+                after = channel.change({"strength": 0.5, "fade_s": 0.05}).after
+        for part in range(12):  # a beat and a little more
+            stage.turn(at + part / 100)
+        at += 0.12
+        newest = stage.scheduled._last
+        assert newest is not None
+        assert newest.number > after
+        expected = channel.scene.shot_at(stage.now, newest.number, channel.given)
+        assert newest.shot == expected
+
+
+def test_a_scene_at_rest_uses_no_numbers() -> None:
+    stage = Stage()
+    painted = [stage.turn(100.0 + step / 100) for step in range(1000)]
+    assert painted == [True] + [False] * 999
+    assert stage.channel.last_number == 1
