@@ -6,7 +6,8 @@ import dataclasses
 from itertools import groupby
 from pathlib import Path
 
-from turbostream.stream.parameters import PARAMETERS, Parameter
+from turbostream.stream.parameter import Parameter
+from turbostream.stream.parameters import PARAMETERS
 
 DOC = Path(__file__).resolve().parent.parent / "docs" / "playing.md"
 HEAD = (

@@ -48,10 +48,10 @@ def test_mappings_are_edited_kept_and_removed(desk, server, eventually):
 
 
 def test_a_mapping_to_a_parameter_that_does_not_exist_says_so(desk, server, eventually):
-    unknown = {"source": "level", "target": "strength", "amount": 1, "smoothing": 0, "floor": 0}
+    unknown = {"source": "level", "target": "mood", "amount": 1, "smoothing": 0, "floor": 0}
     server.ask("PUT", "/mappings", {"midi": [], "sound": [unknown]})
     page = opened(desk)
-    note = "There is no parameter strength; this mapping has no effect."
+    note = "There is no parameter mood; this mapping has no effect."
     eventually(lambda: page.inner_text("#sound-rows li .sound-note"), note)
     page.get_by_label("Value that it sets").select_option("speed")
     eventually(lambda: server.ask("GET", "/mappings")["sound"][0]["target"], "speed")

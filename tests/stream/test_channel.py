@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,9 +10,11 @@ import pytest
 
 from turbostream.stream.channel import MOST_UNSHOWN, Channel
 from turbostream.stream.fade import EASINGS
+from turbostream.stream.frame import Frame
 from turbostream.stream.scene import Scene
 from turbostream.stream.scene_checks import SceneError
-from turbostream.stream.shot import Shot
+from turbostream.stream.shot import EarlierFrame, InputPicture, Shot
+from turbostream.stream.source_given import Given
 
 
 @pytest.fixture
@@ -97,13 +100,13 @@ def test_frames_are_wanted_exactly_while_somebody_watches(channel: Channel) -> N
     assert not channel.wanted
 
 
-def test_demand_is_announced_when_it_begins_and_not_for_every_viewer(channel: Channel) -> None:
+def test_each_viewer_is_announced_once_it_watches(channel: Channel) -> None:
     announced: list[bool] = []
     channel.listen_demand(lambda: announced.append(channel.wanted))
     for _ in range(2):
         with channel.watched(), channel.watched():
             pass
-    assert announced == [True, True]
+    assert announced == [True] * 4
 
 
 @pytest.mark.parametrize("motion", ["walk", "fresh"])
@@ -184,3 +187,71 @@ def test_a_shot_taken_after_a_scene_was_told_is_of_that_scene_at_its_time(channe
     channel.change({"prompt": "new words", "fade_s": 5})
     number, shot, taken = channel.take_shot()
     assert shot == told[-1].shot_at(taken, number)
+
+
+# -- sources ---------------------------------------------------------------------------------------
+
+
+def frame(number: int, taken: float) -> Frame:
+    return Frame(number, b"jpeg", Shot.single("words", 1), 0.0, {}, "", taken=taken)
+
+
+def test_shots_start_from_what_was_given_last() -> None:
+    channel = Channel("main", Scene.single("words", motion="hold"), lambda: 8.0)
+    heard: list[Given] = []
+    channel.listen_given(lambda: heard.append(channel.given))
+    channel.give_picture("a" * 64)
+    assert channel.take_shot().shot.source is None
+    channel.change({"source": "picture", "strength": 0.25})
+    shot = channel.take_shot().shot
+    assert (shot.source, shot.strength) == (InputPicture("a" * 64), 0.25)
+    channel.give_picture("b" * 64)
+    assert channel.take_shot().shot.source == InputPicture("b" * 64)
+    channel.give_picture(None)
+    assert channel.take_shot().shot.source is None
+    assert [given.picture for given in heard] == ["a" * 64, "b" * 64, None]
+
+
+def test_feedback_starts_from_the_newest_frame_that_was_published() -> None:
+    now = 5.0
+    scene = Scene.single("words", motion="hold")
+    channel = Channel("main", scene, lambda: now)
+    channel.change({"source": "feedback", "zoom": 4.0})
+    assert channel.take_shot().shot.source is None
+    channel.buffer.publish(frame(1, taken=5.0))
+    channel.give_picture("a" * 64)  # forgets no frame
+    now = 5.5
+    assert channel.take_shot().shot.source == EarlierFrame(1, zoom=2.0)
+    channel.buffer.publish(frame(3, taken=5.25))
+    channel.buffer.publish(frame(2, taken=5.2))  # too late
+    assert channel.take_shot().shot.source == EarlierFrame(3, zoom=4.0**0.25)
+    assert channel.given == Given("a" * 64, (3, 5.25))
+
+
+def test_pictures_and_frames_that_arrive_together_are_both_noted(channel: Channel) -> None:
+    def give() -> None:
+        for number in range(500):
+            channel.give_picture(f"{number:064x}")
+
+    giving = threading.Thread(target=give)
+    giving.start()
+    for number in range(1, 501):
+        channel.buffer.publish(frame(number, taken=float(number)))
+    giving.join()
+    assert channel.given == Given(f"{499:064x}", (500, 500.0))
+
+
+def test_the_same_source_again_is_no_change_and_each_field_of_it_is_one(channel: Channel) -> None:
+    for patch in (
+        {"source": "feedback"}, {"strength": 0.5}, {"zoom": 1.5}, {"rotation": 1.0},
+        {"shift_x": 0.1}, {"shift_y": -0.1},
+    ):  # fmt: skip
+        change = channel.change(patch)
+        assert channel.change(patch) is change
+        assert channel.revision > 0
+    assert channel.revision == 6
+    channel.undo()
+    assert (channel.scene.shift_y, channel.scene.shift_x) == (0.0, 0.1)
+    for _ in range(5):
+        channel.undo()
+    assert (channel.scene.source, channel.scene.strength) == ("none", 0.6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from PIL import Image
 from turbostream.stream import recipe
 from turbostream.stream.recipe import MARK, MOST_BYTES, MOST_READ, Recipe, RecipeError
 from turbostream.stream.scene import Scene
-from turbostream.stream.shot import Shot
+from turbostream.stream.shot import EarlierFrame, InputPicture, Shot, Source
 from turbostream.stream.shot_json import VERSION
 
 SHOT = Scene.single("a red heart", seed=7, phase=0.4).shot_at(0.0, 1)
@@ -88,6 +89,16 @@ def test_the_fingerprint_is_dropped_first_and_then_the_recipe() -> None:
     assert last.fingerprint == ""
     assert recipe.read(written(Shot.single("x" * 300, 7))).fingerprint == FINGERPRINT
     assert recipe.inserted(jpeg(), b"") == jpeg()
+
+
+@pytest.mark.parametrize(
+    "source", [InputPicture("9" * 64), EarlierFrame(123_456, 1.0123456789, -1 / 3, 1 / 7, -1 / 9)]
+)
+def test_a_source_is_part_of_the_recipe(source: Source) -> None:
+    shot = replace(SHOT, source=source, strength=0.605)
+    assert recipe.read(written(shot)) == Recipe(shot, FINGERPRINT)
+    longest = [n for n in range(600) if written(replace(shot, prompts=(("x" * n, 1.0),))) != jpeg()]
+    assert longest[-1] > 150
 
 
 def test_words_of_any_alphabet_count_as_their_utf_8_bytes() -> None:

@@ -13,7 +13,7 @@ from turbostream.stream.resume import left, resumed
 from turbostream.stream.scene import Scene
 from turbostream.stream.scene_checks import MAX_PHASE, SceneError
 from turbostream.stream.scene_json import VERSION as JSON_VERSION
-from turbostream.stream.scene_json import from_json, to_json
+from turbostream.stream.scene_json import WITHOUT_SOURCE, from_json, to_json
 from turbostream.stream.shot import MAX_SEED
 
 INITIAL = Scene.single("first words")
@@ -41,7 +41,7 @@ def test_the_noise_goes_on_where_it_was_on_a_clock_of_another_process(
 
 def test_the_form_holds_no_clock_and_leaves_out_what_is_the_models_own() -> None:
     assert to_json(PLAYED, 102.0) == {
-        "version": JSON_VERSION,
+        "version": WITHOUT_SOURCE,
         "prompt": "typed",
         "motion": "walk",
         "speed": 1.5,

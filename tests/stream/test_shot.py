@@ -53,7 +53,9 @@ def shots(draw: st.DrawFn) -> Shot:
     noise = draw(st.dictionaries(seeds, weights, min_size=1, max_size=4))
     total, norm = sum(prompts.values()), math.sqrt(sum(w * w for w in noise.values()))
     picture = st.from_regex(r"\A[0-9a-f]{64}\Z").map(InputPicture)
-    frame = st.integers(1, MAX_SEED).map(EarlierFrame)
+    moves = [st.just(1.0) | st.floats(0.1, 10), st.just(0.0) | st.floats(-360, 360)]
+    shift = st.just(0.0) | st.floats(-1, 1)
+    frame = st.builds(EarlierFrame, st.integers(1, MAX_SEED), *moves, shift, shift)
     source = draw(st.none() | picture | frame)
     size = st.none() | st.integers(1, 16_384)
     side = st.integers(1, 16_384)
@@ -105,6 +107,14 @@ def test_the_json_form_of_a_shot_that_uses_every_field() -> None:
     frame = replace(FULL, source=EarlierFrame(12))
     assert to_json(frame)["source"] == {"frame": 12}
     assert from_json(to_json(frame)) == frame
+    moved = replace(frame, source=EarlierFrame(12, 1.25, -3, 0.0, 0.5))
+    assert to_json(moved)["source"] == {
+        "frame": 12,
+        "zoom": 1.25,
+        "rotation": -3.0,
+        "shift_y": 0.5,
+    }
+    assert from_json(to_json(moved)) == moved
 
 
 def test_a_weight_that_another_program_wrote_as_a_whole_number_is_the_same_shot() -> None:
@@ -142,6 +152,7 @@ def test_at_angle_0_the_noise_is_the_first_seed_alone() -> None:
         ({"": 1.0}, "''"),
         ({"prompt": "words"}, "'prompt'"),
         ({"\ud800" * 100: 1}, "ud800"),
+        ({"source": {"frame": 1, "blur": 2.0}, "strength": 0.5}, "'blur'"),
     ],
 )
 def test_a_newer_shot_is_refused_in_one_sentence_that_names_the_field(
@@ -187,6 +198,14 @@ def test_a_newer_shot_is_refused_in_one_sentence_that_names_the_field(
         ({"source": {"frame": 0}, "strength": 0.5}, "source"),
         ({"source": {"frame": 1, "picture": "0" * 64}, "strength": 0.5}, "source"),
         ({"source": "a file", "strength": 0.5}, "source"),
+        ({"source": {"picture": "0" * 64, "zoom": 2.0}, "strength": 0.5}, "source"),
+        ({"source": {"zoom": 2.0}, "strength": 0.5}, "source"),
+        ({"source": {"frame": 1, "zoom": 0.0}, "strength": 0.5}, "zoom"),
+        ({"source": {"frame": 1, "zoom": True}, "strength": 0.5}, "zoom"),
+        ({"source": {"frame": 1, "rotation": 361}, "strength": 0.5}, "rotation"),
+        ({"source": {"frame": 1, "rotation": "left"}, "strength": 0.5}, "rotation"),
+        ({"source": {"frame": 1, "shift_x": math.nan}, "strength": 0.5}, "shift_x"),
+        ({"source": {"frame": 1, "shift_y": -1.01}, "strength": 0.5}, "shift_y"),
         ({"source": {"frame": 1}}, "strength"),
         ({"strength": 0.5}, "strength"),
         ({"source": {"frame": 1}, "strength": 0.0}, "strength"),

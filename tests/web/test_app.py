@@ -240,7 +240,8 @@ def test_a_patch_changes_only_what_it_names(client: FlaskClient) -> None:
 def test_a_wrong_patch_changes_nothing(client: FlaskClient, context: AppContext) -> None:
     before = context.channel.last_change
     for patch in (
-        {"speed": 9}, {"motion": "spin"}, {"zoom": 1}, {"seed": True}, {"bpm": 0}, {"bpm": "120"},
+        {"speed": 9}, {"motion": "spin"}, {"mood": 1}, {"seed": True}, {"bpm": 0}, {"bpm": "120"},
+        {"source": "camera"}, {"strength": -1}, {"strength": 2}, {"zoom": 0},
         {"bpm": float("nan")}, {"modulators": [{"parameter": "seed"}]},
     ):  # fmt: skip
         error_of(client.patch("/scene", json=patch), 400)

@@ -1,4 +1,4 @@
-"""A channel: a name, a scene and its history, shot numbers, a frame buffer, a count of watchers.
+"""A channel: a name, a scene and its history, shot numbers, a frame buffer, what may be a source.
 
 The scene and the numbering share one lock: whoever changes the scene learns the number of the last
 shot that was taken from the old one, so "every frame after n shows the new words" is exact. A
@@ -13,17 +13,18 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from turbostream.stream.frame import FrameBuffer
+from turbostream.stream.demand import Demand
+from turbostream.stream.frame import Frame, FrameBuffer
 from turbostream.stream.history import History
 from turbostream.stream.scene import Scene
 from turbostream.stream.scene_checks import MASTERS, SceneError
 from turbostream.stream.scene_checks import check as check_field
 from turbostream.stream.shot import Shot, TakenShot
+from turbostream.stream.source_given import ANYTHING, NOTHING, Given
 
 MOST_UNSHOWN = 64  # changes that wait for their first frame; there are more only if frames fail
 
@@ -41,9 +42,10 @@ class Change:
     at: float
 
 
-class Channel:
+class Channel(Demand):
     """fade_s (seconds), easing: the defaults of changes that name none. revision: rises with every
-    change of what controllers show: of the scene, and of what calls `touch`."""
+    change of what controllers show: of the scene, and of what calls `touch`. given: what may be a
+    source now. takes_sources: False if the engine starts from noise only, whatever the scene is."""
 
     def __init__(
         self,
@@ -53,11 +55,15 @@ class Channel:
         fade_s: float = 0.0,
         easing: str = "smooth",
     ) -> None:
+        super().__init__()
         self.name = name
         self.revision = 0
+        self.given = NOTHING
+        self.takes_sources = True
         self._fade_s, self._easing = fade_s, easing
         self._history = History()
         self.buffer = FrameBuffer()
+        self.buffer.listen(self._note_frame)
         self._clock = clock
         self._lock = threading.Lock()
         now = clock()
@@ -66,11 +72,10 @@ class Channel:
         self._unshown: deque[Change] = deque(maxlen=MOST_UNSHOWN)  # `after` rises
         self._listeners: tuple[Callable[[], object], ...] = ()
         self._revision_listeners: tuple[Callable[[], object], ...] = ()
-        self._demand_listeners: tuple[Callable[[], object], ...] = ()
+        self._given_listeners: tuple[Callable[[], object], ...] = ()
         self._scene_listeners: tuple[Callable[[Scene, float], object], ...] = ()
         self.before_shot: Callable[[], object] = lambda: None  # on the thread that takes it
         self._number = 0
-        self._watchers = 0
 
     @property
     def scene(self) -> Scene:
@@ -88,11 +93,6 @@ class Channel:
             return self._number
 
     @property
-    def watchers(self) -> int:
-        with self._lock:
-            return self._watchers
-
-    @property
     def history(self) -> tuple[int, int]:
         """(how many changes can be undone, how many can be redone)."""
         with self._lock:
@@ -105,7 +105,8 @@ class Channel:
         group: frozenset[str] | None = None,
     ) -> Change:
         """Patch the scene; raises SceneError and leaves it as it was if the patch is wrong, and
-        also if `check` raises for a shot of the patched scene, without fades and modulators.
+        also if `check` raises for a shot of the patched scene, without fades and modulators. A
+        patch that names a source is checked as if its picture were there already.
 
         changes: the patch, or what makes it of the scene in force, without another change in
         between. Without `fade_s` or `easing` the channel's default applies. group: see
@@ -116,7 +117,8 @@ class Channel:
             before = self._change.scene
             changes = changes(before) if callable(changes) else changes
             scene = before.changed(now, {"fade_s": self._fade_s, "easing": self._easing, **changes})
-            check(scene.without_fades().unmodulated().shot_at(now, self._number + 1))
+            given = ANYTHING if "source" in changes else self.usable
+            check(scene.without_fades().unmodulated().shot_at(now, self._number + 1, given))
             names = frozenset(changes) - {"fade_s", "easing"}
             if not names & {"seed", "phase", "beat"} and _targets(scene) == _targets(before):
                 return self._change  # nothing new: the frames in flight show it already
@@ -251,7 +253,7 @@ class Channel:
         self.before_shot()
         with self._lock:
             now = self._clock()
-            shot = self._change.scene.shot_at(now, self._number + 1)
+            shot = self._change.scene.shot_at(now, self._number + 1, self.usable)
             if not fits(shot):
                 return None
             self._number += 1
@@ -269,31 +271,29 @@ class Channel:
                 longest = longest or change
             return longest
 
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Frames are wanted while at least one caller is inside."""
+    @property
+    def usable(self) -> Given:
+        """What is given, as far as the engine takes it. Without the lock."""
+        return self.given if self.takes_sources else NOTHING
+
+    def give_picture(self, digest: str | None) -> None:
+        """Make the picture of this SHA-256 the newest input picture; None: there is none."""
         with self._lock:
-            self._watchers += 1
-            listeners = self._demand_listeners if self._watchers == 1 else ()
+            self.given = replace(self.given, picture=digest)
+            listeners = self._given_listeners
         for listener in listeners:
             listener()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._watchers -= 1
 
-    @property
-    def wanted(self) -> bool:
-        """Whether somebody watches. Without the lock: it is asked before every frame."""
-        return self._watchers > 0
-
-    def listen_demand(self, listener: Callable[[], object]) -> None:
-        """Call `listener` when frames begin to be wanted, on the thread of whoever wants them; it
-        must return at once."""
+    def listen_given(self, listener: Callable[[], object]) -> None:
+        """Call `listener` on the giving thread after each `give_picture`; it returns at once."""
         with self._lock:
-            self._demand_listeners += (listener,)
+            self._given_listeners += (listener,)
+
+    def _note_frame(self, frame: Frame) -> None:
+        with self._lock:
+            self.given = replace(self.given, frame=(frame.number, frame.taken))
 
 
-def _targets(scene: Scene) -> tuple[object, ...]:
-    return scene.prompts, scene.motion, scene.speed, scene.brightness, scene.rhythm
+def _targets(scene: Scene) -> Scene:
+    """The scene without what a fade or the walk changes by itself."""
+    return replace(scene.without_fades(), walkers=(), anchored_at=0.0)

@@ -23,6 +23,7 @@ from turbostream.stream.even_spacing import first_positions, next_position, spac
 from turbostream.stream.fade import Fade, Transition
 from turbostream.stream.scene import Scene
 from turbostream.stream.shot import Prompts, Shot
+from turbostream.stream.source_given import NOTHING, Given
 
 if TYPE_CHECKING:  # it may be missing when the entry point looks which packages are
     from PIL import Image
@@ -98,11 +99,13 @@ class EvenFades:
 
     def _space(self, words: Words) -> None:
         scene = self._channel.scene
+        # No frame: all probes need the same source, and earlier frames are not kept for so long.
+        given = replace(self._channel.usable, frame=None)
 
         def painted(positions: Sequence[float]) -> list[Image.Image] | None:
             if self._in_force() != words:
                 return None
-            shots = [probe(scene, position) for position in positions]
+            shots = [probe(scene, position, given) for position in positions]
             pictures = self._paint_all(shots).result(LONGEST_JOB_S)
             return [small(picture.jpeg) for picture in pictures]
 
@@ -145,9 +148,9 @@ def measured(
         waiting = [next_position(positions, distances)]
 
 
-def probe(scene: Scene, position: float) -> Shot:
+def probe(scene: Scene, position: float, given: Given = NOTHING) -> Shot:
     """The shot at `position`, 0 to 1, of the fade of words in progress, with the noise from its
-    start, full brightness and no modulators. Pure."""
+    start, full brightness, no modulators and the source that is `given`. Pure."""
     words = scene.words_from
     assert words is not None
     still = replace(
@@ -158,7 +161,7 @@ def probe(scene: Scene, position: float) -> Shot:
         anchored_at=0.0,
         words_from=replace(words, fade=Fade(0.0, 1.0, "linear")),
     )
-    return still.shot_at(position, 0)
+    return still.shot_at(position, 0, given)
 
 
 def small(jpeg: bytes) -> Image.Image:

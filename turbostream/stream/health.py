@@ -75,6 +75,11 @@ class Health:
         if self.status.state is not State.STREAMING:
             self.status = Status(State.STREAMING, "Pictures are being painted.")
 
+    def rest(self, message: str) -> None:
+        """No frame is painted for now, and nothing is wrong."""
+        if self.status.state is not State.RESTING or self.status.message != message:
+            self.status = Status(State.RESTING, message)
+
     def frame_failed(self, error: Exception) -> None:
         """Logged once per kind; a failure of the stream once it needs a new engine."""
         sentence = self._note("A frame failed", error)

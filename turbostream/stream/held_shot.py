@@ -12,7 +12,8 @@ from turbostream.stream.shot import Shot
 
 def scene_of(shot: Shot, like: Scene) -> Scene:
     """The scene that holds the picture of `shot`, with the speed, the size and the rhythm of
-    `like`. Raises SceneError if `shot` mixes more prompts or seeds than a scene can."""
+    `like`, and without a source. Raises SceneError if `shot` mixes more prompts or seeds than a
+    scene can."""
     if len(shot.noise) > MOST_SEEDS or len(shot.prompts) > MOST_MIXED:
         raise SceneError(
             f"The recipe mixes {len(shot.prompts)} prompts and {len(shot.noise)} seeds; "
@@ -22,5 +23,6 @@ def scene_of(shot: Shot, like: Scene) -> Scene:
         like.without_fades(),
         prompts=shot.prompts,
         motion="hold",
+        source="none",
         walkers=tuple(Walker(seed, 0.0, weight) for seed, weight in shot.noise),
     )

@@ -38,13 +38,14 @@ class LookPictures:
         self._completing = threading.Lock()
 
     def thumbnail(self, scene: Scene) -> bytes | None:
-        """The thumbnail (JPEG) of a look's scene, painted at the size of the stream; None if it
-        could not be painted within PAINT_S."""
-        size = self._channel.scene
+        """The thumbnail (JPEG) of a look's scene, painted at the size of the stream and from the
+        source that its scene has there now; None if it could not be painted within PAINT_S."""
+        channel, size = self._channel, self._channel.scene
         sized = replace(scene, width=size.width, height=size.height)
         future = None
         try:
-            future = self._paint(sized.shot_at(scene.anchored_at, self._channel.last_number))
+            shot = sized.shot_at(scene.anchored_at, channel.last_number, channel.usable)
+            future = self._paint(shot)
             error = future.exception(PAINT_S)
         except (TooManyJobs, TimeoutError, CancelledError) as late:
             error = late

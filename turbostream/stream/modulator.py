@@ -19,6 +19,7 @@ MOST_MODULATORS = 16
 MOST_DEPTH = {  # parameter -> the greatest depth
     **{f"weight_{number}": 1.0 for number in range(1, 9)},
     "speed": 1.0,
+    "strength": 1.0,
     "brightness": 1.0,
     "phase": 16.0,
 }
@@ -29,8 +30,9 @@ _WORD = 2**64 - 1
 class Modulator:
     """How one parameter moves around its value.
 
-    parameter: speed and weight_1 to weight_8 become value * (1 + depth * wave), brightness becomes
-    value * (1 - depth * (1 - wave) / 2), and phase becomes value + depth * wave, in seeds.
+    parameter: speed, strength and weight_1 to weight_8 become value * (1 + depth * wave),
+    brightness becomes value * (1 - depth * (1 - wave) / 2), and phase becomes value + depth * wave,
+    in seeds. The strength stays within its range.
     shape: of the wave, -1 to 1. `sine` and `triangle` begin at 0 and rise; `saw` rises from -1 to 1
     and falls at once; `square` is 1, then -1; `random` moves smoothly between random values, one
     per period. depth: 0 to MOST_DEPTH. period: in `unit`, beats or seconds. phase: 0 to 1, the part

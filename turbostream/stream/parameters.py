@@ -7,11 +7,11 @@ table in docs/playing.md are made from it. Pure data, any thread; `desk.py` appl
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from turbostream.stream.fade import EASINGS, MAX_FADE_S
+from turbostream.stream.parameter import Parameter
 from turbostream.stream.scene_checks import (
     MAX_PHASE,
     MAX_SPEED,
@@ -19,50 +19,24 @@ from turbostream.stream.scene_checks import (
     MOST_BEATS_PER_BAR,
     MOST_PROMPTS,
     MOTIONS,
+    MOVES,
     QUANTISE,
+    SOURCES,
     SceneError,
     check_prompt,
 )
 from turbostream.stream.shot import MAX_SEED, is_number
 from turbostream.stream.tempo import BPM
 
+MOVE_UNITS = {
+    "zoom": "per second",
+    "rotation": "degrees per second",
+    "shift_x": "widths per second",
+    "shift_y": "heights per second",
+}
 OFF_ON = ("off", "on")
 MOST_LOOK_NUMBER = 999
 MAX_NAME_CHARACTERS = 1000
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One row.
-
-    kind: `continuous` (a number), `whole` (a whole number), `choice` (one of `choices`), `trigger`
-    (any value but 0 and false) or `text`. low, high: the accepted range. knob: the range that a
-    knob sweeps, where it is not all of low to high. field: whether the scene has a field of this
-    name, which takes the value as it is; `desk.py` applies the others. modulation: how a modulator
-    acts on it, see `modulator.py`; empty if none can.
-    """
-
-    name: str
-    kind: str
-    help: str
-    unit: str = ""
-    low: float = 0.0
-    high: float = 1.0
-    knob: tuple[float, float] | None = None
-    default: object = None
-    choices: tuple[str, ...] = ()
-    field: bool = False
-    modulation: str = ""
-
-    @property
-    def address(self) -> str:
-        """Of OSC messages."""
-        return f"/{self.name}"
-
-    @property
-    def swept(self) -> tuple[float, float]:
-        """The range that a knob sweeps."""
-        return self.knob or (self.low, self.high)
 
 
 def _weight(number: int) -> Parameter:
@@ -74,6 +48,21 @@ def _weight(number: int) -> Parameter:
         knob=(0.0, 1.0),
         default=1.0,
         modulation="scale",
+    )
+
+
+def _move(name: str, help: str, default: float, knob: tuple[float, float]) -> Parameter:
+    low, high = MOVES[name]
+    return Parameter(
+        name,
+        "continuous",
+        help,
+        unit=MOVE_UNITS[name],
+        low=low,
+        high=high,
+        knob=knob,
+        default=default,
+        field=True,
     )
 
 
@@ -129,6 +118,26 @@ _ROWS = (
         modulation="shift",
     ),
     Parameter("new_seed", "trigger", "another random seed"),
+    Parameter(
+        "source",
+        "choice",
+        "what frames start from: noise alone, the input picture or the frame before",
+        default="none",
+        choices=SOURCES,
+        field=True,
+    ),
+    Parameter(
+        "strength",
+        "continuous",
+        "how much of the source is painted anew",
+        default=0.6,
+        field=True,
+        modulation="scale",
+    ),
+    _move("zoom", "zoom of feedback, a factor", 1.0, (0.5, 1.5)),
+    _move("rotation", "rotation of feedback, clockwise", 0.0, (-90.0, 90.0)),
+    _move("shift_x", "shift of feedback to the right", 0.0, (-0.5, 0.5)),
+    _move("shift_y", "shift of feedback downwards", 0.0, (-0.5, 0.5)),
     Parameter("look", "text", "recall the look of this name"),
     Parameter(
         "look_number",

@@ -29,11 +29,19 @@ MAX_SPEED = 4.0
 MAX_PHASE = 1e12  # seeds; beyond it a float no longer tells two frames apart
 MOST_BEATS_PER_BAR = 16
 QUANTISE = ("off", "beat", "bar")
+SOURCES = ("none", "picture", "feedback")
+MOVES = {  # the motion of feedback: least and most per second
+    "zoom": (0.25, 4.0),
+    "rotation": (-180.0, 180.0),
+    "shift_x": (-1.0, 1.0),
+    "shift_y": (-1.0, 1.0),
+}
+SOURCE_FIELDS = ("source", "strength", *MOVES)
 RHYTHM = frozenset({"bpm", "beat", "beats_per_bar", "quantise", "modulators"})
 MASTERS = RHYTHM | {"brightness"}  # fields that looks and undo leave alone
 PATCHABLE = (
-    "prompt", "prompts", "motion", "speed", "seed", "phase", "brightness", "bpm", "beat",
-    "beats_per_bar", "quantise", "modulators", "fade_s", "easing",
+    "prompt", "prompts", "motion", "speed", "seed", "phase", "brightness", *SOURCE_FIELDS, "bpm",
+    "beat", "beats_per_bar", "quantise", "modulators", "fade_s", "easing",
 )  # fmt: skip
 MODULATOR_FIELDS = ("parameter", "shape", "depth", "period", "unit", "phase")
 
@@ -100,8 +108,13 @@ def check(name: str, value: object) -> Any:
             return _chosen(name, value, EASINGS)
         case "speed":
             return _ranged(name, value, MAX_SPEED)
-        case "brightness":
+        case "brightness" | "strength":
             return _ranged(name, value, 1.0)
+        case "source":
+            return _chosen(name, value, SOURCES)
+        case "zoom" | "rotation" | "shift_x" | "shift_y":
+            least, most = MOVES[name]
+            return _ranged(name, value, most, least)
         case "fade_s":
             return _ranged(name, value, MAX_FADE_S)
         case "phase":

@@ -2,7 +2,8 @@
 
 It contains no clock value of a process: phases and the beat are current, and a fade gives the time
 since it began. Optional fields are left out at their defaults. Version 1, until 2026-11-26, had one
-prompt, no fades, and a walk along great circles; version 2, until 2026-11-27, no rhythm.
+prompt, no fades, and a walk along great circles; version 2, until 2026-11-27, no rhythm; version 3
+no source, and is still written where nothing of it is set, for programs that know none.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from turbostream.stream.scene_checks import (
     MOST_MIXED,
     MOST_SEEDS,
     RHYTHM,
+    SOURCE_FIELDS,
     SceneError,
     check,
     check_mix,
@@ -26,7 +28,8 @@ from turbostream.stream.scene_checks import (
 )
 from turbostream.stream.shot import Prompts
 
-VERSION = 3
+VERSION = 4
+WITHOUT_SOURCE = 3
 SIZE = ("width", "height")
 
 
@@ -35,7 +38,7 @@ def to_json(scene: Scene, time: float) -> dict[str, Any]:
     passed = scene.distance(time)
     walkers = _at(scene.walkers, passed)
     values: dict[str, Any] = {
-        "version": VERSION,
+        "version": VERSION if _has_source(scene, time) else WITHOUT_SOURCE,
         "prompt": scene.prompt,
         "motion": scene.motion,
         "speed": scene.speed,
@@ -48,11 +51,13 @@ def to_json(scene: Scene, time: float) -> dict[str, Any]:
         values["walkers"] = walkers
     if scene.brightness != 1:
         values["brightness"] = scene.brightness
+    values |= _source(scene)
     starts: dict[str, tuple[fade.Transition[Any] | None, Callable[[Any], Any]]] = {
         "words": (scene.words_from, lambda start: [list(pair) for pair in start]),
         "noise": (scene.noise_from, lambda start: _at(start, passed)),
         "speed": (scene.speed_from, float),
         "brightness": (scene.brightness_from, float),
+        "strength": (scene.strength_from, float),
     }
     fades = {
         name: fade.to_json(transition, time, form(transition.start))
@@ -99,12 +104,25 @@ def from_json(data: object, time: float) -> Scene:
     values |= _fades(fields.pop("fades", {}), time)
     beating = {name: fields.pop(name) for name in RHYTHM & fields.keys()}
     values["rhythm"] = rhythm.from_json(beating, time)
-    for name in ("motion", "speed", "brightness"):
+    for name in ("motion", "speed", "brightness", *SOURCE_FIELDS):
         if name in fields:
             values[name] = check(name, fields.pop(name))
     if fields:
         raise SceneError(f"A scene has no {str(next(iter(fields)))[:40]!r}.")
     return Scene(**values, anchored_at=time)
+
+
+def _source(scene: Scene) -> dict[str, Any]:
+    """The fields of the source that differ from their defaults."""
+    values = {name: getattr(scene, name) for name in SOURCE_FIELDS}
+    return {name: value for name, value in values.items() if value != getattr(Scene, name)}
+
+
+def _has_source(scene: Scene, time: float) -> bool:
+    """Whether a program that knows no source would have to refuse the scene."""
+    fades = fade.still(scene.strength_from, time) is not None
+    swings = any(modulator.parameter == "strength" for modulator in scene.rhythm.modulators)
+    return bool(_source(scene)) or fades or swings
 
 
 def _fades(data: object, time: float) -> dict[str, Any]:
@@ -115,6 +133,7 @@ def _fades(data: object, time: float) -> dict[str, Any]:
         "noise": lambda start: check_walkers(start, MOST_SEEDS),
         "speed": lambda start: check("speed", start),
         "brightness": lambda start: check("brightness", start),
+        "strength": lambda start: check("strength", start),
     }
     found: dict[str, Any] = {}
     for name, values in data.items():

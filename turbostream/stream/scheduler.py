@@ -3,8 +3,9 @@
 It asks every channel that is watched and due for its next shot, submits the shots that fit together
 as one batch, keeps as many submissions in flight as the engine asks for, and publishes each picture
 in its own channel. A part of a side job is submitted when no frame is due; if one always is, parts
-and frames alternate. While nobody watches any channel and no job waits, the loop sleeps. Knows the
-engine by its API alone, and nothing of how an engine is opened.
+and frames alternate. While nobody watches any channel and no job waits, the loop sleeps. A channel
+whose source and scene are unchanged is not painted. Knows the engine by its API alone, and nothing
+of how an engine is opened.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 
-from turbostream.stream.engine_api import Engine, Picture
+from turbostream.stream.engine_api import Engine, Picture, capabilities_of
 from turbostream.stream.frame import Frame
 from turbostream.stream.health import Call, Health
 from turbostream.stream.scheduled_channel import ScheduledChannel
@@ -26,6 +27,7 @@ _due = attrgetter("due")
 
 JOIN_S = 0.001  # a beat that is at most so far ahead joins the batch that is submitted now
 LONGEST_WAIT_S = 1.0  # nothing wakes the loop when the last viewer leaves
+UNCHANGED = "Source and scene are unchanged; the next change wakes the stream."
 
 
 class Scheduler:
@@ -43,6 +45,8 @@ class Scheduler:
         self._job_was_last = False  # whether the last submission was a part of a job
         for scheduled in self.channels:
             scheduled.channel.listen_demand(self.wake)
+            scheduled.channel.listen_given(self.wake)
+            scheduled.channel.listen(self.wake)
 
     def stop(self) -> None:
         """Let `run` return soon; any thread."""
@@ -58,8 +62,10 @@ class Scheduler:
         submissions = Submissions(engine, self.wake)
         painted = self._painted()
         now = time.monotonic()
+        capabilities = capabilities_of(engine)
         for scheduled in self.channels:
             scheduled.restart(now, self._awake)
+            scheduled.channel.takes_sources = capabilities is None or capabilities.sources
         self.jobs.open()
         try:
             while not self._health.needs_new_engine:
@@ -90,6 +96,8 @@ class Scheduler:
         elif self.jobs.ready:
             self._submit_part(engine, submissions)
         elif wanted:
+            if all(one.rests(now) for one in wanted):
+                self._health.rest(UNCHANGED)
             self._wake.wait(min(wanted[0].due - now, LONGEST_WAIT_S))
         elif submissions:
             self._finish_oldest(engine, submissions)
@@ -102,11 +110,10 @@ class Scheduler:
         """wanted: the longest overdue first; at least that one is due."""
         if len(wanted) > 1:
             wanted = [one for one in wanted if one.due <= now + JOIN_S]
-        tickets = next_batch(wanted, max(1, engine.max_batch))
-        for ticket in tickets:
-            ticket.scheduled.advance(now)
+        tickets = next_batch(wanted, max(1, engine.max_batch), now)
         self._job_was_last = False
-        self._submit(engine, submissions, tickets)
+        if tickets:
+            self._submit(engine, submissions, tickets)
 
     def _submit_part(self, engine: Engine, submissions: Submissions) -> None:
         part = self.jobs.take()
@@ -121,9 +128,7 @@ class Scheduler:
             self._finish_oldest(engine, submissions)
 
     def _rest(self) -> None:
-        self._health.status = Status(
-            State.RESTING, "Nobody watches; the next viewer wakes the stream."
-        )
+        self._health.rest("Nobody watches; the next viewer wakes the stream.")
         while not (self._stopping or self._wanted() or self.jobs.ready):
             self._wake.wait()
             self._wake.clear()
@@ -185,7 +190,7 @@ class Scheduler:
                 self._publish(ticket, picture, engine)
 
     def _fail(self, ticket: Ticket, error: Exception) -> None:
-        ticket.scheduled.alone = True
+        ticket.scheduled.failed()
         ticket.scheduled.meter.failure()
         self._health.frame_failed(error)
 
@@ -205,7 +210,7 @@ class Scheduler:
         now = time.monotonic()
         self._health.succeeded()
         scheduled.meter.frame(now, frame.stage_ms)
-        scheduled.arrived(self._awake())
+        scheduled.arrived(self._awake(), frame.number)
         change = channel.first_shown_by(frame.number)
         if change is not None:
             scheduled.meter.prompt_to_picture(now - max(change.at, scheduled.wanted_since))

@@ -16,6 +16,12 @@ MAX_SEED = 2**63 - 1
 MAX_SIDE = 16_384  # pixels
 MAX_STEPS = 1000  # the timesteps that diffusion models are trained with
 ENLARGING = ("pixels", "noise")
+TRANSFORMS = {  # the ranges of what is done to an earlier frame
+    "zoom": (0.1, 10.0),
+    "rotation": (-360.0, 360.0),
+    "shift_x": (-1.0, 1.0),
+    "shift_y": (-1.0, 1.0),
+}
 ROUNDING = 1e-9  # how far a sum of weights may be from 1
 
 _WHOLE = (
@@ -34,7 +40,10 @@ class ShotError(ValueError):
 
 @dataclass(frozen=True)
 class InputPicture:
-    """A source that the program was given; sha256: of its file, 64 hexadecimal digits."""
+    """A source that the program was given. It has the size of the stage, since it was fitted to it.
+
+    sha256: 64 hexadecimal digits, the digest of f"{width}x{height}\\n" and the raw RGB bytes.
+    """
 
     sha256: str
 
@@ -45,12 +54,27 @@ class InputPicture:
 
 @dataclass(frozen=True)
 class EarlierFrame:
-    """A source that the same channel has shown; number: of that frame."""
+    """A source that the same channel has shown; number: of that frame.
+
+    The rest is what is done to it first, about its centre. zoom: a factor; above 1 enlarges.
+    rotation: degrees clockwise. shift_x, shift_y: to the right and down, in widths and heights of
+    the picture.
+    """
 
     number: int
+    zoom: float = 1.0
+    rotation: float = 0.0
+    shift_x: float = 0.0
+    shift_y: float = 0.0
 
     def __post_init__(self) -> None:
         _check_whole("source frame", self.number, 1, MAX_SEED)
+        for name, (least, most) in TRANSFORMS.items():
+            value = getattr(self, name)
+            if not (is_number(value) and least <= value <= most):
+                raise ShotError(
+                    f"The {name} of a shot's source must be a number from {least:g} to {most:g}."
+                )
 
 
 Source = InputPicture | EarlierFrame

@@ -2,7 +2,8 @@
 
     {"version": 2, "prompts": [["a red heart", 1.0]], "noise": [[7, 1.0]]}
 
-Fields with their default value are left out. A source is {"picture": SHA-256} or {"frame": number}.
+Fields with their default value are left out. A source is {"picture": SHA-256} or {"frame": number}
+with what is done to the frame: zoom, rotation, shift_x, shift_y.
 
 A field that `Shot` gains needs no new version: it is written only where it is used, and a program
 that does not know it refuses it by name. VERSION rises when a field of today changes its meaning.
@@ -18,6 +19,7 @@ from dataclasses import fields
 from typing import Any
 
 from turbostream.stream.shot import (
+    TRANSFORMS,
     EarlierFrame,
     InputPicture,
     Shot,
@@ -114,15 +116,26 @@ def _read_mix(data: object) -> object:
 def _write_source(source: Source) -> dict[str, Any]:
     if isinstance(source, InputPicture):
         return {"picture": source.sha256}
-    return {"frame": source.number}
+    done = {name: float(getattr(source, name)) for name in TRANSFORMS}
+    still = EarlierFrame(source.number)
+    return {
+        "frame": source.number,
+        **{name: value for name, value in done.items() if value != getattr(still, name)},
+    }
 
 
 def _read_source(data: object) -> Source:
-    if isinstance(data, Mapping) and len(data) == 1:
-        if "picture" in data:
-            return InputPicture(data["picture"])
-        if "frame" in data:
-            return EarlierFrame(data["frame"])
+    if isinstance(data, Mapping) and "picture" in data and len(data) == 1:
+        return InputPicture(data["picture"])
+    if isinstance(data, Mapping) and "frame" in data and "picture" not in data:
+        done = {name: value for name, value in data.items() if name != "frame"}
+        for name in done:
+            if name not in TRANSFORMS:
+                raise NewerShotError(
+                    f"The shot's source has the field {str(name)[:40]!r}, which this program does "
+                    "not know: use a newer version of the program."
+                )
+        return EarlierFrame(data["frame"], **done)
     raise ShotError('A shot\'s source must be {"picture": SHA-256} or {"frame": number}.')
 
 

@@ -35,24 +35,25 @@ class Submission(NamedTuple):
     pictures: Future[list[Picture]]
 
 
-def next_batch(due: Sequence[ScheduledChannel], most: int) -> list[Ticket]:
-    """The next shots of at most `most` channels, all of one batch key.
+def next_batch(due: Sequence[ScheduledChannel], most: int, now: float) -> list[Ticket]:
+    """The next shots of at most `most` channels, all of one batch key; none if every channel shows
+    its next shot already.
 
-    due: at least one, the longest overdue first: it decides the key. A channel whose shot does not
-    fit keeps it and its place in the order.
+    due: the longest overdue first: the first shot decides the key. A channel whose shot does not
+    fit keeps it and its place in the order. now: monotonic s.
     """
-    first = due[0]
-    tickets = [Ticket(first, *first.channel.take_shot())]
-    if len(due) == 1 or most == 1 or first.alone:
-        return tickets
-    key = batch_key(tickets[0].shot)
-    for other in due[1:]:
-        if other.alone:
+    tickets: list[Ticket] = []
+
+    def fits(shot: Shot) -> bool:
+        return not tickets or batch_key(shot) == batch_key(tickets[0].shot)
+
+    for scheduled in due:
+        if tickets and scheduled.alone:
             continue
-        taken = other.channel.take_shot_if(lambda shot: batch_key(shot) == key)
+        taken = scheduled.take(now, fits)
         if taken is not None:
-            tickets.append(Ticket(other, *taken))
-            if len(tickets) == most:
+            tickets.append(Ticket(scheduled, *taken))
+            if len(tickets) == most or scheduled.alone:
                 break
     return tickets
 

@@ -19,7 +19,7 @@ from turbostream.stream import look_pictures
 from turbostream.stream.engine_api import Picture
 from turbostream.stream.looks import Look
 from turbostream.stream.scene import Scene
-from turbostream.stream.shot import Shot
+from turbostream.stream.shot import InputPicture, Shot
 from turbostream.web.context import AppContext
 
 CAFE = "caf\u00e9"
@@ -60,6 +60,28 @@ def test_what_is_on_screen_is_saved_with_its_thumbnail_and_recalled(
     assert recalled["fade"]["easing"] == "linear"
     assert recalled["frame"] == context.channel.last_change.after
     assert client.post("/looks/dawn/recall").json["prompt"] == "dawn words"
+
+
+def test_a_look_with_a_source_is_painted_from_the_one_that_is_there_and_brings_it_back(
+    client: FlaskClient, context: AppContext, open_engine: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    painted: list[Shot] = []
+    paint = context.supervisor.paint
+
+    def spied(shot: Shot) -> Future[Picture]:
+        painted.append(shot)
+        return paint(shot)
+
+    monkeypatch.setattr(context.supervisor, "paint", spied)
+    context.channel.give_picture("a" * 64)
+    client.patch("/scene", json={"source": "picture", "strength": 0.3, "motion": "hold"})
+    assert client.put("/looks/face").status_code == 200
+    assert [(shot.source, shot.strength) for shot in painted] == [(InputPicture("a" * 64), 0.3)]
+    client.patch("/scene", json={"source": "none", "strength": 1})
+    recalled = client.post("/looks/face/recall").json
+    assert (recalled["source"], recalled["strength"]) == ("picture", 0.3)
+    exported = client.get("/looks").json["looks"][0]
+    assert "a" * 64 not in str(exported), "a look names no picture"
 
 
 def test_a_recall_waits_for_the_bar_if_the_scene_says_so(

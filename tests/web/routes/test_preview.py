@@ -12,13 +12,14 @@ import pytest
 from flask.testing import FlaskClient
 from PIL import Image
 
-from tests.engines import ColourEngine, colour_of
+from tests.engines import ColourEngine, NoMixes, colour_of
 from tests.stream.running import PATIENCE_S, wait_until
 from tests.web.answers import error_of
 from turbostream.stream.capabilities import Capabilities
 from turbostream.stream.engine_api import Picture
 from turbostream.stream.health import FAILURES_BEFORE_REOPEN
-from turbostream.stream.shot import Shot, ShotError
+from turbostream.stream.scheduler import UNCHANGED
+from turbostream.stream.shot import InputPicture, Shot, ShotError
 from turbostream.stream.side_jobs import MOST_WAITING
 from turbostream.stream.state import State
 from turbostream.web.context import AppContext
@@ -99,6 +100,57 @@ def test_the_shot_is_the_one_that_a_change_would_give(
     assert client.post("/preview", json=patch).status_code == 200
     scene = resting.channel.change(patch).scene
     assert painted == [scene.shot_at(scene.anchored_at, 1)]
+
+
+def test_a_preview_starts_from_the_source_that_is_given(
+    client: FlaskClient, resting: AppContext
+) -> None:
+    painted: list[Shot] = []
+    paint = resting.supervisor.paint
+
+    def spied(shot: Shot) -> Future[Picture]:
+        painted.append(shot)
+        return paint(shot)
+
+    resting.supervisor.paint = spied  # type: ignore[method-assign]
+    patch = {"source": "picture", "strength": 0.2}
+    assert client.post("/preview", json=patch).status_code == 200
+    resting.channel.give_picture("a" * 64)
+    assert client.post("/preview", json=patch).status_code == 200
+    assert [(shot.source, shot.strength) for shot in painted] == [
+        (None, None), (InputPicture("a" * 64), 0.2),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("context", [NoMixes], indirect=True)
+@pytest.mark.parametrize("source", ["picture", "feedback"])
+def test_an_engine_without_sources_refuses_them_before_there_is_a_picture(
+    client: FlaskClient, resting: AppContext, source: str
+) -> None:
+    before = resting.channel.last_change
+    for answer in (
+        client.patch("/scene", json={"source": source}),
+        client.patch("/parameters", json={"source": source}),
+        client.post("/preview", json={"source": source}),
+    ):
+        assert "starts from noise only" in error_of(answer, 400)
+    assert resting.channel.last_change is before
+
+
+def test_a_snapshot_of_an_unchanged_source_is_a_frame_of_its_own(
+    client: FlaskClient, resting: AppContext
+) -> None:
+    channel = resting.channel
+    channel.give_picture("a" * 64)
+    channel.change({"source": "picture", "motion": "hold"})
+    with channel.watched():
+        wait_until(lambda: resting.supervisor.status.message == UNCHANGED)
+        before = channel.last_number
+        answer = client.get("/snapshot.jpg")
+        assert answer.status_code == 200
+        assert int(answer.headers["X-Frame-Id"]) == before + 1
+        assert client.get("/healthz").status_code == 200
+        wait_until(lambda: client.get("/status").json["state"] == "resting")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import shlex
 from flask import Flask, jsonify
 from werkzeug.wrappers import Response
 
-from turbostream.stream.parameters import OFF_ON, PARAMETERS, Parameter
+from turbostream.stream.parameter import Parameter
+from turbostream.stream.parameters import OFF_ON, PARAMETERS
 from turbostream.web.auth.access_control import AccessControl
 from turbostream.web.context import AppContext
 

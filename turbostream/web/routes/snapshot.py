@@ -30,8 +30,8 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl, wakeup: W
 
 def _next_frame(context: AppContext, wakeup: Wakeup) -> Frame:
     channel, supervisor = context.channel, context.supervisor
+    after = channel.last_number  # first: whoever begins to watch gets a frame after that one
     with channel.watched():
-        after = channel.last_number
         deadline = time.monotonic() + WAIT_S
         while (frame := channel.buffer.newest()) is None or frame.number <= after:
             left_s = deadline - time.monotonic()
