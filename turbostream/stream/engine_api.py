@@ -14,11 +14,15 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from turbostream.stream.capabilities import Capabilities
-from turbostream.stream.shot import Shot
+from turbostream.stream.shot import Shot, Source
 from turbostream.stream.state import Status
+
+if TYPE_CHECKING:  # NumPy belongs to those who call it
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class EngineError(Exception):
@@ -100,14 +104,17 @@ class Declares(Protocol):
 
 # What may differ between the shots of one submission: whatever becomes a row of an input tensor, or
 # is applied to each picture afterwards.
-ROWS = {"prompts", "noise", "brightness"}
+ROWS = {"prompts", "noise", "brightness", "source", "strength"}
 _key = attrgetter(*(field.name for field in fields(Shot) if field.name not in ROWS))
 
 
 def batch_key(shot: Shot) -> object:
     """Shots of equal keys may be submitted together. A field of `Shot` that is not one of ROWS
-    keeps shots apart, so that a new field is safe until somebody thinks about it."""
-    return _key(shot)
+    keeps shots apart, so that a new field is safe until somebody thinks about it.
+
+    Shots with a source and shots without one are kept apart: their steps take other inputs.
+    """
+    return shot.source is None, _key(shot)
 
 
 def dropped_by(engine: Engine | None, prompt: str) -> str:
@@ -122,3 +129,6 @@ def capabilities_of(engine: Engine | None) -> Capabilities | None:
 
 Report = Callable[[Status], None]  # how far a start has come: downloading, loading or compiling
 OpenEngine = Callable[[Report], Engine]
+# (source, width, height in pixels) -> uint8 RGB [height, width, 3], C-contiguous, only read by the
+# engine. Raises ShotError with one sentence if the picture is not, or no longer, there.
+Resolve = Callable[[Source, int, int], "NDArray[np.uint8]"]
