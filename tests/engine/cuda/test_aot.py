@@ -12,7 +12,7 @@ from turbostream.engine.cuda import aot
 from turbostream.engine.cuda.background_compiler import compile_apart
 from turbostream.engine.cuda.parity import relative_error
 from turbostream.engine.model.inputs import Input, batched
-from turbostream.engine.model.stable_diffusion import schedule_of
+from turbostream.engine.model.schedule import schedule_of
 from turbostream.engine.model.step import Denoise
 from turbostream.engine.rewrite import folded
 
