@@ -1,4 +1,4 @@
-"""The step from a picture: what it takes besides noise and words, and the modules that it is made of.
+"""The step from a picture: what it takes besides noise and words, and what it is made of.
 
 The picture's pixels are fetched by the resolver that the engine was opened with, and encoded by the
 model's own encoder, which is part of the graph. A strength selects one of the model's timesteps.
@@ -107,7 +107,7 @@ class SourceStep:
         self._table = TimeTable(unet, schedule.timestep, len(sigmas)) if is_folded else None
         self.encode = Encode(encoder, scaling, dtype).to(device)
         has_table = self._table is not None
-        self.denoise = DenoiseSource(unet, schedule.timestep, dtype, has_table).to(device)
+        self.denoise = DenoiseSource(unet, schedule, dtype, has_table).to(device)
         self.step = FromSource(self.encode, self.denoise)
         # For batches of one shot, on the engine's thread only.
         self.step_one = TracedGraph(self.step) if device.type == "cpu" else self.step

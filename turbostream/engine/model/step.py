@@ -1,4 +1,4 @@
-"""The one step as modules: noise (and a picture) and prompt embedding to latents, latents to pixels.
+"""The one step as modules: noise, words and perhaps a picture to latents, latents to pixels.
 
 Written out here because the pipeline object encodes the text, queries the scheduler and converts
 to PIL on every call. These are plain modules on tensors: the same code runs directly on a CPU, is
@@ -74,14 +74,16 @@ class DenoiseSource(nn.Module):
     timestep: torch.Tensor
 
     def __init__(
-        self, unet: nn.Module, timestep: float, dtype: torch.dtype, has_table: bool
+        self, unet: nn.Module, schedule: Schedule, dtype: torch.dtype, has_table: bool
     ) -> None:
-        """timestep: the one folded into the blocks. has_table: the UNet has a
-        `timesteps.TimeTable`; otherwise it computes its time embedding itself."""
+        """schedule: of the step from noise alone, whose timestep may be folded into the blocks.
+        has_table: it is, and the UNet has a `timesteps.TimeTable`; otherwise the UNet computes its
+        time embedding itself."""
         super().__init__()
-        self.unet, self.dtype, self.has_table = unet, dtype, has_table
+        self.unet, self.schedule, self.dtype = unet, schedule, dtype
+        self.has_table = has_table
         self.register_buffer(
-            "timestep", torch.full((1,), timestep, dtype=torch.float32), persistent=False
+            "timestep", torch.full((1,), schedule.timestep, dtype=torch.float32), persistent=False
         )
 
     def forward(

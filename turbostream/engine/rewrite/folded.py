@@ -2,9 +2,10 @@
 
 From noise alone a one-step model runs at t = 999, so each residual block's share of the time
 embedding is a constant and is added to the bias of the block's first convolution (exact up to
-rounding: 1e-6 in fp32); `timesteps.py` has what is added at other t, from a picture. Query, key and value of self attention become one projection, by
-diffusers' own `fuse_projections`. Each technique uses private names of diffusers, and is left out
-where they have changed (`library_check.usable`). Runs on the engine's thread, and in the process
+rounding: 1e-6 in fp32); `timesteps.py` has what is added at other t, from a picture. Query, key and
+value of self attention become one projection, by diffusers' own `fuse_projections`. Each technique
+uses private names of diffusers, and is left out where they have changed (`library_check.usable`).
+Runs on the engine's thread, and in the process
 that compiles.
 """
 
