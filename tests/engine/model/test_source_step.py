@@ -257,6 +257,18 @@ def model_with_sources() -> OneStepModel:
     return OneStepModel(pipeline(), CPU, resolve=resolve)
 
 
+@pytest.mark.parametrize("name", ["epsilon, tiny", "epsilon, full"])
+def test_encoded_pictures_have_the_strides_that_code_is_compiled_for(
+    name: str, case: Callable[[str], Case]
+) -> None:
+    step = case(name).ours.source
+    assert step is not None
+    with torch.inference_mode():
+        latents = step.encode(torch.zeros(2, 64, 64, 3, dtype=torch.uint8))
+    assert latents.is_contiguous()
+    assert latents.dtype == torch.float32
+
+
 def test_at_the_folded_timestep_nothing_is_added(model_with_sources: OneStepModel) -> None:
     assert model_with_sources.source is not None
     assert not model_with_sources.source.timing(1.0)["time"].tensor.any()

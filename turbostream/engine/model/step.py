@@ -132,10 +132,11 @@ class Encode(nn.Module):
         self.encoder, self.scaling, self.dtype = encoder, scaling, dtype
 
     def forward(self, source: torch.Tensor) -> torch.Tensor:
-        """Latents [B, C, H/8, W/8] in fp32 of uint8 RGB [B, H, W, 3]."""
+        """Latents [B, C, H/8, W/8] in fp32 of uint8 RGB [B, H, W, 3]. They are contiguous, as the
+        noise is: compiled code reads its inputs with the strides that it was compiled for."""
         pictures = source.permute(0, 3, 1, 2).to(self.dtype) / 255  # channels_last, as it comes
         latents: torch.Tensor = self.encoder(pictures)
-        return latents.float() * self.scaling
+        return (latents.float() * self.scaling).contiguous()
 
 
 class Decode(nn.Module):
