@@ -323,6 +323,24 @@ def test_without_diffusers_names_the_unet_takes_the_timesteps_and_paints_the_sam
     assert other.source.inputs((), 64, 64)[-1].shape == (1,)
 
 
+@torch.inference_mode()
+def test_an_encoder_whose_convolutions_are_not_fused_gives_the_same_latents(
+    model_with_sources: OneStepModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = replace(private_names.TINY_ENCODER, names={"diffusers.Renamed": None})
+    monkeypatch.setattr(private_names, "TINY_ENCODER", gone)
+    other = OneStepModel(pipeline(), CPU, resolve=resolve)
+    pictures = torch.stack([torch.from_numpy(picture(number, 64, 48)) for number in (1, 2)])
+    found = []
+    for one in (other, model_with_sources):
+        assert one.source is not None
+        found.append(one.source.encode(pictures))
+        names = {type(layer).__name__ for layer in one.source.encode.encoder.modules()}
+        assert ("FusedBlock" in names) == (one is model_with_sources)
+    assert found[0].shape == (2, 4, 6, 8)
+    assert parity.relative_error(*found) < 1e-5
+
+
 def test_without_the_encoders_names_shots_with_a_source_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
