@@ -144,18 +144,18 @@ class SourceRun(Run):
         for batch in self.batches:  # captures the graphs, and asks for their code
             for make in (from_words, from_picture):
                 timed(engine, make, batch, 4 * batch)
+        patience_s = 2.0 if self.row.get("not_compiled") else 20.0
         for compiler in (engine.compiler, engine.source_path.compiler):
             if compiler is not None:
-                done = [compiler.wait(b, 20) for b in self.batches if self.row.get("compiled")]
+                self.note(loaded=[compiler.wait(batch, patience_s) for batch in self.batches])
                 compiler.close()  # nothing is compiled while something is timed
-                self.note(loaded=done)
         self.note(in_flight=engine.depth, choices=dict(engine.choices))
 
     def rates(self) -> None:
         """Each batch size: the median rates of both, and the median of the rounds' ratios."""
         assert self.engine is not None
         for batch in self.batches:
-            frames = self.options.frames * (1 if batch == 1 else 3)
+            frames = self.options.frames * (1 if batch == 1 else 2)
             found: dict[str, list[list[float]]] = {"words": [], "picture": []}
             kinds = {}
             for _ in range(ROUNDS):
