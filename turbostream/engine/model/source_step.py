@@ -109,7 +109,7 @@ class SourceStep:
         has_table = self._table is not None
         self.denoise = DenoiseSource(unet, schedule, dtype, has_table).to(device)
         self.step = FromSource(self.encode, self.denoise)
-        # For batches of one shot, on the engine's thread only.
+        # For batches of one shot, on the threads that take the plain path.
         self.step_one = TracedGraph(self.step) if device.type == "cpu" else self.step
 
     def inputs(self, text: Declaration, width: int, height: int) -> Declaration:

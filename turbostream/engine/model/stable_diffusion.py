@@ -245,7 +245,7 @@ class OneStepModel:
         return width or self.own_size[0], height or self.own_size[1]
 
     def denoise_alone(self, **inputs: torch.Tensor) -> torch.Tensor:
-        """Latents of one shot's inputs, with or without a source; on the engine's thread only."""
+        """Latents of one shot's inputs, with or without a source, on the plain path."""
         if self.source is not None and "source" in inputs:
             return self.source.step_one(**inputs)
         return self.denoise_one(**inputs)
