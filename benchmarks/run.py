@@ -26,6 +26,7 @@ from turbostream.engine.device import hardware
 from turbostream.engine.local_engine import LocalEngine
 from turbostream.engine.opening import Techniques, warm_up
 from turbostream.settings import Settings
+from turbostream.stream.engine_api import Resolve
 
 log = logging.getLogger("benchmarks")
 
@@ -143,12 +144,20 @@ class Run:
             state_dir=self.state,
         )
 
-    def open(self, pipe: Any) -> LocalEngine:
+    def open(self, pipe: Any, resolve: Resolve | None = None) -> LocalEngine:
         choices = {"decoder": "tiny: a benchmark", "attention": "sdpa: PyTorch's own"}
         name = self.row["weights"].replace(" ", "-")
         settings = self.settings()
         engine = warm_up(
-            pipe, None, self.device, name, choices, settings, lambda _: None, self.techniques
+            pipe,
+            None,
+            self.device,
+            name,
+            choices,
+            settings,
+            lambda _: None,
+            self.techniques,
+            resolve,
         )
         if engine.compiler is not None:
             self.at_end.append(engine.compiler.close)

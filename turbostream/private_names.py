@@ -68,9 +68,15 @@ TIME_EMBEDDING = Use(
     "diffusers",
     "turbostream/engine/rewrite/folded.py",
     "the UNet computes its time embedding again for every frame",
-    {"diffusers.UNet2DConditionModel.get_time_embed": "sample, timestep"},
     {
-        "diffusers.UNet2DConditionModel.__init__": ("time_embedding",),
+        "diffusers.UNet2DConditionModel.get_time_embed": "sample, timestep",
+        "diffusers.UNet2DConditionModel.forward": (
+            "sample, timestep, encoder_hidden_states, *, timestep_cond, return_dict"
+        ),
+    },
+    {
+        "diffusers.UNet2DConditionModel.__init__": ("time_embedding", "time_embed_act"),
+        "diffusers.UNet2DConditionModel.forward": ("time_embedding", "time_embed_act"),
         "diffusers.models.resnet.ResnetBlock2D.__init__": (
             *("norm1", "norm2", "nonlinearity", "conv1", "conv2", "conv_shortcut"),
             *("output_scale_factor", "time_emb_proj", "time_embedding_norm", "skip_time_act"),
@@ -136,6 +142,17 @@ TINY_DECODER = Use(
         "diffusers.models.autoencoders.vae.AutoencoderTinyBlock.__init__": ("conv", "skip"),
     },
 )
+TINY_ENCODER = Use(
+    "diffusers",
+    "turbostream/engine/rewrite/tiny_encoder.py",
+    "the tiny encoder runs as diffusers has it, with bias, addition and ReLU as passes",
+    {"diffusers.models.autoencoders.vae.AutoencoderTinyBlock": None},
+    {
+        "diffusers.models.autoencoders.vae.EncoderTiny.__init__": ("layers",),
+        "diffusers.models.autoencoders.vae.EncoderTiny.forward": ("layers",),
+        "diffusers.models.autoencoders.vae.AutoencoderTinyBlock.__init__": ("conv", "skip"),
+    },
+)
 
 # -- with nothing to fall back to ------------------------------------------------------------------
 
@@ -164,14 +181,26 @@ COMPILED = Use(
 )
 MODEL_PARTS = Use(
     "diffusers",
-    "turbostream/engine/model/stable_diffusion.py",
+    "turbostream/engine/model",
     "no model can be opened",
     {"diffusers.EulerDiscreteScheduler.init_noise_sigma": None},
     {
         "diffusers.AutoencoderKL.__init__": ("decoder", "post_quant_conv"),
         "diffusers.AutoencoderTiny.__init__": ("decoder",),
+        "diffusers.EulerDiscreteScheduler.__init__": ("alphas_cumprod",),
         "diffusers.EulerDiscreteScheduler.set_timesteps": ("sigmas", "timesteps"),
         "diffusers.StableDiffusionPipeline.__init__": ("vae_scale_factor",),
+    },
+)
+ENCODERS = Use(
+    "diffusers",
+    "turbostream/engine/model/source_step.py",
+    "no shot can start from a picture",
+    {},
+    {
+        "diffusers.AutoencoderKL.__init__": ("encoder", "quant_conv"),
+        "diffusers.AutoencoderTiny.__init__": ("encoder",),
+        "diffusers.models.autoencoders.vae.EncoderTiny.__init__": ("layers",),
     },
 )
 DOWNLOAD_BARS = Use(

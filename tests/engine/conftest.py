@@ -12,6 +12,7 @@ from tqdm import tqdm
 from turbostream.engine import weights
 from turbostream.engine.device.hardware import Hardware
 from turbostream.engine.model.stable_diffusion import OneStepModel
+from turbostream.stream.shot import ShotError, Source
 
 tqdm.monitor_interval = 0  # or it leaves a thread behind
 
@@ -66,6 +67,11 @@ def pipeline(seed: int = 0) -> Any:
     for part in (pipe.unet, pipe.vae, pipe.text_encoder):
         part.eval().requires_grad_(False)
     return pipe
+
+
+def no_pictures(source: Source, width: int, height: int) -> Any:
+    """A resolver whose pictures are gone."""
+    raise ShotError("The picture is gone.")
 
 
 @pytest.fixture(autouse=True)

@@ -32,16 +32,9 @@ class SimulatedEngine(LocalEngine):
 
     device: Device
 
-    def make_streams(self, plan: Plan) -> Streams:
+    def make_streams(self, plan: Plan, *what: Any) -> Streams:
         self.device.taken = 0
-        return Streams(
-            self.device,
-            plan,
-            self.model.paint,
-            self._declaration,
-            self._request_code,
-            self._refused,
-        )
+        return Streams(self.device, plan, *what)
 
 
 @pytest.fixture

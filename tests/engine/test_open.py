@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.server import ROOT, Server, lines_of_failure
+from turbostream.engine import open_engine, weights
+from turbostream.settings import load
+from turbostream.stream.engine_api import capabilities_of
+from turbostream.stream.shot import EarlierFrame, Shot, ShotError, Source
 
 OPENED_TWICE = """
 import gc
@@ -40,6 +47,37 @@ def test_only_what_was_imported_is_kept_from_the_collector() -> None:
     first, second = _ran(OPENED_TWICE)
     assert first == second
     assert first.startswith("True ")
+
+
+def test_an_engine_that_is_given_pictures_paints_from_them(tmp_path: Path) -> None:
+    asked: list[tuple[Source, int, int]] = []
+
+    def resolve(source: Source, width: int, height: int) -> Any:
+        asked.append((source, width, height))
+        return np.full((height, width, 3), 200, np.uint8)
+
+    given = {"DEVICE": "cpu", "STATE_DIR": str(tmp_path)}
+    settings, _ = load(
+        {"TARGET_FPS": 30, "INITIAL_PROMPT": "red", "MODEL_ID": "demo", "SERVER_PORT": 8000},
+        [],
+        given,
+    )
+    demo = weights.find("demo", "cpu")
+    words = Shot.single("a red star", 1, 64, 64)
+    shot = replace(words, source=EarlierFrame(7), strength=0.5)
+    engine = open_engine(settings, demo, lambda progress: None, resolve)
+    capabilities = capabilities_of(engine)
+    assert capabilities is not None
+    assert capabilities.sources
+    assert engine.choices["sources"].startswith("on: ")
+    assert len({engine.submit([one]).result()[0].jpeg for one in (words, shot)}) == 2
+    assert asked == [(EarlierFrame(7), 64, 64)]
+    engine.close()
+    engine = open_engine(settings, demo, lambda progress: None)
+    assert engine.choices["sources"].startswith("off: ")
+    with pytest.raises(ShotError, match="starts from noise only"):
+        engine.submit([shot])
+    engine.close()
 
 
 def test_the_gpus_warm_up_imports_nothing_while_diffusers_is_imported() -> None:

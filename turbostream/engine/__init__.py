@@ -12,17 +12,21 @@ from types import ModuleType
 
 from turbostream.engine.weights import Weights, hub
 from turbostream.settings import Settings
-from turbostream.stream.engine_api import Engine, EngineUnusable, Report
+from turbostream.stream.engine_api import Engine, EngineUnusable, Report, Resolve
 
 PACKAGES = ("flask", "gevent", "torch", "diffusers", "transformers", "huggingface_hub")
 
 
-def open_engine(settings: Settings, weights: Weights, report: Report) -> Engine:
+def open_engine(
+    settings: Settings, weights: Weights, report: Report, resolve: Resolve | None = None
+) -> Engine:
     """Open an engine and render its first picture, on the thread that will call it.
+
+    resolve: gives the pixels of a shot's source; without it shots with a source are refused.
 
     Raises EngineUnusable or EngineUnavailable.
     """
-    engine: Engine = _opening(settings.device).open_local(settings, weights, report)
+    engine: Engine = _opening(settings.device).open_local(settings, weights, report, resolve)
     return engine
 
 

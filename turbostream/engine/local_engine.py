@@ -25,9 +25,10 @@ from turbostream.engine.cuda.memory_plan import BATCHES, Plan, smaller
 from turbostream.engine.cuda.parity import PSNR_LIMIT, psnr
 from turbostream.engine.cuda.streams import InFlight, Streams
 from turbostream.engine.device.cpu_share import CpuShare
-from turbostream.engine.model.inputs import Values
+from turbostream.engine.model.inputs import Values, fits
 from turbostream.engine.model.stable_diffusion import OneStepModel, free_cached_memory
 from turbostream.engine.plain_path import Plain
+from turbostream.engine.source_path import SourcePath
 from turbostream.stream.capabilities import Capabilities
 from turbostream.stream.engine_api import EngineClosed, EngineUnusable, Picture
 from turbostream.stream.shot import Shot
@@ -58,6 +59,7 @@ class LocalEngine:
         self._declaration = model.inputs(*size)
         self._kind = "plain"
         self._plain = Plain(model)
+        self.source_path = SourcePath(model, size, self.make_streams, self.choose)
         self._closed = False
         self._painters: ThreadPoolExecutor | None = None
         self._spare = 0  # submissions beyond those of `plan`
@@ -105,6 +107,7 @@ class LocalEngine:
                 self.model, folder, self._declaration, self._install, options
             )
             self.compiler.request(1)
+            self.source_path.compile_in_background(folder, options)
 
     def submit(self, shots: Sequence[Shot]) -> Future[list[Picture]]:
         if self._closed:
@@ -146,6 +149,7 @@ class LocalEngine:
         if self._painters is not None:
             self._painters.shutdown(wait=True)
         self._close_streams()
+        self.source_path.close()
         self.model.release()
 
     # -- the engine's thread ---------------------------------------------------------------------
@@ -155,10 +159,9 @@ class LocalEngine:
         started = time.perf_counter()
         values = [self.model.values(shot) for shot in shots]
         text_ms = (time.perf_counter() - started) * 1000
-        if self._streams is not None and all(self._is_captured(one) for one in values):
+        request = self._start(values)
+        if request is not None:
             assert self._finishers is not None
-            request = self._streams.start(values)
-            self._kind = request.kind
             return self._finishers.submit(self._finish, request, shots, text_ms)
         if self._painters is not None:
             return self._painters.submit(self._paint_plainly, values, shots, text_ms)
@@ -176,9 +179,15 @@ class LocalEngine:
             for array, shot in zip(arrays, shots, strict=True)
         ]
 
-    def _is_captured(self, values: Values) -> bool:
-        """True for a shot of the size that the graphs are for."""
-        return all(tuple(values[one.name].tensor.shape) == one.shape for one in self._declaration)
+    def _start(self, values: Sequence[Values]) -> InFlight | None:
+        """Enqueue the shots; None if they are not of the size and kind that graphs are for."""
+        if self._streams is None:
+            return None
+        if not all(fits(one, self._declaration) for one in values):
+            return self.source_path.start(values, self.plan)
+        request = self._streams.start(values)
+        self._kind = request.kind
+        return request
 
     def _encode(
         self, array: Any, shot: Shot, kind: str, batch: int, stage_ms: dict[str, float]
@@ -230,7 +239,9 @@ class LocalEngine:
             self._kind = "plain"
             return
         try:
-            self._streams = self.make_streams(plan)
+            self._streams = self.make_streams(
+                plan, self.model.paint, self._declaration, self._request_code, self._refused
+            )
         except torch.OutOfMemoryError as error:
             self._step_down(error, 1)
             return
@@ -244,12 +255,10 @@ class LocalEngine:
         self._finishers = ThreadPoolExecutor(plan.depth, "finisher")
         self._encoders = ThreadPoolExecutor(jpeg.THREADS, "jpeg")
 
-    def make_streams(self, plan: Plan) -> Streams:
-        """The graphs of `plan`; tests override this to use a simulated device."""
-        device = Cuda(self.model.hardware.device)
-        return Streams(
-            device, plan, self.model.paint, self._declaration, self._request_code, self._refused
-        )
+    def make_streams(self, plan: Plan, *what: Any) -> Streams:
+        """The graphs of `plan`; tests override this to use a simulated device. what: the rest of
+        what Streams takes."""
+        return Streams(Cuda(self.model.hardware.device), plan, *what)
 
     # -- compiled code ---------------------------------------------------------------------------
 
@@ -277,6 +286,7 @@ class LocalEngine:
                 pool.shutdown(wait=True)
         if self._streams is not None:
             self._streams.close()
+        self.source_path.close_streams()
         self._streams = self._finishers = self._encoders = None
 
 

@@ -29,7 +29,7 @@ from turbostream.engine.model.stable_diffusion import OneStepModel, load_pipelin
 from turbostream.engine.weights import Weights
 from turbostream.engine.weights.hub import fetch, fetch_tiny_decoder
 from turbostream.settings import Settings
-from turbostream.stream.engine_api import Report
+from turbostream.stream.engine_api import Report, Resolve
 from turbostream.stream.shot import MAX_SEED, Shot
 from turbostream.stream.state import State, Status
 
@@ -53,7 +53,9 @@ class Techniques:
     inductor: Mapping[str, Any] = field(default_factory=dict)  # options added to aot.OPTIONS
 
 
-def open_local(settings: Settings, weights: Weights, report: Report) -> LocalEngine:
+def open_local(
+    settings: Settings, weights: Weights, report: Report, resolve: Resolve | None = None
+) -> LocalEngine:
     """Fetch, load, optimise and warm up; on the thread that will call the engine."""
     started = time.perf_counter()
     device = hardware.choose(settings.device)
@@ -70,7 +72,7 @@ def open_local(settings: Settings, weights: Weights, report: Report) -> LocalEng
     vae, choices["decoder"] = decoder.choose(pipe, setting, tiny_folder, device)
     # The folder of a downloaded model is named after its commit.
     name = f"{weights.repository}@{'local' if weights.folder else folder.name}"
-    engine = warm_up(pipe, vae, device, name, choices, settings, report)
+    engine = warm_up(pipe, vae, device, name, choices, settings, report, resolve=resolve)
     log.info("[init] model loaded and compiled")
     for choice in engine.choices.items():
         log.info("[init] %s: %s", *choice)
@@ -87,20 +89,23 @@ def warm_up(
     settings: Settings,
     report: Report,
     techniques: Techniques = Techniques(),  # noqa: B008  (frozen)
+    resolve: Resolve | None = None,
 ) -> LocalEngine:
     """An engine for a loaded pipeline, after its first picture.
 
-    vae: another decoder, or None for the pipeline's own. Benchmarks call this with random weights.
+    vae: another autoencoder, or None for the pipeline's own. resolve: gives the pixels of a shot's
+    source; None: shots have none. Benchmarks call this with random weights.
     """
     torch.backends.cudnn.benchmark = techniques.cudnn_benchmark
     on_cpu = share_of(pipe, device)
     choices["threads"] = f"{torch.get_num_threads()}: the model runs on the GPU"
     if on_cpu is not None:
         choices["threads"] = str(on_cpu)
-    model = OneStepModel(pipe, device, vae)
+    model = OneStepModel(pipe, device, vae, resolve)
     model.latent_shape(settings.width, settings.height)  # refuse a wrong size now, not per frame
     kind, reason = acceleration(settings.acceleration, device)
     choices["acceleration"] = f"{kind}: {reason}"
+    choices["sources"] = model.sources
     choices["text"] = "plain: ACCELERATION is off"
     if kind != "off":
         choices["text"] = model.encode_prompt.capture(Graph)

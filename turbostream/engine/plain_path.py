@@ -35,7 +35,7 @@ class Plain:
                     value.ready.wait()
             device = model.hardware.device
             inputs = {name: value.tensor[None].to(device) for name, value in shot.items()}
-            latents = model.denoise_one(**inputs)
+            latents = model.denoise_alone(**inputs)
             model.synchronize()
             denoised = time.perf_counter()
             pictures.append(model.decode(latents)[0].cpu().numpy())

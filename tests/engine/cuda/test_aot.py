@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.engine.conftest import CPU, no_pictures, pipeline
 from turbostream.engine.cuda import aot
 from turbostream.engine.cuda.background_compiler import compile_apart
 from turbostream.engine.cuda.parity import relative_error
 from turbostream.engine.model.inputs import Input, batched
-from turbostream.engine.model.stable_diffusion import schedule_of
+from turbostream.engine.model.schedule import schedule_of
+from turbostream.engine.model.stable_diffusion import OneStepModel
 from turbostream.engine.model.step import Denoise
-from turbostream.engine.rewrite import folded
+from turbostream.engine.rewrite import folded, packed
 
 INPUTS = (
     Input("noise", (4, 8, 8), torch.float32, staged=True),
@@ -62,3 +64,27 @@ def test_the_compiled_step_is_the_plain_one_whatever_weights_it_gets(
     inputs = batched(INPUTS, 1, lambda shape, dtype: torch.randn(shape))
     with torch.inference_mode():
         assert relative_error(call(**inputs), denoise(**inputs)) < 1e-4
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_the_compiled_step_from_a_source_is_the_plain_one_at_every_strength(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
+    monkeypatch.setattr(packed, "available", lambda: False)  # as on a GPU
+    model = OneStepModel(pipeline(), CPU, resolve=no_pictures)
+    assert model.source is not None
+    declaration = model.source.inner_inputs(model.inputs(None, None))
+    job = aot.Job.from_json(aot.job_of(model.source.denoise, 2, declaration, "cpu").as_json())
+    compile_apart(job, tmp_path / "step.pt2", threading.Event())
+    call = aot.load(tmp_path / "step.pt2", model.source.denoise, declaration)
+    inputs = batched(declaration, 2, lambda shape, dtype: torch.randn(shape))
+    shots = [model.source.timing(strength) for strength in (0.3, 0.8)]
+    for name in shots[0]:
+        inputs[name] = torch.stack([shot[name].tensor for shot in shots])
+    with torch.inference_mode():
+        plain = model.source.denoise(**inputs)
+        assert relative_error(call(**inputs), plain) < 1e-4
+        inputs["time"] = inputs["time"].flip(0)
+        assert relative_error(call(**inputs), plain) > 1e-3

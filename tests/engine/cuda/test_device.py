@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,7 +21,7 @@ from turbostream.engine.device.hardware import Hardware
 from turbostream.engine.local_engine import LocalEngine
 from turbostream.engine.model.inputs import Input, Value
 from turbostream.engine.model.stable_diffusion import OneStepModel
-from turbostream.stream.shot import Shot, great_circle
+from turbostream.stream.shot import EarlierFrame, Shot, great_circle
 
 pytestmark = pytest.mark.cuda
 
@@ -136,4 +138,35 @@ def test_the_engines_graphs_paint_as_the_plain_path_does() -> None:
         plain, _ = engine._plain.paint([model.values(one)])
         pair = (picture.jpeg, jpeg.encode(plain[0], 95))
         assert psnr(*(torch.from_numpy(jpeg.decode(data)) for data in pair)) > PSNR_LIMIT
+    engine.close()
+
+
+def test_the_engines_graphs_from_sources_paint_as_the_plain_path_does() -> None:
+    """Mixed with shots from noise alone, every one with its own picture and strength."""
+
+    def resolve(source: Any, width: int, height: int) -> Any:
+        coarse = np.random.default_rng(source.number).integers(0, 256, (8, 8, 3), np.uint8)
+        return np.repeat(np.repeat(coarse, height // 8, 0), width // 8, 1)
+
+    hardware = Hardware(torch.device("cuda"), torch.float16, "a test")
+    pipe = pipeline()
+    with torch.no_grad():  # a source must matter in an encoder that was never trained
+        pipe.vae.encoder.layers[-1].weight.mul_(40)
+    for part in (pipe.unet, pipe.vae, pipe.text_encoder):
+        part.to(hardware.device, hardware.dtype)
+    engine = LocalEngine(OneStepModel(pipe, hardware, resolve=resolve), 95, "test", Plan(2, 4))
+    words = [Shot((("a red star", 1.0),), great_circle(n, n + 1, 0.3)) for n in range(16)]
+    pictures = [
+        replace(one, source=EarlierFrame(n + 1), strength=(n + 1) / 16)
+        for n, one in enumerate(words)
+    ]
+    batches = [kind[n : n + 4] for n in range(0, 16, 4) for kind in (pictures, words)]
+    futures = [engine.submit(shots) for shots in batches]
+    assert engine.choices["acceleration_source"].startswith("graph"), engine.choices
+    for shots, future in zip(batches, futures, strict=True):
+        for one, picture in zip(shots, future.result(), strict=True):
+            assert "graph" in picture.fingerprint
+            plain, _ = engine._plain.paint([engine.model.values(one)])
+            pair = (picture.jpeg, jpeg.encode(plain[0], 95))
+            assert psnr(*(torch.from_numpy(jpeg.decode(data)) for data in pair)) > PSNR_LIMIT
     engine.close()

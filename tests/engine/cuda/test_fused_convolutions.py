@@ -21,7 +21,7 @@ def test_cudnns_convolution_is_the_plain_one_in_one_pass(bias: bool) -> None:
         )
         for _ in range(2)
     )
-    fused, plain = tiny_decoder._fused_convolution("cuda")(conv), tiny_decoder.PlainConv(conv)
+    fused, plain = tiny_decoder.fused_convolution("cuda")(conv), tiny_decoder.PlainConv(conv)
     assert type(fused) is tiny_decoder.CudnnConv
     with torch.inference_mode():
         assert parity.relative_error(fused(x), plain(x)) < parity.UNET_LIMIT

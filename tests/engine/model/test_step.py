@@ -12,7 +12,8 @@ import torch
 
 from tests.engine.conftest import CPU, pipeline
 from turbostream.engine.cuda import parity
-from turbostream.engine.model.stable_diffusion import OneStepModel, schedule_of
+from turbostream.engine.model.schedule import schedule_of
+from turbostream.engine.model.stable_diffusion import OneStepModel
 from turbostream.engine.model.step import Decode, Denoise
 from turbostream.engine.rewrite import folded, joined, norms, packed, tiny_decoder, upsampled
 from turbostream.stream.engine_api import EngineUnusable

@@ -93,10 +93,10 @@ def test_a_unet_runs_untraced_where_torch_cannot_trace(
 def test_on_a_gpu_plain_convolutions_take_the_place_of_cudnns(
     rename: Callable[[str], Use], caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert tiny_decoder._fused_convolution("cuda") is tiny_decoder.CudnnConv
+    assert tiny_decoder.fused_convolution("cuda") is tiny_decoder.CudnnConv
     assert not caplog.records
     use = rename("CUDNN")
-    assert tiny_decoder._fused_convolution("cuda") is tiny_decoder.PlainConv
+    assert tiny_decoder.fused_convolution("cuda") is tiny_decoder.PlainConv
     assert [line.endswith(f"{use.without}.") for line in said(caplog)] == [True]
 
 

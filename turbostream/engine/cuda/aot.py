@@ -24,8 +24,11 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from turbostream.engine.model.inputs import Declaration, Input, Paint, batched, ordered
-from turbostream.engine.model.step import Denoise, Schedule
+from turbostream.engine.model.step import Denoise, DenoiseSource, Schedule
 from turbostream.engine.rewrite import folded, norms
+from turbostream.engine.rewrite.timesteps import TimeTable
+
+Step = Denoise | DenoiseSource
 
 OPTIONS: dict[str, Any] = {
     # Weights are passed at load time and shared with the plain path.
@@ -55,6 +58,7 @@ class Job:
     device: str
     options: dict[str, Any] = field(default_factory=dict)  # Inductor options added to OPTIONS
     norms: bool = True  # apply norms.py; the benchmark of single techniques turns it off
+    source: bool = False  # the step from a picture's latents
 
     def as_json(self) -> str:
         values = asdict(self)
@@ -78,7 +82,7 @@ def _name(dtype: torch.dtype) -> str:
 
 
 def job_of(
-    denoise: Denoise,
+    denoise: Step,
     batch: int,
     inputs: Declaration,
     device: str,
@@ -88,11 +92,13 @@ def job_of(
     unet: Any = denoise.unet
     config = json.loads(unet.to_json_string())
     dtype = _name(denoise.dtype)
-    return Job(config, denoise.schedule, batch, inputs, dtype, device, options=dict(options or {}))
+    source = isinstance(denoise, DenoiseSource)
+    chosen = dict(options or {})
+    return Job(config, denoise.schedule, batch, inputs, dtype, device, chosen, source=source)
 
 
 @torch.no_grad()
-def architecture(job: Job) -> Denoise:
+def architecture(job: Job) -> Step:
     """The module of `job` with random weights.
 
     Random rather than uninitialised: fresh memory may be all zeros, and Inductor inlines tensors
@@ -104,9 +110,13 @@ def architecture(job: Job) -> Denoise:
     unet = unet.to(dtype).to_empty(device=job.device).eval()
     for parameter in unet.parameters():
         parameter.normal_()
-    folded.prepare(unet, job.schedule.timestep)
+    is_folded = folded.prepare(unet, job.schedule.timestep, keep=job.source)
     if job.norms:
         norms.rewrite(unet)
+    if job.source:
+        if is_folded:
+            TimeTable(unet, job.schedule.timestep)
+        return DenoiseSource(unet, job.schedule, dtype, is_folded).to(job.device)
     return Denoise(unet, job.schedule, dtype).to(job.device)
 
 
@@ -148,7 +158,7 @@ def write(job: Job, path: Path) -> str:
     return "export {:.1f} s, Inductor {:.1f} s, first run {:.1f} s".format(*times)
 
 
-def load(path: Path, denoise: Denoise, inputs: Declaration) -> Paint:
+def load(path: Path, denoise: Step, inputs: Declaration) -> Paint:
     """The compiled step, sharing the weights of `denoise`; any thread."""
     # The loader itself rather than torch's aoti_load_package, which first compiles and runs test
     # programs for the CPU's vector units: 40 s on the host of an H100. The third argument means

@@ -64,8 +64,13 @@ class BackgroundCompiler:
         inputs: Declaration,
         report: Callable[[Outcome], None],
         options: Mapping[str, Any] | None = None,
+        source: bool = False,
     ) -> None:
-        """report: called once per batch size, on the compiler's thread. options: for Inductor."""
+        """report: called once per batch size, on the compiler's thread. options: for Inductor.
+        source: compile the step from a picture's latents, which `inputs` are for."""
+        self._source = model.source if source else None
+        self._denoise = model.denoise if self._source is None else self._source.denoise
+        self._kind = "" if self._source is None else " from a source"
         self._model, self._cache = model, compile_cache.Cache(folder)
         self._inputs, self._report, self._options = inputs, report, options
         self._requested: queue.SimpleQueue[int | None] = queue.SimpleQueue()
@@ -99,7 +104,9 @@ class BackgroundCompiler:
                 if self._stopping.is_set():
                     return
                 reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-                log.warning("[compile] batch %d: %s; keeping the plain graph.", batch, reason)
+                log.warning(
+                    "[compile] batch %d%s: %s; keeping the plain graph.", batch, self._kind, reason
+                )
                 self._report(Outcome(batch, f"graph: Inductor's code was rejected: {reason}"))
             finally:
                 self._tried[batch].set()
@@ -109,7 +116,7 @@ class BackgroundCompiler:
         started = time.perf_counter()
         model = self._model
         device = model.hardware.device.type
-        job = aot.job_of(model.denoise, batch, self._inputs, device, self._options)
+        job = aot.job_of(self._denoise, batch, self._inputs, device, self._options)
         key = compile_cache.key(job.as_json(), model.hardware.name)
         path = self._cache.find(key)
         origin = "from the cache" if path is not None else "compiled in the background"
@@ -119,7 +126,7 @@ class BackgroundCompiler:
             self._cache.seal(key)
         try:
             loading = time.perf_counter()
-            call = aot.load(path, model.denoise, self._inputs)
+            call = aot.load(path, self._denoise, self._inputs)
             log.info("[compile] batch %d: loaded in %.0f ms", batch, _ms_since(loading))
             refusal = self._compare(call, batch)
         except Exception:
@@ -129,8 +136,9 @@ class BackgroundCompiler:
             self._cache.discard(key)
             raise CompileFailed(refusal)
         log.info(
-            "[compile] batch %d: Inductor's code %s, compared with the plain step, in %.1f s",
+            "[compile] batch %d%s: Inductor's code %s, compared with the plain step, in %.1f s",
             batch,
+            self._kind,
             origin,
             time.perf_counter() - started,
         )
@@ -150,17 +158,34 @@ class BackgroundCompiler:
             batch,
             lambda shape, dtype: torch.randn(shape, generator=generator).to(place, dtype),
         )
+        inputs |= self._timing(batch)
         stream: Any = torch.cuda.Stream() if place.type == "cuda" else None
         with torch.cuda.stream(stream):
             # The plain step first: operator by operator, it creates this thread's cuBLAS handles
             # and cuDNN plans. The compiled step is one call that holds the GIL, and so stops the
             # stream, from its first kernel to its last.
-            plain = model.denoise(**inputs)
+            plain = self._denoise(**inputs)
             started = time.perf_counter()
             fast = call(**inputs)
             log.info("[compile] batch %d: first run %.0f ms", batch, _ms_since(started))
             pictures = model.decode(fast), model.decode(plain)
+            if self._source is not None:
+                said = self._source.predicted(fast, inputs), self._source.predicted(plain, inputs)
+                return parity.refusal_of(*said, *pictures)
             return parity.refusal(fast, plain, inputs["noise"], model.schedule, *pictures)
+
+    def _timing(self, batch: int) -> dict[str, torch.Tensor]:
+        """The inputs of a source's step that are not any numbers: one strength for each shot."""
+        if self._source is None:
+            return {}
+        shots = [self._source.timing((number + 1) / (batch + 1)) for number in range(batch)]
+        for value in shots[0].values():
+            if value.ready is not None:
+                value.ready.synchronize()
+        place = self._model.hardware.device
+        return {
+            name: torch.stack([shot[name].tensor.to(place) for shot in shots]) for name in shots[0]
+        }
 
 
 def _ms_since(started: float) -> float:

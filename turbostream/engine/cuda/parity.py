@@ -57,11 +57,19 @@ def refusal(
     latents and noise [B, C, H/8, W/8]; pixels uint8 [B, H, W, 4]. Compared shot by shot: an
     average over the batch would hide one wrong picture among seven correct ones.
     """
-    for shot in range(noise.shape[0]):
-        error = relative_error(
-            predicted(latents[shot], noise[shot], schedule),
-            predicted(plain_latents[shot], noise[shot], schedule),
-        )
+    said = predicted(latents, noise, schedule), predicted(plain_latents, noise, schedule)
+    return refusal_of(*said, pixels, plain_pixels)
+
+
+def refusal_of(
+    prediction: torch.Tensor,
+    plain_prediction: torch.Tensor,
+    pixels: torch.Tensor,
+    plain_pixels: torch.Tensor,
+) -> str | None:
+    """As `refusal`, of the UNet's predictions [B, C, H/8, W/8]."""
+    for shot in range(len(prediction)):
+        error = relative_error(prediction[shot], plain_prediction[shot])
         if error > UNET_LIMIT:
             return f"the UNet's output differs by {error:.2%} (limit {UNET_LIMIT:.0%})"
         quality = psnr(pixels[shot], plain_pixels[shot])

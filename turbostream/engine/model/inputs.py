@@ -73,3 +73,9 @@ def batched(
 def ordered(declaration: Declaration, tensors: Tensors) -> Sequence[torch.Tensor]:
     """The tensors in the declaration's order, for callees that take positional arguments."""
     return [tensors[one.name] for one in declaration]
+
+
+def fits(values: Values, declaration: Declaration) -> bool:
+    """True for values of exactly the declared inputs, each of the declared shape."""
+    shapes = {name: tuple(value.tensor.shape) for name, value in values.items()}
+    return shapes == {one.name: one.shape for one in declaration}

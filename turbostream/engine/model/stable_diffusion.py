@@ -38,12 +38,14 @@ from turbostream.engine.model.inputs import Declaration, Input, Value, Values  #
 from turbostream.engine.model.noise import noise_of  # noqa: E402
 from turbostream.engine.model.prompt_encoder import PromptEncoder  # noqa: E402
 from turbostream.engine.model.prompt_mix import MAX_PROMPTS, PromptMixer  # noqa: E402
-from turbostream.engine.model.step import PREDICTIONS, Decode, Denoise, Schedule  # noqa: E402
+from turbostream.engine.model.schedule import euler_of, schedule_of, sigmas_of  # noqa: E402
+from turbostream.engine.model.source_step import SourceStep, encoder_of  # noqa: E402
+from turbostream.engine.model.step import Decode, Denoise  # noqa: E402
 from turbostream.engine.rewrite import folded, packed, tiny_decoder, upsampled  # noqa: E402
 from turbostream.engine.rewrite.traced import TracedGraph  # noqa: E402
 from turbostream.engine.weights import model_files  # noqa: E402
 from turbostream.stream.capabilities import Capabilities  # noqa: E402
-from turbostream.stream.engine_api import EngineUnusable  # noqa: E402
+from turbostream.stream.engine_api import EngineUnusable, Resolve  # noqa: E402
 from turbostream.stream.shot import ENLARGING, Shot  # noqa: E402
 
 log = logging.getLogger(__name__)
@@ -125,29 +127,6 @@ def _loaded(kind: Any, folder: Path, part: str, hardware: Hardware, name: str) -
     return loaded
 
 
-def schedule_of(scheduler: Any) -> Schedule:
-    """The step's parameters. Other schedulers than Euler's are replaced, because the step needs
-    Euler's first sigma."""
-    if not isinstance(scheduler, EulerDiscreteScheduler):
-        log.info("[init] %s is replaced by EulerDiscreteScheduler.", type(scheduler).__name__)
-        scheduler = EulerDiscreteScheduler.from_config(
-            scheduler.config, timestep_spacing="trailing"
-        )
-    scheduler.set_timesteps(1)
-    prediction = scheduler.config.prediction_type
-    if prediction not in PREDICTIONS:
-        raise EngineUnusable(
-            f"This model's prediction type, {prediction!r}, is not supported; give another "
-            "MODEL_ID."
-        )
-    return Schedule(
-        float(scheduler.sigmas[0]),
-        float(scheduler.init_noise_sigma),
-        float(scheduler.timesteps[0]),
-        prediction,
-    )
-
-
 class KLDecoder(torch.nn.Module):
     """Stable Diffusion's full decoder (AutoencoderKL) as a module with one argument."""
 
@@ -163,18 +142,24 @@ class KLDecoder(torch.nn.Module):
 
 
 class OneStepModel:
-    """Maps a shot's inputs to pixels in one step, with guidance 0."""
+    """Maps a shot's inputs to pixels in one step, with guidance 0.
 
-    capabilities = Capabilities(prompts=MAX_PROMPTS, steps=(1,), enlarging=ENLARGING)
+    source: the step from a picture, or None where there is none, for which `sources` has the
+    reason.
+    """
 
-    def __init__(self, pipe: Any, hardware: Hardware, vae: Any = None) -> None:
-        """vae: the autoencoder whose decoder is used; None for the pipeline's own."""
+    def __init__(
+        self, pipe: Any, hardware: Hardware, vae: Any = None, resolve: Resolve | None = None
+    ) -> None:
+        """vae: the autoencoder that is used; None for the pipeline's own. resolve: gives the pixels
+        of a shot's source; None: shots have none."""
         self.hardware = hardware
-        self.schedule = schedule_of(pipe.scheduler)
+        scheduler = euler_of(pipe.scheduler)
+        self.schedule = schedule_of(scheduler)
         vae = pipe.vae if vae is None else vae
         vae.requires_grad_(False).to(memory_format=torch.channels_last)
         decoder = vae.decoder if type(vae).__name__ == "AutoencoderTiny" else KLDecoder(vae)
-        folded.prepare(pipe.unet, self.schedule.timestep)
+        is_folded = folded.prepare(pipe.unet, self.schedule.timestep, keep=resolve is not None)
         if not tiny_decoder.fuse(decoder, hardware.device.type):
             upsampled.fold(decoder)
         self.encode_prompt = PromptEncoder(pipe.tokenizer, pipe.text_encoder)
@@ -186,6 +171,24 @@ class OneStepModel:
         # For batches of one shot, on the engine's thread only.
         self.denoise_one = TracedGraph(self.denoise) if device.type == "cpu" else self.denoise
         self.decode = Decode(decoder, vae.config.scaling_factor, dtype).to(device)
+        scaling = vae.config.scaling_factor
+        self.source: SourceStep | None = None
+        self.sources = "off: no source of pictures was given"  # "choice: reason"
+        if resolve is not None:
+            encoder = encoder_of(vae, device.type)
+            self.sources = "off: the encoder has other names in this version of diffusers"
+            if encoder is not None:
+                self.sources = f"on: {type(vae).__name__}'s encoder is part of the step"
+                self.source = SourceStep(
+                    pipe.unet, encoder, scaling, self.schedule, sigmas_of(scheduler), hardware,
+                    is_folded, resolve,
+                )  # fmt: skip
+        self.capabilities = Capabilities(
+            prompts=MAX_PROMPTS,
+            sources=self.source is not None,
+            steps=(1,),
+            enlarging=ENLARGING,
+        )
         self.latent_channels: int = pipe.unet.config.in_channels
         self.vae_scale: int = pipe.vae_scale_factor
         size = pipe.unet.config.sample_size
@@ -210,22 +213,48 @@ class OneStepModel:
             Input("prompt_embedding", tuple(embedding.shape), embedding.dtype, staged=False),
         )
 
+    def source_inputs(self, width: int | None, height: int | None) -> Declaration:
+        """The inputs of `paint_source`, for pictures of this size; empty without `source`."""
+        if self.source is None:
+            return ()
+        return self.source.inputs(self.inputs(width, height), *self._pixels(width, height))
+
     def values(self, shot: Shot) -> Values:
         """The shot's inputs: unit noise [C, H/8, W/8] on the CPU, the embedding [tokens, hidden]
-        on the device. Raises ShotError for a shot that `capabilities` do not cover."""
+        on the device; with a source, what `source` takes too. Raises ShotError for a shot that
+        `capabilities` do not cover, or whose picture is not there."""
         self.capabilities.check(shot)
         shape = drawn = self.latent_shape(shot.width, shot.height)
         if shot.enlarging is not None:
             drawn = self.latent_shape(shot.base_width, shot.base_height)
             shape = drawn if shot.enlarging == "pixels" else shape
-        return {
+        values = {
             "prompt_embedding": self.mix_prompts(shot.prompts),
             "noise": Value(noise_of(shot.noise, shape, drawn)),
         }
+        if self.source is None or shot.source is None or shot.strength is None:
+            return values
+        wide, high = shape[2] * self.vae_scale, shape[1] * self.vae_scale
+        return {**values, **self.source.values(shot.source, shot.strength, wide, high)}
 
     def size(self, shot: Shot) -> tuple[int, int]:
         """(width, height) of the finished picture in pixels."""
-        return shot.width or self.own_size[0], shot.height or self.own_size[1]
+        return self._pixels(shot.width, shot.height)
+
+    def _pixels(self, width: int | None, height: int | None) -> tuple[int, int]:
+        return width or self.own_size[0], height or self.own_size[1]
+
+    def denoise_alone(self, **inputs: torch.Tensor) -> torch.Tensor:
+        """Latents of one shot's inputs, with or without a source, on the plain path."""
+        if self.source is not None and "source" in inputs:
+            return self.source.step_one(**inputs)
+        return self.denoise_one(**inputs)
+
+    def paint_source(self, **inputs: torch.Tensor) -> torch.Tensor:
+        """As `paint`, for the inputs of `source`."""
+        assert self.source is not None
+        pixels: torch.Tensor = self.decode(self.source.step(**inputs))
+        return pixels
 
     def paint(self, **inputs: torch.Tensor) -> torch.Tensor:
         """uint8 RGBX [B, H, W, 4] of a batch of the declared inputs."""
@@ -242,6 +271,7 @@ class OneStepModel:
     def release(self) -> None:
         """Free the weights and return the device's memory."""
         del self.denoise, self.denoise_one, self.decode, self.encode_prompt, self.mix_prompts
+        del self.source
         free_cached_memory(self.hardware.device.type)
 
 

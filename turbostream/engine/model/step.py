@@ -1,4 +1,4 @@
-"""The one step as two modules: noise and prompt embedding to latents, latents to pixels.
+"""The one step as modules: noise, words and perhaps a picture to latents, latents to pixels.
 
 Written out here because the pipeline object encodes the text, queries the scheduler and converts
 to PIL on every call. These are plain modules on tensors: the same code runs directly on a CPU, is
@@ -62,6 +62,81 @@ class Denoise(nn.Module):
         if self.schedule.prediction == "epsilon":
             return sample - sigma * predicted
         return sample / (sigma**2 + 1) - predicted * sigma * (sigma**2 + 1) ** -0.5
+
+
+class DenoiseSource(nn.Module):
+    """The same step from a picture's latents z0, at each shot's own timestep.
+
+    sample = z0 + sigma * noise; UNet input = sample / sqrt(sigma² + 1); x0 = skip * sample + out *
+    prediction, which is every prediction's formula with its own factors (`scales`).
+    """
+
+    timestep: torch.Tensor
+
+    def __init__(
+        self, unet: nn.Module, schedule: Schedule, dtype: torch.dtype, has_table: bool
+    ) -> None:
+        """schedule: of the step from noise alone, whose timestep may be folded into the blocks.
+        has_table: it is, and the UNet has a `timesteps.TimeTable`; otherwise the UNet computes its
+        time embedding itself."""
+        super().__init__()
+        self.unet, self.schedule, self.dtype = unet, schedule, dtype
+        self.has_table = has_table
+        self.register_buffer(
+            "timestep", torch.full((1,), schedule.timestep, dtype=torch.float32), persistent=False
+        )
+
+    def forward(
+        self,
+        noise: torch.Tensor,
+        prompt_embedding: torch.Tensor,
+        latents: torch.Tensor,
+        scales: torch.Tensor,
+        time: torch.Tensor,
+    ) -> torch.Tensor:
+        """Latents x0 [B, C, H/8, W/8] in fp32, from unit noise and the picture's latents of the
+        same shape in fp32 and the prompt embeddings [B, tokens, hidden] in the model's dtype.
+
+        scales: `scales_of` each shot, [B, 4] in fp32. time: a row of the table for each shot,
+        [B, total] in the model's dtype; without a table the timesteps, [B, 1] in fp32.
+        """
+        sigma, scale, skip, out = scales[:, :, None, None, None].unbind(1)
+        sample = latents + sigma * noise
+        scaled = (sample * scale).to(self.dtype)
+        if self.has_table:
+            timestep, differences = self.timestep, time
+        else:
+            timestep, differences = time[:, 0], None
+        predicted = self.unet(
+            scaled, timestep, prompt_embedding, timestep_cond=differences, return_dict=False
+        )[0]
+        return sample * skip + predicted.float() * out
+
+
+def scales_of(sigma: float, prediction: str) -> tuple[float, float, float, float]:
+    """(sigma, scale, skip, out) of `DenoiseSource` for one of PREDICTIONS."""
+    scale = (sigma**2 + 1) ** -0.5
+    if prediction == "sample":
+        return sigma, scale, 0.0, 1.0
+    if prediction == "epsilon":
+        return sigma, scale, 1.0, -sigma
+    return sigma, scale, scale**2, -sigma * scale
+
+
+class Encode(nn.Module):
+    """Bytes to the latents that a picture's step starts from."""
+
+    def __init__(self, encoder: nn.Module, scaling: float, dtype: torch.dtype) -> None:
+        """encoder: maps pictures in 0 to 1, [B, 3, H, W], to latents / scaling."""
+        super().__init__()
+        self.encoder, self.scaling, self.dtype = encoder, scaling, dtype
+
+    def forward(self, source: torch.Tensor) -> torch.Tensor:
+        """Latents [B, C, H/8, W/8] in fp32 of uint8 RGB [B, H, W, 3]. They are contiguous, as the
+        noise is: compiled code reads its inputs with the strides that it was compiled for."""
+        pictures = source.permute(0, 3, 1, 2).to(self.dtype) / 255  # channels_last, as it comes
+        latents: torch.Tensor = self.encoder(pictures)
+        return (latents.float() * self.scaling).contiguous()
 
 
 class Decode(nn.Module):

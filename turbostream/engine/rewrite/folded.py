@@ -1,10 +1,11 @@
 """Folds constants into the UNet's weights: the time embedding, and fused attention projections.
 
-A one-step model always runs at t = 999, so each residual block's share of the time embedding is
-a constant and is added to the bias of the block's first convolution (exact up to rounding: 1e-6
-in fp32). Query, key and value of self attention become one projection, by
-diffusers' own `fuse_projections`. Each technique uses private names of diffusers, and is left out
-where they have changed (`library_check.usable`). Runs on the engine's thread, and in the process
+From noise alone a one-step model runs at t = 999, so each residual block's share of the time
+embedding is a constant and is added to the bias of the block's first convolution (exact up to
+rounding: 1e-6 in fp32); `timesteps.py` has what is added at other t, from a picture. Query, key and
+value of self attention become one projection, by diffusers' own `fuse_projections`. Each technique
+uses private names of diffusers, and is left out where they have changed (`library_check.usable`).
+Runs on the engine's thread, and in the process
 that compiles.
 """
 
@@ -15,7 +16,7 @@ from typing import Any, TypeGuard
 
 import torch
 from diffusers.models import attention_processor
-from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.resnet import ResnetBlock2D, ResnetBlockCondNorm2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import nn
 
@@ -26,18 +27,33 @@ from turbostream.library_check import usable
 
 
 class FoldedBlock(nn.Module):
-    """A ResnetBlock2D whose time embedding is part of `conv1.bias`."""
+    """A ResnetBlock2D whose time embedding is part of `conv1.bias`.
 
-    def __init__(self, block: ResnetBlock2D, embedding: torch.Tensor) -> None:
-        """`embedding`: the UNet's time embedding, [1, channels]."""
+    projection: (weight [channels, embedding], bias [channels]) that gave its share of the time
+    embedding, where it is kept; not parameters, and taken away by `timesteps.TimeTable`. part: its
+    channels among the differences of all blocks, once there is a table.
+    """
+
+    def __init__(self, block: ResnetBlock2D, embedding: torch.Tensor, keep: bool = False) -> None:
+        """embedding: the UNet's time embedding, [1, channels]. keep: keep the projection."""
         super().__init__()
         self.norm1, self.norm2, self.act = block.norm1, block.norm2, block.nonlinearity
         self.conv1, self.conv2, self.shortcut = block.conv1, block.conv2, block.conv_shortcut
         self.scale = float(block.output_scale_factor)
         self.conv1.bias.add_(block.time_emb_proj(self.act(embedding))[0])
+        projection = block.time_emb_proj
+        kept = (projection.weight.detach(), projection.bias.detach()) if keep else ()
+        self.projection: tuple[torch.Tensor, ...] = kept
+        self.part: slice | None = None
 
-    def forward(self, sample: torch.Tensor, _embedding: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self, sample: torch.Tensor, differences: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """differences: [B, total], what all blocks add at a timestep that is not the folded one;
+        ignored (the UNet's time embedding) where there is no table."""
         hidden = self.conv1(self.act(self.norm1(sample)))
+        if differences is not None and self.part is not None:
+            hidden = hidden + differences[:, self.part, None, None]
         hidden = self.conv2(self.act(self.norm2(hidden)))
         shortcut = sample if self.shortcut is None else self.shortcut(sample)
         hidden = shortcut + hidden
@@ -55,21 +71,32 @@ def _foldable(block: nn.Module) -> TypeGuard[ResnetBlock2D]:
     )
 
 
+def _takes_time(block: nn.Module) -> bool:
+    return isinstance(block, ResnetBlockCondNorm2D) or (
+        isinstance(block, ResnetBlock2D) and block.time_emb_proj is not None
+    )
+
+
 @torch.no_grad()
-def fold_time(unet: Any, timestep: float) -> int:
-    """Fold t into every block that allows it; returns how many. Once per UNet."""
+def fold_time(unet: Any, timestep: float, keep: bool = False) -> int:
+    """Fold t into every block, if all allow it; returns how many. Once per UNet.
+
+    keep: keep the projections, for a `timesteps.TimeTable`."""
     if not usable(private_names.TIME_EMBEDDING):
         return 0
     special = ("class_embed_type", "addition_embed_type", "time_cond_proj_dim")
     if any(unet.config.get(name) is not None for name in special):
         return 0  # the embedding depends on more than t
+    timed = [module for module in unet.modules() if _takes_time(module)]
+    if unet.time_embed_act is not None or not all(_foldable(block) for block in timed):
+        return 0  # another t could not be told to some blocks by differences, to others as it is
     weight = next(unet.parameters())
     time = torch.full((1,), timestep, device=weight.device)
     sample = torch.empty(1, 1, device=weight.device, dtype=weight.dtype)
     embedding = unet.time_embedding(unet.get_time_embed(sample=sample, timestep=time))
 
     def folded(block: nn.Module) -> nn.Module | None:
-        return FoldedBlock(block, embedding) if _foldable(block) else None
+        return FoldedBlock(block, embedding, keep) if _foldable(block) else None
 
     return swap(unet, folded)
 
@@ -129,13 +156,15 @@ def _end_of_transformer(
     return output
 
 
-def prepare(unet: Any, timestep: float) -> None:
-    """Apply the rewrites that the plain and the compiled UNet share; both need the same ones."""
+def prepare(unet: Any, timestep: float, keep: bool = False) -> bool:
+    """Apply the rewrites that the plain and the compiled UNet share; both need the same ones.
+    Returns whether the time is folded into its blocks. keep: as for `fold_time`."""
     unet.requires_grad_(False)
-    fold_time(unet, timestep)
+    is_folded = fold_time(unet, timestep, keep) > 0
     fuse_qkv(unet)
     stay_in_nhwc(unet)
     upsampled.fold(unet)
     # NHWC convolutions were measured 1.4 times as fast on two CPU cores and 1.3 times on a GPU
     # (docs/experiments/2026-11.md).
     unet.to(memory_format=torch.channels_last)
+    return is_folded

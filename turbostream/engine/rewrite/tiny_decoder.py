@@ -72,7 +72,7 @@ def fuse(decoder: DecoderTiny, device: str) -> bool:
         return False
     if not usable(private_names.TINY_DECODER):
         return False
-    conv = _fused_convolution(device)
+    conv = fused_convolution(device)
     layers: list[nn.Module] = []
     upsampling: nn.Conv2d | None = None  # the convolution that the last of `layers` was built from
     for layer in decoder.layers:
@@ -96,7 +96,7 @@ def fuse(decoder: DecoderTiny, device: str) -> bool:
     return True
 
 
-def _fused_convolution(device: str) -> Callable[[nn.Conv2d], nn.Module]:
+def fused_convolution(device: str) -> Callable[[nn.Conv2d], nn.Module]:
     """What makes a module of (x, add) -> relu(convolution(x) + bias + add) of a convolution."""
     if device == "cuda":
         return CudnnConv if usable(private_names.CUDNN) else PlainConv
