@@ -7,6 +7,7 @@ import struct
 import time
 import tracemalloc
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -232,7 +233,7 @@ REFUSED = [
     (HEIC, 415, "This is a HEIC picture"),
     (saved(Image.new("RGB", SIZE), "AVIF"), 415, "This is an AVIF picture"),
     (b"\0\0\0\x20ftypisom" + bytes(100), 415, "This is a video"),
-    (open("/bin/sh", "rb").read(4096), 415, "This is a program"),
+    (Path("/bin/sh").read_bytes()[:4096], 415, "This is a program"),
     (b"MZ\x90\0" + bytes(200), 415, "This is a program"),
     (b"#!/bin/sh\nrm -rf /\n", 415, "This is a script"),
     (b"%PDF-1.7\n%\xe2\xe3", 415, "This is a PDF"),
