@@ -33,7 +33,7 @@ class InputSources:
         channel.buffer.listen(self._earlier.hear)
         self.offer, self.put = self._intake.offer, self._intake.put
         self.clear, self.picture = self._intake.clear, self._intake.picture
-        self.listen = self._intake.listen
+        self.find, self.listen = self._intake.find, self._intake.listen
 
     def start(self) -> None:
         """With SOURCE, frames are painted from it from now on."""

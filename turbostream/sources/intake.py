@@ -163,6 +163,11 @@ class Intake:
                 "message": self._message,
             }
 
+    def find(self, sha256: str) -> Pixels | None:
+        """One of the newest stage pictures by its digest, uint8 RGB [H, W, 3], not to be changed;
+        None if it is not, or no longer, there."""
+        return self._store.find(sha256)
+
     def resolve(self, source: InputPicture, width: int, height: int) -> Pixels:
         """See `engine_api.Resolve`. A shot of another size gets the picture in its size."""
         pixels = self._store.find(source.sha256)
