@@ -12,6 +12,8 @@ import threading
 import time
 from pathlib import Path
 
+from PIL import Image
+
 from turbostream.settings import Settings
 from turbostream.sources import picture
 from turbostream.sources.intake import Intake
@@ -190,7 +192,7 @@ def _is_picture(file: Path) -> bool:
     if file.suffix.lower() in SUFFIXES:
         return True
     try:
-        with picture.Image.open(file, formats=picture.FORMATS):
+        with Image.open(file, formats=picture.FORMATS):
             return True
     except picture.DAMAGED:
         return False
