@@ -38,8 +38,8 @@ class FakeChannel:
     def give_picture(self, digest: str | None) -> None:
         self.given.append(digest)
 
-    def change(self, patch: dict[str, Any]) -> None:
-        self.scene = FakeScene(**patch)
+    def adjust(self, adjusted: Callable[[FakeScene, float], FakeScene]) -> None:
+        self.scene = adjusted(self.scene, 0.0)
 
     def show(self, colour: tuple[int, int, int] = (9, 9, 9), size: tuple[int, int] = SIZE) -> int:
         """Publish a frame; its number."""

@@ -6,7 +6,7 @@ process.
 
 from __future__ import annotations
 
-import logging
+from dataclasses import replace
 
 from turbostream.settings import Settings
 from turbostream.sources.earlier import EarlierFrames
@@ -16,8 +16,6 @@ from turbostream.sources.picture import Pixels
 from turbostream.stream.channel import Channel
 from turbostream.stream.shot import EarlierFrame, Source
 from turbostream.stream.source_status import SourceStatus
-
-log = logging.getLogger(__name__)
 
 
 class InputSources:
@@ -39,7 +37,8 @@ class InputSources:
         """With SOURCE, frames are painted from it from now on."""
         self._intake.start()
         if self._feed is not None:
-            self._channel.change({"source": "picture"})
+            # A part of the first scene: there is nothing to undo.
+            self._channel.adjust(lambda scene, now: replace(scene, source="picture"))
             self._feed.start()
 
     def stop(self, timeout_s: float) -> None:
