@@ -111,10 +111,10 @@ def test_a_picture_that_is_cleared_while_it_is_decoded_does_not_come_back(
     decoding, go_on = threading.Event(), threading.Event()
     real = picture.decode
 
-    def slow(data: bytes) -> picture.Original:
+    def slow(data: bytes, side: int) -> picture.Original:
         decoding.set()
         assert go_on.wait(30)
-        return real(data)
+        return real(data, side)
 
     monkeypatch.setattr(picture, "decode", slow)
     room.sources.offer(jpeg(RED), "browser")
@@ -132,10 +132,10 @@ def test_put_gives_up_while_another_picture_takes_too_long(
     decoding, go_on = threading.Event(), threading.Event()
     real = picture.decode
 
-    def slow(data: bytes) -> picture.Original:
+    def slow(data: bytes, side: int) -> picture.Original:
         decoding.set()
         assert go_on.wait(30)
-        return real(data)
+        return real(data, side)
 
     monkeypatch.setattr(picture, "decode", slow)
     room.sources.offer(jpeg(RED), "browser")
@@ -247,11 +247,11 @@ def test_no_more_than_half_a_core_is_spent(make_room: Callable[..., Room]) -> No
     spent = 0.0
     real = picture.decode
 
-    def slow(data: bytes) -> picture.Original:
+    def slow(data: bytes, side: int) -> picture.Original:
         nonlocal spent
         before = time.monotonic()
         time.sleep(0.05)
-        found = real(data)
+        found = real(data, side)
         spent += time.monotonic() - before
         return found
 

@@ -144,6 +144,13 @@ def test_a_line_of_50_000_pixels_is_accepted() -> None:
     assert staged(original.image, SIZE, "contain", mirror=False).shape == (48, 64, 3)
 
 
+def test_for_a_small_stage_a_jpeg_is_decoded_smaller() -> None:
+    original = decode(saved(quarters((1280, 720)), "JPEG"), side=256)
+    assert original.size == (1280, 720)
+    assert original.image.size == (640, 360)
+    assert_quarters(original, SQUARES)
+
+
 def test_a_progressive_jpeg_is_read() -> None:
     assert_quarters(decode(PROGRESSIVE), SQUARES)
 

@@ -32,10 +32,13 @@ log = logging.getLogger(__name__)
 
 
 class Offered(NamedTuple):
-    """A picture that is not decoded yet. at: when it came, on the monotonic clock. era: how often
-    pictures had been forgotten by then."""
+    """A picture that is not decoded yet.
 
-    decode: Callable[[], Original]
+    decode: for a stage of so many pixels a side, see `picture.decode`. at: when it came, on the
+    monotonic clock. era: how often pictures had been forgotten by then.
+    """
+
+    decode: Callable[[int], Original]
     origin: str
     at: float
     era: int
@@ -111,7 +114,7 @@ class Intake:
         if isinstance(source, bytes):
             self._offer(partial(picture.decode, source), origin, mirror, size=len(source))
         else:
-            self._offer(lambda: source, origin, mirror)
+            self._offer(lambda side: source, origin, mirror)
         return True
 
     def clear(self) -> None:
@@ -235,7 +238,7 @@ class Intake:
     # -- one picture -------------------------------------------------------------------------------
 
     def _offer(
-        self, decode: Callable[[], Original], origin: str, mirror: bool, size: int = 1
+        self, decode: Callable[[int], Original], origin: str, mirror: bool, size: int = 1
     ) -> None:
         try:
             picture.check_size(size)
@@ -258,7 +261,8 @@ class Intake:
 
     def _take(self, offered: Offered) -> None:
         """Decode a picture and make it the newest. Raises SourceError."""
-        original = offered.decode()
+        stage = self._stage()
+        original = offered.decode(picture.KEPT_SIDE if stage is None else max(stage))
         with self._changed:
             if offered.era != self._era:  # forgotten before it was decoded
                 self._dropped += 1

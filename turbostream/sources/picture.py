@@ -67,10 +67,11 @@ class Original(NamedTuple):
     size: tuple[int, int]
 
 
-def decode(data: bytes) -> Original:
+def decode(data: bytes, side: int = KEPT_SIDE) -> Original:
     """The first picture of a file; its transparent parts are black. Raises SourceError.
 
-    The limits are checked before anything is decoded. 1 pixel is enough.
+    side: pixels; a JPEG that is at least twice as large is decoded smaller, with sides of at least
+    this. The limits are checked before anything is decoded. 1 pixel is enough.
     """
     check_size(len(data))
     try:
@@ -87,7 +88,7 @@ def decode(data: bytes) -> Original:
             if scans > MOST_SCANS or scans * image.width * image.height > MOST_SCANNED:
                 raise SourceError("The picture has too many scans; save it as a plain JPEG.")
         try:
-            return _upright(image)
+            return _upright(image, side)
         except DAMAGED:
             raise SourceError("The picture is truncated or damaged; send it again.") from None
 
@@ -148,10 +149,10 @@ def _too_large() -> SourceError:
     )
 
 
-def _upright(image: Image.Image) -> Original:
+def _upright(image: Image.Image, side: int) -> Original:
     turn = _turn(image)
     size = image.size
-    image.draft(None, (KEPT_SIDE, KEPT_SIDE))  # of a large JPEG, only as much as is needed
+    image.draft(None, (side, side))  # of a large JPEG, only as much as is needed
     image.load()
     rgb = _as_rgb(_smaller(_as_levels(image)))
     if turn is not None:
