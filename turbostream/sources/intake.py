@@ -8,19 +8,17 @@ nor frames.
 
 from __future__ import annotations
 
-import io
 import logging
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
-import numpy as np
 from PIL import Image
 
 from turbostream.settings import Settings
 from turbostream.sources import picture
+from turbostream.sources.offered import Decoded, Offered, Stage, is_near
 from turbostream.sources.picture import Original, Pixels
 from turbostream.sources.store import Store
 from turbostream.stream.channel import Channel
@@ -29,26 +27,6 @@ from turbostream.stream.shot import InputPicture, ShotError
 from turbostream.stream.source_status import SourceError, SourceStatus
 
 log = logging.getLogger(__name__)
-
-
-class Offered(NamedTuple):
-    """A picture that is not decoded yet.
-
-    decode: for a stage of so many pixels a side, see `picture.decode`. at: when it came, on the
-    monotonic clock. era: how often pictures had been forgotten by then.
-    """
-
-    decode: Callable[[int], Original]
-    origin: str
-    at: float
-    era: int
-    fit: str
-    mirror: bool
-
-
-class Decoded(NamedTuple):
-    original: Original
-    offered: Offered
 
 
 class Intake:
@@ -60,7 +38,7 @@ class Intake:
 
     def __init__(self, channel: Channel, settings: Settings) -> None:
         self._channel, self._settings = channel, settings
-        self._store = Store()
+        self._store, self._stage = Store(), Stage(channel, settings)
         self._changed = threading.Condition()
         self._decoding = threading.Lock()  # one picture at a time, for the sake of memory
         self._ended = False
@@ -229,7 +207,7 @@ class Intake:
                         offered, self._offered = self._offered, None
                         return partial(self._take, offered)
                     self._changed.wait(left)
-                elif self._waits_for_stage() and self._stage() is not None:
+                elif self._waits_for_stage() and self._stage.size() is not None:
                     return self._give
                 else:
                     self._changed.wait()
@@ -261,7 +239,7 @@ class Intake:
 
     def _take(self, offered: Offered) -> None:
         """Decode a picture and make it the newest. Raises SourceError."""
-        stage = self._stage()
+        stage = self._stage.size()
         original = offered.decode(picture.KEPT_SIDE if stage is None else max(stage))
         with self._changed:
             if offered.era != self._era:  # forgotten before it was decoded
@@ -270,7 +248,7 @@ class Intake:
             self._newest = Decoded(original, offered)
             self._used += 1
             self._message = ""
-            waits = self._stage() is None
+            waits = self._stage.size() is None
             if waits:
                 self._given = None
         if not waits:
@@ -279,12 +257,12 @@ class Intake:
 
     def _give(self) -> None:
         """Give the newest picture to the channel, unless it is the one that the channel has."""
-        newest, stage = self._newest, self._stage()
+        newest, given, stage = self._newest, self._given, self._stage.size()
         if newest is None or stage is None:
             return
         offered = newest.offered
         pixels = picture.staged(newest.original.image, stage, offered.fit, offered.mirror)
-        if self._is_unchanged(pixels):
+        if given is not None and is_near(pixels, given[1], self._settings.source_threshold):
             return
         name = self._store.add(pixels)
         with self._changed:
@@ -295,14 +273,6 @@ class Intake:
             if is_new:
                 self._painted = False
                 self._channel.give_picture(name)
-
-    def _is_unchanged(self, pixels: Pixels) -> bool:
-        """By SOURCE_THRESHOLD."""
-        given, threshold = self._given, self._settings.source_threshold
-        if given is None or not threshold or given[1].shape != pixels.shape:
-            return False
-        difference = pixels.astype(np.int16) - given[1]
-        return float(np.abs(difference).mean()) < threshold
 
     def _refuse(self, error: SourceError) -> None:
         with self._changed:
@@ -324,14 +294,3 @@ class Intake:
 
     def _waits_for_stage(self) -> bool:
         return self._newest is not None and self._given is None
-
-    def _stage(self) -> tuple[int, int] | None:
-        """(width, height) of the stage; None before the first frame."""
-        settings = self._settings
-        if settings.width is not None and settings.height is not None:
-            return settings.width, settings.height
-        newest = self._channel.buffer.newest()
-        if newest is None:
-            return None
-        with Image.open(io.BytesIO(newest.jpeg), formats=("JPEG",)) as image:
-            return image.size
