@@ -44,7 +44,7 @@ def corners(pixels: np.ndarray[Any, Any]) -> list[Colour]:
 
 
 def near(one: Sequence[int], other: Sequence[int], within: int = 12) -> bool:
-    return max(abs(a - b) for a, b in zip(one, other, strict=True)) <= within
+    return max(abs(int(a) - int(b)) for a, b in zip(one, other, strict=True)) <= within
 
 
 def video(file: Path, *arguments: str, colours: Sequence[Colour] = (RED, BLUE)) -> Path:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import socket
+import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -17,7 +19,7 @@ from tests.sources.test_feed import readers
 from tests.stream.running import wait_until
 
 
-def put(server: Server, data: bytes, query: str = "") -> tuple[int, dict[str, object]]:
+def put(server: Server, data: bytes, query: str = "") -> tuple[int, dict[str, Any]]:
     request = urllib.request.Request(f"{server.address}/source{query}", data, method="PUT")
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
@@ -33,6 +35,13 @@ def preview(server: Server) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
 
+def newest_shot(server: Server) -> dict[str, Any]:
+    assert server.request("/snapshot.jpg")[0] == 200
+    found = json.loads(server.request(f"/frames/{server.status()['frame']}/shot")[1])
+    shot: dict[str, Any] = found["shot"]
+    return shot
+
+
 def test_a_video_is_painted_from_and_a_given_picture_comes_first(tmp_path: Path) -> None:
     file = video(tmp_path / "red.mp4", "-pix_fmt", "yuv420p", colours=(RED,))
     with Server(SOURCE=str(file), STATE_DIR=str(tmp_path / "state")) as server:
@@ -43,8 +52,7 @@ def test_a_video_is_painted_from_and_a_given_picture_comes_first(tmp_path: Path)
         assert preview(server).shape == (size[1], size[0], 3)
         found = server.status()["source"]
         assert (found["kind"], found["from"], found["refused"]) == ("picture", str(file), 0)
-        shot = json.loads(server.request(f"/frames/{server.status()['frame']}/shot")[1])
-        assert "source" in json.dumps(shot)
+        wait_until(lambda: "source" in newest_shot(server))  # the first may be from before it
 
         status, answer = put(server, saved(Image.new("RGB", (640, 480), BLUE), "PNG"))
         assert (status, answer["status"]) == (200, "ok")
