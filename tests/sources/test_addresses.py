@@ -15,6 +15,7 @@ import pytest
 from tests.ports import free_port
 from tests.sources.conftest import Room
 from tests.sources.files import BLUE, GREEN, RED, jpeg, video
+from tests.sources.rtsp_server import playing
 from tests.sources.test_feed import readers, warnings
 from tests.sources.web_server import Server, at_10_fps, mjpeg, redirect, serving
 from tests.stream.running import wait_until
@@ -115,9 +116,13 @@ def test_a_video_over_http_plays_at_its_own_pace(make_room: MakeRoom, web: Serve
     assert 0.5 < time.monotonic() - began < 5
 
 
-@pytest.mark.skipif(True, reason="there is no RTSP server among the tools; not run")
-def test_rtsp() -> None:
-    raise AssertionError
+def test_rtsp(make_room: MakeRoom, tmp_path: Path) -> None:
+    file = video(tmp_path / "x.ts", "-c:v", "mpeg2video", "-r", "25", "-g", "5", "-q:v", "2",
+                 "-vf", "noise=alls=30:allf=t", colours=(RED,) * 3)  # fmt: skip
+    with playing(file) as port:
+        room = make_room(source=f"rtsp://127.0.0.1:{port}/cam").start()
+        wait_until(lambda: room.shows(RED, 60))
+        room.sources.stop(5.0)
 
 
 def test_a_password_is_sent_and_never_shown(make_room: MakeRoom, web: Server, quick: None) -> None:
