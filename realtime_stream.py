@@ -30,7 +30,7 @@ from turbostream.settings import SettingError, Settings, load  # noqa: E402
 from turbostream.start_screen import check  # noqa: E402
 from turbostream.stream.awake import AwakeClock  # noqa: E402
 from turbostream.stream.channel import Channel  # noqa: E402
-from turbostream.stream.engine_api import EngineUnusable, OpenEngine  # noqa: E402
+from turbostream.stream.engine_api import EngineUnusable  # noqa: E402
 from turbostream.stream.repertoire import check_setting  # noqa: E402
 from turbostream.stream.scene import Scene  # noqa: E402
 from turbostream.stream.scene_file import SceneFile, file_of  # noqa: E402
@@ -62,18 +62,16 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         log.error("%s", error)
         return 2
 
-    opener = partial(open_engine, settings, found)
     if options.check:
-        return check(opener)
-    return serve(settings, found, opener, kept, options.record)
+        return check(partial(open_engine, settings, found))
+    return serve(settings, found, kept, options.record)
 
 
-def serve(
-    settings: Settings, found: weights.Weights, opener: OpenEngine, kept: Tokens, record: bool
-) -> int:
+def serve(settings: Settings, found: weights.Weights, kept: Tokens, record: bool) -> int:
     """Build the pieces, start the generation thread, serve until a signal."""
     from turbostream.control.osc import OscInput
     from turbostream.sinks import open_sinks
+    from turbostream.sources import open_sources
     from turbostream.web.app import create_app
     from turbostream.web.context import AppContext, load_words
     from turbostream.web.http.server import until_signal
@@ -85,11 +83,13 @@ def serve(
     scene = Scene.single(settings.initial_prompt, "walk", 0.15, settings.seed, *size)
     channel, awake = Channel("main", scene, time.monotonic, *fade), AwakeClock()
     scheduled = ScheduledChannel(channel, settings.target_fps)
+    sources = open_sources(settings, channel)
+    opener = partial(open_engine, settings, found, resolve=sources.resolve)
     supervisor, meter = Supervisor([scheduled], opener, awake.now), scheduled.meter
     model = found.model_id, found.demo, load_words(found.folder)
     context = AppContext(settings, channel, supervisor, meter, *model, kept, awake=awake.now)
     osc, sinks, wakeup = OscInput(settings, context.desk), open_sinks(context, record), Wakeup()
-    context.datagram = osc.datagram
+    context.datagram, context.sources = osc.datagram, sources
     channel.buffer.listen(wakeup.send)
     scene_file = SceneFile(file_of(settings), channel, scene, context.repertoire)
     app = create_app(context, wakeup)
@@ -97,13 +97,13 @@ def serve(
     limits = settings.engine_timeout_s, settings.loading_timeout_s
     watchdog = Watchdog(lambda now: supervisor.overdue(now, *limits), max(limits), awake)
     if osc.start() and port.open():
-        supervisor.start()
-        watchdog.start()
+        for start in (supervisor.start, sources.start, watchdog.start):
+            start()
         until_signal(lambda: supervisor.unusable is not None or port.closed)
     watchdog.stop()
     context.stopping = True
     wakeup.send_here()
-    for stop in (osc.stop, port.close, sinks.stop, scene_file.stop):
+    for stop in (osc.stop, port.close, sources.stop, sinks.stop, scene_file.stop):
         stop(timeout_s=1.0)
     status = 2 if (problem := supervisor.unusable or osc.problem or port.problem) else 0
     if status:

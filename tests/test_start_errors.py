@@ -60,6 +60,8 @@ def assert_one_sentence(ended: subprocess.CompletedProcess[str]) -> None:
         ({"OSC_HOST": "999.1.1.1", "OSC_PORT": "9000"}, "OSC_HOST 999.1.1.1 is not an address of"),
         ({"OSC_PORT": "70000"}, "OSC_PORT must be a whole number from 0 to 65535"),
         ({"DEVICE": "mps"}, "DEVICE is mps, but this is not a Mac"),
+        ({"SOURCE": "/nowhere/x.jpg"}, "There is no file or folder /nowhere/x.jpg"),
+        ({"SOURCE": "ftp://me:word@host/x"}, "SOURCE must be 'none', a picture, a folder of"),
         ({"TARGET_FPS": "nan"}, "TARGET_FPS must be a number"),
         ({"SEED": "9" * 5000}, "SEED must be a whole number"),
         ({"INITIAL_PROMPT": "\udcff\u0007"}, "INITIAL_PROMPT must be"),

@@ -23,11 +23,17 @@ FORBIDDEN = {
     "stream": TORCH
     | WEB
     | VIDEO
-    | {f"{INSIDE}.{room}" for room in ("control", "engine", "sinks", "web")},
-    "control": TORCH | WEB | VIDEO | {f"{INSIDE}.{room}" for room in ("engine", "sinks", "web")},
-    "sinks": TORCH | WEB | {f"{INSIDE}.{room}" for room in ("control", "engine", "web")},
-    "engine": WEB | VIDEO | {f"{INSIDE}.{room}" for room in ("control", "sinks", "web")},
-    "web": TORCH | VIDEO | {f"{INSIDE}.{room}" for room in ("control", "engine", "sinks")},
+    | {f"{INSIDE}.{room}" for room in ("control", "engine", "sinks", "sources", "web")},
+    "control": TORCH
+    | WEB
+    | VIDEO
+    | {f"{INSIDE}.{room}" for room in ("engine", "sinks", "sources", "web")},
+    "sinks": TORCH | WEB | {f"{INSIDE}.{room}" for room in ("control", "engine", "sources", "web")},
+    "sources": TORCH | WEB | {f"{INSIDE}.{room}" for room in ("control", "engine", "sinks", "web")},
+    "engine": WEB | VIDEO | {f"{INSIDE}.{room}" for room in ("control", "sinks", "sources", "web")},
+    "web": TORCH
+    | VIDEO
+    | {f"{INSIDE}.{room}" for room in ("control", "engine", "sinks", "sources")},
     "web/http": FLASK | {f"{INSIDE}.stream"},
     "web/live": FLASK,
     "web/routes": {"gevent"},
@@ -144,9 +150,15 @@ def test_settings_and_the_entry_point_import_nothing_slow_at_the_top() -> None:
         assert not {name.partition(".")[0] for name in names} & (TORCH | WEB), file
 
 
-def test_the_sinks_import_their_encoder_when_something_is_recorded() -> None:
-    code = "import sys, turbostream.sinks; sys.exit('av' in sys.modules)"
+@pytest.mark.parametrize("room", ["sinks", "sources"])
+def test_pyav_is_imported_when_there_is_a_video_to_write_or_read(room: str) -> None:
+    code = f"import sys, turbostream.{room}; sys.exit('av' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_the_sources_read_videos_in_a_process_of_their_own() -> None:
+    files = set((PACKAGE / "sources").glob("*.py"))
+    assert {file.name for file in files if breaches(file, VIDEO)} == {"video_process.py"}
 
 
 def _names(node: ast.Import | ast.ImportFrom) -> list[str]:

@@ -1,0 +1,61 @@
+"""Where the pictures come from that frames start from (see README.md here).
+
+`open_sources` is all that the entry point calls. Nothing here imports PyAV in the program's own
+process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from turbostream.settings import Settings
+from turbostream.sources.earlier import EarlierFrames
+from turbostream.sources.feed import Feed
+from turbostream.sources.intake import Intake
+from turbostream.sources.picture import Pixels
+from turbostream.stream.channel import Channel
+from turbostream.stream.shot import EarlierFrame, Source
+from turbostream.stream.source_status import SourceStatus
+
+
+class InputSources:
+    """The sources of one channel; implements `source_status.Sources`. Any thread."""
+
+    def __init__(self, settings: Settings, channel: Channel) -> None:
+        self._channel = channel
+        self._intake = Intake(channel, settings)
+        self._earlier = EarlierFrames()
+        self._feed = None
+        if settings.source != "none":
+            self._feed = Feed(self._intake, channel, settings)
+        channel.buffer.listen(self._earlier.hear)
+        self.offer, self.put = self._intake.offer, self._intake.put
+        self.clear, self.picture = self._intake.clear, self._intake.picture
+        self.find, self.listen = self._intake.find, self._intake.listen
+
+    def start(self) -> None:
+        """With SOURCE, frames are painted from it from now on."""
+        self._intake.start()
+        if self._feed is not None:
+            # A part of the first scene: there is nothing to undo.
+            self._channel.adjust(lambda scene, now: replace(scene, source="picture"))
+            self._feed.start()
+
+    def stop(self, timeout_s: float) -> None:
+        if self._feed is not None:
+            self._feed.stop(timeout_s)
+        self._intake.stop(timeout_s)
+
+    def status(self) -> SourceStatus:
+        return self._intake.status()
+
+    def resolve(self, source: Source, width: int, height: int) -> Pixels:
+        """See `engine_api.Resolve`."""
+        if isinstance(source, EarlierFrame):
+            return self._earlier.resolve(source, width, height)
+        return self._intake.resolve(source, width, height)
+
+
+def open_sources(settings: Settings, channel: Channel) -> InputSources:
+    """Made before the engine, which gets `resolve`."""
+    return InputSources(settings, channel)
