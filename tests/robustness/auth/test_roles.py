@@ -136,7 +136,9 @@ def test_no_answer_holds_a_token(make: Any, context: AppContext) -> None:
         assert context.tokens.watch not in text
 
 
-def test_looks_the_setlist_the_mappings_and_the_source_are_the_owners(make: Any, context: AppContext) -> None:
+def test_looks_the_setlist_the_mappings_and_the_source_are_the_owners(
+    make: Any, context: AppContext
+) -> None:
     visitor = Visitor(make())
     owner, watch = bearer(context.tokens.owner), bearer(context.tokens.watch)
     scene = {"scene": {"prompt": "a"}}
