@@ -65,7 +65,7 @@ def serve(port: int, target_fps: float) -> int:
         state_dir=Path(os.environ["STATE_DIR"]),
     )
 
-    def open_engine(report: Report) -> Engine:
+    def open_engine(report: Report, resolve: object = None) -> Engine:
         device = hardware.choose("auto")
         choices = {"device": device.name, "decoder": "full: a benchmark", "attention": "sdpa"}
         pipe = models.load(None, device)
