@@ -1,6 +1,6 @@
 """From a camera's picture to the frame that shows it, and frames/s with and without a source.
 
-`python -m benchmarks.source [--random-weights] [--seconds 8] [--flashes 60] [--tunnel-delay 100]`
+`python -m benchmarks.source [--random-weights] [--flashes 60] [--tunnel-delay 100]`
 
 Starts the real server with a separate state folder and the demo model, or SD-Turbo's architecture
 with random weights. A camera sends its pictures over the control socket as the page does, --rate a
@@ -274,6 +274,7 @@ def through_tunnel(port: int, options: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--random-weights", action="store_true", help="SD-Turbo's architecture")
+    parser.add_argument("--model", default="demo", help="MODEL_ID: a name or a folder")
     parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement of frames")
     parser.add_argument("--flashes", type=int, default=60)
     parser.add_argument("--rate", type=float, default=30.0, help="pictures/s of the camera")
@@ -294,7 +295,7 @@ def main() -> None:
         process = subprocess.Popen(
             [sys.executable, *command, "--target-fps", str(options.target_fps)],
             cwd=ROOT,
-            env={**os.environ, "STATE_DIR": state_dir, "MODEL_ID": "demo"},
+            env={**os.environ, "STATE_DIR": state_dir, "MODEL_ID": options.model},
             stderr=subprocess.DEVNULL,
         )
         try:
@@ -304,7 +305,7 @@ def main() -> None:
             process.terminate()
             process.wait(20)
     given = {name: getattr(options, name) for name in ("rate", "seconds", "strength", "target_fps")}
-    weights = "random, SD-Turbo's architecture" if options.random_weights else "demo"
+    weights = "random, SD-Turbo's architecture" if options.random_weights else options.model
     facts = {"benchmark": "source", "weights": weights, **given}
     emit({**facts, **result, **machine()}, options.save)
 
