@@ -1,5 +1,5 @@
-"""Pictures on the control socket: told from OSC, acknowledged once they are handled, dropped beyond
-a few, and refused from view-only visitors."""
+"""Pictures on the control socket: told from OSC, acknowledged once they are handled, and refused
+from view-only visitors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from turbostream.stream.scene import Scene
 from turbostream.web.auth.access_control import VIEW_ONLY
 from turbostream.web.context import AppContext
 from turbostream.web.live.control_session import COMPLAIN_EVERY_S, ControlSession, Powers
-from turbostream.web.live.picture_messages import MOST_IN_FLIGHT, PictureMessages, is_picture
+from turbostream.web.live.picture_messages import PictureMessages, is_picture
 
 JPEG = b"\xff\xd8\xff\xe0 rest"
 
@@ -51,7 +51,7 @@ def test_a_picture_is_acknowledged_when_it_has_been_decoded(
     sources: FakeSources, pictures: PictureMessages
 ) -> None:
     assert (pictures.due_s(), told(pictures)) == (None, None)
-    assert pictures.take(JPEG)
+    pictures.take(JPEG)
     assert pictures.due_s()
     assert told(pictures) is None
     sources.handle()
@@ -93,26 +93,19 @@ def test_why_a_picture_was_refused_is_told(sources: FakeSources, pictures: Pictu
     assert told(pictures) == {"received": 2}
 
 
-class Stuck(FakeSources):
-    """Never handles a picture, nor drops one."""
-
-    def offer(self, data: bytes, origin: str) -> None:
-        self._received += 1
-        self.offered = data
-
-
-def test_beyond_a_few_in_flight_pictures_are_dropped_and_counted_in_the_answer() -> None:
-    sources = Stuck(Channel("main", Scene.single("words")))
-    pictures = PictureMessages(sources)
-    taken = [pictures.take(JPEG + str(number).encode()) for number in range(1000)]
-    assert taken == [True] * MOST_IN_FLIGHT + [False] * (1000 - MOST_IN_FLIGHT)
-    assert sources.status()["received"] == MOST_IN_FLIGHT
-    assert told(pictures) == {"received": 1000 - MOST_IN_FLIGHT}
+def test_of_a_flood_the_newest_is_kept_and_one_answer_covers_the_others(
+    sources: FakeSources, pictures: PictureMessages
+) -> None:
+    for number in range(1000):
+        pictures.take(JPEG + str(number).encode())
+    assert told(pictures) == {"received": 999}
     assert told(pictures) is None
     assert pictures.due_s()
-    sources._used = MOST_IN_FLIGHT  # now they are handled
+    sources.handle()
+    assert sources.newest == JPEG + b"999"
     assert told(pictures) == {"received": 1000}
-    assert pictures.take(JPEG)
+    status = sources.status()
+    assert (status["received"], status["used"], status["dropped"]) == (1000, 1, 999)
 
 
 def session(context: AppContext, clock: list[float], **powers: Any) -> ControlSession:
@@ -156,7 +149,7 @@ def test_who_may_send_none_is_told_so_once_a_second(
 def test_an_owners_picture_is_offered_and_acknowledged(context: AppContext) -> None:
     context.sources = sources = FakeSources(context.channel, at_once=True)
     served = session(context, [100.0])
-    assert served.picture(bytearray(JPEG))
+    served.picture(bytearray(JPEG))
     served.acknowledge()
     assert [json.loads(answer) for answer in served.answers] == [{"source": {"received": 1}}]
     assert (sources.newest, sources.status()["from"]) == (JPEG, "browser")

@@ -97,16 +97,15 @@ class ControlSession:
         elif problem := self._powers.datagram(bytes(data)):
             self._refuse(None, BAD_REQUEST, problem)
 
-    def picture(self, data: bytes | bytearray) -> bool:
-        """Take the bytes of one picture's file; False if it is dropped, since too many wait."""
+    def picture(self, data: bytes | bytearray) -> None:
+        """Take the bytes of one picture's file."""
         refusal = self._powers.refusal
         if refusal is not None:
             self._refuse(None, FORBIDDEN, refusal)
         elif self._pictures is None:
             self._refuse(None, BAD_REQUEST, NO_PICTURES)
         else:
-            return self._pictures.take(bytes(data))
-        return True
+            self._pictures.take(bytes(data))
 
     def pictures_due_s(self) -> float | None:
         """Seconds until `acknowledge` should be called; None while no picture waits for it."""

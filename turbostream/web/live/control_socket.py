@@ -42,7 +42,6 @@ class Counts:
     """Of all controllers since the start, for /metrics."""
 
     messages: int = 0  # received, pictures among them
-    dropped_pictures: int = 0  # which came faster than their acknowledgements
 
 
 class Client(Protocol):
@@ -162,7 +161,7 @@ class ControlSocket:
         message, self._message = self._message, bytearray()
         self._counts.messages += 1
         if pictured:
-            self._counts.dropped_pictures += not self._session.picture(message)
+            self._session.picture(message)
         elif not self._is_text:
             self._session.datagram(message)
         elif is_utf8(message):

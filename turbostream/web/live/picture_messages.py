@@ -1,8 +1,9 @@
 """The pictures that one controller sends as binary messages, and how it learns to send the next.
 
-The newest picture wins, and decoding takes place elsewhere. A controller keeps at most two pictures
-unacknowledged, so that it sends as many as are decoded, however long the line is. One that sends
-more than MOST_IN_FLIGHT gets them dropped and counted, at no cost but that of reading them.
+The newest picture wins, and decoding takes place elsewhere. A picture is acknowledged once it has
+been decoded, or dropped because a newer one came. A controller that keeps at most two pictures
+unacknowledged thus sends no more than are decoded; the pictures of one that does not wait are
+dropped and counted, at no cost but that of reading them.
 
 One thread at a time, the gevent thread.
 """
@@ -15,7 +16,6 @@ from collections import deque
 from turbostream.stream.source_status import Sources
 
 MOST_PICTURE_BYTES = 1_000_000  # of one message
-MOST_IN_FLIGHT = 4  # of one controller
 LOOK_EVERY_S = 0.005  # whether a picture has been decoded
 ORIGIN = "browser"
 
@@ -34,16 +34,14 @@ class PictureMessages:
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._arrived = self._acknowledged = 0
-        self._in_flight: deque[int] = deque()  # the count of handled pictures that covers each
+        # For each unacknowledged picture, how many pictures will have been handled with it.
+        self._in_flight: deque[int] = deque()
 
-    def take(self, data: bytes) -> bool:
-        """Offer one picture; False if it is dropped."""
+    def take(self, data: bytes) -> None:
+        """Offer one picture."""
         self._arrived += 1
-        if len(self._in_flight) >= MOST_IN_FLIGHT:
-            return False
         self._sources.offer(data, ORIGIN)
         self._in_flight.append(self._sources.status()["received"])
-        return True
 
     def due_s(self) -> float | None:
         """Seconds until `answer` should be called; None while nothing waits for it."""

@@ -89,15 +89,10 @@ class _Figures(Collector):
         yield counter("sent_bytes", "Bytes of pictures sent to viewers.", counts.bytes)
         yield counter("dead_viewers", "Streams ended because no byte was taken.", counts.dropped)
         yield gauge("controllers", "Control sockets open.", len(self._controllers))
-        control = self._controllers.counts
-        yield counter("control_messages", "Messages on control sockets.", control.messages)
+        received = self._controllers.counts.messages
+        yield counter("control_messages", "Messages received on control sockets.", received)
         if context.sources is not None:
             pictures = context.sources.status()
-            yield counter(
-                "control_pictures_dropped",
-                "Pictures on control sockets that came faster than their acknowledgements.",
-                control.dropped_pictures,
-            )
             yield counter("source_pictures", "Input pictures received.", pictures["received"])
             for name, help in OUTCOMES.items():
                 yield counter(f"source_pictures_{name}", help, pictures[name])
