@@ -26,7 +26,6 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,7 +33,7 @@ from PIL import Image
 
 from benchmarks import tunnel
 from benchmarks.camera import Camera, Shown, Viewer, filming, watching
-from benchmarks.controllers import ROOT, wait_until_healthy
+from benchmarks.controllers import ROOT, serve, wait_until_healthy
 from benchmarks.delay import delayed
 from benchmarks.report import emit, machine, percentile
 from benchmarks.server_process import free_port
@@ -46,37 +45,6 @@ SETTLE_S = 1.0  # until frames from before a switch of the light are gone
 LONGEST_WAIT_S = 5.0  # for a frame that shows a flash
 THUMBNAIL = 16  # pixels a side: what frames are compared by
 FOLLOWS = 2.0  # how much farther apart dark and lit frames are than frames of one kind
-
-
-def serve(port: int, target_fps: float) -> int:
-    """Run the real program with random weights."""
-    import realtime_stream
-    from benchmarks import models
-    from turbostream.engine import weights
-    from turbostream.engine.device import hardware
-    from turbostream.engine.opening import warm_up
-    from turbostream.settings import Settings
-    from turbostream.stream.engine_api import Engine, Report
-    from turbostream.web.auth.tokens import Tokens
-
-    settings = Settings(
-        target_fps=target_fps,
-        initial_prompt="three yellow stars on a night sky",
-        model_id="demo",
-        server_port=port,
-        jpeg_quality=20,  # pictures of noise are large; so they have about the size of a model's
-        state_dir=Path(os.environ["STATE_DIR"]),
-    )
-
-    def open_engine(report: Report, **given: Any) -> Engine:
-        """given: `resolve`, where the program has sources."""
-        device = hardware.choose("auto")
-        choices = {"device": device.name, "decoder": "tiny: a benchmark", "attention": "sdpa"}
-        pipe = models.load(None, device)
-        return warm_up(pipe, None, device, "random", choices, settings, report, **given)
-
-    found = weights.Weights(model_id="random", folder=None, demo=True)
-    return realtime_stream.serve(settings, found, open_engine, Tokens.for_this_run(), False)
 
 
 def ask(port: int, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
