@@ -79,7 +79,11 @@ def serve_simulated(port: int, target_fps: float) -> int:
     )
     found = Weights(model_id="demo", folder=None, demo=True)
     kept = Tokens.for_this_run()
-    return realtime_stream.serve(settings, found, lambda report: Simulated(), kept, False)
+
+    def open_engine(report: object, resolve: object = None) -> Simulated:
+        return Simulated()
+
+    return realtime_stream.serve(settings, found, open_engine, kept, False)
 
 
 class Server:

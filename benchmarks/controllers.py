@@ -65,11 +65,12 @@ def serve(port: int, target_fps: float) -> int:
         state_dir=Path(os.environ["STATE_DIR"]),
     )
 
-    def open_engine(report: Report) -> Engine:
+    def open_engine(report: Report, **given: Any) -> Engine:
+        """given: what gives the pixels of sources."""
         device = hardware.choose("auto")
         choices = {"device": device.name, "decoder": "full: a benchmark", "attention": "sdpa"}
         pipe = models.load(None, device)
-        return warm_up(pipe, None, device, "random", choices, settings, report)
+        return warm_up(pipe, None, device, "random", choices, settings, report, **given)
 
     found = weights.Weights(model_id="random", folder=None, demo=True)
     return realtime_stream.serve(settings, found, open_engine, Tokens.for_this_run(), False)

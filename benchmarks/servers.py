@@ -141,7 +141,11 @@ def serve_ours(port: int, fps: float, viewers: int, engine: Callable[[], Metrono
     settings, _ = load(defaults, options, {})
     found = Weights(model_id="demo", folder=None, demo=True)
     logging.basicConfig(level=logging.WARNING)
-    realtime_stream.serve(settings, found, lambda report: engine(), Tokens.for_this_run(), False)
+
+    def open_engine(report: object, resolve: object = None) -> Any:
+        return engine()
+
+    realtime_stream.serve(settings, found, open_engine, Tokens.for_this_run(), False)
 
 
 def serve_epoll(port: int, newest: Newest) -> None:

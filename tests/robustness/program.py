@@ -114,7 +114,7 @@ def main(mode: str, argv: Sequence[str]) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     size = int(os.environ.get("PICTURE_BYTES", "8000"))
 
-    def open_engine(report: Report) -> Engine:
+    def open_engine(report: Report, resolve: object = None) -> Engine:
         report(Status(State.LOADING, "Loading a test."))
         if mode == "loads-for-ever":
             time.sleep(600)

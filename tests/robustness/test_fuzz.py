@@ -27,7 +27,7 @@ ROUTES = (
     "/healthz", "/login", "/guard/extend", "/stream/x/shown", "/recipe", "/frames/1/shot",
     "/undo", "/redo", "/looks", "/looks/a", "/looks/a/recall", "/looks/a/thumbnail.jpg",
     "/setlist", "/setlist/next", "/mappings", "/export", "/import", "/page/page.js",
-    "/page/../app.py", "/control", "/nothing",
+    "/page/../app.py", "/control", "/source", "/source.jpg", "/nothing",
 )  # fmt: skip
 METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "X")
 NAMES = (

@@ -31,6 +31,7 @@ proxy_set_header X-Forwarded-For $remote_addr;
 proxy_set_header X-Forwarded-Proto $scheme;
 proxy_set_header X-Forwarded-Host $http_host;
 proxy_read_timeout 1h;
+client_max_body_size 20m;
 """
 
 

@@ -35,6 +35,7 @@ from turbostream.web.routes import (
     scene,
     setlist,
     snapshot,
+    source,
     status,
     stream,
 )
@@ -86,6 +87,7 @@ def create_app(context: AppContext, wakeup: Wakeup) -> Flask:
     recordings.add_routes(app, context, access)
     clip.add_routes(app, context, access)
     broadcast.add_routes(app, context, access)
+    source.add_routes(app, context, access)
     status.add_routes(app, context, access, live.viewers, sockets)
     metrics.add_routes(app, context, live, sockets)
     rental.add_routes(app, settings.state_folder)

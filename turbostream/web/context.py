@@ -21,6 +21,7 @@ from turbostream.stream.recording import (
     RecordingStatus,
 )
 from turbostream.stream.repertoire import Repertoire
+from turbostream.stream.source_status import Sources
 from turbostream.stream.supervisor import Supervisor
 from turbostream.web.auth.tokens import Tokens
 from turbostream.web.http.connection_slots import ConnectionSlots
@@ -49,6 +50,7 @@ class AppContext:
     recorder: Recorder | None = None
     broadcaster: Broadcaster | None = None
     clip: Clip | None = None
+    sources: Sources | None = None  # of input pictures
 
     def __post_init__(self) -> None:
         self.repertoire = Repertoire(self.settings, self.channel)

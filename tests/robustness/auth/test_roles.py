@@ -136,7 +136,9 @@ def test_no_answer_holds_a_token(make: Any, context: AppContext) -> None:
         assert context.tokens.watch not in text
 
 
-def test_looks_the_setlist_and_the_mappings_are_the_owners(make: Any, context: AppContext) -> None:
+def test_looks_the_setlist_the_mappings_and_the_source_are_the_owners(
+    make: Any, context: AppContext
+) -> None:
     visitor = Visitor(make())
     owner, watch = bearer(context.tokens.owner), bearer(context.tokens.watch)
     scene = {"scene": {"prompt": "a"}}
@@ -148,7 +150,8 @@ def test_looks_the_setlist_and_the_mappings_are_the_owners(make: Any, context: A
         ("PATCH", "/looks"), ("POST", "/looks/a/recall"), ("PUT", "/setlist"),
         ("PATCH", "/setlist"), ("POST", "/setlist/next"), ("POST", "/setlist/previous"),
         ("POST", "/import"), ("POST", "/undo"), ("POST", "/redo"), ("GET", "/mappings"),
-        ("PUT", "/mappings"),
+        ("PUT", "/mappings"), ("GET", "/source"), ("PUT", "/source"), ("DELETE", "/source"),
+        ("GET", "/source.jpg"),
     ):  # fmt: skip
         body = None if method in ("GET", "DELETE") else {}
         refused = visitor.ask(method, path, body, Authorization=watch)

@@ -15,6 +15,8 @@ ROUTES = (
     "/healthz",
     "/scene",
     "/frames/1/shot",
+    "/source",
+    "/source.jpg",
     "/page/page.js",
     "/no",
 )

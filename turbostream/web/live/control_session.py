@@ -16,12 +16,15 @@ from turbostream.stream.channel import Change
 from turbostream.stream.controller import Controller
 from turbostream.stream.scene_checks import SceneError
 from turbostream.stream.shot import ShotError
+from turbostream.stream.source_status import Sources
 from turbostream.stream.strict_json import NotAnObject, read_object
+from turbostream.web.live.picture_messages import PictureMessages
 
 COMPLAIN_EVERY_S = 1.0  # errors of messages without an id
 LONGEST_ID = 200  # characters
 EXAMPLE = '{"set": {"speed": 0.3}}'
 FIELDS = ("set", "patch", "id")
+NO_PICTURES = "This server takes no input pictures."
 REFUSALS = (SceneError, ShotError)
 TOO_MANY, FORBIDDEN, BAD_REQUEST = 429, 403, 400
 
@@ -39,6 +42,7 @@ class Powers:
     answer: what a change is answered with; None: nothing had to be changed.
     state: what is sent after each change, as JSON.
     status_of: the HTTP status of one of REFUSALS.
+    sources: where pictures go; None: this server takes none.
     """
 
     refusal: str | None
@@ -49,6 +53,7 @@ class Powers:
     answer: Callable[[Change | None], dict[str, Any]]
     state: Callable[[], str]
     status_of: Callable[[Exception], int]
+    sources: Sources | None = None
 
 
 class ControlSession:
@@ -63,6 +68,7 @@ class ControlSession:
         self._waiting_id: Id | None = None  # of the newest set that is not yet applied
         self._held_until = 0.0
         self._complained_at = -COMPLAIN_EVERY_S
+        self._pictures = None if powers.sources is None else PictureMessages(powers.sources)
 
     def text(self, data: bytes | bytearray) -> None:
         """Take one JSON message."""
@@ -90,6 +96,25 @@ class ControlSession:
             self._refuse(None, FORBIDDEN, refusal)
         elif problem := self._powers.datagram(bytes(data)):
             self._refuse(None, BAD_REQUEST, problem)
+
+    def picture(self, data: bytes | bytearray) -> None:
+        """Take the bytes of one picture's file."""
+        refusal = self._powers.refusal
+        if refusal is not None:
+            self._refuse(None, FORBIDDEN, refusal)
+        elif self._pictures is None:
+            self._refuse(None, BAD_REQUEST, NO_PICTURES)
+        else:
+            self._pictures.take(bytes(data))
+
+    def pictures_due_s(self) -> float | None:
+        """Seconds until `acknowledge` should be called; None while no picture waits for it."""
+        return None if self._pictures is None else self._pictures.due_s()
+
+    def acknowledge(self) -> None:
+        """Answer the pictures that have been decoded or dropped since."""
+        if self._pictures is not None and (answer := self._pictures.answer()) is not None:
+            self.answers.append(answer)
 
     def due_s(self) -> float | None:
         """Seconds until `flush` should be called; None while nothing waits."""

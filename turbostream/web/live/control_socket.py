@@ -19,6 +19,7 @@ from websockets.protocol import SEND_EOF, State
 from websockets.server import ServerProtocol
 
 from turbostream.web.live.control_session import ControlSession
+from turbostream.web.live.picture_messages import MOST_PICTURE_BYTES, is_picture
 
 log = logging.getLogger(__name__)
 _quiet = logging.getLogger(f"{__name__}.frames")
@@ -33,13 +34,14 @@ CLOSING_S = 1.0  # for the client to end a connection that is being closed
 STOPPING_S = 0.3  # the same while the program stops
 GOING_AWAY = "The server is stopping or being replaced; connect again."
 NOT_TEXT = "A text message is not UTF-8."
+TOO_LARGE = "A message has at most {:,} bytes; a JPEG, PNG or WebP at most {:,}."
 
 
 @dataclass
 class Counts:
     """Of all controllers since the start, for /metrics."""
 
-    messages: int = 0  # received
+    messages: int = 0  # received, pictures among them
 
 
 class Client(Protocol):
@@ -68,10 +70,12 @@ class ControlSocket:
         stopping: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
-        """most_bytes: of one message."""
+        """most_bytes: of one message that is no picture."""
         self._client, self._session, self._counts = client, session, counts
         self._dead_after_s, self._stopping, self._clock = dead_after_s, stopping, clock
-        self._protocol = ServerProtocol(state=State.OPEN, max_size=most_bytes, logger=_quiet)
+        self._most_bytes = most_bytes
+        longest = max(most_bytes, MOST_PICTURE_BYTES)
+        self._protocol = ServerProtocol(state=State.OPEN, max_size=longest, logger=_quiet)
         self._message = bytearray()  # the fragments so far
         self._is_text = True
         self._unsent = bytearray()
@@ -146,17 +150,30 @@ class ControlSocket:
         elif frame.opcode is not Opcode.CONT:
             return
         self._message += frame.data
+        pictured = not self._is_text and is_picture(self._message)
+        if len(self._message) > self._most_bytes and not pictured:
+            self._message.clear()
+            sentence = TOO_LARGE.format(self._most_bytes, MOST_PICTURE_BYTES)
+            self._fail(CloseCode.MESSAGE_TOO_BIG, sentence)
+            return
         if not frame.fin:
             return
         message, self._message = self._message, bytearray()
         self._counts.messages += 1
-        if not self._is_text:
+        if pictured:
+            self._session.picture(message)
+        elif not self._is_text:
             self._session.datagram(message)
         elif is_utf8(message):
             self._session.text(message)
-        elif self._protocol.state is State.OPEN:  # RFC 6455, 8.1: such a connection has to end
-            self._protocol.send_text(json.dumps({"error": NOT_TEXT}).encode())
-            self._protocol.fail(CloseCode.INVALID_DATA, NOT_TEXT)
+        else:
+            self._fail(CloseCode.INVALID_DATA, NOT_TEXT)
+
+    def _fail(self, code: CloseCode, sentence: str) -> None:
+        """RFC 6455, 8.1 and 10.4: such a connection has to end."""
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_text(json.dumps({"error": sentence}).encode())
+            self._protocol.fail(code, sentence)
             self._closes_at = self._clock() + CLOSING_S
 
     # -- what is due ---------------------------------------------------------------------------
@@ -166,6 +183,7 @@ class ControlSocket:
         due_s = session.due_s()
         if due_s is not None and due_s <= 0:
             session.flush()
+        session.acknowledge()
         if protocol.state is State.OPEN:
             if self._stopping():
                 protocol.send_close(CloseCode.GOING_AWAY, GOING_AWAY)
@@ -211,9 +229,8 @@ class ControlSocket:
     def _wait(self) -> None:
         now = self._clock()
         times = [now + IDLE_S, self._next_ping]
-        due_s = self._session.due_s()
-        if due_s is not None:
-            times.append(now + due_s)
+        due = self._session.due_s(), self._session.pictures_due_s()
+        times += [now + due_s for due_s in due if due_s is not None]
         if self._changed and not self._unsent:
             times.append(self._next_push)
         if self._closes_at is not None:

@@ -83,6 +83,7 @@ def add_routes(
             answer=partial(_answer, context),
             state=partial(states, may_write, access.may_read_shots()),
             status_of=status_of,
+            sources=context.sources,
         )
 
 

@@ -19,6 +19,7 @@ from turbostream.stream.recording import NoSuchRecording, RecordingConflict, Rec
 from turbostream.stream.scene_checks import SceneError
 from turbostream.stream.setlist import NoFurtherEntry
 from turbostream.stream.shot import ShotError
+from turbostream.stream.source_status import SourceError
 
 STATUSES: dict[type[Exception], int] = {
     NothingToUndo: 409,
@@ -71,6 +72,10 @@ def add_handlers(app: Flask, page_for_strangers: Callable[[], Response | None]) 
     @app.errorhandler(ShotError)
     def refuse_scene(error: SceneError | ShotError) -> Response:
         return refuse(BadRequest(str(error)))
+
+    @app.errorhandler(SourceError)
+    def refuse_source(error: SourceError) -> Response:
+        return _answer_with(error.status, refuse, error)
 
     for kind, code in STATUSES.items():
         app.register_error_handler(kind, partial(_answer_with, code, refuse))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Literal
 
 from flask import Flask, Response
 from prometheus_client import CollectorRegistry, generate_latest
@@ -25,6 +26,11 @@ from turbostream.web.context import AppContext
 from turbostream.web.live.control_sockets import ControlSockets
 from turbostream.web.live.streams import LiveStreams
 
+OUTCOMES: dict[Literal["used", "dropped", "refused"], str] = {
+    "used": "Input pictures that were decoded.",
+    "dropped": "Input pictures that a newer one replaced before they were decoded.",
+    "refused": "Input pictures that could not be used.",
+}
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -85,6 +91,11 @@ class _Figures(Collector):
         yield gauge("controllers", "Control sockets open.", len(self._controllers))
         received = self._controllers.counts.messages
         yield counter("control_messages", "Messages received on control sockets.", received)
+        if context.sources is not None:
+            pictures = context.sources.status()
+            yield counter("source_pictures", "Input pictures received.", pictures["received"])
+            for name, help in OUTCOMES.items():
+                yield counter(f"source_pictures_{name}", help, pictures[name])
 
 
 def add_routes(

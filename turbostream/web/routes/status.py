@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -64,6 +65,7 @@ def _status(context: AppContext, counts: dict[str, int], with_recipe: bool) -> d
         "setlist": context.repertoire.player.status() if g.visitor.may_write else None,
         "recording": context.recording_status() if g.visitor.may_write else None,
         "broadcast": context.broadcast_status() if g.visitor.may_write else None,
+        "source": _source(context, bool(g.visitor.may_write)),
         "frame": newest.number if newest else 0,
         **counts,
         "role": g.visitor.role,
@@ -71,3 +73,11 @@ def _status(context: AppContext, counts: dict[str, int], with_recipe: bool) -> d
         "guard": rental.read(settings.state_folder, time.time()),
         **asdict(context.meter.figures(time.monotonic())),
     }
+
+
+def _source(context: AppContext, whole: bool) -> Mapping[str, object] | None:
+    """What frames start from; for owners also what is known of the input pictures, or None if this
+    server takes none."""
+    if not whole:
+        return {"kind": context.channel.scene.source}
+    return None if context.sources is None else context.sources.status()
