@@ -41,6 +41,14 @@ FAULTS = """() => {
     }));
     return faults;
 }"""
+# The server has no source, so the panel changes nothing of this by itself.
+SHOW_SOURCE = """() => {
+    document.getElementById('source').open = true;
+    for (const id of ['source-preview', 'source-capture', 'source-device'])
+        document.getElementById(id).hidden = false;
+    const preview = document.getElementById('source-preview');
+    [preview.width, preview.height] = [512, 512];
+}"""
 SMALL = """() => [...document.querySelectorAll('button, a.button, input, select, summary')]
     .filter((it) => it.checkVisibility({visibilityProperty: true}))
     .filter((it) => !it.matches('[type=checkbox]'))
@@ -50,7 +58,8 @@ SMALL = """() => [...document.querySelectorAll('button, a.button, input, select,
 
 @pytest.fixture
 def full(desk, server):
-    """The page with everything open: a blend, the preview, a setlist, the tempo, recordings."""
+    """The page with everything open: a blend, the preview, a setlist, the tempo, recordings,
+    and the source panel with all that it can show."""
     with with_looks(server, "a red star", "a blue moon", "a green fish"):
         page = desk.open()
         page.click("#send-enter")
@@ -58,6 +67,7 @@ def full(desk, server):
         page.evaluate("document.getElementById('setlist').open = true")
         page.evaluate("document.getElementById('exchange').open = true")
         page.evaluate("document.getElementById('recordings').open = true")
+        page.evaluate(SHOW_SOURCE)
         page.click("#setlist-add")
         page.wait_for_selector("#setlist-entries li:nth-child(3)")
         page.evaluate("document.getElementById('tempo').open = true")

@@ -23,8 +23,9 @@ def page(desk, server):
         page.wait_for_selector(".look")
         while page.is_visible("#blend-add"):
             page.click("#blend-add")
-        for panel in ("setlist", "tempo"):
+        for panel in ("setlist", "tempo", "source"):
             page.evaluate("(id) => { document.getElementById(id).open = true; }", panel)
+        page.evaluate("document.getElementById('source-moves').hidden = false")  # as with feedback
         yield page
 
 
@@ -57,6 +58,11 @@ def test_ranges_and_titles_come_from_the_table(page, server):
         "#brightness": "brightness",
         "#bpm": "bpm",
         "#beats-per-bar": "beats_per_bar",
+        "#strength": "strength",
+        "#zoom": "zoom",
+        "#rotation": "rotation",
+        "#shift_x": "shift_x",
+        "#shift_y": "shift_y",
     }
     for control, name in ranged.items():
         found = [float(page.get_attribute(control, end)) for end in ("min", "max")]
