@@ -6,7 +6,6 @@ Both servers are processes of their own, with another seed, other words and anot
 from __future__ import annotations
 
 import base64
-import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -26,8 +25,9 @@ DROP = """([bytes, name, type]) => {
     const data = new DataTransfer();
     const file = Uint8Array.from(bytes);
     data.items.add(new File([file], name, {type}));
+    const dragged = {dataTransfer: data, bubbles: true, cancelable: true};
     for (const step of ['dragover', 'drop']) {
-        document.body.dispatchEvent(new DragEvent(step, {dataTransfer: data, bubbles: true, cancelable: true}));
+        document.body.dispatchEvent(new DragEvent(step, dragged));
     }
 }"""
 

@@ -98,9 +98,10 @@ def test_a_view_only_visitor_has_no_panel_and_gets_no_source(desk, server, event
     press(owner, "camera")
     eventually(lambda: colours_of(server), "blue red")
     token = json.loads((server.state_dir / "tokens.json").read_text())["watch"]
-    page = desk.window()
+    page = desk.window(extra_http_headers={"X-Forwarded-For": "203.0.113.9"})  # not the owner
     page.goto(f"{server.url}/#{token}")
     page.wait_for_selector(FIRST_PICTURE)
+    desk.expect_network_report(401)  # the first answer
     eventually(lambda: page.locator(".may-watch").is_visible())
     assert page.locator("#source").is_hidden()
     page.evaluate(DROP, [list(as_file(halves())), "halves.jpg", "image/jpeg"])
