@@ -41,13 +41,19 @@ FAULTS = """() => {
     }));
     return faults;
 }"""
-# The server has no source, so the panel changes nothing of this by itself.
+# All that the source panel can show; it is not hidden again by the next scene.
 SHOW_SOURCE = """() => {
     document.getElementById('source').open = true;
-    for (const id of ['source-preview', 'source-capture', 'source-device'])
-        document.getElementById(id).hidden = false;
+    const parts = ['preview', 'capture', 'pinned-label', 'device', 'moves'];
+    for (const id of [...parts.map((part) => `source-${part}`), 'capturing']) {
+        const element = document.getElementById(id);
+        element.hidden = false;
+        Object.defineProperty(element, 'hidden', {set() {}});
+    }
     const preview = document.getElementById('source-preview');
     [preview.width, preview.height] = [512, 512];
+    const longest = 'A camera with a long name '.repeat(4);
+    document.getElementById('source-device').append(new Option(longest));
 }"""
 SMALL = """() => [...document.querySelectorAll('button, a.button, input, select, summary')]
     .filter((it) => it.checkVisibility({visibilityProperty: true}))
@@ -111,6 +117,7 @@ def test_touch_targets_on_a_phone_are_large_enough(desk, server):
         page.evaluate("document.getElementById('tempo').open = true")
         page.click("#modulator-add")
         page.wait_for_selector("#modulators li")
+        page.evaluate(SHOW_SOURCE)
         assert page.evaluate(SMALL) == []
 
 
