@@ -388,6 +388,6 @@ def test_the_sliders_set_the_scene(page, side, server, eventually):
     eventually(lambda: {name: server.ask("GET", "/scene")[name] for name in values}, values)
     page.click("#source-still")
     eventually(lambda: server.ask("GET", "/scene")["zoom"], 1)
-    assert page.inner_text("#rotation-value") == "0°/s"
+    eventually(lambda: page.inner_text("#rotation-value"), "0°/s")
     server.ask("PATCH", "/scene", {"strength": 0.6, "fade_s": 0})
     eventually(lambda: page.inner_text("#strength-value"), "0.60")
