@@ -27,11 +27,15 @@ class Messages:
         """The states that the server sent by itself."""
         return [message for message in self.received if "history" in message]
 
+    def _sent(self, payload: str | bytes) -> None:
+        if isinstance(payload, str):  # bytes are a picture
+            self.sent.append(json.loads(payload))
+
     def _follow(self, socket: WebSocket) -> None:
         def closed(_: WebSocket) -> None:
             self.open -= 1
 
         self.open += 1
-        socket.on("framesent", lambda payload: self.sent.append(json.loads(payload)))
+        socket.on("framesent", self._sent)
         socket.on("framereceived", lambda payload: self.received.append(json.loads(payload)))
         socket.on("close", closed)

@@ -41,6 +41,20 @@ FAULTS = """() => {
     }));
     return faults;
 }"""
+# All that the source panel can show; it is not hidden again by the next scene.
+SHOW_SOURCE = """() => {
+    document.getElementById('source').open = true;
+    const parts = ['preview', 'capture', 'pinned-label', 'device', 'moves'];
+    for (const id of [...parts.map((part) => `source-${part}`), 'capturing']) {
+        const element = document.getElementById(id);
+        element.hidden = false;
+        Object.defineProperty(element, 'hidden', {set() {}});
+    }
+    const preview = document.getElementById('source-preview');
+    [preview.width, preview.height] = [512, 512];
+    const longest = 'A camera with a long name '.repeat(4);
+    document.getElementById('source-device').append(new Option(longest));
+}"""
 SMALL = """() => [...document.querySelectorAll('button, a.button, input, select, summary')]
     .filter((it) => it.checkVisibility({visibilityProperty: true}))
     .filter((it) => !it.matches('[type=checkbox]'))
@@ -50,7 +64,8 @@ SMALL = """() => [...document.querySelectorAll('button, a.button, input, select,
 
 @pytest.fixture
 def full(desk, server):
-    """The page with everything open: a blend, the preview, a setlist, the tempo, recordings."""
+    """The page with everything open: a blend, the preview, a setlist, the tempo, recordings,
+    and the source panel with all that it can show."""
     with with_looks(server, "a red star", "a blue moon", "a green fish"):
         page = desk.open()
         page.click("#send-enter")
@@ -58,6 +73,7 @@ def full(desk, server):
         page.evaluate("document.getElementById('setlist').open = true")
         page.evaluate("document.getElementById('exchange').open = true")
         page.evaluate("document.getElementById('recordings').open = true")
+        page.evaluate(SHOW_SOURCE)
         page.click("#setlist-add")
         page.wait_for_selector("#setlist-entries li:nth-child(3)")
         page.evaluate("document.getElementById('tempo').open = true")
@@ -101,6 +117,7 @@ def test_touch_targets_on_a_phone_are_large_enough(desk, server):
         page.evaluate("document.getElementById('tempo').open = true")
         page.click("#modulator-add")
         page.wait_for_selector("#modulators li")
+        page.evaluate(SHOW_SOURCE)
         assert page.evaluate(SMALL) == []
 
 

@@ -13,6 +13,12 @@ WITHOUT_CONTROL = {
     "previous_look": "the left arrow key; the strip shows all looks",
     "next_look": "the right arrow key; the strip shows all looks",
 }
+# The sliders of feedback, which the server may not offer: they stay as the script leaves them.
+SHOW_MOVES = """() => {
+    const moves = document.getElementById('source-moves');
+    moves.hidden = false;
+    Object.defineProperty(moves, 'hidden', {set() {}});
+}"""
 
 
 @pytest.fixture
@@ -23,8 +29,9 @@ def page(desk, server):
         page.wait_for_selector(".look")
         while page.is_visible("#blend-add"):
             page.click("#blend-add")
-        for panel in ("setlist", "tempo"):
+        for panel in ("setlist", "tempo", "source"):
             page.evaluate("(id) => { document.getElementById(id).open = true; }", panel)
+        page.evaluate(SHOW_MOVES)
         yield page
 
 
@@ -57,6 +64,11 @@ def test_ranges_and_titles_come_from_the_table(page, server):
         "#brightness": "brightness",
         "#bpm": "bpm",
         "#beats-per-bar": "beats_per_bar",
+        "#strength": "strength",
+        "#zoom": "zoom",
+        "#rotation": "rotation",
+        "#shift_x": "shift_x",
+        "#shift_y": "shift_y",
     }
     for control, name in ranged.items():
         found = [float(page.get_attribute(control, end)) for end in ("min", "max")]

@@ -6,7 +6,6 @@ Both servers are processes of their own, with another seed, other words and anot
 from __future__ import annotations
 
 import base64
-import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -123,16 +122,3 @@ def test_a_picture_saved_here_and_dropped_there_is_the_same_picture(
     assert snapshot(other_server) == again, "and it stays"
     eventually(lambda: there.text_content("#showing"), WORDS)
     eventually(lambda: there.get_attribute("#freeze", "aria-pressed"), "true")
-
-
-def test_a_picture_without_its_comments_says_that_it_holds_no_recipe(
-    desk: Desk, server: LiveServer, eventually: Callable[..., None]
-) -> None:
-    page = desk.open()
-    stripped = without_comments(saved_by(page))
-    before = server.ask("GET", "/scene")
-    page.evaluate(DROP, base64.b64encode(stripped).decode())
-    eventually(lambda: "The picture holds no recipe" in (page.text_content("#message") or ""))
-    after = server.ask("GET", "/scene")
-    moving = {"phase": 0, "beat": 0}
-    assert json.dumps(after | moving) == json.dumps(before | moving)

@@ -27,4 +27,5 @@ def test_the_page_preloads_the_modules_of_its_script(client: FlaskClient) -> Non
     assert len(needed) > 5
     assert needed <= set(named)
     assert len(named) == len(set(named))
-    assert not {"page.js", "worker.js"} & set(named), "the page and its worker ask for these"
+    asked = {"page.js", "worker.js", "source_clock.js"}
+    assert not asked & set(named), "the page and its workers ask for these"

@@ -123,6 +123,8 @@ def test_every_answer_carries_the_security_headers(make: Any) -> None:
         headers = client.get(path).headers
         assert "'unsafe" not in headers["Content-Security-Policy"]
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+        assert "media-src 'self' blob:;" in headers["Content-Security-Policy"], "a video file"
+        assert headers["Permissions-Policy"] == "camera=(self), display-capture=(self)"
         assert headers["Referrer-Policy"] == "same-origin"
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["Cross-Origin-Resource-Policy"] == "same-origin"

@@ -6,11 +6,13 @@ from flask import Response
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
-    "media-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
+    "media-src 'self' blob:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
     "form-action 'self'"
 )
 HEADERS = {
     "Content-Security-Policy": CSP,
+    # Only the page itself captures: no frame in it, whatever is added to the page.
+    "Permissions-Policy": "camera=(self), display-capture=(self)",
     "Referrer-Policy": "same-origin",  # with no-referrer a form's origin is null
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",

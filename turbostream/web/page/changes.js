@@ -26,18 +26,27 @@ export class Changes {
   #paused = null; // the timer of a pause after a 429
   #keep = false; // whether the socket stays open when nothing is left to send
   #first = true; // no state came over the socket since it opened
+  #connections = 0; // how often the socket has opened
 
-  /** `onState` is called with what the server pushes, with `first` after the socket opened, or with {error} for a report that belongs to no change. */
+  /** `onState` is called with what the server pushes, with `first` after the socket opened, with {error} for a report that belongs to no change, or with {source} for pictures that were handled. */
   constructor(onState) {
     this.#onState = onState;
     this.#socket = new Socket('control', {
-      onOpen: () => { this.#first = true; this.send(); },
+      onOpen: () => { this.#first = true; this.#connections += 1; this.send(); },
       onMessage: (message) => this.#heard(message),
       onLost: () => this.#lost(true),
     });
   }
 
   get connected() { return this.#socket.isOpen; }
+
+  /** The number of the connection, or null while the socket is not open. */
+  get connection() { return this.connected ? this.#connections : null; }
+
+  /** Sends the bytes of a picture's file beside the changes; the socket must be open. */
+  sendPicture(bytes) {
+    this.#socket.tellBytes(bytes);
+  }
 
   get count() { return this.#waiting.length; }
 
@@ -109,6 +118,7 @@ export class Changes {
   }
 
   #heard(message) {
+    if (message.id == null && (message.source || message.error)) return this.#onState(message);
     if (message.id == null) {
       this.#onState({ ...message, first: this.#first });
       this.#first = false;

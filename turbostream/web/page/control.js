@@ -14,6 +14,7 @@ const AT_ONCE = ['motion', 'freeze']; // set without a fade, as continuous value
 const changes = new Changes(heard);
 const reasons = new Set(); // why a hidden page keeps the socket
 const listeners = [];
+const pictureListeners = [];
 let timer = null;
 let sentAt = -Infinity;
 
@@ -27,8 +28,20 @@ export function onState(listener) {
   listeners.push(listener);
 }
 
+/** The number of the socket's connection, or null while it is not open. */
+export const connection = () => changes.connection;
+
+/** Sends the bytes of a picture's file, an ArrayBuffer, as the input picture; the socket must be open. */
+export const sendPicture = (bytes) => changes.sendPicture(bytes);
+
+/** Calls `listener` with each acknowledgement of pictures: {received: how many on this connection, message: why the last one was refused}. */
+export function onPictures(listener) {
+  pictureListeners.push(listener);
+}
+
 function heard(message) {
   if (message.error) say(message.error, 'error');
+  else if (message.source) pictureListeners.forEach((listener) => listener(message.source));
   else listeners.forEach((listener) => listener(message));
 }
 

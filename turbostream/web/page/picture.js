@@ -10,7 +10,8 @@ import { NewestOnly } from './send.js';
 const GLOW_EVERY_MS = 200;
 const GLOW_FOLLOWS = 0.3; // the share of the way to the new colour: slow, so that the background never flashes
 
-const canvas = document.getElementById('picture');
+/** The picture; it has the size of the stream's frames once there is one. */
+export const canvas = document.getElementById('picture');
 const pen = canvas.getContext('2d', { alpha: false });
 const tint = Object.assign(document.createElement('canvas'), { width: 4, height: 4 }).getContext('2d', { willReadFrequently: true });
 

@@ -18,18 +18,21 @@ const DAMAGED = 'The picture is damaged before its recipe; use another copy of i
 const MALFORMED = 'The recipe in the picture is damaged; use another copy of it.';
 const HUGE = `The recipe in the picture is longer than ${MOST_BYTES} bytes; use a picture that was saved from this program.`;
 
+/** The file is another one than a picture that was saved with its recipe. */
+export class NoRecipe extends Error {}
+
 /**
  * The recipe in a file's bytes, an ArrayBuffer: {shot, fingerprint, text}. `text` is the JSON itself:
  * a seed may be too large to be exact as a JavaScript number. Throws an Error with one sentence.
  */
 export function readRecipe(buffer) {
   const bytes = new Uint8Array(buffer, 0, Math.min(buffer.byteLength, MOST_READ));
-  if (bytes[0] !== 0xff || bytes[1] !== 0xd8) throw new Error(NOT_JPEG);
+  if (bytes[0] !== 0xff || bytes[1] !== 0xd8) throw new NoRecipe(NOT_JPEG);
   let place = 2;
   for (let count = 0; count < MOST_SEGMENTS; count += 1) {
     if (place < bytes.length && bytes[place] !== 0xff) throw new Error(DAMAGED);
     while (bytes[place] === 0xff) place += 1; // a marker may follow any number of FF
-    if (place >= bytes.length) throw new Error(buffer.byteLength > MOST_READ ? NO_RECIPE : DAMAGED);
+    if (place >= bytes.length) throw buffer.byteLength > MOST_READ ? new NoRecipe(NO_RECIPE) : new Error(DAMAGED);
     const marker = bytes[place];
     place += 1;
     if (marker === DATA || marker === END) break;
@@ -42,7 +45,7 @@ export function readRecipe(buffer) {
     }
     place += length;
   }
-  throw new Error(NO_RECIPE);
+  throw new NoRecipe(NO_RECIPE);
 }
 
 function parsed(bytes) {

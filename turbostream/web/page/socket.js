@@ -49,6 +49,11 @@ export class Socket {
     this.#socket.send(JSON.stringify(message));
   }
 
+  /** Sends an ArrayBuffer as one binary message. */
+  tellBytes(bytes) {
+    this.#socket.send(bytes);
+  }
+
   #connect() {
     clearTimeout(this.#timer);
     if (typeof WebSocket !== 'function') return;

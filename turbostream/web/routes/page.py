@@ -52,6 +52,6 @@ def _page_files(folder: Path) -> tuple[str, list[str]]:
     the page's script imports, so that the browser can request all of them at once)."""
     files = sorted(folder.iterdir())
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files))
-    own = ("page.js", "worker.js")
+    own = ("page.js", "worker.js", "source_clock.js")
     modules = [file.name for file in files if file.suffix == ".js" and file.name not in own]
     return digest.hexdigest()[:12], modules
