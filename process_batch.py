@@ -144,7 +144,7 @@ def main(argv: Sequence[str]) -> int:
 
     from turbostream import batch
     from turbostream.settings import SettingError
-    from turbostream.sinks.session_reader import SessionError
+    from turbostream.sinks.session_lines import SessionError
     from turbostream.stream.engine_api import EngineUnavailable, EngineUnusable
 
     try:

@@ -36,7 +36,8 @@ from benchmarks.server_process import free_port, wait_for, wait_until_healthy
 from benchmarks.show_actor import Actor, ask
 from benchmarks.viewers import StreamReader, Torn, connect
 from turbostream.sinks.hls_folder import PLAYLIST
-from turbostream.sinks.session_reader import SceneAt, read_session
+from turbostream.sinks.session_lines import SceneAt
+from turbostream.sinks.session_reader import read_session
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE_S = 5.0

@@ -15,7 +15,8 @@ import pytest
 
 from tests.sinks.sessions import HEADER, frame, written
 from turbostream.sinks.session import SessionWriter, digest
-from turbostream.sinks.session_reader import FrameAt, SceneAt, SessionError, read_session
+from turbostream.sinks.session_lines import FrameAt, SceneAt, SessionError
+from turbostream.sinks.session_reader import read_session
 from turbostream.stream.scene import Scene
 
 ONE = Scene.single("one", speed=0.5, seed=3)
@@ -207,7 +208,7 @@ def test_a_line_without_end_is_refused_in_little_memory(tmp_path: Path) -> None:
         for _ in range(200):
             file.write(b"a" * 2**20)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(SessionError, match="at most 1,048,576 bytes"):
+    with pytest.raises(SessionError, match="at most 8,388,608 bytes"):
         read_session(path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024  # KiB
 

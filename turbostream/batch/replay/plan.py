@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 
 from turbostream.batch.prompts import BatchError
 from turbostream.batch.replay.options import Options
-from turbostream.sinks.session_reader import FrameAt, SceneAt, Session
+from turbostream.sinks.session_lines import FrameAt, SceneAt
+from turbostream.sinks.session_reader import Session
 from turbostream.stream.shot import Shot
 
 MOST_FINGERPRINTS = 100  # that are counted; a show has a few
