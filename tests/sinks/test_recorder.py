@@ -24,7 +24,6 @@ from turbostream.sinks.session_lines import FrameAt, SceneAt
 from turbostream.sinks.session_reader import read_session
 from turbostream.sinks.take import Take
 from turbostream.stream.channel import Channel
-from turbostream.stream.frame import Frame
 from turbostream.stream.recording import NoSuchRecording, RecordingConflict, RecordingError
 from turbostream.stream.scene import Scene
 

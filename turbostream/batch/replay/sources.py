@@ -7,7 +7,6 @@ the show, so the same JPEG gives the same pixels. Runs on the thread of the repl
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,19 +19,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Fetch = Callable[[], bytes]
-
 
 class ReplaySources:
     """file: of the session's input pictures, each at a place in `pictures`, by digest."""
 
     def __init__(self, file: Path, pictures: dict[str, Place]) -> None:
         self._file, self._pictures = file, pictures
-        self._painted: OrderedDict[int, Fetch] = OrderedDict()
+        self._painted: OrderedDict[int, bytes | Path] = OrderedDict()
 
-    def put(self, number: int, fetch: Fetch) -> None:
-        """The JPEG of the frame that shots name as `number`; the oldest is forgotten."""
-        self._painted[number] = fetch
+    def put(self, number: int, jpeg: bytes | Path) -> None:
+        """The JPEG, or its file, of what shots name as frame `number`; the oldest is forgotten."""
+        self._painted[number] = jpeg
         self._painted.move_to_end(number)
         # Frames that the session brought along are here beside painted ones, so twice the reach.
         if len(self._painted) > 2 * REACH:
@@ -45,10 +42,11 @@ class ReplaySources:
             return self._picture(source.sha256, width, height)
         from turbostream.sources.earlier import transformed
 
-        fetch = self._painted.get(source.number)
-        if fetch is None:
+        jpeg = self._painted.get(source.number)
+        if jpeg is None:
             raise ShotError(f"Frame {source.number}, which it starts from, has not been painted.")
-        return transformed(fetch(), source, width, height)
+        data = jpeg.read_bytes() if isinstance(jpeg, Path) else jpeg
+        return transformed(data, source, width, height)
 
     def _picture(self, sha256: str, width: int, height: int) -> NDArray[np.uint8]:
         from PIL import Image
