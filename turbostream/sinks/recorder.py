@@ -190,8 +190,8 @@ class Recorder:
             self._message = f"{take.name} was recorded."
             if take.unkept:
                 self._message = (
-                    f"{take.name} was recorded, but {take.unkept:,} input pictures came too fast "
-                    "to be kept, so these frames cannot be replayed."
+                    f"{take.name} was recorded, but {take.unkept:,} frames started from input "
+                    "pictures that came too fast to be kept, so these cannot be replayed."
                 )
             log.info(
                 "[record] %s: %.1f s, %d frames, %d left out.",

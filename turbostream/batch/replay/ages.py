@@ -11,15 +11,16 @@ from turbostream.stream.source_given import Given
 
 
 class Ages:
-    """Is told the frames of the show in order. period_s: of the replay's pictures.
+    """Is told the frames of the show in order. period_s: of the replay's pictures. age_s: of the
+    sources until the frames tell it.
 
     With a picture as old as in the show, as much time passes from one step of a chain to the next,
     so a zoom or a trail has the look of the show at any rate.
     """
 
-    def __init__(self, period_s: float) -> None:
+    def __init__(self, period_s: float, age_s: float) -> None:
         self._period_s = period_s
-        self._age_s = 0.0
+        self._age_s = age_s
         self._picture: str | None = None
         self._times: OrderedDict[int, float] = OrderedDict()
 

@@ -54,6 +54,12 @@ class Chains:
             self._links.popitem(last=False)
         return link
 
+    def age_s(self, frame: FrameAt) -> float:
+        """How old the frame of the session is that `frame` starts from; 0 if there is none."""
+        source = frame.shot.source
+        link = self._links.get(source.number) if isinstance(source, EarlierFrame) else None
+        return 0.0 if link is None else frame.at - link.at
+
     def _link(self, frame: FrameAt) -> Link:
         source, lack = frame.shot.source, ""
         if isinstance(source, InputPicture) and source.sha256 not in self.pictures:

@@ -69,9 +69,11 @@ class Plan:
         self.chains = Chains()
         self.count = self.lead = 0
         self._first_at = self._last_at = 0.0
-        self._first: FrameAt | None = None
+        self._own: tuple[int | None, int | None] = (None, None)  # of the first frame's shot
+        self._total = 0  # frames of the session
         self._lead_from = self._lead_to = 0  # numbers of frames
         self._has_chain = False  # within the range
+        self._age_s = 0.0  # of the first earlier frame there that a frame starts from
         content = hashlib.sha256()
         has_scene = False
         for event in session.events():
@@ -86,10 +88,9 @@ class Plan:
                 self._count(event)
         if session.truncated:
             note(session.truncated)
-        if self._first is None:
+        if not self._total:
             raise BatchError(f"{session.path} holds no frame: there is nothing to replay.")
         self.identity = content.hexdigest()[:32]
-        self._own = self._first.shot.width, self._first.shot.height
         if options.fps is not None:
             if not has_scene:
                 raise BatchError(f"{session.path} holds no scene, which --fps needs; leave it out.")
@@ -112,12 +113,14 @@ class Plan:
     def _count(self, frame: FrameAt) -> None:
         """Raises BatchError for a frame of the range that cannot be painted."""
         link = self.chains.frame(frame)
-        self._first = self._first or frame
-        self._first_at, self._last_at = self._first.at, frame.at
+        if not self._total:
+            self._first_at, self._own = frame.at, (frame.shot.width, frame.shot.height)
+        self._last_at, self._total = frame.at, self._total + 1
         if not self._in_range(frame):
             return
         is_chain = isinstance(frame.shot.source, EarlierFrame)
         self._has_chain |= is_chain
+        self._age_s = self._age_s or self.chains.age_s(frame)
         if link.lack and not (is_chain and self._options.fps is not None):
             raise BatchError(link.lack)
         self.count += 1
@@ -174,7 +177,8 @@ class Plan:
     def _steady(self, fps: float) -> Iterator[Item]:
         """The shot of the scene in force at each time. Before the first scene, that one counts."""
         begin, _ = self._range()
-        scenes, frames, ages = self.session.scenes(), self.session.frames(), Ages(1 / fps)
+        scenes, frames = self.session.scenes(), self.session.frames()
+        ages = Ages(1 / fps, self._age_s)
         scene, frame = next(scenes), next(frames)
         ages.hear(frame)
         next_scene, next_frame = next(scenes, None), next(frames, None)
