@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from turbostream.stream import push_address
+from turbostream.stream import push_address, source_address
 from turbostream.stream.scene_checks import check_prompt
 
 Check = Callable[[str], Any]
@@ -132,6 +132,20 @@ def push_target(value: str) -> str:
 def push_shown(value: str) -> str:
     """A value of `push_target` without its key."""
     return value if value == "none" else push_address.parse(value).shown
+
+
+def source_place(value: str) -> str:
+    """'none', a picture, a folder of pictures, a video, or an address (http, https, rtsp, rtsps)"""
+    try:
+        kind = source_address.parse(value).kind
+    except source_address.SourceAddressError as error:
+        raise Refusal(str(error).rstrip(".")) from None
+    return "none" if kind == "none" else value.strip()
+
+
+def source_shown(value: str) -> str:
+    """A value of `source_place` without user name, password and query."""
+    return source_address.shown(value)
 
 
 def shown(value: object) -> str:

@@ -1,4 +1,4 @@
-"""The command line: one option for each setting, and the flags.
+"""The command line: one option for each setting, and the flags; and what a setting consists of.
 
 Called at start, in the main thread, before anything slow is imported. Knows no setting by name
 except in the text of --help.
@@ -7,12 +7,36 @@ except in the text of --help.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Iterable
-from typing import NoReturn
+from dataclasses import MISSING
+from typing import Any, NoReturn
+
+from turbostream.setting_checks import Check, Refusal
 
 
 class SettingError(ValueError):
     """One sentence about a setting that cannot be used; the entry point prints it and exits 2."""
+
+
+def row(check: Check, help: str, default: Any = MISSING) -> Any:
+    """One setting. Without a default it is one of the guide's four, whose defaults are at the top
+    of `realtime_stream.py` and nowhere else."""
+    return dataclasses.field(default=default, metadata={"check": check, "help": help})
+
+
+def checked(name: str, check: Check, given: str, origin: str, secret: bool) -> Any:
+    """The value of the setting `name`; raises SettingError. origin: of what was given, in words.
+    secret: it may not be quoted."""
+    try:
+        return check(given)
+    except ValueError as error:
+        quoted = given if len(given) <= 60 else given[:57] + "..."
+        why = f": {error}" if isinstance(error, Refusal) else ""
+        value = "the value" if secret else repr(quoted)
+        raise SettingError(
+            f"{name} must be {check.__doc__}, not {value} (given by {origin}){why}."
+        ) from None
 
 
 class _Parser(argparse.ArgumentParser):

@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from turbostream.setting_checks import (
-    Check,
-    Refusal,
     folder,
     folder_or_auto,
     number,
@@ -28,19 +26,15 @@ from turbostream.setting_checks import (
     push_shown,
     push_target,
     shown,
+    source_place,
+    source_shown,
     text,
     whole,
     yes_or_no,
 )
 from turbostream.setting_options import SettingError as SettingError
-from turbostream.setting_options import parser
+from turbostream.setting_options import checked, parser, row
 from turbostream.stream.fade import EASINGS
-
-
-def row(check: Check, help: str, default: Any = MISSING) -> Any:
-    """One setting. Without a default it is one of the guide's four, whose defaults are at the top
-    of `realtime_stream.py` and nowhere else."""
-    return dataclasses.field(default=default, metadata={"check": check, "help": help})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +201,28 @@ class Settings:
         "none",
     )
     push_bitrate: int = row(whole(100, 50_000), "kbit/s of the video that is broadcast", 2500)
+    source: str = row(
+        source_place,
+        "where frames start from: a picture (read once), a folder of pictures, a video, or the "
+        "address of a camera (MJPEG, RTSP), of a stream (HLS) or of a picture; with a password, in "
+        "the environment only",
+        "none",
+    )
+    source_fit: str = row(
+        one_of("cover", "contain"),
+        "how an input picture is fitted: `cover` fills the picture, `contain` adds black bars",
+        "cover",
+    )
+    source_mirror: bool = row(yes_or_no(), "swap left and right in the pictures of SOURCE", False)
+    source_threshold: float = row(
+        number(0, 255),
+        "an input picture that differs by less, in levels (0 to 255) on average, counts as "
+        "unchanged, so that nothing new is painted; 0: only an equal one",
+        0.0,
+    )
+    keep_sources: bool = row(
+        yes_or_no(), "store the input pictures with recordings, so that they can be replayed", False
+    )
     state_dir: Path = row(
         folder, "where this program keeps what must survive a restart", Path("~/.turbostream")
     )
@@ -238,11 +254,11 @@ class Settings:
         """Name -> value as it could be given again, except for keys; for `/status`."""
         values = ((name, getattr(self, name.lower())) for name in ROWS)
         return {
-            name: push_shown(value) if name in SECRET else shown(value) for name, value in values
+            name: SECRET[name](value) if name in SECRET else shown(value) for name, value in values
         }
 
 
-SECRET = {"PUSH_URL"}  # never shown or logged as given
+SECRET = {"PUSH_URL": push_shown, "SOURCE": source_shown}  # never shown or logged as given
 ROWS = {field.name.upper(): field for field in dataclasses.fields(Settings)}
 
 
@@ -267,21 +283,14 @@ def load(
     values: dict[str, Any] = {}
     for name, field in ROWS.items():
         given = getattr(options, name)
-        source = "the command line"
+        origin = "the command line"
         if given is None and environ.get(name):
-            given, source = environ[name], "the environment"
+            given, origin = environ[name], "the environment"
         if given is None and name in defaults:
-            given, source = str(defaults[name]), "the top of realtime_stream.py"
+            given, origin = str(defaults[name]), "the top of realtime_stream.py"
         if given is None:
             continue
-        check = field.metadata["check"]
-        try:
-            values[name.lower()] = check(given)
-        except ValueError as error:
-            quoted = given if len(given) <= 60 else given[:57] + "..."
-            why = f": {error}" if isinstance(error, Refusal) else ""
-            value = "the value" if name in SECRET else repr(quoted)
-            raise SettingError(
-                f"{name} must be {check.__doc__}, not {value} (given by {source}){why}."
-            ) from None
+        values[name.lower()] = checked(
+            name, field.metadata["check"], given, origin, secret=name in SECRET
+        )
     return Settings(**values), options
