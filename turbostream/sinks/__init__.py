@@ -64,8 +64,9 @@ class Sinks:
 
 def open_sinks(context: Context, record: bool = False, find: Find | None = None) -> Sinks:
     """Make the sinks and put them into `context`. record: the option --record. find: the input
-    pictures by their digest, if they are to be kept with recordings."""
-    recorder = Recorder(context.channel, context.settings, context.model_id, find)
+    pictures by their digest, which are kept with the recordings if KEEP_SOURCES says so."""
+    kept = find if context.settings.keep_sources else None
+    recorder = Recorder(context.channel, context.settings, context.model_id, kept)
     broadcaster = Broadcaster(context.channel, context.settings)
     context.recorder, context.broadcaster = recorder, broadcaster
     context.clip = Clips(context.channel)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".sources"
 MOST_BYTES = 256_000_000  # of one picture
+MOST_OFFSET = 10**13  # bytes
 MOST_PIXELS = 50_000_000
 # The fastest lossless form measured: 5 ms for a camera's 256x256, 22 ms for 512x512, where PNG
 # takes 10 and 36 ms and is no smaller. A higher method saves a third and takes three times as long.
@@ -36,11 +37,12 @@ class SourceFileError(ValueError):
 
 
 class SourceWriter:
-    """Appends pictures to `path`, a new file. One thread at a time; raises OSError."""
+    """Appends pictures to `path`, a new file; size: in bytes. One thread at a time; raises
+    OSError."""
 
     def __init__(self, path: Path) -> None:
         """Raises FileExistsError rather than overwrite a file."""
-        self.size = 0
+        self.path, self.size = path, 0
         self._file = path.open("xb", buffering=0)
         os.fchmod(self._file.fileno(), 0o600)  # they may show the room in front of a camera
 
@@ -71,16 +73,18 @@ def read(path: Path, place: Place) -> NDArray[np.uint8]:
 
     if not 0 < place.size <= MOST_BYTES:
         raise SourceFileError(f"A picture of {place.size:,} bytes is not one of this program's.")
+    refusal = SourceFileError(f"{path} has no picture at byte {place.offset:,}; use another copy.")
+    if place.offset > MOST_OFFSET:
+        raise refusal
     try:
         with path.open("rb") as file:
             file.seek(place.offset)
             data = file.read(place.size)
     except OSError as error:
         raise SourceFileError(f"{path} cannot be read ({error.strerror}).") from None
-    refusal = SourceFileError(f"{path} has no picture at byte {place.offset:,}; use another copy.")
     if len(data) < place.size:
         raise refusal
-    found: Any
+    found: NDArray[np.uint8]
     try:
         with Image.open(io.BytesIO(data), formats=("WEBP",)) as image:
             if image.width * image.height > MOST_PIXELS:
