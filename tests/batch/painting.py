@@ -16,12 +16,12 @@ from turbostream.sources.earlier import EarlierFrames
 from turbostream.sources.picture import Pixels
 from turbostream.sources.store import Store
 
-from tests.batch.replaying import BASE, Recording
+from tests.batch.replaying import Recording
 from tests.stream.running import wait_until
 from turbostream.settings import Settings
 from turbostream.sinks.recorder import Recorder
 from turbostream.stream.channel import Channel
-from turbostream.stream.engine_api import Picture
+from turbostream.stream.engine_api import Engine, Picture
 from turbostream.stream.frame import Frame
 from turbostream.stream.scene import Scene
 from turbostream.stream.shot import InputPicture, Shot, Source
@@ -66,7 +66,8 @@ class Show:
     """A channel whose frames are taken, painted and published one by one, on a clock of its own.
 
     depth: how many are in flight, so that a frame of a feedback starts from the one that many
-    before it. keep: whether the recorder stores the input pictures.
+    before it. keep: whether the recorder stores the input pictures. engine: may be replaced by
+    one that gets its sources from `resolve`.
     """
 
     def __init__(self, folder: Path, depth: int = 2, keep: bool = True) -> None:
@@ -83,8 +84,9 @@ class Show:
         self.frames: list[Frame] = []
         self._began = BEGAN
         self._in_flight: deque = deque()
-        self._engine = Painter()
-        self._engine.resolve = self.resolve
+        painter = Painter()
+        painter.resolve = self.resolve
+        self.engine: Engine = painter
 
     def resolve(self, source: Source, width: int, height: int) -> Pixels:
         if isinstance(source, InputPicture):
@@ -103,15 +105,15 @@ class Show:
             self.now += 1 / FPS
             before(turn)
             taken = self.channel.take_shot()
-            (picture,) = self._engine.submit([taken.shot]).result()
+            (picture,) = self.engine.submit([taken.shot]).result()
             self._in_flight.append((taken, picture))
             if len(self._in_flight) == self.depth:
                 self._publish()
 
     def _publish(self) -> None:
         (number, shot, taken), picture = self._in_flight.popleft()
-        print_ = f"{BASE} plain batch-1"
-        frame = Frame(number, picture.jpeg, shot, 0.0, {}, print_, taken=taken)
+        fingerprint = picture.fingerprint or self.engine.fingerprint
+        frame = Frame(number, picture.jpeg, shot, 0.0, {}, fingerprint, taken=taken)
         self.channel.buffer.publish(frame)
         self.frames.append(frame)
 

@@ -253,7 +253,7 @@ def test_a_picture_that_was_gone_too_soon_is_told(program: Program, monkeypatch)
     monkeypatch.setattr(Store, "find", lambda store, sha256: None)
     show = Show(program.folder)
     monkeypatch.setattr(
-        show._engine, "resolve", lambda _, width, height: np.zeros((height, width, 3), np.uint8)
+        show.engine, "resolve", lambda _, width, height: np.zeros((height, width, 3), np.uint8)
     )
     show.record()
     show.give(1)
