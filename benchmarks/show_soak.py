@@ -36,7 +36,7 @@ from benchmarks.server_process import free_port, wait_for, wait_until_healthy
 from benchmarks.show_actor import Actor, ask
 from benchmarks.viewers import StreamReader, Torn, connect
 from turbostream.sinks.hls_folder import PLAYLIST
-from turbostream.sinks.session_lines import SceneAt
+from turbostream.sinks.session_lines import FrameAt, SceneAt
 from turbostream.sinks.session_reader import read_session
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -160,6 +160,7 @@ def order_of(folder: Path, name: str) -> dict[str, Any]:
     for event in session.events():  # raises SessionError where numbers or times do not rise
         if isinstance(event, SceneAt):
             scenes += 1
+        if not isinstance(event, FrameAt):
             continue
         if not fault and (event.number <= last[0] or event.at <= last[1]):
             fault = f"frame {event.number} at {event.at} after {last[0]} at {last[1]}"

@@ -9,14 +9,16 @@ import resource
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.sinks.sessions import HEADER, frame, written
 from turbostream.sinks.session import SessionWriter, digest
-from turbostream.sinks.session_lines import FrameAt, SceneAt, SessionError
+from turbostream.sinks.session_lines import FrameAt, PictureAt, SceneAt, SessionError, Shown
 from turbostream.sinks.session_reader import read_session
+from turbostream.sinks.source_file import Place
 from turbostream.stream.scene import Scene
 
 ONE = Scene.single("one", speed=0.5, seed=3)
@@ -112,6 +114,23 @@ def test_a_line_that_the_power_failure_left_as_zeros_is_the_end(tmp_path: Path) 
     session = read_session(path)
     assert len(list(session.frames())) == 3
     assert session.truncated
+
+
+def test_an_earlier_frame_is_read_unless_it_is_too_long_for_a_line(tmp_path: Path) -> None:
+    writer = SessionWriter(tmp_path / "show.jsonl", HEADER)
+    writer.scene(ONE, 0.0)
+    small = frame(3, 0.5, ONE)
+    writer.shown(small)
+    writer.shown(replace(small, number=4, jpeg=bytes(7 * 2**20)))
+    writer.picture("a" * 64, Place(5, 6))
+    writer.frame(frame(7, 1.0, ONE))
+    session = read_session(writer.close())
+    assert [one for one in session.events() if not isinstance(one, FrameAt | SceneAt)] == [
+        Shown(3, small.jpeg),
+        PictureAt("a" * 64, Place(5, 6)),
+    ]
+    assert [one.number for one in session.frames()] == [7]
+    assert len(list(session.scenes())) == 1
 
 
 def forged(path: Path, line: int, text: str) -> None:

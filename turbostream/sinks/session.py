@@ -35,6 +35,7 @@ from turbostream.stream.scene import Scene
 
 VERSION = 1
 DIGITS = 16  # of a JPEG's SHA-256
+MOST_LINE = 8 * 1024 * 1024  # bytes; the JPEG of a frame of 4096x4096 fits
 BUFFER_BYTES = 64 * 1024  # written at once when there is more
 DECIMALS = 6  # of `at`: microseconds
 
@@ -96,9 +97,11 @@ class SessionWriter:
         self._add({"picture": sha256, "offset": place.offset, "bytes": place.size})
 
     def shown(self, frame: Frame) -> None:
-        """An earlier frame that later ones start from and whose recipe is missing."""
+        """An earlier frame that later ones start from and whose recipe is missing. One that does
+        not fit in a line is left out; a replay then says that it is missing."""
         jpeg = base64.b64encode(frame.jpeg).decode("ascii")
-        self._add({"shown": frame.number, "jpeg": jpeg})
+        if len(jpeg) < MOST_LINE - 100:
+            self._add({"shown": frame.number, "jpeg": jpeg})
 
     def flush(self) -> None:
         """Hand all lines to the operating system, so that the end of this process loses none."""

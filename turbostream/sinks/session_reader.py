@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import IO
 
 from turbostream.sinks import session_lines, source_file
-from turbostream.sinks.session import Header
+from turbostream.sinks.session import MOST_LINE, Header
 from turbostream.sinks.session_lines import MOST_AT, Event, FrameAt, SceneAt, SessionError
 from turbostream.stream.scene_checks import SceneError
 from turbostream.stream.shot import ShotError
 
-MOST_LINE = 8 * 1024 * 1024  # bytes; the JPEG of a frame of 4096x4096 fits
 GZIP = b"\x1f\x8b"
 # How the program writes the beginnings of these lines.
 FRAME, SCENE, PICTURE, SHOWN = b'{"frame"', b'{"scene"', b'{"picture"', b'{"shown"'
