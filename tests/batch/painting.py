@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from turbostream.sources.earlier import EarlierFrames
-from turbostream.sources.picture import Pixels
-from turbostream.sources.store import Store
 
 from tests.batch.replaying import Recording
 from tests.stream.running import wait_until
 from turbostream.settings import Settings
 from turbostream.sinks.recorder import Recorder
+from turbostream.sources.earlier import EarlierFrames
+from turbostream.sources.picture import Pixels
+from turbostream.sources.store import Store
 from turbostream.stream.channel import Channel
 from turbostream.stream.engine_api import Engine, Picture
 from turbostream.stream.frame import Frame

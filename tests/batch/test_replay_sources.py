@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from turbostream.sources.store import Store
 
 from tests.batch.painting import FEEDBACK, FPS, Painter, Show
 from tests.batch.program import Program
@@ -19,6 +18,7 @@ from turbostream.sinks import recorder
 from turbostream.sinks.session_lines import PictureAt, Shown
 from turbostream.sinks.session_reader import read_session
 from turbostream.sinks.take import Take
+from turbostream.sources.store import Store
 from turbostream.stream.frame import Frame
 from turbostream.stream.shot import EarlierFrame, InputPicture
 
