@@ -30,7 +30,7 @@ from turbostream.batch import replay  # noqa: E402
 from turbostream.settings import ROWS  # noqa: E402
 
 if TYPE_CHECKING:
-    from turbostream.stream.engine_api import Engine
+    from turbostream.stream.engine_api import Engine, Resolve
 
 
 class Ended(SystemExit):
@@ -127,11 +127,12 @@ class EngineChoice:
             *(self.settings.decoder, self.settings.jpeg_quality),
         )
 
-    def open(self) -> Engine:
+    def open(self, resolve: Resolve | None = None) -> Engine:
         from turbostream.engine import open_engine
         from turbostream.start_screen import StartScreen
 
-        return open_engine(self.settings, self._weights, StartScreen(sys.stderr, "[batch]"))
+        report = StartScreen(sys.stderr, "[batch]")
+        return open_engine(self.settings, self._weights, report, resolve)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -144,7 +145,7 @@ def main(argv: Sequence[str]) -> int:
 
     from turbostream import batch
     from turbostream.settings import SettingError
-    from turbostream.sinks.session_reader import SessionError
+    from turbostream.sinks.session_lines import SessionError
     from turbostream.stream.engine_api import EngineUnavailable, EngineUnusable
 
     try:

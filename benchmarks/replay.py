@@ -103,7 +103,7 @@ class ReplayRun(Run):
         text = io.StringIO()
         plan = Plan(read_session(options.session), options, lambda sentence: None)
         began = time.monotonic()
-        Replay(options, plan, name, Screen(text)).paint(lambda: Kept(engine), None)
+        Replay(options, plan, name, Screen(text)).paint(lambda resolve: Kept(engine), None)
         took = time.monotonic() - began
         said = [line for line in text.getvalue().splitlines() if any(w in line for w in REPORTED)]
         self.note(**{f"{name}_fps": round(plan.count / took, 1), f"{name}_report": said})

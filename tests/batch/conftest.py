@@ -28,8 +28,9 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog, capfd) -> I
     before = {n: signal.signal(n, unheeded) for n in (signal.SIGTERM, signal.SIGHUP)}
     program = Program(tmp_path, process_batch.main, caplog, capfd)
 
-    def open_engine(settings, *_):
+    def open_engine(settings, weights, report, resolve=None):
         engine = program.next_engine or BatchEngine()
+        engine.resolve = resolve
         engine.base = (
             f"demo@local torch-2 diffusers-1 cpu float32 tiny own jpeg-{settings.jpeg_quality}"
         )

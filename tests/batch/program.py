@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from tests.engines import ColourEngine
-from turbostream.stream.engine_api import Picture
+from turbostream.stream.engine_api import Picture, Resolve
 from turbostream.stream.shot_json import from_json
 
 
@@ -17,6 +17,7 @@ class BatchEngine(ColourEngine):
     max_batch = 4
     depth = 2
     base = "demo@local"
+    resolve: Resolve | None = None
 
     @property
     def fingerprint(self) -> str:  # type: ignore[override]

@@ -186,7 +186,7 @@ def test_a_session_with_input_pictures_is_refused(program: Program) -> None:
     shot = replace(Shot.single("a", 1), source=InputPicture("0" * 64), strength=0.5)
     with_shot(program.folder, shot)
     assert replay(program, session="show.jsonl") == 2
-    assert "Frame 1 of the session starts from a picture, which is not stored" in program.said
+    assert "Frame 1 of the session starts from an input picture, which is not" in program.said
     assert program.engines == []
 
 

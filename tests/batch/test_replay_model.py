@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 
 import process_batch
 import realtime_stream
+from tests.batch.painting import FEEDBACK, Show
 from tests.sinks.show import FPS, recorded
 from turbostream.engine import jpeg, open_engine, weights
 from turbostream.settings import load
 from turbostream.sinks.session import Header
 from turbostream.stream.channel import Channel
+from turbostream.stream.engine_api import Engine, Resolve
 from turbostream.stream.frame import Frame
+from turbostream.stream.shot import EarlierFrame
 
 Replay = Callable[..., tuple[list[bytes], str]]
 
@@ -47,13 +50,17 @@ def replay(tmp_path: Path, capfd, monkeypatch: pytest.MonkeyPatch) -> Replay:
     return run
 
 
-def show(folder: Path, frames: int, **options) -> list[Frame]:
+def opened(resolve: Resolve | None = None) -> Engine:
     names = ("TARGET_FPS", "INITIAL_PROMPT", "MODEL_ID", "SERVER_PORT")
     defaults = {name: getattr(realtime_stream, name) for name in names}
     settings, _ = load(defaults, ["--model-id=demo", "--device=cpu"], {})
-    engine = open_engine(settings, weights.find("demo", "cpu"), lambda status: None)
+    return open_engine(settings, weights.find("demo", "cpu"), lambda status: None, resolve)
+
+
+def show(folder: Path, frames: int, **options) -> list[Frame]:
+    engine = opened()
     try:
-        header = Header(0.0, "demo", engine.model.own_size, 85, "tiny", FPS)
+        header = Header(0.0, "demo", engine.model.own_size, 85, "tiny", FPS)  # type: ignore
         _, shown = recorded(folder / "show.jsonl", engine, frames, header, **options)
     finally:
         engine.close()
@@ -68,6 +75,26 @@ def test_a_show_with_fades_looks_and_modulators_is_painted_again_byte_for_byte(
     assert pictures == [frame.jpeg for frame in frames]
     assert len(set(pictures)) > 100
     assert "110 of 110 pictures are identical to those of the show." in said
+
+
+def test_a_feedback_is_painted_again_byte_for_byte(tmp_path: Path, replay: Replay) -> None:
+    """Three seconds, recorded from within the chain."""
+    live = Show(tmp_path)
+    live.engine = opened(live.resolve)
+    try:
+        live.channel.change({**FEEDBACK, "strength": 0.5, "prompt": "three yellow stars"})
+        live.run(6)
+        live.record()
+        live.run(90)
+        session = live.end()
+    finally:
+        live.engine.close()
+    session.rename(tmp_path / "show.jsonl.gz")
+    pictures, said = replay()
+    assert pictures == [frame.jpeg for frame in live.frames]
+    assert len(set(pictures)) == 90
+    assert all(isinstance(frame.shot.source, EarlierFrame) for frame in live.frames)
+    assert "90 of 90 pictures are identical to those of the show." in said
 
 
 def red_centre(picture: bytes) -> NDArray[np.float64]:

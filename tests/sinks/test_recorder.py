@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,10 +20,10 @@ from tests.stream.running import collect, running, wait_until
 from turbostream.settings import Settings
 from turbostream.sinks import open_sinks, recorder
 from turbostream.sinks.recorder import Recorder
-from turbostream.sinks.session_reader import FrameAt, SceneAt, read_session
+from turbostream.sinks.session_lines import FrameAt, SceneAt
+from turbostream.sinks.session_reader import read_session
 from turbostream.sinks.take import Take
 from turbostream.stream.channel import Channel
-from turbostream.stream.frame import Frame
 from turbostream.stream.recording import NoSuchRecording, RecordingConflict, RecordingError
 from turbostream.stream.scene import Scene
 
@@ -162,10 +163,10 @@ def test_a_disk_that_hangs_delays_no_frame_and_takes_no_more_memory(
     reached, goes_on = threading.Event(), threading.Event()
     add = Take.frame
 
-    def hangs(take: Take, frame: Frame, skip: bool) -> None:
+    def hangs(take: Take, *arguments: Any) -> None:
         reached.set()
         assert goes_on.wait(30.0)
-        add(take, frame, skip)
+        add(take, *arguments)
 
     monkeypatch.setattr(Take, "frame", hangs)
     room.begin()

@@ -9,13 +9,16 @@ import resource
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.sinks.sessions import HEADER, frame, written
 from turbostream.sinks.session import SessionWriter, digest
-from turbostream.sinks.session_reader import FrameAt, SceneAt, SessionError, read_session
+from turbostream.sinks.session_lines import FrameAt, PictureAt, SceneAt, SessionError, Shown
+from turbostream.sinks.session_reader import read_session
+from turbostream.sinks.source_file import Place
 from turbostream.stream.scene import Scene
 
 ONE = Scene.single("one", speed=0.5, seed=3)
@@ -113,6 +116,23 @@ def test_a_line_that_the_power_failure_left_as_zeros_is_the_end(tmp_path: Path) 
     assert session.truncated
 
 
+def test_an_earlier_frame_is_read_unless_it_is_too_long_for_a_line(tmp_path: Path) -> None:
+    writer = SessionWriter(tmp_path / "show.jsonl", HEADER)
+    writer.scene(ONE, 0.0)
+    small = frame(3, 0.5, ONE)
+    writer.shown(small)
+    writer.shown(replace(small, number=4, jpeg=bytes(7 * 2**20)))
+    writer.picture("a" * 64, Place(5, 6))
+    writer.frame(frame(7, 1.0, ONE))
+    session = read_session(writer.close())
+    assert [one for one in session.events() if not isinstance(one, FrameAt | SceneAt)] == [
+        Shown(3, small.jpeg),
+        PictureAt("a" * 64, Place(5, 6)),
+    ]
+    assert [one.number for one in session.frames()] == [7]
+    assert len(list(session.scenes())) == 1
+
+
 def forged(path: Path, line: int, text: str) -> None:
     content = path.read_text().splitlines()
     content[line - 1] = text
@@ -130,6 +150,14 @@ SHA = '"sha256":"0123456789abcdef"'
         ("[" * 100_000, "it is not the JSON"),
         ("[]", "it is not a JSON object"),
         ('{"x": 1}', "neither a frame nor a scene"),
+        ('{"picture": 4, "offset": 0, "bytes": 1}', "SHA-256 of 64"),
+        ('{"picture": "x"}', "a picture has the fields"),
+        (f'{{"picture":"{"0" * 64}","offset":-1,"bytes":1}}', "whole numbers from 0"),
+        (f'{{"picture":"{"0" * 64}","offset":true,"bytes":1}}', "whole numbers from 0"),
+        ('{"shown": 4}', "an earlier frame has the fields"),
+        ('{"shown": 0, "jpeg": ""}', "whole number from 1"),
+        ('{"shown": 4, "jpeg": "_"}', "must be base64"),
+        ('{"shown": 4, "jpeg": 4}', "must be base64"),
         ('{"frame": 4}', "a frame has the fields"),
         (f'{{"frame":4,"at":NaN,"shot":{SHOT},{SHA}}}', "it is not the JSON"),
         (f'{{"frame":4,"at":1e300,"shot":{SHOT},{SHA}}}', "at must be"),
@@ -207,7 +235,7 @@ def test_a_line_without_end_is_refused_in_little_memory(tmp_path: Path) -> None:
         for _ in range(200):
             file.write(b"a" * 2**20)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(SessionError, match="at most 1,048,576 bytes"):
+    with pytest.raises(SessionError, match="at most 8,388,608 bytes"):
         read_session(path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024  # KiB
 

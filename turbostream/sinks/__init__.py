@@ -14,6 +14,7 @@ from turbostream.settings import Settings
 from turbostream.sinks.broadcast import Broadcaster
 from turbostream.sinks.clip import Clips
 from turbostream.sinks.recorder import Recorder
+from turbostream.sinks.take import Find
 from turbostream.stream import recording
 from turbostream.stream.channel import Channel
 
@@ -61,9 +62,11 @@ class Sinks:
         self.recorder.stop(timeout_s)
 
 
-def open_sinks(context: Context, record: bool = False) -> Sinks:
-    """Make the sinks and put them into `context`. record: the option --record."""
-    recorder = Recorder(context.channel, context.settings, context.model_id)
+def open_sinks(context: Context, record: bool = False, find: Find | None = None) -> Sinks:
+    """Make the sinks and put them into `context`. record: the option --record. find: the input
+    pictures by their digest, which are kept with the recordings if KEEP_SOURCES says so."""
+    kept = find if context.settings.keep_sources else None
+    recorder = Recorder(context.channel, context.settings, context.model_id, kept)
     broadcaster = Broadcaster(context.channel, context.settings)
     context.recorder, context.broadcaster = recorder, broadcaster
     context.clip = Clips(context.channel)

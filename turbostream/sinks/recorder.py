@@ -2,7 +2,9 @@
 
 The generation thread only appends each frame to a queue, so a recording never delays one. The
 thread "recorder" encodes and writes; it has a lower priority than the engine's threads. If it falls
-behind, whole frames are left out of the video, while the session still has their recipes.
+behind, whole frames are left out of the video, while the session still has their recipes. If a disk
+that hangs fills the queue, recipes are lost as well; a later frame that starts from such a frame
+brings its JPEG along, so that it can be painted again all the same.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +20,7 @@ from typing import NamedTuple
 from turbostream.settings import Settings
 from turbostream.sinks.priority import lower_priority
 from turbostream.sinks.recordings import Recordings
-from turbostream.sinks.take import Take
+from turbostream.sinks.take import Find, Take
 from turbostream.stream.channel import Channel
 from turbostream.stream.frame import Frame
 from turbostream.stream.recording import (
@@ -28,6 +31,7 @@ from turbostream.stream.recording import (
     RecordingStatus,
 )
 from turbostream.stream.scene import Scene
+from turbostream.stream.shot import EarlierFrame
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +39,7 @@ log = logging.getLogger(__name__)
 # stream has few frames within the time.
 BEHIND_S, FEW_FRAMES = 0.5, 8
 MOST_WAITING = 512  # frames and scenes, while a write to the disk hangs
+EARLIER = 16  # frames that a later one may start from, also from before the recording
 STOP_S = 10.0  # how long `stop` waits for the last frames and the compression of the session
 
 
@@ -45,17 +50,29 @@ class SceneAt(NamedTuple):
     time: float
 
 
-Heard = Frame | SceneAt | None  # None: the end
+class FrameFrom(NamedTuple):
+    """A frame and the one that it starts from."""
+
+    frame: Frame
+    earlier: Frame | None
+
+
+Heard = FrameFrom | SceneAt | None  # None: the end
 
 
 class Recorder:
     """Records `channel` into `settings.recordings_folder`, one recording at a time.
 
-    model: the id of the model, for the session's first line.
+    model: the id of the model, for the session's first line. find: the input pictures, which are
+    then kept with each recording; None keeps none.
     """
 
-    def __init__(self, channel: Channel, settings: Settings, model: str) -> None:
+    def __init__(
+        self, channel: Channel, settings: Settings, model: str, find: Find | None = None
+    ) -> None:
         self._channel, self._settings, self._model = channel, settings, model
+        self._find = find
+        self._earlier: deque[Frame] = deque(maxlen=EARLIER)  # the generation thread's
         self._recordings = Recordings(settings.recordings_folder)
         self._lock = threading.Lock()  # of start and stop
         self._queue: queue.SimpleQueue[Heard] = queue.SimpleQueue()
@@ -80,7 +97,7 @@ class Recorder:
                 raise RecordingConflict(
                     f"{self._take.name} is being recorded already; stop that recording first."
                 )
-            take = Take(self._recordings, self._settings, self._model)
+            take = Take(self._recordings, self._settings, self._model, self._find)
             self._queue = queue.SimpleQueue()
             self._lost = 0
             self._take = take
@@ -142,13 +159,19 @@ class Recorder:
     # -- listeners, which return at once -----------------------------------------------------------
 
     def _hear_frame(self, frame: Frame) -> None:
-        if not self._listening:
-            return
+        if self._listening:
+            self._queue_frame(frame)
+        self._earlier.append(frame)
+
+    def _queue_frame(self, frame: Frame) -> None:
         if self._queue.qsize() >= MOST_WAITING:
             self._lost += 1
             return
         self._newest = frame.taken
-        self._queue.put(frame)
+        source, earlier = frame.shot.source, None
+        if isinstance(source, EarlierFrame):
+            earlier = next((one for one in self._earlier if one.number == source.number), None)
+        self._queue.put(FrameFrom(frame, earlier))
 
     def _hear_scene(self, scene: Scene, time: float) -> None:
         """One that does not fit is missing in the session, whose frames are complete without it."""
@@ -165,6 +188,11 @@ class Recorder:
         ended = self._guarded(take.close) or ended
         if ended is None:
             self._message = f"{take.name} was recorded."
+            if take.unkept:
+                self._message = (
+                    f"{take.name} was recorded, but {take.unkept:,} frames started from input "
+                    "pictures that came too fast to be kept, so these cannot be replayed."
+                )
             log.info(
                 "[record] %s: %.1f s, %d frames, %d left out.",
                 take.name, take.seconds, take.frames, take.dropped + self._lost,
@@ -199,6 +227,6 @@ class Recorder:
                 if isinstance(one, SceneAt):
                     if one.time >= began:
                         take.scene(*one)
-                elif one.taken >= began:
-                    is_late = heard.qsize() > FEW_FRAMES and self._newest - one.taken > BEHIND_S
-                    take.frame(one, skip=is_late)
+                elif (taken := one.frame.taken) >= began:
+                    is_late = heard.qsize() > FEW_FRAMES and self._newest - taken > BEHIND_S
+                    take.frame(one.frame, is_late, one.earlier)

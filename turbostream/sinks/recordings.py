@@ -1,8 +1,8 @@
 """The folder of the recordings: names, a list, deletion. Any thread; every call waits for the disk.
 
 A recording NAME consists of NAME.mp4 and its session, NAME.jsonl.gz; the session of a program that
-was killed is still NAME.jsonl. Only names that this program gives are ever listed, opened or
-deleted.
+was killed is still NAME.jsonl. Where input pictures are kept, they are in NAME.sources. Only names
+that this program gives are ever listed, opened or deleted.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from turbostream.sinks import source_file
 from turbostream.sinks.fragments import Length, measure
 from turbostream.sinks.session import compress
 from turbostream.stream.recording import NoSuchRecording, RecordingEntry, RecordingError
 
 NAME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9]{6}(-[0-9]{1,3})?")
-VIDEO, SESSION, PLAIN = ".mp4", ".jsonl.gz", ".jsonl"
+VIDEO, SESSION, PLAIN, SOURCES = ".mp4", ".jsonl.gz", ".jsonl", source_file.SUFFIX
 UNFINISHED = ".jsonl.gz.tmp"  # what a program that was killed during compression leaves
 MOST_A_SECOND = 999  # names
 
@@ -77,11 +78,12 @@ class Recordings:
         return found
 
     def path(self, file_name: str) -> Path:
-        """The file NAME.mp4 or NAME.jsonl.gz. A session that is still plain is compressed first,
-        so it must not be in progress. Raises NoSuchRecording and RecordingError."""
+        """The file NAME.mp4, NAME.jsonl.gz or NAME.sources. A session that is still plain is
+        compressed first, so it must not be in progress. Raises NoSuchRecording and
+        RecordingError."""
         name, dot, rest = file_name.partition(".")
         file = self.folder / file_name
-        if not NAME.fullmatch(name) or dot + rest not in (VIDEO, SESSION):
+        if not NAME.fullmatch(name) or dot + rest not in (VIDEO, SESSION, SOURCES):
             raise NoSuchRecording(_no_such(file_name))
         if dot + rest == SESSION:
             with self._lock:
@@ -111,6 +113,9 @@ class Recordings:
 
     def plain(self, name: str) -> Path:
         return self.folder / (name + PLAIN)
+
+    def sources(self, name: str) -> Path:
+        return self.folder / (name + SOURCES)
 
     def total_bytes(self) -> int:
         """What all recordings take on the disk, sessions included; raises OSError."""
@@ -148,8 +153,8 @@ class Recordings:
         }
 
     def _files(self, name: str) -> Iterator[Path]:
-        """The session first: a video without one can be played, a session alone not be listed."""
-        for end in (UNFINISHED, PLAIN, SESSION, VIDEO):
+        """The video last: without the others it can be played, and they alone are not listed."""
+        for end in (SOURCES, UNFINISHED, PLAIN, SESSION, VIDEO):
             file = self.folder / (name + end)
             if os.path.lexists(file):
                 yield file

@@ -4,16 +4,21 @@
     {"scene": {...}, "at": 0.0}
     {"fingerprint": "demo@local torch-2.13.0 ..."}
     {"frame": 1, "at": 0.033, "shot": {...}, "sha256": "0123456789abcdef"}
+    {"picture": "SHA-256", "offset": 0, "bytes": 97242}
+    {"shown": 1, "jpeg": "base64"}
 
 `at` is in seconds since the start, on the clock of the scene. The first scene is the one in force
 at the start; later ones and the frames follow in the order in which they became known, so a frame
-that was in flight during a change comes after it. Written as plain lines, so that a killed program
-leaves every whole line readable, and compressed when it is closed. `session_reader.py` reads it.
-Knows the stream's data and no pixels. One thread at a time.
+that was in flight during a change comes after it. What a frame starts from comes before it: the
+place of an input picture in NAME.sources, if it is kept, and the JPEG of an earlier frame that has
+no line, since it was shown before the recording or was lost. Written as plain lines, so that a
+killed program leaves every whole line readable, and compressed when it is closed.
+`session_reader.py` reads it. Knows the stream's data and no pixels. One thread at a time.
 """
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import json
@@ -23,12 +28,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from turbostream.sinks.source_file import Place
 from turbostream.stream import scene_json, shot_json
 from turbostream.stream.frame import Frame
 from turbostream.stream.scene import Scene
 
 VERSION = 1
 DIGITS = 16  # of a JPEG's SHA-256
+MOST_LINE = 8 * 1024 * 1024  # bytes; the JPEG of a frame of 4096x4096 fits
 BUFFER_BYTES = 64 * 1024  # written at once when there is more
 DECIMALS = 6  # of `at`: microseconds
 
@@ -84,6 +91,17 @@ class SessionWriter:
                 "sha256": digest(frame.jpeg),
             }
         )
+
+    def picture(self, sha256: str, place: Place) -> None:
+        """An input picture that later frames start from, in NAME.sources."""
+        self._add({"picture": sha256, "offset": place.offset, "bytes": place.size})
+
+    def shown(self, frame: Frame) -> None:
+        """An earlier frame that later ones start from and whose recipe is missing. One that does
+        not fit in a line is left out; a replay then says that it is missing."""
+        jpeg = base64.b64encode(frame.jpeg).decode("ascii")
+        if len(jpeg) < MOST_LINE - 100:
+            self._add({"shown": frame.number, "jpeg": jpeg})
 
     def flush(self) -> None:
         """Hand all lines to the operating system, so that the end of this process loses none."""

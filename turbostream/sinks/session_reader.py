@@ -9,51 +9,23 @@ from __future__ import annotations
 
 import gzip
 import os
-import re
 import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from turbostream.sinks.session import DIGITS, VERSION, Header
-from turbostream.stream import scene_json, shot_json, state_folder
-from turbostream.stream.scene import Scene
+from turbostream.sinks import session_lines, source_file
+from turbostream.sinks.session import MOST_LINE, Header
+from turbostream.sinks.session_lines import MOST_AT, Event, FrameAt, SceneAt, SessionError
 from turbostream.stream.scene_checks import SceneError
-from turbostream.stream.shot import MAX_SEED, MAX_SIDE, Shot, ShotError, is_number
-from turbostream.stream.state_folder import UntrustedFile
+from turbostream.stream.shot import ShotError
 
-MOST_LINE = 1024 * 1024  # bytes
-MOST_AT = 1e8  # seconds; three years
-MOST_TEXT = 1000  # characters of a fingerprint or of the name of a model
 GZIP = b"\x1f\x8b"
-FRAME, SCENE = b'{"frame"', b'{"scene"'  # how the program writes the beginning of these lines
-
-
-class SessionError(ValueError):
-    """One sentence on why a file cannot be read as a session."""
-
-
-@dataclass(frozen=True)
-class SceneAt:
-    """A scene that came into force at `at`, on the clock of the session."""
-
-    scene: Scene
-    at: float
-
-
-@dataclass(frozen=True)
-class FrameAt:
-    """A frame of the session. sha256: the first digits of its JPEG's. fingerprint: of the engine
-    that painted it."""
-
-    number: int
-    at: float
-    shot: Shot
-    sha256: str
-    fingerprint: str
+# How the program writes the beginnings of these lines.
+FRAME, SCENE, PICTURE, SHOWN = b'{"frame"', b'{"scene"', b'{"picture"', b'{"shown"'
 
 
 @dataclass
@@ -67,36 +39,47 @@ class Session:
     header: Header
     truncated: str = field(default="", compare=False)
 
+    @property
+    def sources(self) -> Path:
+        """The file of the input pictures, if any were kept."""
+        return self.path.with_name(self.path.name.partition(".jsonl")[0] + source_file.SUFFIX)
+
     def frames(self) -> Iterator[FrameAt]:
-        """In the order of their numbers and times; scenes are not looked at."""
-        return (event for event in self.events(skip=SCENE) if isinstance(event, FrameAt))
+        """In the order of their numbers and times; nothing else is looked at."""
+        others = (SCENE, PICTURE, SHOWN)
+        return (event for event in self.events(skip=others) if isinstance(event, FrameAt))
 
     def scenes(self) -> Iterator[SceneAt]:
-        """In the order of their times; frames are not looked at."""
-        return (event for event in self.events(skip=FRAME) if isinstance(event, SceneAt))
+        """In the order of their times; nothing else is looked at."""
+        others = (FRAME, PICTURE, SHOWN)
+        return (event for event in self.events(skip=others) if isinstance(event, SceneAt))
 
-    def events(self, skip: bytes = b"\n") -> Iterator[FrameAt | SceneAt]:
-        """All frames and scenes, without the lines that begin with `skip`."""
+    def events(self, skip: tuple[bytes, ...] = ()) -> Iterator[Event]:
+        """All that the session holds, without the lines that begin with one of `skip`."""
         fingerprint, number, frame_at, scene_at = "", 0, -MOST_AT, -MOST_AT
         for line, text in self._lines():
             if line == 1 or text.startswith(skip):
                 continue
             try:
-                values = _parsed(text)
+                values = session_lines.parsed(text)
                 if "frame" in values:
-                    frame = _frame(values, fingerprint)
+                    frame = session_lines.frame(values, fingerprint)
                     if frame.number <= number or frame.at < frame_at:
                         raise SessionError("the numbers and times of frames must rise")
                     number, frame_at = frame.number, frame.at
                     yield frame
                 elif "scene" in values:
-                    scene = _scene(values)
+                    scene = session_lines.scene(values)
                     if scene.at < scene_at:
                         raise SessionError("the times of scenes must rise")
                     scene_at = scene.at
                     yield scene
+                elif "picture" in values:
+                    yield session_lines.picture(values)
+                elif "shown" in values:
+                    yield session_lines.shown(values)
                 else:
-                    fingerprint = _fingerprint(values)
+                    fingerprint = session_lines.fingerprint(values)
             except (SessionError, ShotError, SceneError) as error:
                 raise SessionError(_sentence(self.path, line, error)) from None
 
@@ -142,7 +125,7 @@ def read_session(path: Path) -> Session:
             ".jsonl.gz or .jsonl file of a recording."
         )
     try:
-        session.header = _header(_parsed(line[1]))
+        session.header = session_lines.header(session_lines.parsed(line[1]))
     except SessionError as error:
         raise SessionError(
             f"{path} is not a session ({error}); give the .jsonl.gz or .jsonl file of a recording."
@@ -169,76 +152,6 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
                 yield content  # type: ignore[misc]
         else:
             yield file
-
-
-def _parsed(text: bytes) -> dict[str, Any]:
-    try:
-        values = state_folder.parse(text)
-    except UntrustedFile:
-        raise SessionError("it is not the JSON that this program writes") from None
-    if not isinstance(values, dict):
-        raise SessionError("it is not a JSON object")
-    return values
-
-
-def _header(values: dict[str, Any]) -> Header:
-    version = values.pop("session", None)
-    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-        raise SessionError("its first line is not that of a session")
-    if version > VERSION:
-        raise SessionError(
-            f"a newer version of this program wrote it: format {version}, and this one reads up to "
-            f"{VERSION}"
-        )
-    try:
-        started, fps, size = values["started"], values["fps"], values["size"]
-        header = Header(
-            started, values["model"], tuple(size), values["quality"], values["decoder"], fps
-        )
-    except (KeyError, TypeError):
-        raise SessionError("its first line lacks a field") from None
-    sides = all(isinstance(side, int) and 1 <= side <= MAX_SIDE for side in header.size)
-    texts = all(
-        isinstance(text, str) and len(text) <= MOST_TEXT for text in (header.model, header.decoder)
-    )
-    numbers = is_number(started) and is_number(fps) and fps > 0
-    quality = isinstance(header.quality, int) and 1 <= header.quality <= 100
-    if not (len(header.size) == 2 and sides and texts and numbers and quality):
-        raise SessionError("its first line has a wrong value")
-    return header
-
-
-def _frame(values: dict[str, Any], fingerprint: str) -> FrameAt:
-    if set(values) != {"frame", "at", "shot", "sha256"}:
-        raise SessionError("a frame has the fields frame, at, shot and sha256")
-    number = values["frame"]
-    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= MAX_SEED:
-        raise SessionError("the number of a frame must be a whole number from 1")
-    sha256 = values["sha256"]
-    if not isinstance(sha256, str) or not re.fullmatch(f"[0-9a-f]{{{DIGITS}}}", sha256):
-        raise SessionError(f"the sha256 of a frame must be {DIGITS} hexadecimal digits")
-    return FrameAt(number, _at(values), shot_json.from_json(values["shot"]), sha256, fingerprint)
-
-
-def _scene(values: dict[str, Any]) -> SceneAt:
-    if set(values) != {"scene", "at"}:
-        raise SessionError("a scene has the fields scene and at")
-    at = _at(values)
-    return SceneAt(scene_json.from_json(values["scene"], at), at)
-
-
-def _at(values: dict[str, Any]) -> float:
-    at = values["at"]
-    if not is_number(at) or abs(at) > MOST_AT:
-        raise SessionError("at must be a number of seconds")
-    return float(at)
-
-
-def _fingerprint(values: dict[str, Any]) -> str:
-    text = values.get("fingerprint")
-    if set(values) != {"fingerprint"} or not isinstance(text, str) or len(text) > MOST_TEXT:
-        raise SessionError("it is neither a frame nor a scene nor a fingerprint")
-    return text
 
 
 def _sentence(path: Path, line: int, error: Exception) -> str:

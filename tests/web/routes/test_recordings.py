@@ -78,7 +78,7 @@ class FakeRecorder:
 
     def path(self, name: str) -> Path:
         self.before()
-        if name not in ("take.mp4", "take.jsonl.gz"):
+        if name not in ("take.mp4", "take.jsonl.gz", "take.sources"):
             raise NoSuchRecording("There is no such recording.")
         return self.folder / name
 
@@ -338,6 +338,7 @@ def test_only_an_owner_may_use_them(
         ("POST", "/recording"),
         ("GET", "/recordings"),
         ("GET", "/recordings/take.mp4"),
+        ("GET", "/recordings/take.sources"),
         ("DELETE", "/recordings/take"),
         ("GET", "/clip"),
     ]

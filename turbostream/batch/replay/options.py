@@ -70,7 +70,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "--size",
         metavar="WxH",
         help="another size: painted at the size of the show and resampled, so that everything "
-        "keeps its place",
+        "keeps its place; what a frame starts from is fitted to the size that is painted",
     )
     replay.add_argument(
         "--repaint",
@@ -82,10 +82,15 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "--fps",
         metavar="N",
         help="N pictures a second, each painted for its own time from the scenes of the session; "
-        "where every frame had new noise, each picture has that of the frame shown at its time",
+        "where every frame had new noise, each picture has that of the frame shown at its time, "
+        "and in a feedback each starts from one as old as in the show",
     )
     replay.add_argument(
-        "--from", dest="start", metavar="T", help="begin T after the first frame: seconds or mm:ss"
+        "--from",
+        dest="start",
+        metavar="T",
+        help="begin T after the first frame: seconds or mm:ss; within a feedback, the frames since "
+        "its beginning are painted first",
     )
     replay.add_argument("--to", dest="end", metavar="T", help="end T after the first frame")
     replay.add_argument(

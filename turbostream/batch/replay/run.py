@@ -10,18 +10,21 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import replace
 
 from turbostream.batch.lock import explained, locked
 from turbostream.batch.prompts import BatchError
 from turbostream.batch.replay import movie
+from turbostream.batch.replay.chain import REACH
 from turbostream.batch.replay.options import Options
 from turbostream.batch.replay.plan import Item, Plan
 from turbostream.batch.replay.report import Report
 from turbostream.batch.replay.show import base, batch_size
+from turbostream.batch.replay.sources import ReplaySources
 from turbostream.batch.replay.store import Store
 from turbostream.batch.screen import Screen, summary
-from turbostream.stream.engine_api import Engine, EngineError, Picture, batch_key
+from turbostream.stream.engine_api import Engine, EngineError, Picture, Resolve, batch_key
 
 FRAMES = ".frames"  # added to a video's name: the folder of its pictures until it is complete
 
@@ -32,12 +35,13 @@ class Replay:
     def __init__(self, options: Options, plan: Plan, pipeline: str, screen: Screen) -> None:
         self._options, self._plan, self._screen = options, plan, screen
         self._report = Report()
+        self._sources = ReplaySources(plan.session.sources, plan.chains.pictures)
         out = options.out
         self._folder = out.with_name(out.name + FRAMES) if options.is_video else out
         identity = {"session": plan.identity, "pipeline": pipeline, **options.identity}
         self._store = Store(self._folder, identity)
 
-    def paint(self, open_engine: Callable[[], Engine], price: float | None) -> None:
+    def paint(self, open_engine: Callable[[Resolve], Engine], price: float | None) -> None:
         """Leave the whole replay in `options.out`. Raises BatchError or EngineError; the next run
         then continues. price: dollars an hour."""
         if self._options.is_video:
@@ -48,7 +52,7 @@ class Replay:
             if kept:
                 self._screen.note(f"{kept:,} of {total:,} pictures are here already.")
             if kept < total:
-                engine = open_engine()
+                engine = open_engine(self._sources.resolve)
                 began = time.monotonic()
                 try:
                     self._run(engine, kept)
@@ -66,45 +70,69 @@ class Replay:
     def _run(self, engine: Engine, kept: int) -> None:
         done, total = kept, self._plan.count
         self._screen.begin(done)
-        items = itertools.islice(self._plan.items(), kept, None)
         in_flight: deque[tuple[list[Item], Future[list[Picture]]]] = deque()
 
         def finish() -> None:
             nonlocal done
             some, future = in_flight.popleft()
-            try:
+            with _named(some[0]):
                 pictures = future.result()[: len(some)]
-            except EngineError:
-                raise
-            except Exception as error:  # whatever an engine raises; a video needs every picture
-                raise BatchError(
-                    f"Frame {some[0].frame} cannot be painted ({type(error).__name__}: {error})."
-                ) from error
             named = [
                 replace(one, fingerprint=one.fingerprint or engine.fingerprint) for one in pictures
             ]
-            self._store.put(some, named, self._report)
-            done += len(some)
-            self._screen.progress(done, total, len(some))
+            for item, picture in zip(some, named, strict=True):
+                self._sources.put(item.name, picture.jpeg)
+            if some[0].number:
+                self._store.put(some, named, self._report)
+                done += len(some)
+                self._screen.progress(done, total, len(some))
 
-        for some, size in self._submissions(engine, items):
+        for some, size in self._submissions(engine, self._missing(kept)):
+            for item in some:
+                for frame in item.shown:
+                    self._sources.put(frame.number, frame.jpeg)
+            needed = {item.needs for item in some}
+            while any(item.name in needed for items, _ in in_flight for item in items):
+                finish()
             shots = [item.shot for item in some]
             # Filled up: the show's pictures came from code for this batch size.
-            in_flight.append((some, engine.submit(shots + shots[-1:] * (size - len(shots)))))
+            with _named(some[0]):
+                future = engine.submit(shots + shots[-1:] * (size - len(shots)))
+            in_flight.append((some, future))
             while len(in_flight) >= engine.depth:
                 finish()
         while in_flight:
             finish()
 
+    def _missing(self, kept: int) -> Iterator[Item]:
+        """What is to be painted; `kept` pictures are in the folder. A chain goes on from these, or,
+        if there are only a few, once more from its beginning."""
+        lead = self._plan.lead if kept < REACH else 0
+        if lead:
+            self._screen.note(f"{lead:,} frames before the range are painted first.")
+        items = self._plan.items(lead=bool(lead))
+        yield from itertools.islice(items, lead)
+        for item in itertools.islice(items, kept):
+            for frame in item.shown:
+                self._sources.put(frame.number, frame.jpeg)
+            self._sources.put(item.name, self._store.path(item))
+        yield from items
+
     def _submissions(
         self, engine: Engine, items: Iterable[Item]
     ) -> Iterator[tuple[list[Item], int]]:
         """Items that one submission may hold, and how many shots it shall have."""
-        for (_, size, fill), alike in itertools.groupby(
-            items, lambda item: (batch_key(item.shot), *self._batch(engine, item))
+        for (_, _, size, fill), alike in itertools.groupby(
+            items,
+            lambda item: (item.number > 0, batch_key(item.shot), *self._batch(engine, item)),
         ):
-            while some := list(itertools.islice(alike, size)):
-                yield some, size if fill else len(some)
+            some: list[Item] = []
+            for item in alike:
+                if len(some) == size or any(one.name == item.needs for one in some):
+                    yield some, size if fill else len(some)
+                    some = []
+                some.append(item)
+            yield some, size if fill else len(some)
 
     def _batch(self, engine: Engine, item: Item) -> tuple[int, bool]:
         """(the most shots of the item's submission, whether it is to be filled up)."""
@@ -114,3 +142,16 @@ class Replay:
         if base(item.fingerprint) != base(engine.fingerprint):
             return most, False
         return min(most, batch_size(item.fingerprint)), True
+
+
+@contextmanager
+def _named(item: Item) -> Iterator[None]:
+    """Name the frame in whatever an engine raises; a video needs every picture."""
+    try:
+        yield
+    except EngineError:
+        raise
+    except Exception as error:
+        raise BatchError(
+            f"Frame {item.frame} cannot be painted ({type(error).__name__}: {error})."
+        ) from error

@@ -78,7 +78,7 @@ class Store:
         """Store the pictures of the next `items`."""
         with ThreadPoolExecutor(WRITERS, "pictures") as pool:
             pairs = zip(items, pictures, strict=True)
-            list(pool.map(lambda pair: self._path(pair[0]).write_bytes(pair[1].jpeg), pairs))
+            list(pool.map(lambda pair: self.path(pair[0]).write_bytes(pair[1].jpeg), pairs))
         lines = bytearray()
         for item, picture in zip(items, pictures, strict=True):
             sha256 = digest(picture.jpeg)
@@ -115,7 +115,7 @@ class Store:
         self._manifest.unlink()
         self.folder.rmdir()
 
-    def _path(self, item: Item) -> Path:
+    def path(self, item: Item) -> Path:
         return self.folder / _name(item.number)
 
     def _line(self, line: bytes, item: Item) -> dict[str, Any] | None:
@@ -125,7 +125,7 @@ class Store:
             same = values["number"] == item.number and values["frame"] == item.frame
             if not same or not isinstance(values["fingerprint"], str) or values["at"] != item.at:
                 return None
-            content = self._path(item).read_bytes()
+            content = self.path(item).read_bytes()
         except (ValueError, KeyError, TypeError, FileNotFoundError):
             return None
         return values if digest(content) == values["sha256"] else None

@@ -22,7 +22,7 @@ from turbostream.web.live.file_body import FileBody, StoredFile, open_stored
 from turbostream.web.live.off_loop import off_loop
 from turbostream.web.routes.request_body import json_object
 
-KINDS = {".mp4": "video/mp4", ".gz": "application/gzip"}
+KINDS = {".mp4": "video/mp4", ".gz": "application/gzip", ".sources": "application/octet-stream"}
 GONE = "There is no such recording; GET /recordings lists them."
 
 
