@@ -71,7 +71,7 @@ def layout_target(layout: scene.Layout) -> Tensor:
 def head_loss(
     heads: Heads, latent: Tensor, text: Tensor, recipes: Tensor, painted: Painted
 ) -> tuple[Tensor, Tensor]:
-    """(loss of all heads except `words`, loss of `words`); `painted` has twice the latent's size."""
+    """(loss of all heads except `words`, loss of `words`); `painted` is twice the latent's size."""
     words = word_loss(heads.words(heads.gated(text[:, -1])).float(), recipes)
     small = heads.maps["small"]
     seen = word_loss(heads.seen(small.mean((2, 3))).float(), recipes)
@@ -108,7 +108,7 @@ def pixel_loss(got: Tensor, painted: Painted) -> Tensor:
 
 def scale_loss(encoded: Tensor) -> Tensor:
     """Keeps encoded sources [B, C, H, W] at unit variance, so that noise levels have a meaning."""
-    return (encoded.float().square().mean() - 1).square()
+    return encoded.float().square().mean().log().square()
 
 
 def colour_loss(got: Tensor, painted: Painted) -> Tensor:

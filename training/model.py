@@ -113,8 +113,12 @@ def leave_means(vae: AutoencoderTiny) -> None:
     Training never changes them (see `OneStep.encode_source`), so a source leaves these channels of
     the noise as they are, and lean, light and drift follow from it as without a source.
     """
+    for layer in vae.encoder.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     last = vae.encoder.layers[-1]
-    last.weight *= 3.0  # about unit variance at first
+    clouds = nn.functional.interpolate(torch.rand(4, 3, 8, 8), size=IMAGE_SIZE, mode="bicubic")
+    last.weight /= vae.encoder(clouds * 2 - 1).std()
     last.weight[: scene.MEANS] = 0
     last.bias[: scene.MEANS] = 0
 
@@ -153,7 +157,7 @@ class OneStep(nn.Module):
         self.input_scale = sigma / (sigma**2 + 1) ** 0.5
         self.register_buffer("timestep", torch.tensor(LAST_TIMESTEP), persistent=False)
         share = parts.scheduler.alphas_cumprod.float()
-        self.register_buffer("sigmas", ((1 - share) / share).sqrt(), persistent=False)
+        self.sigmas = tuple(((1 - share) / share).sqrt().tolist())
         used = (torch.arange(LATENT_CHANNELS) >= scene.MEANS).float()[None, :, None, None]
         self.register_buffer("used", used, persistent=False)
 
@@ -174,14 +178,16 @@ class OneStep(nn.Module):
 
         timestep: integers [B], as `timestep_of` gives them.
         """
-        sigma = self.sigmas[timestep][:, None, None, None]
+        sigma = scene.constant(self.sigmas, noise.device)[timestep][:, None, None, None]
         return (source + sigma * noise) / (sigma**2 + 1).sqrt()
 
     def denoise_at(self, sample: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
         """The UNet's input at each row's timestep [B] -> latent of the same shape."""
         return self.unet(sample, timestep, text, return_dict=False)[0]
 
-    def repaint(self, token_ids: Tensor, noise: Tensor, picture: Tensor, strength: Tensor) -> Tensor:
+    def repaint(
+        self, token_ids: Tensor, noise: Tensor, picture: Tensor, strength: Tensor
+    ) -> Tensor:
         """Image to image: picture [B, 3, H, W] in 0..1, strength [B] -> picture in -1..1."""
         time = timestep_of(strength)
         sample = self.noised(noise, self.encode_source(picture), time)

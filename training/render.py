@@ -40,6 +40,10 @@ class Painted:
     def maps(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         return self.image, self.ground, self.mask, self.own, self.place
 
+    def every(self, first: int) -> Painted:
+        """Every second picture, from `first`; all keep the layout of all."""
+        return Painted(*(m[first::2] for m in self.maps()), self.layout)
+
     def joined(self, other: Painted) -> Painted:
         """These pictures followed by the others, of the same size."""
         pairs = zip(self.maps(), other.maps(), strict=True)
