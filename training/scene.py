@@ -57,10 +57,11 @@ RADIUS = (  # [size class][count class]; the sizes: not specified, tiny, small, 
 SPACING = 2.12  # of a group's neighbours, in radii
 MARGIN = 5.0
 # Of a thing where a source gives place and size: factors of the size classes, limits of the radius
-# as shares of the classes tiny and huge, and the share of the radius that stays in the picture.
+# as shares of the classes tiny and huge, and the share of the radius (of a group: of its extent)
+# that stays in the picture.
 FACTORS = (1.0, 0.6, 0.8, 1.2, 1.4)
 LEAST, MOST = 0.87, 1.13
-INSIDE = 0.7
+INSIDE, INSIDE_GROUP = 0.7, 0.5
 
 
 @dataclass
@@ -177,6 +178,6 @@ def fitted(
     c, s = torch.cos(lean), torch.sin(lean)
     off = torch.stack([balance[0] * c - balance[1] * s, balance[0] * s + balance[1] * c], 1)
     middle = salient.centre - off * radius[:, None]
-    room = torch.where(count == 0, INSIDE * radius, MARGIN + extent * radius)
+    room = torch.where(count == 0, INSIDE, INSIDE_GROUP * extent) * radius
     room = (constant(half, lean.device) - room[:, None]).clamp(min=4)
     return torch.minimum(torch.maximum(middle, -room), room), radius
