@@ -36,6 +36,17 @@ def build(device: torch.device) -> Tensor:
     return torch.stack([draw(THINGS[name], device) for name in ORDER])
 
 
+@cache
+def balance(device: torch.device) -> Tensor:
+    """Area and centre of each thing [things, 3], in the thing's units."""
+    u, v = mesh(SIZE, device)
+    inside = (build(device)[:, 0] < 0).float()
+    cells = inside.sum((1, 2))
+    numbers = [cells * (2 * REACH / SIZE) ** 2]
+    numbers += [(inside * axis).sum((1, 2)) / cells for axis in (u, v)]
+    return torch.stack(numbers, 1)
+
+
 def draw(thing: Thing, device: torch.device) -> Tensor:
     """One thing's maps [CHANNELS, SIZE, SIZE]."""
     distance = true_distance(thing.outline, device)

@@ -10,10 +10,12 @@ from training import scene
 from training.grounds import SLOTS
 from training.scene import NO_COLOUR, NO_LETTER, column
 
+REACH = 0.62  # how far a dot is from the middle of its cell at most, in cells
 
-def upsampled(field: Tensor, size: int) -> Tensor:
-    """[B, C, s, s] -> [B, C, size, size], smoothly."""
-    return F.interpolate(field, size=(size, size), mode="bicubic", align_corners=False)
+
+def upsampled(field: Tensor, size: tuple[int, int]) -> Tensor:
+    """[B, C, h, w] -> [B, C, height, width], smoothly."""
+    return F.interpolate(field, size=size, mode="bicubic", align_corners=False)
 
 
 def hsv_to_rgb(hsv: Tensor) -> Tensor:
@@ -25,15 +27,21 @@ def hsv_to_rgb(hsv: Tensor) -> Tensor:
 
 
 class Backdrop:
-    """The grounds of a batch; one instance per device and size."""
+    """The grounds of a batch; one instance per device and size (height, width).
 
-    def __init__(self, rows: Tensor, palette: Tensor, size: int) -> None:
+    y is 0..1 from top to bottom; x has the same scale in a square picture, and 0.5 in the middle of
+    any, so that a wide picture continues to both sides. `unit` is the pixels per turn of x.
+    """
+
+    def __init__(self, rows: Tensor, palette: Tensor, size: tuple[int, int], unit: int) -> None:
         self.rows, self.palette, self.size = rows, palette, size
-        axis = (torch.arange(size, device=rows.device) + 0.5) / size
-        self.y, self.x = axis[None, None, :, None], axis[None, None, None, :]
+        high, wide = size
+        self.y = ((torch.arange(high, device=rows.device) + 0.5) / high)[None, None, :, None]
+        x = (torch.arange(wide, device=rows.device) + 0.5 - wide / 2) / unit + 0.5
+        self.x, self.tall = x[None, None, None, :], high / unit
 
     def paint(self, recipes: Tensor, noise: Tensor, z: Tensor) -> Tensor:
-        """[B, 3, size, size] in 0..1."""
+        """[B, 3, height, width] in 0..1."""
         row = self.rows[column(recipes, "ground")]
 
         def get(name: str) -> Tensor:
@@ -54,11 +62,11 @@ class Backdrop:
         below = ((y - get("horizon")) / (1 - get("horizon"))).clamp(0, 1)
         top, mid = paint_of("top"), paint_of("mid")
         out = top + above * (mid - top) + below * (paint_of("low") - mid)
-        out = out.expand(-1, -1, -1, self.size)
+        out = out.expand(-1, -1, -1, self.size[1])
         soft = upsampled(scene.blurred(noise[:, scene.CLOUDS : scene.MIST + 1], 2.0), self.size)
         mist = torch.sigmoid(1.8 * soft[:, 1:] - 0.6) * get("mist_share")
         out = out + mist * (paint_of("mist") - out)
-        distance = torch.hypot(self.x - 0.5 - 0.28 * drift, y - get("glow_y"))
+        distance = torch.hypot(self.x - 0.5 - 0.28 * drift, (y - get("glow_y")) * self.tall)
         glow = torch.sigmoid((get("glow_size") - distance) * 90) * 0.75
         halo = torch.exp(-((distance / (get("glow_size") * 1.9)) ** 2)) * 0.7
         glow = torch.maximum(glow, halo) * get("glow_share")
@@ -82,7 +90,7 @@ class Backdrop:
 
     def ridges(self, out: Tensor, get, noise: Tensor, drift: Tensor) -> Tensor:  # noqa: ANN001
         """Three lines across the picture, farthest first."""
-        cells = noise.shape[-1]
+        cells = noise.shape[-2]
         row = torch.arange(cells, device=noise.device) / cells
         smooth = scene.blurred(noise[:, scene.HILLS : scene.HILLS + 1], 1.5)[:, 0]
         for name in ("far", "near", "front"):
@@ -90,13 +98,13 @@ class Backdrop:
             band = torch.exp(-(((row - base) * cells / 2.0) ** 2))
             band = band / (band.sum(1, keepdim=True) + 1e-4)
             profile = (smooth * band[:, :, None]).sum(1)  # [B, cells]
-            profile = F.interpolate(profile[:, None], size=self.size, mode="linear")[:, :, None]
+            profile = F.interpolate(profile[:, None], size=self.size[1], mode="linear")[:, :, None]
             turn = self.x * get(f"{name}_every") + 0.6 * drift + base[:, :, None, None]
             tooth = (2 * (turn - (turn + 0.5).floor())).abs()  # 0 at the tip, 1 between two
             height = get(f"{name}_rise") * 1.3 * profile
             height = height + get(f"{name}_teeth") * (0.5 - tooth) * (1 + 0.35 * profile)
             edge = get(f"{name}_y") - height
-            inside = ((self.y - edge) * self.size + 0.5).clamp(0, 1)
+            inside = ((self.y - edge) * self.size[0] + 0.5).clamp(0, 1)
             depth = ((self.y - edge) / 0.28).clamp(0, 1)
             top, low = get(f"{name}_top"), get(f"{name}_bottom")
             out = out + inside * (top + depth * (low - top) - out)
@@ -111,24 +119,23 @@ class Backdrop:
 
     def dots(self, noise: Tensor, get) -> Tensor:  # noqa: ANN001
         """Stars, snow, sparks: one in every cell with high noise, growing continuously from 0."""
-        cells, size = noise.shape[-1], self.size
-        step = size // cells
+        (rows, columns), step = noise.shape[-2:], self.size[0] // noise.shape[-2]
         share = F.softplus(4 * (noise[:, scene.STARS : scene.STARS + 1] - get("dot_least"))) / 4
         swell = 1 - torch.exp(-2.4 * share)  # 0..1
-        shift = torch.tanh(0.6 * noise[:, scene.STAR_X : scene.STAR_Y + 1]) * 0.3
+        shift = torch.tanh(0.9 * noise[:, scene.STAR_X : scene.STAR_Y + 1]) * REACH
         near = F.pad(torch.cat([swell, shift], 1), (1,) * 4)
         within = (torch.arange(step, device=noise.device) + 0.5) / step - 0.5  # in cells
-        out = torch.zeros(len(noise), 1, cells, step, cells, step, device=noise.device)
-        radius = get("dot_radius")[..., None, None] * cells / 256  # in cells, at any size
+        out = torch.zeros(len(noise), 1, rows, step, columns, step, device=noise.device)
+        radius = get("dot_radius")[..., None, None] / scene.CELL  # in cells, at any size
         for dy in (-1, 0, 1):
             for dx in (-1, 0, 1):
-                cut = near[:, :, 1 + dy : 1 + dy + cells, 1 + dx : 1 + dx + cells]
+                cut = near[:, :, 1 + dy : 1 + dy + rows, 1 + dx : 1 + dx + columns]
                 cut = cut[:, :, :, None, :, None]
                 px = within.view(1, 1, 1, 1, 1, -1) - dx - cut[:, 1:2]
                 py = within.view(1, 1, 1, -1, 1, 1) - dy - cut[:, 2:3]
                 wide = (radius * (0.45 + 0.75 * cut[:, :1])) ** 2
                 out = torch.maximum(out, cut[:, :1] * torch.exp(-(px**2 + py**2) / wide))
-        out = (1.5 * out.reshape(len(noise), 1, size, size)).clamp(max=1)
+        out = (1.5 * out.reshape(len(noise), 1, *self.size)).clamp(max=1)
         between = ((self.y - get("dot_from")) * 9).clamp(0, 1) * (
             (get("dot_to") - self.y) * 9
         ).clamp(0, 1)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from training import atlas, scene, vocabulary
 from training.render import Painted, Renderer
-from training.scene import GROUNDS, Layout, column
+from training.scene import GROUNDS, Layout, Salient, column
 
 SIDE = 128  # masks are compared at this size
 SCALES = (0.92, 1.0, 1.08)
@@ -77,14 +77,17 @@ def core(painted: Painted) -> Tensor:
     return torch.where(enough, both, inner)
 
 
-def coloured(recipes: Tensor, noise: Tensor, painted: Painted, teacher: Renderer) -> Tensor:
+def coloured(
+    recipes: Tensor, noise: Tensor, painted: Painted, teacher: Renderer,
+    salient: Salient | None = None,
+) -> Tensor:  # fmt: skip
     """Mean colour of the thing's core for each of the colours, without manners [colours, B, 3]."""
     where = F.adaptive_avg_pool2d(core(painted), teacher.size)
     out = []
     for colour in range(len(vocabulary.COLOURS)):
         other = recipes.clone()
         other[:, scene.COLUMNS.index("colour")] = colour
-        out.append(mean_where(teacher.paint(other, noise, manners=0).image, where))
+        out.append(mean_where(teacher.paint(other, noise, 0, salient).image, where))
     return torch.stack(out)
 
 
@@ -217,17 +220,30 @@ def copies(recipes: Tensor) -> Tensor:
 
 
 class Judge:
-    """What a batch of recipes and noise should look like; `see` classifies pictures."""
+    """What a batch of recipes and noise should look like; `see` classifies pictures.
 
-    def __init__(self, recipes: Tensor, noise: Tensor, teachers: dict[int, Renderer]) -> None:
+    With `salient` the place and the size are those of the sources' shapes.
+    """
+
+    def __init__(
+        self, recipes: Tensor, noise: Tensor, teachers: dict[int, Renderer],
+        salient: Salient | None = None,
+    ) -> None:  # fmt: skip
         self.recipes, self.thing = recipes, column(recipes, "thing")
         self.small = teachers[SIDE]
-        self.painted = teachers[256].paint(recipes, noise)
+        self.painted = teachers[256].paint(recipes, noise, salient=salient)
         self.grounds = grounds(recipes, noise, teachers[64])
         self.core = core(self.painted)
-        self.colours = coloured(recipes, noise, self.painted, self.small)
+        self.colours = coloured(recipes, noise, self.painted, self.small, salient)
         self.outlines = outlines(self.painted.layout, self.small)
         self.level, self.clear = levels(self.painted)
+
+    def centre(self, image: Tensor) -> Tensor:
+        """The centre of what differs from the ground [B, 2], in pixels from the picture's."""
+        mask = found(image, self.painted, self.level)
+        cells = mask.sum((1, 2)).clamp(min=1)
+        axes = (self.small.px, self.small.py)
+        return torch.stack([(mask * axis).sum((1, 2)) / cells for axis in axes], 1)
 
     def see(self, image: Tensor) -> dict[str, Tensor]:
         """Class numbers for each picture [B, 3, 256, 256] in 0..1; -1 where it is not judged."""

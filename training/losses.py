@@ -31,6 +31,8 @@ class Heads(nn.Module):
         self.fine = nn.Conv2d(half, 4, 1)  # 32x32
         self.preview = nn.Conv2d(model.LATENT_CHANNELS, 16, 3, padding=1)  # 64x64 RGB and mask
         self.maps: dict[str, Tensor] = {}
+        # The share of the heads' gradient that reaches the network: 0 while they are untrained.
+        self.register_buffer("gate", torch.ones(()), persistent=False)
         hooked = {
             "small": unet.down_blocks[-1], "coarse": unet.up_blocks[1], "fine": unet.up_blocks[2]
         }  # fmt: skip
@@ -39,9 +41,14 @@ class Heads(nn.Module):
 
     def keeper(self, name: str):  # noqa: ANN201
         def keep(_module: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, ...]) -> None:
-            self.maps[name] = output if isinstance(output, Tensor) else output[0]
+            self.maps[name] = self.gated(output if isinstance(output, Tensor) else output[0])
 
         return keep
+
+    def gated(self, features: Tensor) -> Tensor:
+        """The same features; the gradient is multiplied by the gate."""
+        held = features.detach()
+        return held + self.gate.to(features.dtype) * (features - held)
 
 
 def word_loss(logits: Tensor, recipes: Tensor) -> Tensor:
@@ -64,21 +71,20 @@ def layout_target(layout: scene.Layout) -> Tensor:
 def head_loss(
     heads: Heads, latent: Tensor, text: Tensor, recipes: Tensor, painted: Painted
 ) -> tuple[Tensor, Tensor]:
-    """(loss of all heads except `words`, loss of `words`); `painted` is 64 pixels wide."""
-    words = word_loss(heads.words(text[:, -1]).float(), recipes)
+    """(loss of all heads except `words`, loss of `words`); `painted` is twice the latent's size."""
+    words = word_loss(heads.words(heads.gated(text[:, -1])).float(), recipes)
     small = heads.maps["small"]
     seen = word_loss(heads.seen(small.mean((2, 3))).float(), recipes)
-    layout = heads.layout(small.flatten(1)).float()
+    layout = heads.layout(F.adaptive_avg_pool2d(small, 4).flatten(1)).float()
     places = F.mse_loss(layout, layout_target(painted.layout))
     dense = text.new_zeros((), dtype=torch.float32)
-    for head, name, side in ((heads.coarse, "coarse", 16), (heads.fine, "fine", 32)):
-        target = F.adaptive_avg_pool2d(painted.place, side)
-        mask = F.adaptive_avg_pool2d(painted.mask, side)
+    for head, name, factor in ((heads.coarse, "coarse", 4), (heads.fine, "fine", 2)):
+        target, mask = F.avg_pool2d(painted.place, factor), F.avg_pool2d(painted.mask, factor)
         got = head(heads.maps[name]).float()
         near = target[:, 2:3]
         dense = dense + ((got[:, :2] - target[:, :2]).abs() * near).mean() * 2
         dense = dense + (got[:, 2:3] - mask).abs().mean() + (got[:, 3:] - near).abs().mean()
-    preview = F.pixel_shuffle(heads.preview(latent).float(), 2)
+    preview = F.pixel_shuffle(heads.preview(heads.gated(latent)).float(), 2)
     small = torch.cat([painted.image * 2 - 1, painted.mask], 1)
     weight = 1 + 3 * small[:, 3:]
     dense = dense + (weight * ((preview - small).abs() + (preview - small) ** 2)).mean()
@@ -98,6 +104,11 @@ def pixel_loss(got: Tensor, painted: Painted) -> Tensor:
     across = (difference[..., 1:] - difference[..., :-1]).abs() * weight[..., 1:]
     down = (difference[..., 1:, :] - difference[..., :-1, :]).abs() * weight[..., 1:, :]
     return level + 0.6 * (across.mean() + down.mean())
+
+
+def scale_loss(encoded: Tensor) -> Tensor:
+    """Keeps encoded sources [B, C, H, W] at unit variance, so that noise levels have a meaning."""
+    return encoded.float().square().mean().log().square()
 
 
 def colour_loss(got: Tensor, painted: Painted) -> Tensor:

@@ -21,7 +21,7 @@ from diffusers import (
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from training import tokens, vocabulary
+from training import scene, tokens, vocabulary
 
 LATENT_CHANNELS = 16
 LATENT_SIZE = 32
@@ -66,7 +66,7 @@ def build(seed: int) -> Parts:
     )  # fmt: skip
     vae = AutoencoderTiny(
         latent_channels=LATENT_CHANNELS,
-        encoder_block_out_channels=(8, 8, 8, 8), num_encoder_blocks=(1, 1, 1, 1),
+        encoder_block_out_channels=(16, 16, 16, 16), num_encoder_blocks=(0, 0, 1, 3),
         decoder_block_out_channels=(16, 16, 16, 16), num_decoder_blocks=(3, 3, 1, 0),
     )  # fmt: skip
     scheduler = EulerDiscreteScheduler(
@@ -74,6 +74,7 @@ def build(seed: int) -> Parts:
         timestep_spacing="trailing", prediction_type="sample", num_train_timesteps=1000,
     )  # fmt: skip
     carry_means(unet)
+    leave_means(vae)
     return Parts(tokenizer, text_encoder, unet, vae, scheduler)
 
 
@@ -105,6 +106,23 @@ def carry_means(unet: UNet2DConditionModel) -> None:
                 sampler.conv.weight[c, c, 1:, 1:] = 0.5
 
 
+@torch.no_grad()
+def leave_means(vae: AutoencoderTiny) -> None:
+    """Set the encoder's weights for the channels whose means give the layout to zero.
+
+    Training never changes them (see `OneStep.encode_source`), so a source leaves these channels of
+    the noise as they are, and lean, light and drift follow from it as without a source.
+    """
+    for layer in vae.encoder.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    last = vae.encoder.layers[-1]
+    clouds = nn.functional.interpolate(torch.rand(4, 3, 8, 8), size=IMAGE_SIZE, mode="bicubic")
+    last.weight /= vae.encoder(clouds * 2 - 1).std()
+    last.weight[: scene.MEANS] = 0
+    last.bias[: scene.MEANS] = 0
+
+
 def load(folder: Path) -> Parts:
     """The parts in a folder written by `save`, in float32."""
     pipeline = StableDiffusionPipeline.from_pretrained(str(folder), dtype=torch.float32)
@@ -124,6 +142,11 @@ def first_sigma(scheduler: EulerDiscreteScheduler) -> float:
     return float(scheduler.sigmas[0])
 
 
+def timestep_of(strength: Tensor) -> Tensor:
+    """The timestep of each strength in 0..1."""
+    return ((1000 * strength).round().long() - 1).clamp(0, LAST_TIMESTEP)
+
+
 class OneStep(nn.Module):
     """Token ids and noise -> picture: exactly the pipeline's one step, as a trainable module."""
 
@@ -133,6 +156,10 @@ class OneStep(nn.Module):
         sigma = first_sigma(parts.scheduler)
         self.input_scale = sigma / (sigma**2 + 1) ** 0.5
         self.register_buffer("timestep", torch.tensor(LAST_TIMESTEP), persistent=False)
+        share = parts.scheduler.alphas_cumprod.float()
+        self.sigmas = tuple(((1 - share) / share).sqrt().tolist())
+        used = (torch.arange(LATENT_CHANNELS) >= scene.MEANS).float()[None, :, None, None]
+        self.register_buffer("used", used, persistent=False)
 
     def encode(self, token_ids: Tensor) -> Tensor:
         """[B, T] -> [B, T, TEXT_WIDTH]."""
@@ -141,6 +168,30 @@ class OneStep(nn.Module):
     def denoise(self, noise: Tensor, text: Tensor) -> Tensor:
         """[B, C, 32, 32] unit noise -> latent of the same shape."""
         return self.unet(noise * self.input_scale, self.timestep, text, return_dict=False)[0]
+
+    def encode_source(self, picture: Tensor) -> Tensor:
+        """[B, 3, H, W] in 0..1 -> [B, C, H / 8, W / 8], without gradient in the first channels."""
+        return self.vae.encoder(picture * 2 - 1) * self.used * self.vae.config.scaling_factor
+
+    def noised(self, noise: Tensor, source: Tensor, timestep: Tensor) -> Tensor:
+        """The UNet's input from an encoded source: noise of the timestep's level added, scaled.
+
+        timestep: integers [B], as `timestep_of` gives them.
+        """
+        sigma = scene.constant(self.sigmas, noise.device)[timestep][:, None, None, None]
+        return (source + sigma * noise) / (sigma**2 + 1).sqrt()
+
+    def denoise_at(self, sample: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
+        """The UNet's input at each row's timestep [B] -> latent of the same shape."""
+        return self.unet(sample, timestep, text, return_dict=False)[0]
+
+    def repaint(
+        self, token_ids: Tensor, noise: Tensor, picture: Tensor, strength: Tensor
+    ) -> Tensor:
+        """Image to image: picture [B, 3, H, W] in 0..1, strength [B] -> picture in -1..1."""
+        time = timestep_of(strength)
+        sample = self.noised(noise, self.encode_source(picture), time)
+        return self.decode(self.denoise_at(sample, time, self.encode(token_ids)))
 
     def decode(self, latent: Tensor) -> Tensor:
         """[B, C, 32, 32] -> [B, 3, 256, 256] in -1..1, not clipped."""

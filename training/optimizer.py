@@ -34,7 +34,8 @@ def orthogonal(stack: Tensor, rounds: int = 5) -> Tensor:
 
 def is_hidden_matrix(name: str, p: Tensor) -> bool:
     """Whether Muon updates it: not first or last layers, embeddings, heads, norms or biases."""
-    outer = ("conv_in", "conv_out", "embedding", "heads", "time_emb", "decoder.layers.0.")
+    outer = ("conv_in", "conv_out", "embedding", "heads", "time_emb", "decoder.layers.0.",
+             "vae.encoder.layers.0.")  # fmt: skip
     return p.ndim >= 2 and min(p.shape[0], p[0].numel()) >= 16 and not any(o in name for o in outer)
 
 

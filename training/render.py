@@ -32,13 +32,17 @@ class Painted:
     place: Tensor  # [B, 3, H, W] the pixel's place in the thing, -1.3..1.3, and 1 where it has one
     layout: scene.Layout
 
-    def reduced(self, side: int) -> Painted:
-        """The same pictures, reduced in size."""
-        image, ground, mask, own, place = (F.adaptive_avg_pool2d(m, side) for m in self.maps())
+    def reduced(self, factor: int) -> Painted:
+        """The same pictures, reduced in size by the factor."""
+        image, ground, mask, own, place = (F.avg_pool2d(m, factor) for m in self.maps())
         return Painted(image, ground, mask, own, place, self.layout)
 
     def maps(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         return self.image, self.ground, self.mask, self.own, self.place
+
+    def every(self, first: int) -> Painted:
+        """Every second picture, from `first`; all keep the layout of all."""
+        return Painted(*(m[first::2] for m in self.maps()), self.layout)
 
     def joined(self, other: Painted) -> Painted:
         """These pictures followed by the others, of the same size."""
@@ -51,27 +55,40 @@ class Painted:
 
 
 class Renderer:
-    """Holds the atlas and the tables on one device."""
+    """Holds the atlas and the tables on one device.
 
-    def __init__(self, device: torch.device, size: int = 256) -> None:
+    `size` is the height and width of a square picture; one from `cells` (rows, columns) of noise
+    has as many pixels per cell as a square one from 32 x 32.
+    """
+
+    def __init__(
+        self, device: torch.device, size: int = 256, cells: tuple[int, int] = (32, 32)
+    ) -> None:
         self.device, self.size = device, size
+        self.shape = (size * cells[0] // 32, size * cells[1] // 32)  # height, width
         self.atlas = atlas.build(device)
         self.palette = torch.tensor([*vocabulary.COLOURS.values()], device=device) / 255
-        self.backdrop = Backdrop(grounds.rows(device), self.palette, size)
+        self.backdrop = Backdrop(grounds.rows(device), self.palette, self.shape, size)
         kinds = [THINGS[name] for name in vocabulary.THINGS]
         names = list(vocabulary.COLOURS)
         self.natural = torch.tensor([names.index(k.natural) for k in kinds], device=device)
         self.accents = torch.tensor([k.accent for k in kinds], device=device) / 255
-        axis = ((torch.arange(size, device=device) + 0.5) / size * 2 - 1) * scene.HALF
-        self.py, self.px = axis[None, :, None], axis[None, None, :]
+        y, x = (
+            (torch.arange(side, device=device) + 0.5 - side / 2) * 2 * scene.HALF / size
+            for side in self.shape
+        )
+        self.py, self.px = y[None, :, None], x[None, None, :]
         self.scale = size / (2 * scene.HALF)  # pixels of this size per layout pixel
 
-    def paint(self, recipes: Tensor, noise: Tensor, manners: int | None = None) -> Painted:
-        """Recipes [B, columns] and noise [B, C, 32, 32].
+    def paint(
+        self, recipes: Tensor, noise: Tensor, manners: int | None = None,
+        salient: scene.Salient | None = None,
+    ) -> Painted:  # fmt: skip
+        """Recipes [B, columns] and noise [B, C, rows, columns]; sources may give the place.
 
         Only the first `manners` rows may request a manner, which saves time; None means all.
         """
-        layout = scene.layout(recipes, noise)
+        layout = scene.layout(recipes, noise, salient)
         back = self.backdrop.paint(recipes, noise, layout.means)
         k = len(recipes) if manners is None else manners
         if k:
@@ -96,12 +113,13 @@ class Renderer:
 
     def vignette(self) -> Tensor:
         """Brightness of every pixel [1, 1, H, W]: lower in the corners."""
-        corner = (self.px**2 + self.py**2)[:, None] / scene.HALF**2
+        half = [side / 2 / self.scale for side in self.shape]
+        corner = ((self.py / half[0]) ** 2 + (self.px / half[1]) ** 2)[:, None]
         return 1 - 0.11 * corner**1.5
 
     def look_up(self, layout: scene.Layout, thing: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The atlas sampled at every pixel [B, CHANNELS, H, W], and the pixel's place in it."""
-        best = torch.full((len(thing), self.size, self.size), 1e9, device=self.device)
+        best = torch.full((len(thing), *self.shape), 1e9, device=self.device)
         u = torch.zeros_like(best)
         v = torch.zeros_like(best)
         for k in range(scene.MOST_COPIES):
@@ -175,7 +193,7 @@ class Renderer:
 
     def hatch(self, noise: Tensor) -> Tensor:
         """Pencil strokes across the picture [B, 1, H, W], 0..1."""
-        wobble = upsampled(scene.blurred(noise[:, scene.MIST : scene.MIST + 1], 1.7), self.size)
+        wobble = upsampled(scene.blurred(noise[:, scene.MIST : scene.MIST + 1], 1.7), self.shape)
         turn = (self.px + 0.8 * self.py)[:, None] / 14.0
         return torch.sigmoid(5 * torch.sin(2 * math.pi * (turn + 0.25 * wobble)))
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training import vocabulary
+from training import atlas, vocabulary
 from training.things import THINGS
 
 # Grounds: the eleven colours, the ten scenes, the neutral one for a thing without a scene of its
@@ -45,7 +45,8 @@ PLACE_X, PLACE_Y, SIZE, LEAN, LIGHT, DRIFT = range(6)
 CLOUDS, MIST, HILLS, STARS, STAR_X, STAR_Y = range(6, 12)
 MEANS = 6
 
-HALF = 128.0  # half the picture's side in pixels; every length below is in such pixels
+CELL = 8.0  # pixels per cell of the noise
+HALF = 128.0  # half a square picture's side in pixels; every length below is in such pixels
 RADIUS = (  # [size class][count class]; the sizes: not specified, tiny, small, big, huge
     (60.0, 46.0, 40.0, 35.0),
     (28.0, 26.0, 25.0, 24.0),
@@ -55,6 +56,12 @@ RADIUS = (  # [size class][count class]; the sizes: not specified, tiny, small, 
 )
 SPACING = 2.12  # of a group's neighbours, in radii
 MARGIN = 5.0
+# Of a thing where a source gives place and size: factors of the size classes, limits of the radius
+# as shares of the classes tiny and huge, and the share of the radius (of a group: of its extent)
+# that stays in the picture.
+FACTORS = (1.0, 0.6, 0.8, 1.2, 1.4)
+LEAST, MOST = 0.87, 1.13
+INSIDE, INSIDE_GROUP = 0.7, 0.5
 
 
 @dataclass
@@ -67,18 +74,30 @@ class Layout:
     means: Tensor  # [B, MEANS] unit variance
 
 
+@dataclass
+class Salient:
+    """The most salient shape of each source picture; `share` 0 leaves the layout to the noise."""
+
+    centre: Tensor  # [B, 2] pixels from the picture's centre, of the shape's area
+    area: Tensor  # [B] pixels
+    share: Tensor  # [B] how far it determines place and size, 0..1
+
+    def __getitem__(self, rows: slice) -> Salient:
+        return Salient(self.centre[rows], self.area[rows], self.share[rows])
+
+
 def column(recipes: Tensor, name: str) -> Tensor:
     """One column of recipes [B, len(COLUMNS)] -> [B]."""
     return recipes[:, COLUMNS.index(name)]
 
 
 def channel_means(noise: Tensor) -> Tensor:
-    """[B, C, S, S] -> [B, MEANS], unit variance for any size S."""
-    return noise[:, :MEANS].mean((2, 3)) * noise.shape[-1]
+    """[B, C, H, W] -> [B, MEANS], unit variance for any size."""
+    return noise[:, :MEANS].mean((2, 3)) * math.sqrt(noise.shape[-2] * noise.shape[-1])
 
 
 def blurred(field: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of [B, C, S, S], in cells, scaled back to about unit variance."""
+    """Gaussian blur of [B, C, H, W], in cells, scaled back to about unit variance."""
     reach = math.ceil(2.5 * sigma)
     x = torch.arange(-reach, reach + 1, device=field.device, dtype=field.dtype)
     kernel = torch.exp(-(x**2) / (2 * sigma**2))
@@ -109,8 +128,12 @@ def group_offsets(count: Tensor, turn: Tensor) -> Tensor:
     return torch.where((k < copies)[..., None], offsets, 1e4)
 
 
-def layout(recipes: Tensor, noise: Tensor) -> Layout:
-    """Place, size and lean of the things, derived from the noise [B, C, S, S]."""
+def layout(recipes: Tensor, noise: Tensor, salient: Salient | None = None) -> Layout:
+    """Place, size and lean of the things, derived from the noise [B, C, H, W].
+
+    Where a source is given, place and size are those of its most salient shape.
+    """
+    high, wide = (CELL / 2 * cells for cells in noise.shape[-2:])
     z = channel_means(noise)
     thing = column(recipes, "thing").clamp(max=NO_THING - 1)
     count, size = column(recipes, "count"), column(recipes, "size")
@@ -119,14 +142,42 @@ def layout(recipes: Tensor, noise: Tensor) -> Layout:
     lean = tilts * torch.tanh(0.8 * z[:, LEAN])
     offsets = group_offsets(count, 0.45 * torch.tanh(0.8 * z[:, LEAN]))
     extent = torch.where(count == 0, 1.0, torch.hypot(*group_offsets(count, lean)[:, 0].T) + 1)
-    room = (HALF - MARGIN - extent * radius).clamp(4, 72)
+    room_x = (wide - MARGIN - extent * radius).clamp(4, 72 + wide - HALF)
+    room = (high - MARGIN - extent * radius).clamp(4, 72 + high - HALF)
     place = torch.special.ndtr(z[:, PLACE_X : PLACE_Y + 1]) * 2 - 1
     # In a landscape things have a typical height, and move up and down less.
     landscape = (column(recipes, "ground") >= len(vocabulary.COLOURS)).float()
-    rests = table([THINGS[name].rests for name in vocabulary.THINGS], noise)[thing] * 2 * HALF
+    rests = table([THINGS[name].rests for name in vocabulary.THINGS], noise)[thing] * 2 * high
     rests = rests.clamp(-room, room) * landscape
-    shift = torch.stack([room, (room - rests.abs()) * (1 - 0.35 * landscape)], dim=1) * place
+    shift = torch.stack([room_x, (room - rests.abs()) * (1 - 0.35 * landscape)], dim=1) * place
     middle = shift + torch.stack([torch.zeros_like(rests), rests], dim=1)
+    if salient is not None:
+        found, fitting = fitted(salient, thing, count, size, lean, extent, (wide, high))
+        share = salient.share[:, None]
+        middle = middle + share * (found - middle)
+        radius = radius + salient.share * (fitting - radius)
     centres = middle[:, None] + offsets * radius[:, None, None]
     centres = torch.where((thing != column(recipes, "thing"))[:, None, None], 1e4, centres)
     return Layout(centres, radius, lean, z)
+
+
+def fitted(
+    salient: Salient, thing: Tensor, count: Tensor, size: Tensor, lean: Tensor, extent: Tensor,
+    half: tuple[float, float],
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Middle [B, 2] and radius [B] of things with the area and the centre of the salient shape.
+
+    A thing in a source gives itself, so that a picture that is fed back stays what it is.
+    """
+    area, *balance = atlas.balance(salient.area.device)[thing].unbind(1)
+    copies = table([float(n) for n in vocabulary.COPIES.values()], lean)[count]
+    factor = table(list(FACTORS), lean)[size]
+    radius = factor * (salient.area / (copies * area)).clamp(min=1).sqrt()
+    limits = constant(RADIUS, lean.device)[:, count]
+    radius = torch.minimum(torch.maximum(radius, limits[1] * LEAST), limits[4] * MOST)
+    c, s = torch.cos(lean), torch.sin(lean)
+    off = torch.stack([balance[0] * c - balance[1] * s, balance[0] * s + balance[1] * c], 1)
+    middle = salient.centre - off * radius[:, None]
+    room = torch.where(count == 0, INSIDE, INSIDE_GROUP * extent) * radius
+    room = (constant(half, lean.device) - room[:, None]).clamp(min=4)
+    return torch.minimum(torch.maximum(middle, -room), room), radius

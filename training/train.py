@@ -13,19 +13,20 @@ import logging
 import math
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import distributed, nn
 
-from training import dataset, losses, model, optimizer, render
-from training.render import Painted
-from training.scene import COLUMNS
+from training import dataset, losses, model, optimizer
+from training.stages import LOSSES, Deck, Stage
 
 log = logging.getLogger("training")
 AVERAGE = "average.pt"  # the averaged weights, including the heads, in half precision
 CLOCKED = 10  # steps between two checks of the clock
-LOSSES = ("pixels", "heads", "words", "colour")
+SQUARE, WIDE, TALL = (32, 32), (32, 56), (56, 32)  # rows and columns of noise
+HEADS_ALONE, HEADS_RISING = 200, 400  # steps in which new heads have no, and a rising, influence
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -36,11 +37,18 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--minutes", type=float, default=1e9, help="time limit, which the learning rate follows"
     )
-    parser.add_argument("--batch", type=int, default=192, help="prompts per step and process")
+    parser.add_argument(
+        "--batch", type=int, default=192, help="prompts per step and process; half with a source"
+    )
     parser.add_argument("--decoded", type=int, default=64, help="of them, rendered in full size")
     parser.add_argument("--prompts", type=int, default=800_000)
     parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--init", type=Path, help="the --out of a training to continue")
+    parser.add_argument(
+        "--init", type=Path, help="the --out of a training to continue, or a model's folder"
+    )
+    parser.add_argument(
+        "--rectangles", type=int, default=4, help="one step in this many is 16:9 or 9:16; 0: none"
+    )
     parser.add_argument("--colour", type=float, default=2.0, help="weight of the colour loss")
     parser.add_argument("--aim", type=int, default=1, help="extra sampling of hard colours")
     parser.add_argument("--warm-steps", type=int, default=200)
@@ -82,88 +90,77 @@ class Trainer:
         self.net = model.OneStep(model.copy_of(self.parts)).train()
         self.heads = losses.Heads(self.net.unet)
         both = nn.ModuleDict({"net": self.net, "heads": self.heads})
-        self.net.vae.encoder.requires_grad_(False)
-        if args.init:
-            learnt = torch.load(args.init / AVERAGE, weights_only=True)
-            for name, p in both.named_parameters():
-                if p.requires_grad:
-                    p.data.copy_(learnt[name])
+        self.new_heads = self.continue_from(args.init, both) if args.init else False
         both.to(self.device)
         self.dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
         self.optimizer = optimizer.Optimizer(both, args.rate, 0.01, self.dtype)
-        self.large = render.Renderer(self.device, model.IMAGE_SIZE)
-        self.small = render.Renderer(self.device, 64)
-        manner = self.prompts.recipes[:, COLUMNS.index("manner")] > 0
-        often = 1 + args.aim * dataset.hard(self.prompts.recipes)
-        rows = torch.arange(len(often)).repeat_interleave(often)
-        self.manner_rows = rows[manner[rows]].to(self.device)
-        self.plain_rows = rows[~manner[rows]].to(self.device)
-        self.token_ids = self.prompts.token_ids.to(self.device)
-        self.recipes = self.prompts.recipes.to(self.device)
+        deck = Deck(self.prompts, args.aim, self.device)
+        self.stages = [Stage(deck, SQUARE, args.batch, args.decoded, self.device)]
+        if args.rectangles:
+            few = (args.batch * 2 // 7 * 2, max(2, args.decoded * 2 // 7 * 2))
+            self.stages += [Stage(deck, cells, *few, self.device) for cells in (WIDE, TALL)]
         self.losses = torch.zeros(len(LOSSES), device=self.device)
         self.progress = torch.zeros((), device=self.device)
+        # One for the graphs of all stages, since their gradients are accumulated in the same place.
+        self.stream = torch.cuda.Stream() if self.device.type == "cuda" else None
         if self.processes > 1:  # the same weights in all processes, different prompts and noise
             torch.manual_seed(args.seed + 1000 * distributed.get_rank())
 
-    def draw(self) -> Tensor:
-        """Rows of prompts for one step; in both parts the first eighth has a manner."""
-        args, parts = self.args, []
-        for amount in (args.decoded, args.batch - args.decoded):
-            for rows, share in (
-                (self.manner_rows, amount // 8),
-                (self.plain_rows, amount - amount // 8),
-            ):
-                parts.append(rows[torch.randint(len(rows), (share,), device=self.device)])
-        return torch.cat(parts)
-
     @torch.no_grad()
-    def paint(self, recipes: Tensor, noise: Tensor) -> tuple[Painted, Painted]:
-        """The teacher's pictures: the first `decoded` in full size, and all of them small."""
-        n, rest = self.args.decoded, self.args.batch - self.args.decoded
-        large = self.large.paint(recipes[:n], noise[:n], manners=n // 8)
-        if not rest:
-            return large, large.reduced(64)
-        small = self.small.paint(recipes[n:], noise[n:], manners=rest // 8)
-        return large, large.reduced(64).joined(small)
+    def continue_from(self, folder: Path, both: nn.Module) -> bool:
+        """Copy weights from a training's folder, or a model's, which has no heads; whether so.
 
-    def step(self) -> None:
-        args, device = self.args, self.device
+        The encoder of a model without image to image has another size and is not copied.
+        """
+        if (folder / AVERAGE).exists():
+            learnt = torch.load(folder / AVERAGE, weights_only=True)
+            for name, p in both.named_parameters():
+                p.copy_(learnt[name])
+            return False
+        learnt = dict(model.OneStep(model.load(folder)).named_parameters())
+        for name, p in self.net.named_parameters():
+            kept = not name.startswith("vae.encoder.")
+            if kept or (name in learnt and learnt[name].shape == p.shape):
+                p.copy_(learnt[name])
+        return True
+
+    def step(self, stage: Stage) -> None:
         self.optimizer.clear()
-        index = self.draw()
-        shape = (args.batch, model.LATENT_CHANNELS, model.LATENT_SIZE, model.LATENT_SIZE)
-        noise = torch.randn(shape, device=device)
-        recipes = self.recipes[index]
-        large, all_small = self.paint(recipes, noise)
-        text = self.net.encode(self.token_ids[index])
-        latent = self.net.denoise(noise.to(self.dtype), text)
-        image = self.net.decode(latent[: args.decoded])
-        pixels = losses.pixel_loss(image, large)
-        heads, words = losses.head_loss(self.heads, latent, text, recipes, all_small)
-        self.heads.maps.clear()
-        colour = args.colour * losses.colour_loss(image, large)
-        (pixels + heads + words + colour).backward()
+        found = stage.losses(self.net, self.heads, self.dtype, self.args.colour)
+        pictures, rest = found[:2].mean(), found[2:].sum()
+        (pictures + rest).backward()
         if self.processes > 1:
             distributed.all_reduce(self.optimizer.gradient)
             self.optimizer.gradient /= self.processes
         self.optimizer.step()
-        self.losses.copy_(torch.stack([pixels, heads, words, colour]).detach())
+        self.losses.copy_(found.detach())
 
-    def captured(self):  # noqa: ANN201
+    def captured(self, stage: Stage):  # noqa: ANN201
         """`step` as one CUDA graph, or itself where graphs are unavailable or turned off."""
         if self.device.type != "cuda" or self.args.no_graph:
-            return self.step
-        stream = torch.cuda.Stream()
+            return partial(self.step, stage)
+        stream = self.stream
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(3):
-                self.step()
+                self.step(stage)
         torch.cuda.current_stream().wait_stream(stream)
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
         # thread_local, since NCCL's own thread queries events during the capture.
         with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-            self.step()
+            self.step(stage)
         return graph.replay
+
+    def turn_of(self, step: int) -> int:
+        """The number of the stage that takes this step."""
+        every = self.args.rectangles
+        return 0 if not every or step % every else 1 + step // every % 2
+
+    def open_heads(self, step: int) -> None:
+        """Let the heads' gradient through to the network, gradually if they are new."""
+        share = (step - HEADS_ALONE) / HEADS_RISING if self.new_heads else 1.0
+        self.heads.gate.fill_(min(1.0, max(0.0, share)))
 
     def agreed(self, progress: float) -> float:
         """The first process's progress, so that all set the same rate and end at the same step."""
@@ -204,9 +201,9 @@ def train(args: argparse.Namespace) -> Path:
     args.out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     trainer = Trainer(args)
-    log.info("%d prompts after %.0f s", len(trainer.token_ids), time.monotonic() - started)
+    log.info("%d prompts after %.0f s", len(trainer.prompts.texts), time.monotonic() - started)
     trainer.optimizer.set_rate(0.0, 0.0)
-    step_once = trainer.captured()
+    steps_of = [trainer.captured(stage) for stage in trainer.stages]
     log.info("first step after %.0f s", time.monotonic() - started)
     start, every = time.monotonic(), max(1, min(100, args.steps // 20))
     log_file = args.out / "log.jsonl" if leads() else Path(os.devnull)
@@ -220,7 +217,8 @@ def train(args: argparse.Namespace) -> Path:
                 break
             keep = min(args.keep, (1 + step) / (10 + step))
             trainer.optimizer.set_rate(rate_at(progress, step, args.warm_steps), keep)
-            step_once()
+            trainer.open_heads(step)
+            steps_of[trainer.turn_of(step)]()
             if (step + 1) % every == 0:
                 found = dict(zip(LOSSES, trainer.losses.tolist(), strict=True))
                 row = {
