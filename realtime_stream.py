@@ -30,7 +30,7 @@ from turbostream.settings import SettingError, Settings, load  # noqa: E402
 from turbostream.start_screen import check  # noqa: E402
 from turbostream.stream.awake import AwakeClock  # noqa: E402
 from turbostream.stream.channel import Channel  # noqa: E402
-from turbostream.stream.engine_api import EngineUnusable  # noqa: E402
+from turbostream.stream.engine_api import EngineUnusable, Opener  # noqa: E402
 from turbostream.stream.repertoire import check_setting  # noqa: E402
 from turbostream.stream.scene import Scene  # noqa: E402
 from turbostream.stream.scene_file import SceneFile, file_of  # noqa: E402
@@ -61,13 +61,15 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     except (SettingError, EngineUnusable) as error:
         log.error("%s", error)
         return 2
-
+    opener = partial(open_engine, settings, found)
     if options.check:
-        return check(partial(open_engine, settings, found))
-    return serve(settings, found, kept, options.record)
+        return check(opener)
+    return serve(settings, found, opener, kept, options.record)
 
 
-def serve(settings: Settings, found: weights.Weights, kept: Tokens, record: bool) -> int:
+def serve(
+    settings: Settings, found: weights.Weights, opener: Opener, kept: Tokens, record: bool
+) -> int:
     """Build the pieces, start the generation thread, serve until a signal."""
     from turbostream.control.osc import OscInput
     from turbostream.sinks import open_sinks
@@ -84,13 +86,11 @@ def serve(settings: Settings, found: weights.Weights, kept: Tokens, record: bool
     channel, awake = Channel("main", scene, time.monotonic, *fade), AwakeClock()
     scheduled = ScheduledChannel(channel, settings.target_fps)
     sources = open_sources(settings, channel)
-    opener = partial(open_engine, settings, found, resolve=sources.resolve)
-    supervisor, meter = Supervisor([scheduled], opener, awake.now), scheduled.meter
-    model = found.model_id, found.demo, load_words(found.folder)
-    context = AppContext(settings, channel, supervisor, meter, *model, kept, awake=awake.now)
+    supervisor = Supervisor([scheduled], partial(opener, resolve=sources.resolve), awake.now)
+    known = found.model_id, found.demo, load_words(found.folder), kept
+    context = AppContext(settings, channel, supervisor, scheduled.meter, *known, awake=awake.now)
     osc, sinks, wakeup = OscInput(settings, context.desk), open_sinks(context, record), Wakeup()
     context.datagram, context.sources = osc.datagram, sources
-    channel.buffer.listen(wakeup.send)
     scene_file = SceneFile(file_of(settings), channel, scene, context.repertoire)
     app = create_app(context, wakeup)
     port = PublicPort(app, context, scene_file, supervisor.unhealthy, sinks.start)

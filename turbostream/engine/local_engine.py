@@ -9,7 +9,6 @@ all the work before it returns. Must not know channels, viewers or pace.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +24,7 @@ from turbostream.engine.cuda.memory_plan import BATCHES, Plan, smaller
 from turbostream.engine.cuda.parity import PSNR_LIMIT, psnr
 from turbostream.engine.cuda.streams import InFlight, Streams
 from turbostream.engine.device.cpu_share import CpuShare
+from turbostream.engine.joined import joined
 from turbostream.engine.model.inputs import Values, fits
 from turbostream.engine.model.stable_diffusion import OneStepModel, free_cached_memory
 from turbostream.engine.plain_path import Plain
@@ -114,7 +114,7 @@ class LocalEngine:
             raise EngineClosed("The engine was closed.")
         if len(shots) > self.plan.max_batch and self.plan.streams:
             size = self.plan.max_batch  # smaller since memory ran out: split the submission
-            return _joined([self.submit(shots[i : i + size]) for i in range(0, len(shots), size)])
+            return joined([self.submit(shots[i : i + size]) for i in range(0, len(shots), size)])
         try:
             return self._submit(shots)
         except torch.OutOfMemoryError as error:
@@ -288,25 +288,3 @@ class LocalEngine:
             self._streams.close()
         self.source_path.close_streams()
         self._streams = self._finishers = self._encoders = None
-
-
-def _joined(parts: list[Future[list[Picture]]]) -> Future[list[Picture]]:
-    """One future of all the pictures, in order; if several parts fail, the first error is set."""
-    combined: Future[list[Picture]] = Future()
-    remaining = [len(parts)]
-    lock = threading.Lock()
-
-    def on_done(_: Future[list[Picture]]) -> None:
-        with lock:
-            remaining[0] -= 1
-            if remaining[0]:
-                return
-        errors = [error for part in parts if (error := part.exception()) is not None]
-        if errors:
-            combined.set_exception(errors[0])
-        else:
-            combined.set_result([picture for part in parts for picture in part.result()])
-
-    for part in parts:
-        part.add_done_callback(on_done)
-    return combined

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from turbostream.settings import Settings
 from turbostream.sinks.broadcast import Broadcaster
 from turbostream.sinks.clip import Clips
 from turbostream.sinks.recorder import Recorder
-from turbostream.sinks.take import Find
 from turbostream.stream import recording
 from turbostream.stream.channel import Channel
+from turbostream.stream.source_status import Sources
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ class Context(Protocol):
     settings: Settings
     channel: Channel
     model_id: str
+    sources: Sources | None
     recorder: recording.Recorder | None
     broadcaster: recording.Broadcaster | None
     clip: recording.Clip | None
@@ -62,9 +63,13 @@ class Sinks:
         self.recorder.stop(timeout_s)
 
 
-def open_sinks(context: Context, record: bool = False, find: Find | None = None) -> Sinks:
-    """Make the sinks and put them into `context`. record: the option --record. find: the input
-    pictures by their digest, which are kept with the recordings if KEEP_SOURCES says so."""
+def open_sinks(context: Context, record: bool = False) -> Sinks:
+    """Make the sinks and put them into `context`. record: the option --record. With KEEP_SOURCES
+    the input pictures are kept with the recordings."""
+
+    def find(sha256: str) -> Any:
+        return None if context.sources is None else context.sources.find(sha256)
+
     kept = find if context.settings.keep_sources else None
     recorder = Recorder(context.channel, context.settings, context.model_id, kept)
     broadcaster = Broadcaster(context.channel, context.settings)

@@ -131,3 +131,9 @@ OpenEngine = Callable[[Report], Engine]
 # The picture of a source at (width, height) in pixels: uint8 RGB [height, width, 3], C-contiguous,
 # only to be read. Raises ShotError with one sentence if the picture is not there, or no longer.
 Resolve = Callable[[Source, int, int], "NDArray[np.uint8]"]
+
+
+class Opener(Protocol):
+    """What opens an engine that may be given the pictures of its shots' sources."""
+
+    def __call__(self, report: Report, *, resolve: Resolve | None = None) -> Engine: ...

@@ -5,7 +5,7 @@ Declarations only, any thread; `sources/` has the implementation.
 
 from __future__ import annotations
 
-from typing import Protocol, TypedDict
+from typing import Any, Protocol, TypedDict
 
 from turbostream.stream.scene_checks import SceneError
 
@@ -60,6 +60,11 @@ class Sources(Protocol):
 
     def picture(self) -> bytes | None:
         """The input picture as it is painted from, as a JPEG; None if there is none."""
+        ...
+
+    def find(self, sha256: str) -> Any:
+        """One of the newest input pictures as it is painted from, by its digest: uint8 RGB
+        [H, W, 3], not to be changed; None if it is not, or no longer, there."""
         ...
 
     def status(self) -> SourceStatus: ...

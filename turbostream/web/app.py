@@ -64,6 +64,7 @@ def create_app(context: AppContext, wakeup: Wakeup) -> Flask:
     sockets = ControlSockets(
         settings.max_body_bytes, settings.dead_viewer_s, context.is_stopping, context.awake
     )
+    context.channel.buffer.listen(wakeup.send)
     context.channel.listen_revision(sockets.announce)
     errors.add_handlers(app, login.page_for_strangers)
     login.add_routes(app, access)
