@@ -9,7 +9,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -68,12 +68,18 @@ class Replay:
             self._screen.note(sentence)
 
     def _run(self, engine: Engine, kept: int) -> None:
+        """Pictures are written on a thread of their own, while the next ones are painted."""
+        with ThreadPoolExecutor(1, "store") as writer:
+            self._paint_missing(engine, kept, writer)
+
+    def _paint_missing(self, engine: Engine, kept: int, writer: ThreadPoolExecutor) -> None:
         done, total = kept, self._plan.count
+        writing: Future[None] | None = None
         self._screen.begin(done)
         in_flight: deque[tuple[list[Item], Future[list[Picture]]]] = deque()
 
         def finish() -> None:
-            nonlocal done
+            nonlocal done, writing
             some, future = in_flight.popleft()
             with _named(some[0]):
                 pictures = future.result()[: len(some)]
@@ -83,7 +89,9 @@ class Replay:
             for item, picture in zip(some, named, strict=True):
                 self._sources.put(item.name, picture.jpeg)
             if some[0].number:
-                self._store.put(some, named, self._report)
+                if writing is not None:
+                    writing.result()
+                writing = writer.submit(self._store.put, some, named, self._report)
                 done += len(some)
                 self._screen.progress(done, total, len(some))
 
@@ -103,6 +111,8 @@ class Replay:
                 finish()
         while in_flight:
             finish()
+        if writing is not None:
+            writing.result()
 
     def _missing(self, kept: int) -> Iterator[Item]:
         """What is to be painted; `kept` pictures are in the folder. A chain goes on from these, or,

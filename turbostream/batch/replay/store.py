@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from turbostream.stream.engine_api import Picture
 MANIFEST = "replay.jsonl"
 VERSION = 1
 MOST_LINE = 64 * 1024  # bytes
-WRITERS = 8
 
 
 @dataclass(frozen=True)
@@ -76,11 +74,9 @@ class Store:
 
     def put(self, items: Sequence[Item], pictures: Sequence[Picture], report: Report) -> None:
         """Store the pictures of the next `items`."""
-        with ThreadPoolExecutor(WRITERS, "pictures") as pool:
-            pairs = zip(items, pictures, strict=True)
-            list(pool.map(lambda pair: self.path(pair[0]).write_bytes(pair[1].jpeg), pairs))
         lines = bytearray()
         for item, picture in zip(items, pictures, strict=True):
+            self.path(item).write_bytes(picture.jpeg)
             sha256 = digest(picture.jpeg)
             report.add(item, sha256, picture.fingerprint)
             values = {
