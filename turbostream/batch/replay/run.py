@@ -139,6 +139,9 @@ class Replay:
             some: list[Item] = []
             for item in alike:
                 if len(some) == size or any(one.name == item.needs for one in some):
+                    # The last ones fill up a batch like those before: on a GPU, another size would
+                    # be captured and compiled first.
+                    fill = fill or len(some) == size
                     yield some, size if fill else len(some)
                     some = []
                 some.append(item)
