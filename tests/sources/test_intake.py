@@ -146,6 +146,42 @@ def test_put_gives_up_while_another_picture_takes_too_long(
     room.wait_for(RED)
 
 
+def test_a_picture_of_source_does_not_replace_the_one_that_was_being_decoded(
+    make_room: Callable[..., Room], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = make_room(target_fps=1000).start()
+    intake = room.sources._intake
+    decoding, go_on = threading.Event(), threading.Event()
+    real = picture.decode
+
+    def slow(data: bytes, side: int) -> picture.Original:
+        decoding.set()
+        assert go_on.wait(30)
+        return real(data, side)
+
+    monkeypatch.setattr(picture, "decode", slow)
+    given = (jpeg(RED), "cover", False, 30.0)
+    putting = threading.Thread(target=room.sources.put, args=given)
+    putting.start()
+    assert decoding.wait(30)
+    assert intake.offer_own(real(jpeg(BLUE)), "a video")  # nothing else is known yet
+    go_on.set()
+    putting.join(30)
+    room.settle()
+    assert room.sources.status()["from"] == "request"
+    assert room.shows(RED)
+    assert not intake.offer_own(jpeg(BLUE), "a video")
+
+
+def test_why_source_gives_nothing_is_not_said_beside_somebodys_picture(room: Room) -> None:
+    intake = room.sources._intake
+    intake.say("The camera does not answer.")
+    assert room.sources.status()["message"] == "The camera does not answer."
+    room.sources.put(jpeg(RED), "cover", False, 5.0)
+    intake.say("The camera does not answer.")
+    assert room.sources.status()["message"] == ""
+
+
 def test_an_error_of_the_program_is_told_and_the_next_picture_is_taken(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +191,18 @@ def test_an_error_of_the_program_is_told_and_the_next_picture_is_taken(
         room.wait_for_message("error of the program")
     room.sources.offer(jpeg(BLUE), "browser")
     room.wait_for(BLUE)
+
+
+def test_a_put_that_fails_by_an_error_of_the_program_is_counted_too(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A controller waits until as many pictures were dealt with as came."""
+    with monkeypatch.context() as patch:
+        patch.setattr(picture, "decode", lambda *given: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            room.sources.put(jpeg(RED), "cover", False, 5.0)
+    assert room.done() == room.sources.status()["received"] == 1
+    assert "error of the program" in room.sources.status()["message"]
 
 
 def test_the_engine_is_told_in_one_sentence_that_a_picture_is_gone(room: Room) -> None:

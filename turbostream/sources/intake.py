@@ -18,7 +18,7 @@ from PIL import Image
 
 from turbostream.settings import Settings
 from turbostream.sources import picture
-from turbostream.sources.offered import Decoded, Offered, Stage, is_near
+from turbostream.sources.offered import FAILED, Decoded, Offered, Stage, is_near
 from turbostream.sources.picture import Original, Pixels
 from turbostream.sources.store import Store
 from turbostream.stream.channel import Channel
@@ -73,8 +73,8 @@ class Intake:
             raise problem
         try:
             self._take(offered)
-        except SourceError as error:
-            self._refuse(error)
+        except Exception as error:  # counted, since senders wait until every picture is
+            self._refuse(error if isinstance(error, SourceError) else FAILED)
             raise
         finally:
             self._decoding.release()
@@ -85,8 +85,7 @@ class Intake:
         """A picture of the setting SOURCE, as a file or decoded. False: it was not taken, since
         somebody gave another one, which stays until it is cleared."""
         with self._changed:
-            newest = self._offered or (self._newest and self._newest.offered)
-            if newest is not None and newest.origin in ("browser", "request"):
+            if self._has_somebodys():
                 return False
         mirror = self._settings.source_mirror
         if isinstance(source, bytes):
@@ -111,9 +110,10 @@ class Intake:
         return self._era
 
     def say(self, message: str) -> None:
-        """Why no picture comes, until the next one does."""
+        """Why SOURCE gives no picture, until one comes; not said beside somebody's picture."""
         with self._changed:
-            self._message = message
+            if not self._has_somebodys():
+                self._message = message
 
     def listen(self, listener: Callable[[], object]) -> None:
         """Call `listener` after each picture that was taken or refused, on the thread that did; it
@@ -188,9 +188,7 @@ class Intake:
                 self._refuse(error)
             except Exception:  # the next picture may be a better one
                 log.exception("[source] a picture failed.")
-                self._refuse(
-                    SourceError("A picture failed by an error of the program; see the log.")
-                )
+                self._refuse(FAILED)
                 self._newest = None  # not again and again
             took = time.monotonic() - began
 
@@ -232,6 +230,11 @@ class Intake:
             self._offered = Offered(decode, origin, time.monotonic(), self._era, fit, mirror)
             self._changed.notify()
 
+    def _has_somebodys(self) -> bool:
+        """Under the lock."""
+        known = self._offered, self._newest and self._newest.offered
+        return any(one is not None and one.is_somebodys for one in known)
+
     def _drop_offered(self) -> None:
         if self._offered is not None:
             self._offered = None
@@ -242,7 +245,8 @@ class Intake:
         stage = self._stage.size()
         original = offered.decode(picture.KEPT_SIDE if stage is None else max(stage))
         with self._changed:
-            if offered.era != self._era:  # forgotten before it was decoded
+            late = self._has_somebodys() and not offered.is_somebodys
+            if late or offered.era != self._era:  # forgotten before it was decoded
                 self._dropped += 1
                 return
             self._newest = Decoded(original, offered)

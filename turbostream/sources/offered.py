@@ -12,6 +12,9 @@ from PIL import Image
 from turbostream.settings import Settings
 from turbostream.sources.picture import Original, Pixels
 from turbostream.stream.channel import Channel
+from turbostream.stream.source_status import SourceError
+
+FAILED = SourceError("A picture failed by an error of the program; see the log.")
 
 
 class Offered(NamedTuple):
@@ -27,6 +30,11 @@ class Offered(NamedTuple):
     era: int
     fit: str
     mirror: bool
+
+    @property
+    def is_somebodys(self) -> bool:
+        """Whether it came from a browser or a request, and not from the setting SOURCE."""
+        return self.origin in ("browser", "request")
 
 
 class Decoded(NamedTuple):
