@@ -344,6 +344,16 @@ def test_the_store_is_bounded_in_number_and_bytes() -> None:
     assert [store.find(name) is not None for name in names] == [False] + [True] * LEAST
 
 
+def test_a_picture_that_is_used_again_and_again_stays_in_the_store() -> None:
+    """The probes of a fade all start from one, while a camera sends more pictures than are kept."""
+    store = Store()
+    used = store.add(np.full((2, 2, 3), 255, np.uint8))
+    for level in range(2 * MOST):
+        store.add(np.full((2, 2, 3), level, np.uint8))
+        if not level % 10:
+            assert store.find(used) is not None
+
+
 def test_the_thread_ends_in_time_also_before_it_was_started(
     make_room: Callable[..., Room],
 ) -> None:

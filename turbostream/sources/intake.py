@@ -145,8 +145,8 @@ class Intake:
             }
 
     def find(self, sha256: str) -> Pixels | None:
-        """One of the newest stage pictures by its digest, uint8 RGB [H, W, 3], not to be changed;
-        None if it is not, or no longer, there."""
+        """One of the stage pictures used last, by its digest: uint8 RGB [H, W, 3], not to be
+        changed; None if it is not, or no longer, there."""
         return self._store.find(sha256)
 
     def resolve(self, source: InputPicture, width: int, height: int) -> Pixels:
