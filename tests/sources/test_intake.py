@@ -289,6 +289,16 @@ def test_a_thousand_a_second_are_thinned_out_to_what_the_engine_takes(room: Room
     assert slowest < 0.5
 
 
+def test_few_pictures_are_decoded_while_nobody_watches(make_room: Callable[..., Room]) -> None:
+    room = make_room(target_fps=120).start()
+    room.channel.wanted = False
+    until = time.monotonic() + 1.0
+    while time.monotonic() < until:
+        room.sources.offer(jpeg(RED), "browser")
+        time.sleep(0.005)
+    assert 2 <= room.sources.status()["used"] <= 6
+
+
 def test_no_more_than_half_a_core_is_spent(make_room: Callable[..., Room]) -> None:
     """On damaged or large pictures, which take longer than a frame."""
     room = make_room(target_fps=1000).start()

@@ -18,7 +18,7 @@ from PIL import Image
 
 from turbostream.settings import Settings
 from turbostream.sources import picture
-from turbostream.sources.offered import FAILED, Decoded, Offered, Stage, is_near
+from turbostream.sources.offered import FAILED, UNWATCHED_S, Decoded, Offered, Stage, is_near
 from turbostream.sources.picture import Original, Pixels
 from turbostream.sources.store import Store
 from turbostream.stream.channel import Channel
@@ -32,9 +32,7 @@ log = logging.getLogger(__name__)
 class Intake:
     """The input picture of `channel`, which it is given in the size of the stage: WIDTH and HEIGHT,
     or else the size of the newest frame. A picture that comes before the first frame waits for it.
-
-    Any thread.
-    """
+    Any thread."""
 
     def __init__(self, channel: Channel, settings: Settings) -> None:
         self._channel, self._settings = channel, settings
@@ -196,7 +194,8 @@ class Intake:
         """What to do next, once it is time; None at the end. began, took: seconds, of the last
         picture."""
         rested = began + 2 * took
-        paced = max(rested, began + 1 / self._settings.target_fps)
+        period_s = max(1 / self._settings.target_fps, 0 if self._channel.wanted else UNWATCHED_S)
+        paced = max(rested, began + period_s)
         with self._changed:
             while not self._ended:
                 if self._offered is not None:

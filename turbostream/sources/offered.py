@@ -14,6 +14,7 @@ from turbostream.sources.picture import Original, Pixels
 from turbostream.stream.channel import Channel
 from turbostream.stream.source_status import SourceError
 
+UNWATCHED_S = 0.25  # between two pictures while nobody watches: cheap, and the next viewer's is new
 FAILED = SourceError("A picture failed by an error of the program; see the log.")
 
 
