@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from tests.engines import ColourEngine, opens
 from tests.sinks.conftest import GREY, Room
-from tests.sinks.pictures import jpeg, noise, probe, times
+from tests.sinks.pictures import frame, jpeg, noise, probe, times
 from tests.stream.running import collect, running, wait_until
 from turbostream.settings import Settings
 from turbostream.sinks import open_sinks, recorder
@@ -26,6 +27,7 @@ from turbostream.sinks.take import Take
 from turbostream.stream.channel import Channel
 from turbostream.stream.recording import NoSuchRecording, RecordingConflict, RecordingError
 from turbostream.stream.scene import Scene
+from turbostream.stream.shot import InputPicture, Shot
 
 
 def test_the_video_has_each_frame_at_the_time_of_its_shot(room: Room) -> None:
@@ -265,6 +267,34 @@ def test_the_recordings_never_take_more_than_the_limit(make_room: Callable[..., 
     )
     with pytest.raises(RecordingError, match="higher RECORDINGS_MAX_GB"):
         room.recorder.start()
+
+
+def test_input_pictures_count_towards_the_limit_while_frames_are_left_out(
+    make_room: Callable[..., Room],
+) -> None:
+    room = make_room(recordings_max_gb=0.01)
+    random = np.random.default_rng(0)
+
+    def find(sha256: str) -> np.ndarray[Any, Any]:
+        return random.integers(0, 256, (512, 512, 3), np.uint8)
+
+    recordings = room.recorder._recordings
+    take = Take(recordings, room.recorder._settings, "demo", find)
+    take.scene(Scene.single("words"), 0.0)
+    take.frame(frame(1, 0.0, GREY), skip=False)
+
+    def add_more() -> None:
+        for number in range(2, 40):
+            source = InputPicture(f"{number:064x}")
+            shot = replace(Shot.single("words", 1), source=source, strength=0.5)
+            take.frame(replace(frame(number, 0.1 * number, GREY), shot=shot), skip=True)
+
+    try:
+        with pytest.raises(RecordingError, match=r"take 0\.01 GB, the limit"):
+            add_more()
+    finally:
+        take.close()
+    assert 0.9e7 < recordings.sources(take.name).stat().st_size < 1.6e7
 
 
 class Context:

@@ -157,6 +157,19 @@ def test_an_empty_folder_waits_for_pictures(
     assert room.sources.status()["message"] == ""
 
 
+def test_files_that_stay_unreadable_are_one_line_each(
+    make_room: MakeRoom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(feed, "SLIDE_S", 0.05)
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)  # no file
+    room = make_room(source=str(tmp_path / "pictures")).start()
+    room.wait_for_message("has no pictures")
+    time.sleep(0.3)
+    assert len(warnings(caplog)) == 3
+
+
 # -- videos ----------------------------------------------------------------------------------------
 
 

@@ -146,6 +146,42 @@ def test_put_gives_up_while_another_picture_takes_too_long(
     room.wait_for(RED)
 
 
+def test_a_picture_of_source_does_not_replace_the_one_that_was_being_decoded(
+    make_room: Callable[..., Room], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = make_room(target_fps=1000).start()
+    intake = room.sources._intake
+    decoding, go_on = threading.Event(), threading.Event()
+    real = picture.decode
+
+    def slow(data: bytes, side: int) -> picture.Original:
+        decoding.set()
+        assert go_on.wait(30)
+        return real(data, side)
+
+    monkeypatch.setattr(picture, "decode", slow)
+    given = (jpeg(RED), "cover", False, 30.0)
+    putting = threading.Thread(target=room.sources.put, args=given)
+    putting.start()
+    assert decoding.wait(30)
+    assert intake.offer_own(real(jpeg(BLUE)), "a video")  # nothing else is known yet
+    go_on.set()
+    putting.join(30)
+    room.settle()
+    assert room.sources.status()["from"] == "request"
+    assert room.shows(RED)
+    assert not intake.offer_own(jpeg(BLUE), "a video")
+
+
+def test_why_source_gives_nothing_is_not_said_beside_somebodys_picture(room: Room) -> None:
+    intake = room.sources._intake
+    intake.say("The camera does not answer.")
+    assert room.sources.status()["message"] == "The camera does not answer."
+    room.sources.put(jpeg(RED), "cover", False, 5.0)
+    intake.say("The camera does not answer.")
+    assert room.sources.status()["message"] == ""
+
+
 def test_an_error_of_the_program_is_told_and_the_next_picture_is_taken(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +191,18 @@ def test_an_error_of_the_program_is_told_and_the_next_picture_is_taken(
         room.wait_for_message("error of the program")
     room.sources.offer(jpeg(BLUE), "browser")
     room.wait_for(BLUE)
+
+
+def test_a_put_that_fails_by_an_error_of_the_program_is_counted_too(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A controller waits until as many pictures were dealt with as came."""
+    with monkeypatch.context() as patch:
+        patch.setattr(picture, "decode", lambda *given: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            room.sources.put(jpeg(RED), "cover", False, 5.0)
+    assert room.done() == room.sources.status()["received"] == 1
+    assert "error of the program" in room.sources.status()["message"]
 
 
 def test_the_engine_is_told_in_one_sentence_that_a_picture_is_gone(room: Room) -> None:
@@ -241,6 +289,16 @@ def test_a_thousand_a_second_are_thinned_out_to_what_the_engine_takes(room: Room
     assert slowest < 0.5
 
 
+def test_few_pictures_are_decoded_while_nobody_watches(make_room: Callable[..., Room]) -> None:
+    room = make_room(target_fps=120).start()
+    room.channel.wanted = False
+    until = time.monotonic() + 1.0
+    while time.monotonic() < until:
+        room.sources.offer(jpeg(RED), "browser")
+        time.sleep(0.005)
+    assert 2 <= room.sources.status()["used"] <= 6
+
+
 def test_no_more_than_half_a_core_is_spent(make_room: Callable[..., Room]) -> None:
     """On damaged or large pictures, which take longer than a frame."""
     room = make_room(target_fps=1000).start()
@@ -294,6 +352,16 @@ def test_the_store_is_bounded_in_number_and_bytes() -> None:
     big = MOST_BYTES // 2 + 3
     names = [store.add(np.full((1, big // 3, 3), n, np.uint8)) for n in range(LEAST + 1)]
     assert [store.find(name) is not None for name in names] == [False] + [True] * LEAST
+
+
+def test_a_picture_that_is_used_again_and_again_stays_in_the_store() -> None:
+    """The probes of a fade all start from one, while a camera sends more pictures than are kept."""
+    store = Store()
+    used = store.add(np.full((2, 2, 3), 255, np.uint8))
+    for level in range(2 * MOST):
+        store.add(np.full((2, 2, 3), level, np.uint8))
+        if not level % 10:
+            assert store.find(used) is not None
 
 
 def test_the_thread_ends_in_time_also_before_it_was_started(

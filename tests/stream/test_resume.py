@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -88,6 +89,26 @@ def test_another_seed_setting_begins_its_own_walk_unless_somebody_chose_one_on_t
     scene = Scene.single("typed", speed=1.5, seed=seed_in_force, phase=2.25, anchored_at=100.0)
     again = resumed(left(scene, INITIAL, 102.0), Scene.single("first words", seed=5), 0.0, restart)
     assert (again.seed, again.phase_at(0.0)) == (seed, phase)
+
+
+@pytest.mark.parametrize(
+    ("before", "in_force", "now", "restart", "source"),
+    [
+        ("picture", "none", "picture", True, "none"),  # switched off, and the same SOURCE
+        ("picture", "feedback", "picture", False, "feedback"),
+        ("none", "feedback", "picture", True, "picture"),  # SOURCE is new
+        ("none", "feedback", "picture", False, "feedback"),
+        ("none", "none", "picture", False, "picture"),
+        ("picture", "picture", "none", True, "none"),
+        ("none", "picture", "none", True, "picture"),
+    ],
+)
+def test_a_source_that_somebody_chose_stays_unless_the_setting_is_new(
+    before: str, in_force: str, now: str, restart: bool, source: str
+) -> None:
+    found = left(replace(PLAYED, source=in_force), replace(INITIAL, source=before), 102.0)
+    again = resumed(later(found), replace(INITIAL, source=now), 0.0, restart)
+    assert again.source == source
 
 
 def test_the_size_is_always_the_new_processes_own() -> None:

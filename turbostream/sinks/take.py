@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from turbostream.sinks.video_file import VideoFile
 
 SPARE_BYTES = 16 * 1024 * 1024  # left free on the disk, for the program's other files
+UNCHECKED_BYTES = SPARE_BYTES // 4  # of input pictures, until the next look at the room
 MOST_SCENES = 1000  # kept until the first frame
 MOST_KNOWN = 4096  # frames and input pictures; one that comes back later is written again
 
@@ -51,6 +52,7 @@ class Take:
         self._video: VideoFile | None = None
         self._session: SessionWriter | None = None
         self._sources: SourceWriter | None = None
+        self._checked_bytes = 0  # of `_sources`, at the last look at the room
         self._find = find
         self._known: OrderedDict[int | str, None] = OrderedDict()  # of the session
         self._scenes: list[tuple[Scene, float]] = []  # before the first frame
@@ -130,6 +132,10 @@ class Take:
             self._sources = SourceWriter(self._recordings.sources(self.name))
         session.picture(sha256, self._sources.add(pixels))
         self._note(sha256)
+        # Not only with the video: frames may be left out of that for as long as pictures come.
+        if self._sources.size - self._checked_bytes >= UNCHECKED_BYTES:
+            session.flush()
+            self._check_room()
 
     def _note(self, one: int | str) -> None:
         self._known[one] = None
@@ -164,7 +170,9 @@ class Take:
         """Raises RecordingError before the limit of the setting, or the disk, is reached."""
         folder = self._recordings.folder
         own = 0 if self._session is None else self._file.size + self._session.path.stat().st_size
-        own += 0 if self._sources is None else self._sources.size
+        if self._sources is not None:
+            self._checked_bytes = self._sources.size
+            own += self._checked_bytes
         if self._others + own >= self._settings.recordings_max_gb * 1e9:
             raise RecordingError(
                 f"The recordings take {self._settings.recordings_max_gb:g} GB, the limit; delete "

@@ -22,23 +22,21 @@ class InputSources:
     """The sources of one channel; implements `source_status.Sources`. Any thread."""
 
     def __init__(self, settings: Settings, channel: Channel) -> None:
-        self._channel = channel
         self._intake = Intake(channel, settings)
         self._earlier = EarlierFrames()
         self._feed = None
         if settings.source != "none":
             self._feed = Feed(self._intake, channel, settings)
+            # A part of the first scene: there is nothing to undo.
+            channel.adjust(lambda scene, now: replace(scene, source="picture"))
         channel.buffer.listen(self._earlier.hear)
         self.offer, self.put = self._intake.offer, self._intake.put
         self.clear, self.picture = self._intake.clear, self._intake.picture
         self.find, self.listen = self._intake.find, self._intake.listen
 
     def start(self) -> None:
-        """With SOURCE, frames are painted from it from now on."""
         self._intake.start()
         if self._feed is not None:
-            # A part of the first scene: there is nothing to undo.
-            self._channel.adjust(lambda scene, now: replace(scene, source="picture"))
             self._feed.start()
 
     def stop(self, timeout_s: float) -> None:
@@ -57,5 +55,6 @@ class InputSources:
 
 
 def open_sources(settings: Settings, channel: Channel) -> InputSources:
-    """Made before the engine, which gets `resolve`."""
+    """Made before the engine, which gets `resolve`. With SOURCE, the scene in force from now on has
+    the source `picture`, as what the settings give."""
     return InputSources(settings, channel)

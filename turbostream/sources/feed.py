@@ -43,7 +43,7 @@ class Feed:
         self._intake, self._channel, self._settings = intake, channel, settings
         self._ended = threading.Event()
         self._link: VideoLink | None = None
-        self._logged = ""
+        self._logged: set[str] = set()  # since SOURCE last worked
         self._shown = ""
         self._thread = threading.Thread(target=self._run, name="source", daemon=True)
 
@@ -82,9 +82,9 @@ class Feed:
 
     def _say(self, message: str) -> None:
         """A source that is away for a day is one line."""
-        if message != self._logged:
+        if message not in self._logged:
             log.warning("[source] %s", message)
-        self._logged = message
+        self._logged.add(message)
         self._intake.say(message)
 
     # -- pictures ----------------------------------------------------------------------------------
@@ -177,7 +177,7 @@ class Feed:
         return link.failed
 
     def _take(self, source: bytes | Original) -> None:
-        self._logged = ""
+        self._logged.clear()
         self._intake.offer_own(source, self._shown)
 
     def _take_when_watched(self, source: bytes | Original) -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from turbostream.settings import Settings
 from turbostream.sources import picture
-from turbostream.sources.offered import Decoded, Offered, Stage, is_near
+from turbostream.sources.offered import FAILED, UNWATCHED_S, Decoded, Offered, Stage, is_near
 from turbostream.sources.picture import Original, Pixels
 from turbostream.sources.store import Store
 from turbostream.stream.channel import Channel
@@ -32,9 +32,7 @@ log = logging.getLogger(__name__)
 class Intake:
     """The input picture of `channel`, which it is given in the size of the stage: WIDTH and HEIGHT,
     or else the size of the newest frame. A picture that comes before the first frame waits for it.
-
-    Any thread.
-    """
+    Any thread."""
 
     def __init__(self, channel: Channel, settings: Settings) -> None:
         self._channel, self._settings = channel, settings
@@ -73,8 +71,8 @@ class Intake:
             raise problem
         try:
             self._take(offered)
-        except SourceError as error:
-            self._refuse(error)
+        except Exception as error:  # counted, since senders wait until every picture is
+            self._refuse(error if isinstance(error, SourceError) else FAILED)
             raise
         finally:
             self._decoding.release()
@@ -85,8 +83,7 @@ class Intake:
         """A picture of the setting SOURCE, as a file or decoded. False: it was not taken, since
         somebody gave another one, which stays until it is cleared."""
         with self._changed:
-            newest = self._offered or (self._newest and self._newest.offered)
-            if newest is not None and newest.origin in ("browser", "request"):
+            if self._has_somebodys():
                 return False
         mirror = self._settings.source_mirror
         if isinstance(source, bytes):
@@ -111,9 +108,10 @@ class Intake:
         return self._era
 
     def say(self, message: str) -> None:
-        """Why no picture comes, until the next one does."""
+        """Why SOURCE gives no picture, until one comes; not said beside somebody's picture."""
         with self._changed:
-            self._message = message
+            if not self._has_somebodys():
+                self._message = message
 
     def listen(self, listener: Callable[[], object]) -> None:
         """Call `listener` after each picture that was taken or refused, on the thread that did; it
@@ -145,8 +143,8 @@ class Intake:
             }
 
     def find(self, sha256: str) -> Pixels | None:
-        """One of the newest stage pictures by its digest, uint8 RGB [H, W, 3], not to be changed;
-        None if it is not, or no longer, there."""
+        """One of the stage pictures used last, by its digest: uint8 RGB [H, W, 3], not to be
+        changed; None if it is not, or no longer, there."""
         return self._store.find(sha256)
 
     def resolve(self, source: InputPicture, width: int, height: int) -> Pixels:
@@ -188,9 +186,7 @@ class Intake:
                 self._refuse(error)
             except Exception:  # the next picture may be a better one
                 log.exception("[source] a picture failed.")
-                self._refuse(
-                    SourceError("A picture failed by an error of the program; see the log.")
-                )
+                self._refuse(FAILED)
                 self._newest = None  # not again and again
             took = time.monotonic() - began
 
@@ -198,7 +194,8 @@ class Intake:
         """What to do next, once it is time; None at the end. began, took: seconds, of the last
         picture."""
         rested = began + 2 * took
-        paced = max(rested, began + 1 / self._settings.target_fps)
+        period_s = max(1 / self._settings.target_fps, 0 if self._channel.wanted else UNWATCHED_S)
+        paced = max(rested, began + period_s)
         with self._changed:
             while not self._ended:
                 if self._offered is not None:
@@ -232,6 +229,11 @@ class Intake:
             self._offered = Offered(decode, origin, time.monotonic(), self._era, fit, mirror)
             self._changed.notify()
 
+    def _has_somebodys(self) -> bool:
+        """Under the lock."""
+        known = self._offered, self._newest and self._newest.offered
+        return any(one is not None and one.is_somebodys for one in known)
+
     def _drop_offered(self) -> None:
         if self._offered is not None:
             self._offered = None
@@ -242,7 +244,8 @@ class Intake:
         stage = self._stage.size()
         original = offered.decode(picture.KEPT_SIDE if stage is None else max(stage))
         with self._changed:
-            if offered.era != self._era:  # forgotten before it was decoded
+            late = self._has_somebodys() and not offered.is_somebodys
+            if late or offered.era != self._era:  # forgotten before it was decoded
                 self._dropped += 1
                 return
             self._newest = Decoded(original, offered)

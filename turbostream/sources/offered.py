@@ -12,6 +12,10 @@ from PIL import Image
 from turbostream.settings import Settings
 from turbostream.sources.picture import Original, Pixels
 from turbostream.stream.channel import Channel
+from turbostream.stream.source_status import SourceError
+
+UNWATCHED_S = 0.25  # between two pictures while nobody watches: cheap, and the next viewer's is new
+FAILED = SourceError("A picture failed by an error of the program; see the log.")
 
 
 class Offered(NamedTuple):
@@ -27,6 +31,11 @@ class Offered(NamedTuple):
     era: int
     fit: str
     mirror: bool
+
+    @property
+    def is_somebodys(self) -> bool:
+        """Whether it came from a browser or a request, and not from the setting SOURCE."""
+        return self.origin in ("browser", "request")
 
 
 class Decoded(NamedTuple):

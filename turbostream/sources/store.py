@@ -1,4 +1,4 @@
-"""The newest input pictures, each under the digest that shots name it by. Any thread."""
+"""The last used input pictures, each under the digest that shots name it by. Any thread."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def digest(pixels: Pixels) -> str:
 
 
 class Store:
-    """Pictures that are added are not changed afterwards; the oldest is forgotten."""
+    """Pictures that are added are not changed afterwards. The one that was not used for longest is
+    forgotten, so one that the probes of a long fade start from stays."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -47,4 +48,7 @@ class Store:
 
     def find(self, sha256: str) -> Pixels | None:
         with self._lock:
-            return self._pictures.get(sha256)
+            found = self._pictures.get(sha256)
+            if found is not None:
+                self._pictures.move_to_end(sha256)
+            return found

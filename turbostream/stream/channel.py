@@ -129,8 +129,8 @@ class Channel(Demand):
         return change
 
     def recall(self, look: Scene, fade_s: float | None = None, easing: str | None = None) -> Change:
-        """Put the words, noise, motion and speed of `look` in force. fade_s: seconds; None: the
-        channel's default, as for easing. Raises SceneError for an invalid fade."""
+        """Put the words, noise, motion, speed and source of `look` in force. fade_s: seconds;
+        None: the channel's default, as for easing. Raises SceneError for an invalid fade."""
         with self._lock:
             now = self._clock()
             scene = self._change.scene.recalled(look, now, *self._fade(fade_s, easing))

@@ -3,12 +3,13 @@
 It is handed over together with the port (web/http/handover.py) and kept in a file for a restart
 (scene_file.py). Pure data; times in it are relative.
 
-Which of both scenes counts, for the words and for the seed with its phase:
+Which of both scenes counts, for the words, for the seed with its phase and for the source:
 
 - What nobody changed while the program ran comes from the new process's own settings.
 - What somebody changed stays, at a restart and at a handover.
 - Only at a restart, INITIAL_PROMPT or SEED with another value than before counts more than what was
   typed: whoever edits it and starts the program wants to see it. A handover interrupts nothing.
+- The same holds for what frames start from, once SOURCE is given that was not before, or no more.
 
 Motion and speed stay, since no setting gives them. The size is always the new process's own: its
 engine was opened with it.
@@ -24,7 +25,7 @@ from turbostream.stream import scene_json
 from turbostream.stream.scene import Scene
 from turbostream.stream.scene_checks import SceneError
 
-FROM_SETTINGS = ("prompt", "seed")
+FROM_SETTINGS = ("prompt", "seed", "source")
 
 
 def left(scene: Scene, initial: Scene, time: float) -> dict[str, Any]:
@@ -59,4 +60,7 @@ def resumed(found: object, initial: Scene, time: float, restart: bool) -> Scene:
     seed_before = began.get("seed", initial.seed)
     if seed_before != initial.seed and (restart or scene.seed == seed_before):
         scene = replace(scene, walkers=initial.walkers, noise_from=None)
+    source_before = began.get("source", "none")
+    if source_before != initial.source and (restart or scene.source == source_before):
+        scene = replace(scene, source=initial.source)
     return replace(scene, width=initial.width, height=initial.height)

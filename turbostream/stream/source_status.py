@@ -11,8 +11,8 @@ from turbostream.stream.scene_checks import SceneError
 
 
 class SourceError(SceneError):
-    """One sentence on why a picture cannot be a source. status: of the HTTP response: 400, 413 or
-    415."""
+    """One sentence on why a picture cannot be a source. status: of the HTTP response: 400, 413,
+    415 or 503."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -63,7 +63,7 @@ class Sources(Protocol):
         ...
 
     def find(self, sha256: str) -> Any:
-        """One of the newest input pictures as it is painted from, by its digest: uint8 RGB
+        """One of the input pictures used last, as it is painted from, by its digest: uint8 RGB
         [H, W, 3], not to be changed; None if it is not, or no longer, there."""
         ...
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from turbostream.engine.cuda import aot, background_compiler
 from turbostream.engine.cuda.background_compiler import (
@@ -85,6 +86,11 @@ def test_each_batch_size_is_compiled_once(start: Start) -> None:
     for batch in (1, 4, 1, 4):
         run.compile(batch)
     assert run.installed == [1, 4]
+
+
+def test_it_keeps_no_weights_of_a_model_that_is_released(start: Start) -> None:
+    kept = vars(start().compiler).values()
+    assert not any(isinstance(one, torch.nn.Module) for one in kept)
 
 
 def test_code_that_paints_something_else_is_refused_and_forgotten(

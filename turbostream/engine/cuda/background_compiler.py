@@ -28,6 +28,7 @@ import torch
 
 from turbostream.engine.cuda import aot, compile_cache, parity
 from turbostream.engine.model.inputs import Declaration, Paint, batched
+from turbostream.engine.model.source_step import SourceStep
 from turbostream.engine.model.stable_diffusion import OneStepModel
 
 log = logging.getLogger(__name__)
@@ -68,9 +69,7 @@ class BackgroundCompiler:
     ) -> None:
         """report: called once per batch size, on the compiler's thread. options: for Inductor.
         source: compile the step from a picture's latents, which `inputs` are for."""
-        self._source = model.source if source else None
-        self._denoise = model.denoise if self._source is None else self._source.denoise
-        self._kind = "" if self._source is None else " from a source"
+        self._has_source, self._kind = source, " from a source" if source else ""
         self._model, self._cache = model, compile_cache.Cache(folder)
         self._inputs, self._report, self._options = inputs, report, options
         self._requested: queue.SimpleQueue[int | None] = queue.SimpleQueue()
@@ -95,6 +94,17 @@ class BackgroundCompiler:
         self._requested.put(None)
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
+
+    # Asked of the model each time: once it is released, nothing here keeps its weights.
+
+    @property
+    def _source(self) -> SourceStep | None:
+        return self._model.source if self._has_source else None
+
+    @property
+    def _denoise(self) -> aot.Step:
+        source = self._source
+        return self._model.denoise if source is None else source.denoise
 
     def _run(self) -> None:
         while (batch := self._requested.get()) is not None:
@@ -158,9 +168,9 @@ class BackgroundCompiler:
             batch,
             lambda shape, dtype: torch.randn(shape, generator=generator).to(place, dtype),
         )
-        inputs |= self._timing(batch)
         stream: Any = torch.cuda.Stream() if place.type == "cuda" else None
         with torch.cuda.stream(stream):
+            inputs |= self._timing(batch)  # stacked on the device, so on the stream that reads it
             # The plain step first: operator by operator, it creates this thread's cuBLAS handles
             # and cuDNN plans. The compiled step is one call that holds the GIL, and so stops the
             # stream, from its first kernel to its last.
@@ -169,16 +179,17 @@ class BackgroundCompiler:
             fast = call(**inputs)
             log.info("[compile] batch %d: first run %.0f ms", batch, _ms_since(started))
             pictures = model.decode(fast), model.decode(plain)
-            if self._source is not None:
-                said = self._source.predicted(fast, inputs), self._source.predicted(plain, inputs)
+            if (source := self._source) is not None:
+                said = source.predicted(fast, inputs), source.predicted(plain, inputs)
                 return parity.refusal_of(*said, *pictures)
             return parity.refusal(fast, plain, inputs["noise"], model.schedule, *pictures)
 
     def _timing(self, batch: int) -> dict[str, torch.Tensor]:
         """The inputs of a source's step that are not any numbers: one strength for each shot."""
-        if self._source is None:
+        source = self._source
+        if source is None:
             return {}
-        shots = [self._source.timing((number + 1) / (batch + 1)) for number in range(batch)]
+        shots = [source.timing((number + 1) / (batch + 1)) for number in range(batch)]
         for value in shots[0].values():
             if value.ready is not None:
                 value.ready.synchronize()

@@ -168,7 +168,7 @@ class OneStepModel:
             packed.pack(pipe.unet)
         device, dtype = hardware.device, hardware.dtype
         self.denoise = Denoise(pipe.unet, self.schedule, dtype).to(device)
-        # For batches of one shot, on the engine's thread only.
+        # For batches of one shot, on the threads that take the plain path.
         self.denoise_one = TracedGraph(self.denoise) if device.type == "cpu" else self.denoise
         self.decode = Decode(decoder, vae.config.scaling_factor, dtype).to(device)
         scaling = vae.config.scaling_factor

@@ -5,8 +5,7 @@ embedding is a constant and is added to the bias of the block's first convolutio
 rounding: 1e-6 in fp32); `timesteps.py` has what is added at other t, from a picture. Query, key and
 value of self attention become one projection, by diffusers' own `fuse_projections`. Each technique
 uses private names of diffusers, and is left out where they have changed (`library_check.usable`).
-Runs on the engine's thread, and in the process
-that compiles.
+Runs on the engine's thread, and in the process that compiles.
 """
 
 from __future__ import annotations

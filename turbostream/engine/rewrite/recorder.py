@@ -1,7 +1,7 @@
 """Records one run of a module, operator by operator, as a flat function: a graph of torch.fx.
 
 What depends on no input becomes a constant. Imported only when a module is traced, since it relies
-on private names of torch (`private_names.TRACING`). Runs on the engine's thread.
+on private names of torch (`private_names.TRACING`). Any number of threads, each its own run.
 """
 
 from __future__ import annotations
