@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import resource
 import struct
+import sys
+import threading
 import time
 import tracemalloc
 import zlib
@@ -247,6 +251,7 @@ REFUSED = [
     (b"PK\x03\x04" + bytes(100), 415, "This is an archive"),
     (b"a line of text\n", 415, "This is text"),
     ("Zwei Zeilen\nmit Umlaut: ü".encode(), 415, "This is text"),
+    (WHOLE[:3], 415, "damaged or of an unknown kind"),
     (saved(Image.new("RGB", SIZE), "ICO"), 415, "damaged or of an unknown kind"),
     (saved(Image.new("RGB", SIZE), "PPM"), 415, "unknown kind"),
     (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "This is text"),
@@ -273,6 +278,25 @@ def test_what_is_no_picture_is_refused_in_one_sentence(
     assert str(refused.value).endswith(".")
     assert time.monotonic() - began < 5
     assert most < 300_000_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and only Linux gives it back")
+def test_a_very_large_picture_leaves_no_memory_behind() -> None:
+    data = saved(Image.new("RGBA", (6000, 6000)), "WEBP", lossless=True)
+    decode(data)  # what is loaded once
+    gc.collect()
+    before = resident()
+    for _ in range(2):
+        in_a_thread = threading.Thread(target=decode, args=(data,))
+        in_a_thread.start()
+        in_a_thread.join()
+    assert resident() - before < 50_000_000
+
+
+def resident() -> int:
+    """Bytes of memory of this process."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
 
 
 def test_no_damaged_file_raises_anything_else() -> None:

@@ -6,8 +6,10 @@ large file, in which Pillow lets other threads run. Knows no channel and no stor
 
 from __future__ import annotations
 
+import ctypes
 import io
 import struct
+import sys
 import warnings
 from typing import Any, NamedTuple
 
@@ -22,6 +24,9 @@ WANTED = "send a JPEG, PNG, WebP, GIF, BMP or TIFF"
 MOST_BYTES = 32_000_000
 MOST_PIXELS = 50_000_000
 KEPT_SIDE = 2048  # pixels; a larger picture is kept smaller
+# From so many pixels on, what decoding took is given back to the system at once. The C library
+# would keep it: several hundred megabytes after one picture of MOST_PIXELS.
+LARGE = 8_000_000
 # Of a progressive JPEG, which has about ten; each takes the time of a whole file.
 MOST_SCANS, MOST_SCANNED = 64, 16 * MOST_PIXELS
 SCAN = b"\xff\xda"  # the marker before each scan
@@ -87,10 +92,15 @@ def decode(data: bytes, side: int = KEPT_SIDE) -> Original:
             scans = data.count(SCAN)
             if scans > MOST_SCANS or scans * image.width * image.height > MOST_SCANNED:
                 raise SourceError("The picture has too many scans; save it as a plain JPEG.")
+        is_large = image.width * image.height >= LARGE
         try:
             return _upright(image, side)
         except DAMAGED:
             raise SourceError("The picture is truncated or damaged; send it again.") from None
+        finally:
+            image.close()
+            if is_large:
+                _give_back_memory()
 
 
 def check_size(size: int) -> None:
@@ -140,6 +150,14 @@ def _resized(
     image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float]
 ) -> Image.Image:
     return image.resize(size, Image.Resampling.BICUBIC, box, reducing_gap=2.0)
+
+
+def _give_back_memory() -> None:
+    """Takes milliseconds."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
+        if trim is not None:
+            trim(0)
 
 
 def _too_large() -> SourceError:
@@ -222,6 +240,7 @@ def _unreadable(data: bytes) -> str:
 
 def _is_text(data: bytes) -> bool:
     try:
-        return data.decode("utf-8", "ignore").replace("\n", "").replace("\t", "").isprintable()
+        text = data.decode("utf-8", "ignore").replace("\n", "").replace("\t", "")
     except ValueError:
         return False
+    return bool(text) and text.isprintable()
