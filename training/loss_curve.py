@@ -8,7 +8,15 @@ import sys
 from pathlib import Path
 
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 720, 360, 56, 24, 92, 40
-LINES = {"pixels": "#2a6fdb", "heads": "#d9822b", "words": "#2e9e5b", "colour": "#b04ec4"}
+LINES = {
+    "pixels": "#2a6fdb",
+    "repainted": "#0f8b8d",
+    "heads": "#d9822b",
+    "words": "#2e9e5b",
+    "colour": "#b04ec4",
+    "scale": "#8a8f98",
+}
+LEAST = 1e-4  # a lower loss is drawn there: the axis is logarithmic
 STEP_TICKS, DECADES = 5000, (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0)
 
 
@@ -24,7 +32,7 @@ def smooth(values: list[float], keep: float = 0.7) -> list[float]:
 def svg(rows: list[dict[str, float]]) -> str:
     """The losses over the steps, on a logarithmic scale."""
     last, names = rows[-1]["step"], [name for name in LINES if name in rows[-1]]
-    lowest = min(min(row[name] for name in names) for row in rows)
+    lowest = min(max(LEAST, row[name]) for row in rows for name in names if name in row)
     decades = [d for d in DECADES if d >= lowest / 10]
     low, high = math.log10(decades[0]), math.log10(5)
 
@@ -51,8 +59,9 @@ def svg(rows: list[dict[str, float]]) -> str:
     free = 0.0  # next free height for a label, from the top
     for name in sorted(names, key=lambda name: -rows[-1][name]):
         colour = LINES[name]
-        values = smooth([row[name] for row in rows])
-        points = [f"{x(r['step']):.1f},{y(v):.1f}" for r, v in zip(rows, values, strict=True)]
+        own = [row for row in rows if name in row]  # a training may begin to log a loss later
+        values = smooth([max(LEAST, row[name]) for row in own])
+        points = [f"{x(r['step']):.1f},{y(v):.1f}" for r, v in zip(own, values, strict=True)]
         line = f'<polyline points="{" ".join(points)}" fill="none" stroke="{colour}"'
         parts.append(line + ' stroke-width="2"/>')
         free = max(free, y(values[-1]) + 4) + 15

@@ -58,7 +58,7 @@ class Channel(Demand):
         super().__init__()
         self.name = name
         self.revision = 0
-        self.given = NOTHING
+        self.given, self.given_after = NOTHING, 0  # frames after that number may show the picture
         self.takes_sources = True
         self._fade_s, self._easing = fade_s, easing
         self._history = History()
@@ -279,7 +279,7 @@ class Channel(Demand):
     def give_picture(self, digest: str | None) -> None:
         """Make the picture of this SHA-256 the newest input picture; None: there is none."""
         with self._lock:
-            self.given = replace(self.given, picture=digest)
+            self.given, self.given_after = replace(self.given, picture=digest), self._number
             listeners = self._given_listeners
         for listener in listeners:
             listener()

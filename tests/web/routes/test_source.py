@@ -92,6 +92,17 @@ def test_a_second_picture_is_no_change_of_the_scene(
     assert answer["after"] == context.channel.last_number
 
 
+def test_a_frame_that_shows_the_picture_before_the_answer_is_after_it(
+    client: FlaskClient, context: AppContext, open_engine: None
+) -> None:
+    """It may be the last one: an unchanged picture is not painted again."""
+    client.put("/source", data=FILE)
+    shots = []
+    context.channel.listen_given(lambda: shots.append(context.channel.take_shot()))
+    answer = answer_of(client.put("/source", data=FILE + b" another"))
+    assert [shot.number for shot in shots] == [answer["after"] + 1]  # type: ignore[operator]
+
+
 @pytest.mark.parametrize(
     ("query", "found"),
     [("", ("cover", False)), ("?fit=contain", ("contain", False)),

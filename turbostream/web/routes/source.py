@@ -10,6 +10,7 @@ from __future__ import annotations
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import BadRequest, NotFound, ServiceUnavailable
 
+from turbostream.stream.channel import Change
 from turbostream.stream.shot import ShotError
 from turbostream.stream.source_status import Sources
 from turbostream.web.auth.access_control import AccessControl
@@ -51,15 +52,13 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
             if not data:
                 raise BadRequest("The body is empty; send the bytes of one picture's file.")
             in_turn(found.put, data, fit, mirror, DECODING_S)
-        channel.change({"source": "picture"}, supervisor.check)
-        return answer()
+        return answer(channel.change({"source": "picture"}, supervisor.check))
 
     @app.delete("/source")
     def delete_source() -> Response:
         access.spend_change()
         sources().clear()
-        channel.change({"source": "none"}, supervisor.check)
-        return answer()
+        return answer(channel.change({"source": "none"}, supervisor.check))
 
     @app.get("/source.jpg")
     def source_picture() -> Response:
@@ -69,9 +68,10 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
             raise NotFound("There is no input picture; PUT /source sends one.")
         return Response(picture, content_type="image/jpeg")
 
-    def answer() -> Response:
+    def answer(change: Change) -> Response:
         """after: frames with a higher number are painted from what is in force now."""
-        return jsonify(status="ok", source=sources().status(), after=channel.last_number)
+        after = max(change.after, channel.given_after)
+        return jsonify(status="ok", source=sources().status(), after=after)
 
 
 class _Places:
