@@ -204,7 +204,7 @@ def test_one_staging_buffer_for_all_that_is_in_flight_would_be_seen(
 ) -> None:
     shots = [shot(number, 0.5) for number in range(1, 13)]
     wanted = each(open_engine(PLAIN), shots)
-    engine = open_engine(delay_s=0.01)
+    engine = open_engine(delay_s=0.1)
     each(engine, shots[:1])
     shared = torch.zeros(8, 64, 64, 3, dtype=torch.uint8)
     streams = engine.source_path._streams
