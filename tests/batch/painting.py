@@ -17,7 +17,7 @@ from tests.batch.replaying import Recording
 from tests.stream.running import wait_until
 from turbostream.settings import Settings
 from turbostream.sinks.recorder import Recorder
-from turbostream.sources.earlier import EarlierFrames
+from turbostream.sources import earlier
 from turbostream.sources.picture import Pixels
 from turbostream.sources.store import Store
 from turbostream.stream.channel import Channel
@@ -73,8 +73,7 @@ class Show:
     def __init__(self, folder: Path, depth: int = 2, keep: bool = True) -> None:
         self.now, self.depth = BEGAN, depth
         self.channel = Channel("main", Scene.single("a red heart", seed=3), lambda: self.now)
-        self.store, self._earlier = Store(), EarlierFrames()
-        self.channel.buffer.listen(self._earlier.hear)
+        self.store = Store()
         settings = Settings(
             target_fps=FPS, initial_prompt="words", model_id="demo", server_port=0, state_dir=folder
         )
@@ -93,7 +92,7 @@ class Show:
             found = self.store.find(source.sha256)
             assert found is not None
             return found
-        return self._earlier.resolve(source, width, height)
+        return earlier.resolve(self.channel.buffer, source, width, height)
 
     def give(self, seed: int) -> None:
         """A new input picture."""

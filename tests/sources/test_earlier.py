@@ -11,7 +11,8 @@ from PIL import Image
 
 from tests.sources.conftest import SIZE, Room
 from tests.sources.files import BLUE, RED, SQUARES, corners, near, quarters, saved
-from turbostream.sources.earlier import KEPT, transformed
+from turbostream.sources.earlier import transformed
+from turbostream.stream.frame import KEPT
 from turbostream.stream.shot import EarlierFrame, ShotError
 
 WIDTH, HEIGHT = 128, 96

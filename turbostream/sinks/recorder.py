@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -39,7 +38,6 @@ log = logging.getLogger(__name__)
 # stream has few frames within the time.
 BEHIND_S, FEW_FRAMES = 0.5, 8
 MOST_WAITING = 512  # frames and scenes, while a write to the disk hangs
-EARLIER = 16  # frames that a later one may start from, also from before the recording
 STOP_S = 10.0  # how long `stop` waits for the last frames and the compression of the session
 
 
@@ -72,7 +70,6 @@ class Recorder:
     ) -> None:
         self._channel, self._settings, self._model = channel, settings, model
         self._find = find
-        self._earlier: deque[Frame] = deque(maxlen=EARLIER)  # the generation thread's
         self._recordings = Recordings(settings.recordings_folder)
         self._lock = threading.Lock()  # of start and stop
         self._queue: queue.SimpleQueue[Heard] = queue.SimpleQueue()
@@ -159,18 +156,15 @@ class Recorder:
     # -- listeners, which return at once -----------------------------------------------------------
 
     def _hear_frame(self, frame: Frame) -> None:
-        if self._listening:
-            self._queue_frame(frame)
-        self._earlier.append(frame)
-
-    def _queue_frame(self, frame: Frame) -> None:
+        if not self._listening:
+            return
         if self._queue.qsize() >= MOST_WAITING:
             self._lost += 1
             return
         self._newest = frame.taken
         source, earlier = frame.shot.source, None
         if isinstance(source, EarlierFrame):
-            earlier = next((one for one in self._earlier if one.number == source.number), None)
+            earlier = self._channel.buffer.find(source.number)
         self._queue.put(FrameFrom(frame, earlier))
 
     def _hear_scene(self, scene: Scene, time: float) -> None:

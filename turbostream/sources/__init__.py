@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from turbostream.settings import Settings
-from turbostream.sources.earlier import EarlierFrames
+from turbostream.sources import earlier
 from turbostream.sources.feed import Feed
 from turbostream.sources.intake import Intake
 from turbostream.sources.picture import Pixels
@@ -22,14 +22,12 @@ class InputSources:
     """The sources of one channel; implements `source_status.Sources`. Any thread."""
 
     def __init__(self, settings: Settings, channel: Channel) -> None:
-        self._intake = Intake(channel, settings)
-        self._earlier = EarlierFrames()
+        self._buffer, self._intake = channel.buffer, Intake(channel, settings)
         self._feed = None
         if settings.source != "none":
             self._feed = Feed(self._intake, channel, settings)
             # A part of the first scene: there is nothing to undo.
             channel.adjust(lambda scene, now: replace(scene, source="picture"))
-        channel.buffer.listen(self._earlier.hear)
         self.offer, self.put = self._intake.offer, self._intake.put
         self.clear, self.picture = self._intake.clear, self._intake.picture
         self.find, self.listen = self._intake.find, self._intake.listen
@@ -50,7 +48,7 @@ class InputSources:
     def resolve(self, source: Source, width: int, height: int) -> Pixels:
         """See `engine_api.Resolve`."""
         if isinstance(source, EarlierFrame):
-            return self._earlier.resolve(source, width, height)
+            return earlier.resolve(self._buffer, source, width, height)
         return self._intake.resolve(source, width, height)
 
 

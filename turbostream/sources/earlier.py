@@ -1,4 +1,4 @@
-"""Earlier frames as sources: the newest published JPEGs, and what is done to one of them first.
+"""Earlier frames as sources, and what is done to one of them first.
 
 `transformed` is a pure function of the JPEG, so a replay that has the same frame gets the same
 pixels.
@@ -8,43 +8,25 @@ from __future__ import annotations
 
 import io
 import math
-import threading
-from collections import OrderedDict
 
 import numpy as np
 from PIL import Image
 
 from turbostream.sources.picture import Pixels, staged
-from turbostream.stream.frame import Frame
+from turbostream.stream.frame import KEPT, FrameBuffer
 from turbostream.stream.shot import EarlierFrame, ShotError
 
-KEPT = 16  # frames; more than an engine has in flight
 SHRUNK_BELOW = 0.7  # zoom: below it the picture is averaged, above it bilinear is smooth enough
 
 
-class EarlierFrames:
-    """The newest frames of a channel by number. Any thread."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._frames: OrderedDict[int, bytes] = OrderedDict()
-
-    def hear(self, frame: Frame) -> None:
-        """A listener of the channel's buffer; returns at once."""
-        with self._lock:
-            self._frames[frame.number] = frame.jpeg
-            if len(self._frames) > KEPT:
-                self._frames.popitem(last=False)
-
-    def resolve(self, source: EarlierFrame, width: int, height: int) -> Pixels:
-        """See `engine_api.Resolve`."""
-        with self._lock:
-            jpeg = self._frames.get(source.number)
-        if jpeg is None:
-            raise ShotError(
-                f"Frame {source.number} is not one of the newest {KEPT}, so it cannot be a source."
-            )
-        return transformed(jpeg, source, width, height)
+def resolve(buffer: FrameBuffer, source: EarlierFrame, width: int, height: int) -> Pixels:
+    """See `engine_api.Resolve`. buffer: of the channel that has shown the frame."""
+    frame = buffer.find(source.number)
+    if frame is None:
+        raise ShotError(
+            f"Frame {source.number} is not one of the newest {KEPT}, so it cannot be a source."
+        )
+    return transformed(frame.jpeg, source, width, height)
 
 
 def transformed(jpeg: bytes, source: EarlierFrame, width: int, height: int) -> Pixels:

@@ -7,6 +7,7 @@ never slows the writer. Knows no engine and no viewer.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -36,12 +37,17 @@ class Frame:
     taken: float = 0.0
 
 
+KEPT = 16  # frames, which later ones may start from; more than an engine has in flight
+
+
 class FrameBuffer:
-    """The newest frame. Older numbers are refused, so that the stream never goes back in time."""
+    """The newest frame, and the KEPT newest by number. Older numbers than the newest are refused,
+    so that the stream never goes back in time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._frame: Frame | None = None
+        self._kept: deque[Frame] = deque(maxlen=KEPT)
         self._listeners: tuple[Callable[[Frame], object], ...] = ()
 
     def publish(self, frame: Frame) -> bool:
@@ -50,6 +56,7 @@ class FrameBuffer:
             if self._frame is not None and frame.number <= self._frame.number:
                 return False
             self._frame = frame
+            self._kept.append(frame)
             listeners = self._listeners
         for listener in listeners:
             listener(frame)
@@ -58,6 +65,11 @@ class FrameBuffer:
     def newest(self) -> Frame | None:
         with self._lock:
             return self._frame
+
+    def find(self, number: int) -> Frame | None:
+        """None if frame `number` was not published, or KEPT others have been since."""
+        with self._lock:
+            return next((one for one in self._kept if one.number == number), None)
 
     def listen(self, listener: Callable[[Frame], object]) -> None:
         """Call `listener` with each frame, on the writer's thread; it must return at once."""
