@@ -24,7 +24,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,28 @@ def measure(viewer: Viewer, ways: dict[str, Change], changes: int) -> dict[str, 
     return found
 
 
+@contextmanager
+def program(target_fps: float, random_weights: bool, model: str = "demo") -> Iterator[int]:
+    """Run the program with a state folder of its own; its port."""
+    port = free_port()
+    command = ["realtime_stream.py", "--server-port", str(port)]
+    if random_weights:
+        command = ["-m", "benchmarks.controllers", "--serve", str(port)]
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as state_dir:
+        process = subprocess.Popen(
+            [sys.executable, *command, "--target-fps", str(target_fps)],
+            cwd=ROOT,
+            env={**os.environ, "STATE_DIR": state_dir, "MODEL_ID": model},
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            wait_until_healthy(port, process)
+            yield port
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--random-weights", action="store_true")
@@ -186,24 +209,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.serve:
         raise SystemExit(serve(options.serve, options.target_fps))
-
-    port = free_port()
-    random_weights = ["-m", "benchmarks.controllers", "--serve", str(port)]
-    demo = ["realtime_stream.py", "--server-port", str(port)]
-    command = random_weights if options.random_weights else demo
-    with tempfile.TemporaryDirectory(prefix="controllers-") as state_dir:
-        process = subprocess.Popen(
-            [sys.executable, *command, "--target-fps", str(options.target_fps)],
-            cwd=ROOT,
-            env={**os.environ, "STATE_DIR": state_dir, "MODEL_ID": "demo"},
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            wait_until_healthy(port, process)
-            result = run(port, options.changes)
-        finally:
-            process.terminate()
-            process.wait(20)
+    with program(options.target_fps, options.random_weights) as port:
+        result = run(port, options.changes)
     result = {"benchmark": "controllers", "target_fps": options.target_fps, **result}
     emit({**result, **machine()}, options.save)
 

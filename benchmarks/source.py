@@ -19,11 +19,7 @@ import argparse
 import http.client
 import io
 import json
-import os
 import random
-import subprocess
-import sys
-import tempfile
 import time
 from contextlib import ExitStack
 from typing import Any
@@ -33,10 +29,9 @@ from PIL import Image
 
 from benchmarks import tunnel
 from benchmarks.camera import Camera, Shown, Viewer, filming, watching
-from benchmarks.controllers import ROOT, serve, wait_until_healthy
+from benchmarks.controllers import program
 from benchmarks.delay import delayed
 from benchmarks.report import emit, machine, percentile
-from benchmarks.server_process import free_port
 
 STRENGTHS = [round(0.1 * tenth, 1) for tenth in range(1, 11)]
 WARM_S = 2.0  # after each change of the scene; graphs may be captured meanwhile
@@ -251,27 +246,9 @@ def main() -> None:
     parser.add_argument("--target-fps", type=float, default=240.0)
     parser.add_argument("--tunnel-delay", type=float, default=0.0, metavar="MS")
     parser.add_argument("--save", help="a name in benchmarks/results")
-    parser.add_argument("--serve", type=int, metavar="PORT", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.serve:
-        raise SystemExit(serve(options.serve, options.target_fps))
-    port = free_port()
-    random_weights = ["-m", "benchmarks.source", "--serve", str(port)]
-    demo = ["realtime_stream.py", "--server-port", str(port)]
-    command = random_weights if options.random_weights else demo
-    with tempfile.TemporaryDirectory(prefix="source-") as state_dir:
-        process = subprocess.Popen(
-            [sys.executable, *command, "--target-fps", str(options.target_fps)],
-            cwd=ROOT,
-            env={**os.environ, "STATE_DIR": state_dir, "MODEL_ID": options.model},
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            wait_until_healthy(port, process)
-            result = run(port, options)
-        finally:
-            process.terminate()
-            process.wait(20)
+    with program(options.target_fps, options.random_weights, options.model) as port:
+        result = run(port, options)
     given = {name: getattr(options, name) for name in ("rate", "seconds", "strength", "target_fps")}
     weights = "random, SD-Turbo's architecture" if options.random_weights else options.model
     facts = {"benchmark": "source", "weights": weights, **given}
