@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,47 +13,21 @@ import torch
 from PIL import Image
 
 from tests.engine.cuda.simulated import Device
+from tests.engine.simulated_engine import FULL, Open, engines_of
 from turbostream.engine import jpeg
 from turbostream.engine.cuda.background_compiler import Outcome
 from turbostream.engine.cuda.memory_plan import Plan, smaller
-from turbostream.engine.cuda.streams import InFlight, Streams
-from turbostream.engine.local_engine import LocalEngine
+from turbostream.engine.cuda.streams import InFlight
 from turbostream.engine.model.inputs import Value
 from turbostream.engine.model.stable_diffusion import OneStepModel
 from turbostream.stream.engine_api import EngineClosed, EngineUnusable
 from turbostream.stream.shot import EarlierFrame, Prompts, Shot, ShotError, great_circle
 
-FULL = Plan(2, 8)
-Open = Callable[..., "SimulatedEngine"]
-
-
-class SimulatedEngine(LocalEngine):
-    """A LocalEngine whose streams run on a simulated device."""
-
-    device: Device
-
-    def make_streams(self, plan: Plan, *what: Any) -> Streams:
-        self.device.taken = 0
-        return Streams(self.device, plan, *what)
-
 
 @pytest.fixture
 def open_engine(model: OneStepModel, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
-    monkeypatch.setattr(OneStepModel, "release", lambda self: None)  # the model is shared
-    opened: list[SimulatedEngine] = []
-
-    def open_one(plan: Plan = FULL, **device: Any) -> SimulatedEngine:
-        class Engine(SimulatedEngine):
-            pass
-
-        Engine.device = Device(**device)
-        opened.append(Engine(model, 85, "test", plan))
-        return opened[-1]
-
-    yield open_one
-    for engine in opened:
-        engine.close()
-        engine.device.close()
+    with engines_of(model, monkeypatch) as open_one:
+        yield open_one
 
 
 def shot(number: int, prompt: str = "a red circle") -> Shot:

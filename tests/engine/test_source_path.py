@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tests.engine.conftest import CPU, pipeline
 from tests.engine.cuda.simulated import Device
+from tests.engine.simulated_engine import FULL, Open, engines_of
 from turbostream.engine import source_path
 from turbostream.engine.cuda.background_compiler import Outcome
 from turbostream.engine.cuda.memory_plan import Plan
@@ -27,19 +28,7 @@ from turbostream.engine.rewrite.timesteps import TimeTable
 from turbostream.stream.engine_api import Picture, batch_key
 from turbostream.stream.shot import EarlierFrame, Shot, ShotError, Source, great_circle
 
-FULL = Plan(2, 8)
 PLAIN = Plan(0, 1)
-Open = Callable[..., "SimulatedEngine"]
-
-
-class SimulatedEngine(LocalEngine):
-    """A LocalEngine whose streams run on a simulated device."""
-
-    device: Device
-
-    def make_streams(self, plan: Plan, *what: Any) -> Streams:
-        self.device.taken = 0
-        return Streams(self.device, plan, *what)
 
 
 def resolve(source: Source, width: int, height: int) -> NDArray[np.uint8]:
@@ -60,21 +49,8 @@ def source_model() -> OneStepModel:
 
 @pytest.fixture
 def open_engine(source_model: OneStepModel, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
-    monkeypatch.setattr(OneStepModel, "release", lambda self: None)  # the model is shared
-    opened: list[SimulatedEngine] = []
-
-    def open_one(plan: Plan = FULL, **device: Any) -> SimulatedEngine:
-        class Engine(SimulatedEngine):
-            pass
-
-        Engine.device = Device(**device)
-        opened.append(Engine(source_model, 85, "test", plan))
-        return opened[-1]
-
-    yield open_one
-    for engine in opened:
-        engine.close()
-        engine.device.close()
+    with engines_of(source_model, monkeypatch) as open_one:
+        yield open_one
 
 
 def words(number: int) -> Shot:

@@ -105,9 +105,8 @@ def test_clear_forgets_the_picture_but_not_what_is_in_flight(room: Room) -> None
     assert room.channel.given == [name, None, name]
 
 
-def test_a_picture_that_is_cleared_while_it_is_decoded_does_not_come_back(
-    room: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def held_back(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """Decoding waits from now on: (set while it does, to be set so that it goes on)."""
     decoding, go_on = threading.Event(), threading.Event()
     real = picture.decode
 
@@ -117,6 +116,13 @@ def test_a_picture_that_is_cleared_while_it_is_decoded_does_not_come_back(
         return real(data, side)
 
     monkeypatch.setattr(picture, "decode", slow)
+    return decoding, go_on
+
+
+def test_a_picture_that_is_cleared_while_it_is_decoded_does_not_come_back(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoding, go_on = held_back(monkeypatch)
     room.sources.offer(jpeg(RED), "browser")
     assert decoding.wait(30)
     room.sources.clear()
@@ -129,15 +135,7 @@ def test_a_picture_that_is_cleared_while_it_is_decoded_does_not_come_back(
 def test_put_gives_up_while_another_picture_takes_too_long(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decoding, go_on = threading.Event(), threading.Event()
-    real = picture.decode
-
-    def slow(data: bytes, side: int) -> picture.Original:
-        decoding.set()
-        assert go_on.wait(30)
-        return real(data, side)
-
-    monkeypatch.setattr(picture, "decode", slow)
+    decoding, go_on = held_back(monkeypatch)
     room.sources.offer(jpeg(RED), "browser")
     assert decoding.wait(30)
     with pytest.raises(SourceError, match="send it again"):
@@ -151,15 +149,8 @@ def test_a_picture_of_source_does_not_replace_the_one_that_was_being_decoded(
 ) -> None:
     room = make_room(target_fps=1000).start()
     intake = room.sources._intake
-    decoding, go_on = threading.Event(), threading.Event()
     real = picture.decode
-
-    def slow(data: bytes, side: int) -> picture.Original:
-        decoding.set()
-        assert go_on.wait(30)
-        return real(data, side)
-
-    monkeypatch.setattr(picture, "decode", slow)
+    decoding, go_on = held_back(monkeypatch)
     given = (jpeg(RED), "cover", False, 30.0)
     putting = threading.Thread(target=room.sources.put, args=given)
     putting.start()

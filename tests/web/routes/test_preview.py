@@ -85,17 +85,23 @@ def test_a_patch_of_nothing_shows_the_scene_and_a_fade_is_accepted(
     assert colour_in(faded.data) == pytest.approx(colour_of("x"), abs=6)
 
 
-def test_the_shot_is_the_one_that_a_change_would_give(
-    client: FlaskClient, resting: AppContext
-) -> None:
+def painted_by(context: AppContext) -> list[Shot]:
+    """The shots that the supervisor is asked for from now on."""
     painted: list[Shot] = []
-    paint = resting.supervisor.paint
+    paint = context.supervisor.paint
 
     def spied(shot: Shot) -> Future[Picture]:
         painted.append(shot)
         return paint(shot)
 
-    resting.supervisor.paint = spied  # type: ignore[method-assign]
+    context.supervisor.paint = spied  # type: ignore[method-assign]
+    return painted
+
+
+def test_the_shot_is_the_one_that_a_change_would_give(
+    client: FlaskClient, resting: AppContext
+) -> None:
+    painted = painted_by(resting)
     patch = {"seed": 77, "motion": "hold", "prompt": "still"}
     assert client.post("/preview", json=patch).status_code == 200
     scene = resting.channel.change(patch).scene
@@ -105,14 +111,7 @@ def test_the_shot_is_the_one_that_a_change_would_give(
 def test_a_preview_starts_from_the_source_that_is_given(
     client: FlaskClient, resting: AppContext
 ) -> None:
-    painted: list[Shot] = []
-    paint = resting.supervisor.paint
-
-    def spied(shot: Shot) -> Future[Picture]:
-        painted.append(shot)
-        return paint(shot)
-
-    resting.supervisor.paint = spied  # type: ignore[method-assign]
+    painted = painted_by(resting)
     patch = {"source": "picture", "strength": 0.2}
     assert client.post("/preview", json=patch).status_code == 200
     resting.channel.give_picture("a" * 64)
