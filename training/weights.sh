@@ -32,7 +32,7 @@ train second 192 80 --init "$out/first" --seed 1 --steps 12000 --prompts 1500000
   --rate 1.5e-3 --warm-steps 500 --keep 0.9995 --rectangles 0
 train third 192 80 --init "$out/second" --seed 2 --steps 14800 --prompts 1000000 \
   --rate 1e-3 --warm-steps 300 --keep 0.9995 --rectangles 0
-# From the folder of the model, so that the auxiliary heads begin anew, as they did.
+# From the folder of the model, so that the auxiliary heads start untrained, as they did then.
 train fourth 160 64 --init "$out/third/model" --seed 10 --steps 11000 --prompts 600000 \
   --rate 1.5e-3 --warm-steps 300 --keep 0.9995
 train fifth 160 64 --init "$out/fourth" --seed 11 --steps 11400 --prompts 600000 \

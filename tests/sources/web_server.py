@@ -106,7 +106,7 @@ def mjpeg(
 
 
 def at_10_fps(*pictures: bytes) -> Callable[[], Iterator[bytes]]:
-    """Each in turn, for ever."""
+    """Each in turn, endlessly."""
 
     def generate() -> Iterator[bytes]:
         while True:

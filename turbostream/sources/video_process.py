@@ -31,7 +31,7 @@ from turbostream.sources import http_reader, own_address, picture
 HEAD = struct.Struct("<BHHI")  # kind, width, height, bytes of the content
 REPORT, FILE, PIXELS = 0, 1, 2  # JSON; a picture's file; raw RGB
 AGAIN_S = 5.0  # between two looks at an address that has one picture
-LATE_S, HOPELESS_S = 0.1, 1.0  # of a picture that is left out, or from which time is counted anew
+LATE_S, HOPELESS_S = 0.1, 1.0  # of a picture that is left out, or at which the clock restarts
 LEAST_SHOWN_S = 0.25  # a picture is sent that often, however late
 MOST_MEMORY = 4 << 30  # bytes, of this process
 # What FFmpeg may use by itself, for example because a playlist names it.

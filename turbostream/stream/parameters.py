@@ -129,7 +129,7 @@ _ROWS = (
     Parameter(
         "strength",
         "continuous",
-        "how much of the source is painted anew",
+        "how much of the source is repainted",
         default=0.6,
         field=True,
         modulation="scale",

@@ -121,7 +121,7 @@ class Viewers:
     @contextmanager
     def enter(self, viewer: Viewer) -> Iterator[None]:
         """Count `viewer` while this is entered. Enter in the response's generator, never in the
-        view: one that is never iterated (HEAD) would be counted for ever."""
+        view: one that is never iterated (HEAD) would be counted forever."""
         self._viewers[viewer.id] = viewer
         try:
             with viewer.channel.watched():
