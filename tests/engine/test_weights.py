@@ -13,6 +13,8 @@ from turbostream.engine.model import decoder
 from turbostream.engine.weights import hub, model_files
 from turbostream.stream.engine_api import EngineError, EngineUnusable
 
+TAESD = "madebyollin/taesd"
+
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
@@ -97,7 +99,7 @@ def test_a_hub_that_cannot_be_reached_is_one_sentence_with_two_ways_out(
 
 def test_the_tiny_decoder_is_taken_from_the_models_folder(copy: Path) -> None:
     shutil.copytree(copy / "vae", copy / "taesd")
-    assert hub.fetch_tiny_decoder(copy, lambda progress: None) == copy / "taesd"
+    assert hub.fetch_tiny_decoder(copy, TAESD, lambda progress: None) == copy / "taesd"
 
 
 def test_without_the_tiny_decoder_the_full_one_is_taken_with_the_reason(
@@ -109,7 +111,7 @@ def test_without_the_tiny_decoder_the_full_one_is_taken_with_the_reason(
         raise OSError("Connection refused")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
-    where = hub.fetch_tiny_decoder(copy, lambda progress: None)
+    where = hub.fetch_tiny_decoder(copy, TAESD, lambda progress: None)
 
     class Pipe:
         class vae:

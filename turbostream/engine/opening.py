@@ -66,10 +66,9 @@ def open_local(
         "device": f"{device.name}, {str(device.dtype).removeprefix('torch.')}: {device.reason}",
         "attention": attention.choose(pipe, settings.xformers, device),
     }
-    setting = settings.decoder
-    needed = _needs_tiny_decoder(pipe, setting)
-    tiny_folder = fetch_tiny_decoder(folder, report) if needed else "DECODER is full"
-    vae, choices["decoder"] = decoder.choose(pipe, setting, tiny_folder, device)
+    repository = decoder.repository_of(pipe.vae) if settings.decoder == "tiny" else None
+    tiny = fetch_tiny_decoder(folder, repository, report) if repository else "DECODER is full"
+    vae, choices["decoder"] = decoder.choose(pipe, settings.decoder, tiny, device)
     # The folder of a downloaded model is named after its commit.
     name = f"{weights.repository}@{'local' if weights.folder else folder.name}"
     engine = warm_up(pipe, vae, device, name, choices, settings, report, resolve=resolve)
@@ -174,7 +173,3 @@ def share_of(pipe: Any, device: hardware.Hardware) -> CpuShare | None:
     found = share(cores or 1, sum(one.numel() for one in pipe.unet.parameters()))
     torch.set_num_threads(found.threads)
     return found
-
-
-def _needs_tiny_decoder(pipe: Any, setting: str) -> bool:
-    return setting == "tiny" and type(pipe.vae).__name__ != "AutoencoderTiny"

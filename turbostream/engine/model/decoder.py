@@ -14,7 +14,16 @@ from diffusers import AutoencoderTiny
 from turbostream.engine.device.hardware import Hardware
 from turbostream.engine.model.stable_diffusion import UNREADABLE
 
-TAESD_SCALING = 0.18215  # TAESD's latents are those of Stable Diffusion 1 and 2
+# By the scaling of the latents that they decode: Stable Diffusion 1 and 2, and XL.
+TINY = {0.18215: "madebyollin/taesd", 0.13025: "madebyollin/taesdxl"}  # MIT
+LATENT_CHANNELS = 4
+
+
+def repository_of(vae: Any) -> str | None:
+    """The hub's name of the tiny decoder for the latents of `vae`; None where there is none."""
+    if isinstance(vae, AutoencoderTiny) or vae.config.latent_channels != LATENT_CHANNELS:
+        return None
+    return TINY.get(vae.config.scaling_factor)
 
 
 def choose(
@@ -28,12 +37,14 @@ def choose(
         return None, "tiny: it is the model's own"
     if setting == "full":
         return None, "full: DECODER is full"
-    if pipe.vae.config.latent_channels != 4 or pipe.vae.config.scaling_factor != TAESD_SCALING:
-        return None, "full: the tiny decoder is for Stable Diffusion's latents, and these differ"
+    repository = repository_of(pipe.vae)
+    if repository is None:
+        return None, "full: there is no tiny decoder for this model's latents"
     if isinstance(folder, str):
         return None, f"full: {folder}"
     try:
         tiny = AutoencoderTiny.from_pretrained(folder, dtype=hardware.dtype, local_files_only=True)
     except UNREADABLE as error:
         return None, f"full: the tiny decoder in {folder} cannot be loaded ({error})"
-    return tiny.to(hardware.device), "tiny: TAESD, a twentieth of the full decoder's work"
+    name = repository.rpartition("/")[2].upper()
+    return tiny.to(hardware.device), f"tiny: {name}, a twentieth of the full decoder's work"

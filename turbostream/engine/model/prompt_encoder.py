@@ -22,7 +22,8 @@ CACHED_PROMPTS = 256  # at most 77 x 1024 fp16 values each: 40 MB
 
 
 class PromptEncoder:
-    """The text encoder behind a bounded cache."""
+    """The text encoder behind a bounded cache. A family with several overrides `_ids` and
+    `_forward`."""
 
     def __init__(self, tokenizer: CLIPTokenizer, encoder: CLIPTextModel) -> None:
         self._tokenizer = tokenizer
@@ -38,8 +39,8 @@ class PromptEncoder:
         return len(self._cache)
 
     def __call__(self, prompt: str) -> Value:
-        """The embedding of `prompt`, [tokens, hidden]. Tokens past the model's limit are cut, as
-        CLIP does; the log names the dropped text."""
+        """The embedding of `prompt`, [rows, hidden]: a row for each token, and what a family adds.
+        Tokens past the model's limit are cut, as CLIP does; the log names the dropped text."""
         cached = self._cache.get(prompt)
         if cached is not None:
             self._cache.move_to_end(prompt)
@@ -50,21 +51,30 @@ class PromptEncoder:
                 self.limit.tokens,
                 dropped,
             )
-        tokens = self._tokenizer(
-            prompt,
-            padding="max_length",
-            max_length=self._tokenizer.model_max_length,
-            truncation=True,
-            return_tensors="pt",
-        )
-        embedding = self._encode(tokens.input_ids)
+        embedding = self._encode(self._ids(prompt))
         self._cache[prompt] = embedding
         if len(self._cache) > CACHED_PROMPTS:
             self._cache.popitem(last=False)
         return embedding
 
+    @staticmethod
+    def _tokens(tokenizer: CLIPTokenizer, prompt: str) -> torch.Tensor:
+        """Token ids [1, tokens]."""
+        ids: torch.Tensor = tokenizer(
+            prompt,
+            padding="max_length",
+            max_length=tokenizer.model_max_length,
+            truncation=True,
+            return_tensors="pt",
+        ).input_ids
+        return ids
+
+    def _ids(self, prompt: str) -> torch.Tensor:
+        """What `_forward` takes: a row of token ids for each encoder."""
+        return self._tokens(self._tokenizer, prompt)
+
     def _forward(self, ids: torch.Tensor) -> torch.Tensor:
-        """[1, tokens, hidden] of token ids [1, tokens]."""
+        """The embedding [1, rows, hidden] of `_ids`."""
         embedding: torch.Tensor = self._encoder(ids)[0]
         return embedding
 
@@ -86,9 +96,7 @@ class PromptEncoder:
         """Capture the encoder as a graph where possible; returns "choice: reason"."""
         if self.stream is None:
             return "plain: graphs need an NVIDIA GPU"
-        ids = torch.zeros(
-            1, self._tokenizer.model_max_length, dtype=torch.long, device=self._encoder.device
-        )
+        ids = torch.zeros_like(self._ids(" "), device=self._encoder.device)
         try:
             self._graph = capture(self._forward, {"ids": ids}, self.stream)
         except (RuntimeError, torch.OutOfMemoryError) as error:

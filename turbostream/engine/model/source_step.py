@@ -99,13 +99,15 @@ class SourceStep:
         hardware: Hardware,
         is_folded: bool,
         resolve: Resolve,
+        encoder_dtype: torch.dtype,
     ) -> None:
-        """unet: after `folded.prepare`, which returned `is_folded`. sigmas: by timestep."""
+        """unet: after `folded.prepare`, which returned `is_folded`. sigmas: by timestep.
+        encoder_dtype: of the encoder's weights."""
         device, dtype = hardware.device, hardware.dtype
         self._resolve, self._sigmas, self._prediction = resolve, sigmas, schedule.prediction
         self._dtype = dtype
         self._table = TimeTable(unet, schedule.timestep, len(sigmas)) if is_folded else None
-        self.encode = Encode(encoder, scaling, dtype).to(device)
+        self.encode = Encode(encoder, scaling, encoder_dtype).to(device)
         has_table = self._table is not None
         self.denoise = DenoiseSource(unet, schedule, dtype, has_table).to(device)
         self.step = FromSource(self.encode, self.denoise)

@@ -1,4 +1,4 @@
-"""Stable Diffusion models (SD-Turbo, the demo model): load, encode, denoise, decode.
+"""A pipeline as a model of one step: load, encode, denoise, decode. `families/` has what differs.
 
 Runs on the engine's thread. `step.py` has the mathematics. This module must not know CUDA graphs,
 CUDA streams or threads.
@@ -24,19 +24,12 @@ transformers_logging.disable_progress_bar()
 
 import diffusers  # noqa: E402
 import torch  # noqa: E402
-from diffusers import (  # noqa: E402
-    AutoencoderKL,
-    EulerDiscreteScheduler,
-    StableDiffusionPipeline,
-    UNet2DConditionModel,
-)
 from safetensors import SafetensorError  # noqa: E402
-from transformers import CLIPTextModel, CLIPTokenizer  # noqa: E402
 
 from turbostream.engine.device.hardware import Hardware  # noqa: E402
+from turbostream.engine.model.families import FAMILIES, family_of  # noqa: E402
 from turbostream.engine.model.inputs import Declaration, Input, Value, Values  # noqa: E402
 from turbostream.engine.model.noise import noise_of  # noqa: E402
-from turbostream.engine.model.prompt_encoder import PromptEncoder  # noqa: E402
 from turbostream.engine.model.prompt_mix import MAX_PROMPTS, PromptMixer  # noqa: E402
 from turbostream.engine.model.schedule import euler_of, schedule_of, sigmas_of  # noqa: E402
 from turbostream.engine.model.source_step import SourceStep, encoder_of  # noqa: E402
@@ -65,7 +58,7 @@ UNREADABLE = (
 )
 
 
-def load_pipeline(folder: Path, hardware: Hardware, name: str = "") -> StableDiffusionPipeline:
+def load_pipeline(folder: Path, hardware: Hardware, name: str = "") -> Any:
     """Load the pipeline in `folder` onto the hardware; raises EngineUnusable, which names the
     model as `name`, if a component cannot be loaded.
 
@@ -74,23 +67,21 @@ def load_pipeline(folder: Path, hardware: Hardware, name: str = "") -> StableDif
     """
     name = name or str(folder)
     index = model_files.read_object(folder / model_files.INDEX)
-    classes = {
-        part: getattr(diffusers, index[part][1], default)
-        for part, default in (("vae", AutoencoderKL), ("scheduler", EulerDiscreteScheduler))
+    family = FAMILIES[index["_class_name"]]
+
+    def class_of(part: str, wanted: Any) -> Any:
+        default = getattr(diffusers, wanted) if isinstance(wanted, str) else None
+        return wanted if default is None else getattr(diffusers, index[part][1], default)
+
+    components = {
+        part: _loaded(class_of(part, wanted), folder, part, hardware, name)
+        for part, wanted in family.components.items()
     }
-    pipe = StableDiffusionPipeline(
-        unet=_loaded(UNet2DConditionModel, folder, "unet", hardware, name),
-        vae=_loaded(classes["vae"], folder, "vae", hardware, name),
-        text_encoder=_loaded(CLIPTextModel, folder, "text_encoder", hardware, name),
-        tokenizer=_loaded(CLIPTokenizer, folder, "tokenizer", hardware, name),
-        scheduler=_loaded(classes["scheduler"], folder, "scheduler", hardware, name),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
+    pipe = family.pipeline(**components, **family.unused)
     pipe.set_progress_bar_config(disable=True)
-    for part in (pipe.unet, pipe.vae, pipe.text_encoder):
-        part.requires_grad_(False)
+    for part in components.values():
+        if isinstance(part, torch.nn.Module):
+            part.requires_grad_(False)
     return pipe.to(hardware.device)
 
 
@@ -141,6 +132,14 @@ class KLDecoder(torch.nn.Module):
         return pictures
 
 
+def dtype_of(vae: Any, dtype: torch.dtype) -> torch.dtype:
+    """The number format of an autoencoder: float32 for one whose values overflow in fp16, as those
+    of SDXL's full one do; its pictures would be black."""
+    tiny = type(vae).__name__ == "AutoencoderTiny"
+    overflows = not tiny and dtype == torch.float16 and vae.config.get("force_upcast", False)
+    return torch.float32 if overflows else dtype
+
+
 class OneStepModel:
     """Maps a shot's inputs to pixels in one step, with guidance 0.
 
@@ -157,12 +156,13 @@ class OneStepModel:
         scheduler = euler_of(pipe.scheduler)
         self.schedule = schedule_of(scheduler)
         vae = pipe.vae if vae is None else vae
-        vae.requires_grad_(False).to(memory_format=torch.channels_last)
+        vae_dtype = dtype_of(vae, hardware.dtype)
+        vae.requires_grad_(False).to(vae_dtype).to(memory_format=torch.channels_last)
         decoder = vae.decoder if type(vae).__name__ == "AutoencoderTiny" else KLDecoder(vae)
         is_folded = folded.prepare(pipe.unet, self.schedule.timestep, keep=resolve is not None)
         if not tiny_decoder.fuse(decoder, hardware.device.type):
             upsampled.fold(decoder)
-        self.encode_prompt = PromptEncoder(pipe.tokenizer, pipe.text_encoder)
+        self.encode_prompt = family_of(pipe).read(pipe)
         self.mix_prompts = PromptMixer(self.encode_prompt, self.encode_prompt.stream)
         if hardware.device.type == "cpu" and packed.available():
             packed.pack(pipe.unet)
@@ -170,7 +170,7 @@ class OneStepModel:
         self.denoise = Denoise(pipe.unet, self.schedule, dtype).to(device)
         # For batches of one shot, on the threads that take the plain path.
         self.denoise_one = TracedGraph(self.denoise) if device.type == "cpu" else self.denoise
-        self.decode = Decode(decoder, vae.config.scaling_factor, dtype).to(device)
+        self.decode = Decode(decoder, vae.config.scaling_factor, vae_dtype).to(device)
         scaling = vae.config.scaling_factor
         self.source: SourceStep | None = None
         self.sources = "off: no source of pictures was given"  # "choice: reason"
@@ -181,7 +181,7 @@ class OneStepModel:
                 self.sources = f"on: {type(vae).__name__}'s encoder is part of the step"
                 self.source = SourceStep(
                     pipe.unet, encoder, scaling, self.schedule, sigmas_of(scheduler), hardware,
-                    is_folded, resolve,
+                    is_folded, resolve, vae_dtype,
                 )  # fmt: skip
         self.capabilities = Capabilities(
             prompts=MAX_PROMPTS,

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from turbostream.engine.model.condition import condition_of
+
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
 
 
@@ -41,21 +43,23 @@ class Denoise(nn.Module):
         self.unet = unet
         self.schedule = schedule
         self.dtype = dtype
+        self.condition = condition_of(unet)
         self.register_buffer(
             "timestep", torch.full((1,), schedule.timestep, dtype=torch.float32), persistent=False
         )
 
     def forward(self, noise: torch.Tensor, prompt_embedding: torch.Tensor) -> torch.Tensor:
         """Latents x0 [B, C, H/8, W/8] in fp32, from unit noise of the same shape in fp32 and
-        the prompt embeddings [B, tokens, hidden] in the model's dtype.
+        the prompt embeddings [B, rows, hidden] in the model's dtype.
 
         The subtraction that gives x0 is done in fp32, as in diffusers: in fp16 its rounding error
         would be multiplied by sigma.
         """
         sigma, sample = self.schedule.sigma, noise * self.schedule.first_scale
         scaled = sample * (sigma**2 + 1) ** -0.5
+        words, more = self.condition(prompt_embedding, noise)
         predicted = self.unet(
-            scaled.to(self.dtype), self.timestep, prompt_embedding, return_dict=False
+            scaled.to(self.dtype), self.timestep, words, return_dict=False, **more
         )[0].float()
         if self.schedule.prediction == "sample":
             return predicted
@@ -82,6 +86,7 @@ class DenoiseSource(nn.Module):
         super().__init__()
         self.unet, self.schedule, self.dtype = unet, schedule, dtype
         self.has_table = has_table
+        self.condition = condition_of(unet)
         self.register_buffer(
             "timestep", torch.full((1,), schedule.timestep, dtype=torch.float32), persistent=False
         )
@@ -95,7 +100,7 @@ class DenoiseSource(nn.Module):
         time: torch.Tensor,
     ) -> torch.Tensor:
         """Latents x0 [B, C, H/8, W/8] in fp32, from unit noise and the picture's latents of the
-        same shape in fp32 and the prompt embeddings [B, tokens, hidden] in the model's dtype.
+        same shape in fp32 and the prompt embeddings [B, rows, hidden] in the model's dtype.
 
         scales: `scales_of` each shot, [B, 4] in fp32. time: a row of the table for each shot,
         [B, total] in the model's dtype; without a table the timesteps, [B, 1] in fp32.
@@ -107,8 +112,9 @@ class DenoiseSource(nn.Module):
             timestep, differences = self.timestep, time
         else:
             timestep, differences = time[:, 0], None
+        words, more = self.condition(prompt_embedding, noise)
         predicted = self.unet(
-            scaled, timestep, prompt_embedding, timestep_cond=differences, return_dict=False
+            scaled, timestep, words, timestep_cond=differences, return_dict=False, **more
         )[0]
         return sample * skip + predicted.float() * out
 

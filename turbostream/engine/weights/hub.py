@@ -26,8 +26,7 @@ from turbostream.stream.state import State, Status
 
 log = logging.getLogger(__name__)
 
-TAESD = "madebyollin/taesd"  # the tiny decoder, MIT
-TAESD_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
+TINY_DECODER_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
 LIST_TIMEOUT_S = 10.0  # for the hub to list a repository's files
 
 
@@ -79,12 +78,13 @@ def fetch(weights: Weights, report: Report) -> Path:
     return _downloaded(weights, plan, report)
 
 
-def fetch_tiny_decoder(folder: Path, report: Report) -> Path | str:
-    """The folder of TAESD's weights, or a clause that says why they are missing.
+def fetch_tiny_decoder(folder: Path, repository: str, report: Report) -> Path | str:
+    """The folder of a tiny decoder's weights, or a clause that says why they are missing.
 
-    `taesd` inside the model's folder takes precedence, for machines without access to the hub.
+    repository: its name on the hub. A folder of that name (`taesd`) inside the model's folder takes
+    precedence, for machines without access to the hub.
     """
-    inside = folder / "taesd"
+    inside = folder / repository.rpartition("/")[2]
     if (inside / "config.json").is_file():
         found = inside
     else:
@@ -92,13 +92,16 @@ def fetch_tiny_decoder(folder: Path, report: Report) -> Path | str:
         from huggingface_hub import snapshot_download
 
         _quiet()
-        report(Status(State.DOWNLOADING, f"Looking for the tiny decoder, {TAESD}."))
+        report(Status(State.DOWNLOADING, f"Looking for the tiny decoder, {repository}."))
         try:
             check_proxies()
-            found = Path(snapshot_download(TAESD, allow_patterns=list(TAESD_FILES)))
+            files = list(TINY_DECODER_FILES)
+            found = Path(snapshot_download(repository, allow_patterns=files))
         except (OSError, HTTPError, InvalidURL, ValueError) as error:
-            return f"{TAESD} cannot be downloaded ({first_line(error)}), and {inside} is missing"
-    if damaged := model_files.damaged_file(found, TAESD_FILES):
+            return (
+                f"{repository} cannot be downloaded ({first_line(error)}), and {inside} is missing"
+            )
+    if damaged := model_files.damaged_file(found, TINY_DECODER_FILES):
         return f"{damaged[0]} of the tiny decoder in {found} cannot be used ({damaged[1]})"
     return found
 
