@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -59,12 +60,15 @@ def shot(number: int, strength: float, **others: Any) -> Shot:
 class Case:
     """One architecture: the pipeline of diffusers and our model, with the same weights."""
 
-    def __init__(self, make: Callable[[], Any], side: int) -> None:
+    def __init__(
+        self, make: Callable[[], Any], side: int, theirs: Callable[..., Any] | None = None
+    ) -> None:
+        """theirs: makes diffusers' pipeline of the components; Stable Diffusion's by default."""
         self.make, self.side = make, side
         self.ours = OneStepModel(make(), CPU, resolve=resolve)
-        self.theirs = StableDiffusionImg2ImgPipeline(
-            **make().components, requires_safety_checker=False
-        )
+        if theirs is None:
+            theirs = partial(StableDiffusionImg2ImgPipeline, requires_safety_checker=False)
+        self.theirs = theirs(**make().components)
         self.theirs.set_progress_bar_config(disable=True)
 
     def shot(self, number: int, strength: float) -> Shot:
