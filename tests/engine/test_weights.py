@@ -62,6 +62,7 @@ def test_of_a_repository_only_what_is_needed_is_wanted_and_no_weights_twice() ->
             "unet/diffusion_pytorch_model.fp16.safetensors",
             "vae/config.json",
             "vae/diffusion_pytorch_model.bin",
+            "vae/diffusion_pytorch_model.safetensors",
             "safety_checker/model.safetensors",
             "tokenizer/vocab.json",
             "tokenizer/merges.txt",
@@ -74,7 +75,7 @@ def test_of_a_repository_only_what_is_needed_is_wanted_and_no_weights_twice() ->
         "unet/config.json",
         "unet/diffusion_pytorch_model.fp16.safetensors",
         "vae/config.json",
-        "vae/diffusion_pytorch_model.bin",
+        "vae/diffusion_pytorch_model.safetensors",
     ]
 
 

@@ -163,8 +163,8 @@ def wants_a_token(hub: Hub) -> None:
 @pytest.mark.parametrize(
     ("change", "environ", "sentence"),
     [
-        (of_kind("StableDiffusionXLPipeline"), {}, "is a StableDiffusionXLPipeline"),
-        (many_steps, {}, "is a model of many steps (its scheduler is PNDMScheduler"),
+        (of_kind("FluxPipeline"), {}, "is FLUX (FluxPipeline), and this program runs only"),
+        (many_steps, {}, "made for 20 to 50 steps (its scheduler is PNDMScheduler"),
         (only("pytorch_lora_weights.safetensors", "README.md"), {}, "holds a LoRA"),
         (only("v1-5-pruned.safetensors"), {}, "single files such as v1-5-pruned.safetensors"),
         (only("config.json", "tokenizer.json"), {}, "is not a model in diffusers' format"),

@@ -42,7 +42,7 @@ def check_usable(weights: Weights, device: str) -> None:
             raise EngineUnusable(
                 f"{name} is not installed for {sys.executable}; run ./setup.sh, then make run."
             )
-    hub.inspect(weights)
+    hub.inspect(weights, device)
     if device in ("cuda", "mps"):
         with _import_errors_as_unusable():
             from turbostream.engine.device import hardware

@@ -27,6 +27,7 @@ import torch  # noqa: E402
 from safetensors import SafetensorError  # noqa: E402
 
 from turbostream.engine.device.hardware import Hardware  # noqa: E402
+from turbostream.engine.model import single_file  # noqa: E402
 from turbostream.engine.model.families import FAMILIES, family_of  # noqa: E402
 from turbostream.engine.model.inputs import Declaration, Input, Value, Values  # noqa: E402
 from turbostream.engine.model.noise import noise_of  # noqa: E402
@@ -66,6 +67,8 @@ def load_pipeline(folder: Path, hardware: Hardware, name: str = "") -> Any:
     download: a pipeline's own loader uses one variant for all, and its errors name no component.
     """
     name = name or str(folder)
+    if folder.is_file():
+        return single_file.load(folder, hardware, name)
     index = model_files.read_object(folder / model_files.INDEX)
     family = FAMILIES[index["_class_name"]]
 

@@ -12,8 +12,10 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from turbostream.engine.weights import model_files
+from turbostream.engine.weights import kinds, memory, model_files
 from turbostream.engine.weights.byte_counter import ByteCounter
+from turbostream.engine.weights.header_fetch import local_headers, remote_headers
+from turbostream.engine.weights.headers import count
 from turbostream.engine.weights.hub_errors import as_engine_error, check_proxies, first_line
 from turbostream.engine.weights.locate import Weights, checked
 from turbostream.stream.engine_api import (
@@ -38,10 +40,17 @@ class _Plan:
     sizes: dict[str, int]
 
 
-def inspect(weights: Weights) -> None:
-    """Raise EngineUnusable for a repository that this program does not support, judged by its small
-    files. Does nothing while the hub is unavailable: `fetch` reports that, and is retried."""
+def inspect(weights: Weights, device: str = "cpu") -> None:
+    """Raise EngineUnusable for a model that this program does not support, or that the card has
+    clearly no memory for, judged by its small files and the heads of its weights.
+
+    Does nothing while the hub is unavailable: `fetch` reports that, and is retried. device: as in
+    DEVICE; the memory is checked where an NVIDIA card would be used.
+    """
+    card = memory.largest_card() if device in ("auto", "cuda") else None
     if weights.folder is not None:
+        if card and not weights.demo:
+            memory.check(weights.model_id, count(local_headers(weights.folder)), card)
         return
     try:
         import huggingface_hub.hf_api  # noqa: F401  (parses HF_ENDPOINT)
@@ -54,12 +63,21 @@ def inspect(weights: Weights) -> None:
     except ValueError as error:  # from huggingface_hub's check of an id
         raise as_engine_error(weights.model_id, error) from error
     if cached:
-        model_files.check_kind(weights.model_id, cached[0])
-        return
+        row = kinds.check_kind(weights.model_id, cached[0], weights.many_steps)
+        if not model_files.missing_file(model_files.files_of(cached[0]), row):
+            if card:
+                memory.check(weights.model_id, count(local_headers(cached[0])), card)
+            return
     try:
-        _planned(weights)
+        plan = _planned(weights)
     except EngineUnavailable:
         return
+    except EngineUnusable:
+        if cached:  # an incomplete copy, and no hub: `fetch` reports it with the hub's reason
+            return
+        raise
+    if card and (headers := remote_headers(weights.repository, plan.commit, plan.sizes)):
+        memory.check(weights.model_id, count(headers), card)
 
 
 def fetch(weights: Weights, report: Report) -> Path:
@@ -81,10 +99,11 @@ def fetch(weights: Weights, report: Report) -> Path:
 def fetch_tiny_decoder(folder: Path, repository: str, report: Report) -> Path | str:
     """The folder of a tiny decoder's weights, or a clause that says why they are missing.
 
-    repository: its name on the hub. A folder of that name (`taesd`) inside the model's folder takes
-    precedence, for machines without access to the hub.
+    folder: of the model, or its single file. repository: its name on the hub. A folder of that name
+    (`taesd`) inside the model's folder, or beside its file, takes precedence, for machines without
+    access to the hub.
     """
-    inside = folder / repository.rpartition("/")[2]
+    inside = (folder.parent if folder.is_file() else folder) / repository.rpartition("/")[2]
     if (inside / "config.json").is_file():
         found = inside
     else:
@@ -121,21 +140,27 @@ def _planned(weights: Weights) -> _Plan:
         )
         sizes = {entry.rfilename: entry.size or 0 for entry in info.siblings or ()}
         if model_files.INDEX not in sizes:
-            raise model_files.no_pipeline(name, sizes)
+            raise kinds.no_pipeline(name, sizes)
         # By its own name, under which the cache notes the commit: found there without the hub.
         named = weights.revision or info.sha
         index = hf_hub_download(repository, model_files.INDEX, revision=named)
-        if model_files.SCHEDULER in sizes:
-            hf_hub_download(repository, model_files.SCHEDULER, revision=named)
+        for config in kinds.CONFIGS:
+            if config in sizes:
+                hf_hub_download(repository, config, revision=named)
     except (OSError, HTTPError, InvalidURL, ValueError) as error:
         raise as_engine_error(name, error) from error
-    model_files.check_kind(name, Path(index).parent)
-    if missing := model_files.missing_file(sizes):
+    row = kinds.check_kind(name, Path(index).parent, weights.many_steps)
+    if missing := model_files.missing_file(sizes, row):
+        if pickled := model_files.pickle_instead(sizes, missing):
+            raise EngineUnusable(
+                f"MODEL_ID {name} cannot be used: {model_files.pickle_problem(pickled)}, or give "
+                f"another model, such as {row.example}."
+            )
         raise EngineUnusable(
             f"MODEL_ID {name} is incomplete on the hub: {missing} is missing; give another model, "
-            f"such as {model_files.EXAMPLE}."
+            f"such as {row.example}."
         )
-    files = model_files.wanted_files(sizes)
+    files = model_files.wanted_files(sizes, row)
     return _Plan(str(info.sha), {file: sizes[file] for file in files})
 
 
@@ -173,7 +198,7 @@ def _downloaded(weights: Weights, plan: _Plan, report: Report) -> Path:
             missing.append(file)
     except (OSError, HTTPError, InvalidURL, ValueError) as error:
         raise as_engine_error(name, error) from error
-    return checked(folder, name)
+    return checked(folder, name, weights.many_steps)
 
 
 def _cached_folders(weights: Weights) -> list[Path]:
@@ -201,7 +226,7 @@ def _from_cache(weights: Weights, error: EngineError) -> Path:
     """A complete copy in the cache; raises `error` if there is none."""
     for folder in _cached_folders(weights):
         try:
-            checked(folder, weights.model_id)
+            checked(folder, weights.model_id, weights.many_steps)
         except EngineUnusable as problem:
             log.warning("[init] a copy in the cache cannot be used: %s", problem)
             continue

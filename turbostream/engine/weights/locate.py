@@ -13,7 +13,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from turbostream.engine.weights import model_files
+from turbostream.engine.weights import kinds, model_files, single_file
 from turbostream.stream.engine_api import EngineUnusable
 
 log = logging.getLogger(__name__)
@@ -29,15 +29,16 @@ HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w.-]+(?:/[\w.-]+)*))?")
 
 @dataclass(frozen=True)
 class Weights:
-    """The resolved MODEL_ID: a local folder, or a repository to download.
+    """The resolved MODEL_ID: a local folder or single file, or a repository to download.
 
     model_id: as given; of a repository with or without @revision, which is a branch, a tag or a
-    commit.
+    commit. folder: a single file's is its own path. many_steps: accept a model made for many steps.
     """
 
     model_id: str
     folder: Path | None
     demo: bool
+    many_steps: bool = False
 
     @property
     def repository(self) -> str:
@@ -52,11 +53,14 @@ class Weights:
         return self.model_id.partition("@")[2] or REVISIONS.get(self.repository)
 
 
-def find(model_id: str, device: str) -> Weights:
+def find(model_id: str, device: str, steps_set: bool = False, adapters: bool = False) -> Weights:
     """Resolve MODEL_ID; raises EngineUnusable with one sentence if it is not usable.
 
     `auto` is SD-Turbo on a machine with an NVIDIA GPU or with DEVICE=cuda, else the demo model.
+    steps_set: the user has chosen a number of steps. adapters: there are LoRAs. Either accepts a
+    model made for many steps.
     """
+    many_steps = steps_set or adapters
     if model_id == "auto":
         gpu = device == "cuda" or (device == "auto" and _has_nvidia_gpu())
         model_id = SD_TURBO if gpu else "demo"
@@ -77,15 +81,17 @@ def find(model_id: str, device: str) -> Weights:
             f"hub id such as {SD_TURBO}."
         ) from None
     if is_folder:
-        return Weights(model_id, checked(path, shown), demo=path.resolve() == DEMO_FOLDER)
+        folder = checked(path, shown, many_steps)
+        return Weights(model_id, folder, path.resolve() == DEMO_FOLDER, many_steps)
     if exists:
-        raise model_files.single_file(shown, path)
+        single_file.identify(shown, path, many_steps)
+        return Weights(model_id, path, False, many_steps)
     if model_id.startswith((".", "/", "~")) or not HUB_ID.fullmatch(model_id):
         raise EngineUnusable(
             f"MODEL_ID {shown!r} is neither a folder nor a hub id such as {SD_TURBO}, which may be "
             "followed by @ and a revision."
         )
-    return Weights(model_id, None, demo=False)
+    return Weights(model_id, None, False, many_steps)
 
 
 def _has_nvidia_gpu() -> bool:
@@ -103,10 +109,10 @@ def _has_nvidia_gpu() -> bool:
     return listed.returncode == 0 and "GPU" in listed.stdout
 
 
-def checked(folder: Path, name: str) -> Path:
-    """The folder, if it holds a complete one-step pipeline; else EngineUnusable says what is wrong.
+def checked(folder: Path, name: str, many_steps: bool = False) -> Path:
+    """The folder, if it holds a complete pipeline; else EngineUnusable says what is wrong.
 
-    name: the model's name in that sentence.
+    name: the model's name in that sentence. many_steps: as in `kinds.check_kind`.
     """
     try:
         files = model_files.files_of(folder)
@@ -116,18 +122,30 @@ def checked(folder: Path, name: str) -> Path:
             "another MODEL_ID."
         ) from None
     if model_files.INDEX not in files:
-        raise model_files.no_pipeline(name, files)
-    model_files.check_kind(name, folder)
-    if missing := model_files.missing_file(files):
+        raise kinds.no_pipeline(name, files)
+    row = kinds.check_kind(name, folder, many_steps)
+    missing = model_files.missing_file(files, row)
+    if missing and (pickled := model_files.pickle_instead(files, missing)):
+        raise EngineUnusable(
+            f"The model {name} cannot be used: {model_files.pickle_problem(pickled)}, or give "
+            "another MODEL_ID."
+        )
+    try:
+        missing = missing or model_files.missing_shard(folder, files, row)
+    except ValueError as error:
+        raise EngineUnusable(
+            f"The model {name} cannot be used: {error}; copy it again or give another MODEL_ID."
+        ) from None
+    if missing:
         raise EngineUnusable(
             f"The model {name} is incomplete: {missing} is missing; copy the whole folder again or "
             "give another MODEL_ID."
         )
-    if damaged := model_files.damaged_file(folder, model_files.wanted_files(files)):
+    if damaged := model_files.damaged_file(folder, model_files.wanted_files(files, row)):
         file, what = damaged
         raise EngineUnusable(
             f"The model {name} cannot be used: {file} is damaged ({what}); copy it again or give "
             "another MODEL_ID."
         )
-    model_files.check_words(name, folder)
+    kinds.check_words(name, folder)
     return folder

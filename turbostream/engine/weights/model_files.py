@@ -1,4 +1,5 @@
-"""What a pipeline's files tell before they are loaded: its kind, its choice of weights, damage.
+"""What a pipeline's files tell before they are loaded: its choice of weights, what is missing,
+damage.
 
 No torch and no diffusers. `weights_of` makes the same choice for each component when downloading
 (from the names in a repository) and when loading (from the names in a folder).
@@ -8,34 +9,16 @@ from __future__ import annotations
 
 import json
 import re
-import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from turbostream.stream.engine_api import EngineUnusable
+from turbostream.engine.weights.families import CONFIGS, SD, STEMS, Row
+from turbostream.engine.weights.headers import PICKLE, damage_of_head, header_of
 
 INDEX = "model_index.json"
-SCHEDULER = "scheduler/scheduler_config.json"
-PIPELINE = "StableDiffusionPipeline"
-EXAMPLE = "stabilityai/sd-turbo"
-# The files that each component needs besides its weights.
-NEEDED = {
-    "unet": ("config.json",),
-    "vae": ("config.json",),
-    "text_encoder": ("config.json",),
-    "scheduler": ("scheduler_config.json",),
-    "tokenizer": ("tokenizer_config.json",),
-}
-STEMS = {
-    "unet": ("diffusion_pytorch_model", "diffusion_pytorch_model"),
-    "vae": ("diffusion_pytorch_model", "diffusion_pytorch_model"),
-    "text_encoder": ("model", "pytorch_model"),  # of .safetensors and .bin files
-}
-# Schedulers of models distilled to few steps; others count if their timesteps are trailing.
-FEW_STEPS = ("LCMScheduler", "TCDScheduler")
-POINTER = b"version https://git-lfs"
+VARIANTS = ("fp16", None)  # the preferred first
 
 
 @dataclass(frozen=True)
@@ -44,34 +27,54 @@ class Choice:
 
     files: tuple[str, ...]
     variant: str | None
-    safetensors: bool
+    safetensors: bool = True  # pickles are refused
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The weights of one variant that are there; missing: the first shard or index that is not."""
+
+    files: tuple[str, ...]
+    missing: str | None
 
 
 def weights_of(component: str, names: Iterable[str]) -> Choice | None:
-    """The weights to use among the names in a component's folder: safetensors before pickles, and
-    among those fp16 before fp32. None if there are none or shards are missing."""
-    names = sorted(names)
-    for safetensors in (True, False):
-        stem, ending = STEMS[component][not safetensors], ("bin", "safetensors")[safetensors]
-        for variant in ("fp16", None):
-            dotted = rf"\.{variant}" if variant else ""
-            pattern = rf"{stem}{dotted}(?:-(\d{{5}})-of-(\d{{5}}))?\.{ending}"
-            found = [match for name in names if (match := re.fullmatch(pattern, name))]
-            complete = [match[0] for match in found if match[1] is None]
-            shards = [match[0] for match in found if match[1] is not None]
-            if not complete and shards and len(shards) == int(found[0][2]):
-                complete = shards
-            if complete:
-                return Choice(tuple(complete), variant, safetensors)
+    """The weights to use among the names in a component's folder: fp16 before fp32. None if there
+    are no safetensors or shards are missing."""
+    names = set(names)
+    for variant in VARIANTS:
+        found = _found(component, names, variant)
+        if found.files and found.missing is None:
+            return Choice(found.files, variant)
     return None
 
 
-def wanted_files(files: Iterable[str]) -> list[str]:
+def _found(component: str, names: set[str], variant: str | None) -> _Found:
+    stem = STEMS[component][0] + (f".{variant}" if variant else "")
+    if (whole := f"{stem}.safetensors") in names:
+        return _Found((whole,), None)
+    pattern = rf"{re.escape(stem)}-(\d{{5}})-of-(\d{{5}})\.safetensors"
+    shards = sorted(name for name in names if re.fullmatch(pattern, name))
+    if not shards:
+        return _Found((), None)
+    total = shards[0].rpartition("-of-")[2].partition(".")[0]
+    expected = [f"{stem}-{n + 1:05}-of-{total}.safetensors" for n in range(int(total))]
+    table = _table_of(component, variant)
+    missing = [name for name in [table, *expected] if name not in names]
+    return _Found(tuple(shards), missing[0] if missing else None)
+
+
+def _table_of(component: str, variant: str | None) -> str:
+    """The file that says which shard holds which tensor."""
+    return f"{STEMS[component][0]}.safetensors.index{'.' + variant if variant else ''}.json"
+
+
+def wanted_files(files: Iterable[str], row: Row = SD) -> list[str]:
     """The files of a repository that the pipeline needs, without duplicate weights and unused
     components (safety checker, ONNX)."""
     files = list(files)
     wanted = [file for file in files if file == INDEX]
-    for component in NEEDED:
+    for component in row.components:
         names = _names_in(component, files)
         wanted += [f"{component}/{name}" for name in names if name.endswith((".json", ".txt"))]
         choice = weights_of(component, names) if component in STEMS else None
@@ -79,20 +82,56 @@ def wanted_files(files: Iterable[str]) -> list[str]:
     return wanted
 
 
-def missing_file(files: Iterable[str]) -> str | None:
+def weight_files(files: Iterable[str], row: Row) -> list[str]:
+    """The safetensors among the wanted files."""
+    return [file for file in wanted_files(files, row) if file.endswith(".safetensors")]
+
+
+def missing_file(files: Iterable[str], row: Row = SD) -> str | None:
     """The first file that a pipeline needs and `files` lacks, or None."""
     files = set(files)
-    for component, needed in NEEDED.items():
-        names = _names_in(component, files)
+    for component, needed in row.needed.items():
+        names = set(_names_in(component, files))
         for name in needed:
             if name not in names:
                 return f"{component}/{name}"
-        if component == "tokenizer" and "tokenizer.json" not in names:
+        if component.startswith("tokenizer") and "tokenizer.json" not in names:
             for name in ("vocab.json", "merges.txt"):
                 if name not in names:
                     return f"{component}/{name}"
         if component in STEMS and weights_of(component, names) is None:
-            return f"{component}/{STEMS[component][0]}.safetensors"
+            shards = [_found(component, names, variant).missing for variant in VARIANTS]
+            absent = next((name for name in shards if name), f"{STEMS[component][0]}.safetensors")
+            return f"{component}/{absent}"
+    return None
+
+
+def pickle_instead(files: Iterable[str], missing: str) -> str | None:
+    """The pickle that is there instead of the missing safetensors, or None."""
+    component, _, name = missing.partition("/")
+    if component not in STEMS or not name.endswith(".safetensors"):
+        return None
+    stem = re.compile(rf"{component}/{STEMS[component][1]}\b.*\.(bin|pt|pth|ckpt)")
+    return next((file for file in sorted(files) if stem.fullmatch(file)), None)
+
+
+def missing_shard(folder: Path, files: Iterable[str], row: Row) -> str | None:
+    """The first shard that a table of shards in `folder` names and `files` lacks, or None.
+
+    ValueError if a table cannot be read.
+    """
+    files = set(files)
+    for component in row.components:
+        names = _names_in(component, files)
+        choice = weights_of(component, names) if component in STEMS else None
+        if choice is None or len(choice.files) == 1:
+            continue
+        table = read_object(folder / component / _table_of(component, choice.variant))
+        shards = table.get("weight_map")
+        if not isinstance(shards, dict) or not all(isinstance(v, str) for v in shards.values()):
+            raise ValueError(f"{component}/{_table_of(component, choice.variant)} lists no shards")
+        for shard in sorted(set(shards.values()) - set(names)):
+            return f"{component}/{shard}"
     return None
 
 
@@ -108,7 +147,7 @@ def _names_in(component: str, files: Iterable[str]) -> list[str]:
 def files_of(folder: Path) -> list[str]:
     """The files of a pipeline's folder, named as in a repository; OSError if it is unreadable."""
     found = [entry.name for entry in folder.iterdir() if entry.is_file()]
-    for component in NEEDED:
+    for component in CONFIGS:
         if (folder / component).is_dir():
             inside = (folder / component).iterdir()
             found += [f"{component}/{entry.name}" for entry in inside if entry.is_file()]
@@ -124,85 +163,10 @@ def read_object(file: Path) -> dict[str, Any]:
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except ValueError as error:
-        raise ValueError(_damage_of_head(file) or f"it is not JSON: {error}") from None
+        raise ValueError(damage_of_head(file) or f"it is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise ValueError("it is not a JSON object")
     return value
-
-
-def check_kind(name: str, folder: Path) -> None:
-    """Raise EngineUnusable unless the index in `folder`, and its scheduler's file if present,
-    belong to a one-step Stable Diffusion pipeline."""
-    index = _object_of(name, folder, INDEX)
-    kind = index.get("_class_name")
-    if not isinstance(kind, str):
-        raise EngineUnusable(
-            f"{INDEX} of {name} cannot be used (it names no pipeline); copy it again or give "
-            "another MODEL_ID."
-        )
-    if kind != PIPELINE:
-        raise EngineUnusable(
-            f"MODEL_ID {name} is a {_shown(kind)}, and this program runs only a one-step "
-            f"{PIPELINE}; give one such as {EXAMPLE}."
-        )
-    encoder = index.get("text_encoder")
-    if not isinstance(encoder, list) or encoder[1:2] != ["CLIPTextModel"]:
-        raise EngineUnusable(
-            f"MODEL_ID {name} has the text encoder {_shown(encoder)}, and this program supports "
-            f"only CLIPTextModel; give a model such as {EXAMPLE}."
-        )
-    if not (folder / SCHEDULER).is_file():
-        return
-    scheduler = _object_of(name, folder, SCHEDULER)
-    kind = scheduler.get("_class_name")
-    if kind not in FEW_STEPS and scheduler.get("timestep_spacing") != "trailing":
-        raise EngineUnusable(
-            f"MODEL_ID {name} is a model of many steps (its scheduler is {_shown(kind)}, without "
-            f"trailing timesteps), and one step of it gives only a blur; give a one-step model "
-            f"such as {EXAMPLE}."
-        )
-
-
-def no_pipeline(name: str, files: Iterable[str]) -> EngineUnusable:
-    """The error for a folder or repository without an index."""
-    files = set(files)
-    lora = {"adapter_config.json", "pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin"}
-    if files & lora:
-        what = "holds a LoRA, which extends a model and is not one itself"
-    elif single := sorted(
-        file for file in files if "/" not in file and file.endswith((".safetensors", ".ckpt"))
-    ):
-        what = f"has no {INDEX}: it contains single files such as {single[0]}, not a pipeline"
-    elif any(file.startswith(f"{part}/") for file in files for part in NEEDED):
-        return EngineUnusable(
-            f"The model {name} is incomplete: {INDEX} is missing; copy the whole folder again or "
-            "give another MODEL_ID."
-        )
-    else:
-        what = f"is not a model in diffusers' format: {INDEX} is missing"
-    return EngineUnusable(
-        f"MODEL_ID {name} {what}; give a model in diffusers' format such as {EXAMPLE}."
-    )
-
-
-def single_file(name: str, file: Path) -> EngineUnusable:
-    """The error for a MODEL_ID that names a file."""
-    if file.suffix == ".safetensors":
-        try:
-            lora = any("lora" in key for key in _header(file))
-        except (OSError, ValueError):
-            lora = False
-        if lora:
-            return EngineUnusable(
-                f"MODEL_ID {name} is a LoRA, which extends a model and is not one itself; give a "
-                f"model in diffusers' format such as {EXAMPLE}."
-            )
-    if file.suffix in (".safetensors", ".ckpt"):
-        return EngineUnusable(
-            f"MODEL_ID {name} is a single file, and this program loads a folder in diffusers' "
-            "format; convert it with diffusers' from_single_file() and save_pretrained()."
-        )
-    return EngineUnusable(f"MODEL_ID {name} is a file; give the folder that contains the model.")
 
 
 def damaged_file(folder: Path, files: Iterable[str]) -> tuple[str, str] | None:
@@ -212,77 +176,15 @@ def damaged_file(folder: Path, files: Iterable[str]) -> tuple[str, str] | None:
         try:
             if file.endswith(".json"):
                 read_object(path)
-            elif problem := _damage_of_head(path):
+            elif problem := damage_of_head(path):
                 return file, problem
             elif file.endswith(".safetensors"):
-                _header(path)
-            elif file.endswith(".bin") and not _is_pickle(path):
-                return file, "it is damaged or incomplete"
+                header_of(path)
         except (OSError, ValueError) as error:
             return file, str(error)
     return None
 
 
-def check_words(name: str, folder: Path) -> None:
-    """Raise EngineUnusable if there is a words.json that is not lists and tables of words."""
-    if not (folder / "words.json").exists():
-        return
-    words = _object_of(name, folder, "words.json")
-    for key, value in words.items():
-        lists = value.values() if isinstance(value, dict) else [value]
-        for entry in lists:
-            texts = entry if isinstance(entry, list) else [entry] if value is not entry else [None]
-            if not all(isinstance(text, str) for text in texts):
-                raise EngineUnusable(
-                    f"words.json of {name} cannot be used ({_shown(key)} is not a list of words); "
-                    "copy it again or delete it."
-                )
-
-
-def _object_of(name: str, folder: Path, file: str) -> Mapping[str, Any]:
-    try:
-        return read_object(folder / file)
-    except ValueError as error:
-        raise EngineUnusable(
-            f"{file} of {name} cannot be used ({error}); copy it again or give another MODEL_ID."
-        ) from None
-
-
-def _damage_of_head(file: Path) -> str | None:
-    with file.open("rb") as opened:
-        head = opened.read(len(POINTER))
-    if head == POINTER:
-        return "it is a git-lfs pointer instead of the file; 'git lfs pull' downloads the file"
-    return None if head else "it is empty"
-
-
-def _header(file: Path) -> dict[str, Any]:
-    """The header of a safetensors file; ValueError if it is damaged or does not match the file's
-    size. Source: the format description in huggingface/safetensors."""
-    size = file.stat().st_size
-    with file.open("rb") as opened:
-        length = int.from_bytes(opened.read(8), "little")
-        if size < 8 or length > size - 8:
-            raise ValueError("it is damaged or incomplete")
-        try:
-            header = json.loads(opened.read(length))
-            ends = [
-                entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"
-            ]
-            expected = 8 + length + max(ends, default=0)
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
-            raise ValueError("it is damaged: its header cannot be read") from None
-    if size != expected:
-        raise ValueError(f"it is damaged: it has {size:,} of {expected:,} bytes")
-    return dict(header)
-
-
-def _is_pickle(file: Path) -> bool:
-    """Whether it may be a complete file of torch.save: a zip archive, or its older format."""
-    with file.open("rb") as opened:
-        return opened.read(1) == b"\x80" or zipfile.is_zipfile(file)
-
-
-def _shown(value: object) -> str:
-    text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def pickle_problem(file: str) -> str:
+    """A clause that says why weights that are only a pickle are refused."""
+    return f"{file} is not safetensors but a pickle, and {PICKLE}"
