@@ -112,7 +112,7 @@ def test_every_step_from_a_picture_is_that_of_diffusers_pipelines(
     timesteps, left = pipe_timesteps(pipe, count, strength, "cpu")
     table = StepTable(made(name, prediction))
     steps = table.from_picture(count, strength)
-    assert len(steps.rows) == left == table.row_count(count, strength)
+    assert len(steps.rows) == left
     sample = scheduler.add_noise(draw(2), draw(1), timesteps[:1].repeat(SHAPE[0]))
     wanted = theirs(scheduler, sample, count - left, monkeypatch)
     first = steps.start.latents * draw(2) + steps.start.noise * draw(1)

@@ -151,6 +151,11 @@ class StepTable:
         """The number of steps that a model with this scheduler is made for."""
         return 1 if self._is_euler else self.counts[-1]
 
+    @property
+    def ends_at_zero(self) -> bool:
+        """Whether one step from noise alone is Euler's to noise 0, as `Denoise` takes it."""
+        return self._is_euler and self._levels[1][-1] == 0
+
     def from_noise(self, count: int) -> Steps:
         """`count` steps, one of `counts`, from noise alone."""
         return self._from_noise[count]
@@ -176,12 +181,6 @@ class StepTable:
             kept = self._kept[int(times[0])]
             start = Start(math.sqrt(kept), math.sqrt(1 - kept))
         return Steps(start, self._rows(times, levels))
-
-    def row_count(self, count: int, strength: float | None) -> int:
-        """How many steps are taken: `count` without a strength, otherwise as in `from_picture`."""
-        if strength is None:
-            return count
-        return count - _skipped(count, strength)[0]
 
     def _all(self, count: int) -> Steps:
         self._scheduler.set_timesteps(count)
@@ -262,14 +261,3 @@ def _skipped(count: int, strength: float) -> tuple[int, float]:
 
 def _is_finite(steps: Steps) -> bool:
     return all(math.isfinite(value) for row in steps.rows for value in (row.skip, row.out))
-
-
-def euler_of(scheduler: Any) -> Any:
-    return supported(scheduler)
-
-
-def sigmas_of(scheduler: Any) -> list[float]:
-    """The noise of each timestep, as EulerDiscreteScheduler gives it for `timesteps=[t]`: it
-    interpolates between whole timesteps, and t is one."""
-    kept = scheduler.alphas_cumprod
-    return [float(sigma) for sigma in ((1 - kept) / kept) ** 0.5]
