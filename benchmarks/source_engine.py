@@ -104,10 +104,9 @@ class SourceRun(Run):
         """Put the code of both steps and of each batch size into the cache."""
         pipe = models.load(self.folder, self.device)
         model = OneStepModel(pipe, self.device, resolve=self.pictures)
-        assert model.source is not None
         text = model.inputs(None, None)
-        inner = model.source.inner_inputs(text)
-        steps = ((model.denoise, text), (model.source.denoise, inner))
+        inner = model.sampler.step_inputs(text)
+        steps = ((model.denoise, text), (model.sampler.step, inner))
         jobs = [
             aot.job_of(step, batch, inputs, "cuda", self.techniques.inductor)
             for batch in self.batches
@@ -145,7 +144,7 @@ class SourceRun(Run):
             for make in (from_words, from_picture):
                 timed(engine, make, batch, 4 * batch)
         patience_s = 2.0 if self.row.get("not_compiled") else 20.0
-        for compiler in (engine.compiler, engine.source_path.compiler):
+        for compiler in engine.compilers:
             if compiler is not None:
                 self.note(loaded=[compiler.wait(batch, patience_s) for batch in self.batches])
                 compiler.close()  # nothing is compiled while something is timed
@@ -187,7 +186,7 @@ class SourceRun(Run):
         """Milliseconds of the device's work by part: graphs of PyTorch's kernels on a GPU."""
         assert self.engine is not None
         model = self.engine.model
-        assert model.source is not None
+        assert model.pictures is not None
         place = self.device.device
         values = model.values(from_picture(1))
         model.synchronize()
@@ -195,9 +194,9 @@ class SourceRun(Run):
         text = {name: inputs[name] for name in ("noise", "prompt_embedding")}
         latents = model.denoise(**text)
         parts: dict[str, tuple[Any, dict[str, Any]]] = {
-            "encode": (model.source.encode, {"source": inputs["source"]}),
+            "encode": (model.pictures.encode, {"source": inputs["source"]}),
             "denoise_words": (model.denoise, text),
-            "encode_and_denoise_picture": (model.source.step, inputs),
+            "encode_and_denoise_picture": (model.sampler.sampling, inputs),
             "decode": (model.decode, {"latents": latents}),
         }
         found = {}

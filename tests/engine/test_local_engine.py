@@ -19,7 +19,7 @@ from turbostream.engine.cuda.background_compiler import Outcome
 from turbostream.engine.cuda.memory_plan import Plan, smaller
 from turbostream.engine.cuda.streams import InFlight
 from turbostream.engine.model.inputs import Value
-from turbostream.engine.model.stable_diffusion import OneStepModel
+from turbostream.engine.model.stable_diffusion import Kind, OneStepModel
 from turbostream.stream.engine_api import EngineClosed, EngineUnusable
 from turbostream.stream.shot import EarlierFrame, Prompts, Shot, ShotError, great_circle
 
@@ -80,7 +80,7 @@ def test_handing_out_the_graphs_own_buffer_would_be_seen(
     """Staging buffers prevent it: the next replay overwrites what is being encoded."""
     engine = open_engine(Plan(1, 1))
     wanted = [engine.submit([shot(n)]).result()[0].jpeg for n in range(2)]
-    streams = engine._streams
+    streams = engine.path(Kind())._streams
     assert streams is not None
     graph = streams._streams[0].graphs[1][1]
 
@@ -101,7 +101,7 @@ def test_handing_out_the_graphs_own_buffer_would_be_seen(
 def test_a_better_way_is_taken_between_two_frames_and_says_so(open_engine: Open) -> None:
     engine = open_engine(delay_s=0.001)
     before = engine.submit([shot(1)]).result()[0]
-    engine._install(Outcome(1, "compile: a test", engine.model.denoise))
+    engine.path(Kind()).install(Outcome(1, "compile: a test", engine.model.denoise))
     after = [engine.submit([shot(1)]).result()[0] for _ in range(3)]
     assert before.fingerprint.endswith("graph batch-1")
     assert {picture.fingerprint for picture in after} == {"test compile batch-1"}
@@ -116,7 +116,7 @@ def test_a_better_way_that_cannot_be_captured_leaves_the_stream_as_it_was(
     def broken(**inputs: Any) -> Any:
         raise RuntimeError("operation not permitted when stream is capturing")
 
-    engine._install(Outcome(1, "compile: a test", broken))
+    engine.path(Kind()).install(Outcome(1, "compile: a test", broken))
     pictures = [engine.submit([shot(n)]).result()[0] for n in range(4)]
     assert {picture.fingerprint for picture in pictures} == {"test graph batch-1"}
     assert "could not be captured" in engine.choices["acceleration"]
@@ -195,7 +195,7 @@ def test_a_shot_of_another_size_is_painted_plainly(open_engine: Open) -> None:
     [
         {"prompts": tuple((f"{n} stars", 1 / 17) for n in range(17))},
         {"source": EarlierFrame(1), "strength": 0.5},
-        {"steps": 2},
+        {"steps": 5},
         {"adapters": (("ink", 1.0),)},
     ],
 )
@@ -212,7 +212,7 @@ def test_a_shot_that_the_model_cannot_honour_is_refused_and_the_next_one_painted
 def test_one_step_asked_for_is_the_models_own_step(open_engine: Open) -> None:
     engine = open_engine(Plan(0, 1))
     pictures = engine.submit([shot(1), replace(shot(1), steps=1)]).result()
-    assert engine.capabilities.steps == (1,)
+    assert engine.capabilities.steps == (1, 2, 3, 4)
     assert pictures[0].jpeg == pictures[1].jpeg
 
 

@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 from tests.engine.conftest import CPU, pipeline
 from tests.engine.cuda.simulated import Device
 from tests.engine.simulated_engine import FULL, Open, engines_of
-from turbostream.engine import source_path
+from turbostream.engine import local_engine
 from turbostream.engine.cuda.background_compiler import Outcome
 from turbostream.engine.cuda.memory_plan import Plan
 from turbostream.engine.cuda.streams import StagingBuffer, Streams
 from turbostream.engine.local_engine import LocalEngine
-from turbostream.engine.model.source_step import SourceStep
-from turbostream.engine.model.stable_diffusion import OneStepModel
+from turbostream.engine.model.stable_diffusion import Kind, OneStepModel
 from turbostream.engine.rewrite.timesteps import TimeTable
 from turbostream.stream.engine_api import Picture, batch_key
 from turbostream.stream.shot import EarlierFrame, Shot, ShotError, Source, great_circle
 
 PLAIN = Plan(0, 1)
+SOURCE = Kind(source=True)
 
 
 def resolve(source: Source, width: int, height: int) -> NDArray[np.uint8]:
@@ -124,7 +124,7 @@ def test_shots_with_and_without_a_source_in_one_submission_are_painted_too(
     assert batch_key(shot(1)) == batch_key(shot(2))
     pictures = engine.submit(pair).result()
     assert [picture.jpeg for picture in pictures] == each(engine, pair)
-    assert "plain" in pictures[0].fingerprint
+    assert {picture.fingerprint for picture in pictures} == {"test graph batch-1"}
 
 
 def test_the_resolvers_picture_may_change_once_the_shot_is_submitted(
@@ -133,7 +133,7 @@ def test_the_resolvers_picture_may_change_once_the_shot_is_submitted(
     engine = open_engine(delay_s=0.02)
     (wanted,) = each(engine, [shot(1)])
     buffer = resolve(EarlierFrame(1), *source_model.own_size)
-    monkeypatch.setattr(source_model.source, "_resolve", lambda *_: buffer)
+    monkeypatch.setattr(source_model.pictures, "_resolve", lambda *_: buffer)
     future = engine.submit([shot(1)])
     buffer[:] = 0
     assert future.result()[0].jpeg == wanted
@@ -183,7 +183,7 @@ def test_one_staging_buffer_for_all_that_is_in_flight_would_be_seen(
     engine = open_engine(delay_s=0.1)
     each(engine, shots[:1])
     shared = torch.zeros(8, 64, 64, 3, dtype=torch.uint8)
-    streams = engine.source_path._streams
+    streams = engine.path(SOURCE)._streams
     assert streams is not None
     buffers: list[StagingBuffer] = [streams._free.get() for _ in range(engine.depth)]
     for buffer in buffers:
@@ -248,11 +248,9 @@ def test_graphs_that_paint_something_else_are_given_up_for_the_plain_path(
     open_engine: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (wanted,) = each(open_engine(PLAIN), [shot(1)])
-    paint = OneStepModel.paint_source
-    monkeypatch.setattr(
-        OneStepModel, "paint_source", lambda self, **inputs: 255 - paint(self, **inputs)
-    )
     engine = open_engine()
+    paint = OneStepModel.paint
+    monkeypatch.setattr(OneStepModel, "paint", lambda self, **inputs: 255 - paint(self, **inputs))
     assert each(engine, [shot(1)]) == [wanted]
     assert "differs from the plain one" in engine.choices["acceleration_source"]
 
@@ -263,12 +261,13 @@ def test_graphs_that_paint_something_else_are_given_up_for_the_plain_path(
 class Compiler:
     """In the background compiler's place: notes what is asked for."""
 
-    def __init__(self, *given: Any, source: bool = False) -> None:
-        self.given, self.source = given, source
+    def __init__(self, *given: Any, timed: bool) -> None:
+        self.given, self.timed = given, timed
         self.requested: list[int] = []
 
     def request(self, batch: int) -> None:
-        self.requested.append(batch)
+        if batch not in self.requested:  # as the real one does
+            self.requested.append(batch)
 
     def close(self) -> bool:
         return True
@@ -277,20 +276,17 @@ class Compiler:
 def test_code_is_asked_for_at_the_first_shot_from_a_source_and_taken_between_two_frames(
     open_engine: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(source_path, "BackgroundCompiler", Compiler)
+    monkeypatch.setattr(local_engine, "BackgroundCompiler", Compiler)
     engine = open_engine()
-    path = engine.source_path
-    path.compile_in_background(tmp_path, {})
+    engine.compile_in_background(tmp_path, {})
     each(engine, [words(1)])
-    assert path.compiler is None
+    assert engine._codes.keys() == {True}
     before = engine.submit([shot(1)]).result()[0]
     engine.submit([shot(1), shot(2), shot(3)]).result()
-    compiler: Any = path.compiler
-    assert compiler.source
+    compiler: Any = engine._codes[False].compiler
+    assert compiler.timed
     assert compiler.requested == [1, 4]
-    step = engine.model.source
-    assert isinstance(step, SourceStep)
-    path._install(Outcome(1, "compile: a test", step.denoise))
+    engine._codes[False]._report(Outcome(1, "compile: a test", engine.model.sampler.step))
     after = [engine.submit([shot(1)]).result()[0] for _ in range(3)]
     assert {picture.fingerprint for picture in after} == {"test compile batch-1"}
     assert {picture.jpeg for picture in after} == {before.jpeg}
@@ -305,6 +301,6 @@ def test_code_that_cannot_be_captured_leaves_the_graph(open_engine: Open) -> Non
     def broken(**inputs: Any) -> Any:
         raise RuntimeError("operation not permitted when stream is capturing")
 
-    engine.source_path._install(Outcome(1, "compile: a test", broken))
+    engine.path(SOURCE).install(Outcome(1, "compile: a test", broken))
     assert engine.submit([shot(1)]).result()[0].fingerprint == "test graph batch-1"
     assert "could not be captured" in engine.choices["acceleration_source"]

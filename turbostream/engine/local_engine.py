@@ -12,23 +12,24 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from turbostream.engine import jpeg
-from turbostream.engine.cuda.background_compiler import BackgroundCompiler, Outcome
+from turbostream.engine.cuda.background_compiler import BackgroundCompiler
 from turbostream.engine.cuda.graph import Cuda
 from turbostream.engine.cuda.memory_plan import BATCHES, Plan, smaller
-from turbostream.engine.cuda.parity import PSNR_LIMIT, psnr
 from turbostream.engine.cuda.streams import InFlight, Streams
 from turbostream.engine.device.cpu_share import CpuShare
+from turbostream.engine.graph_path import GraphPath, Report, SharedCode
 from turbostream.engine.joined import joined
-from turbostream.engine.model.inputs import Values, fits
-from turbostream.engine.model.stable_diffusion import OneStepModel, free_cached_memory
+from turbostream.engine.model.inputs import Values
+from turbostream.engine.model.stable_diffusion import Kind, OneStepModel, free_cached_memory
 from turbostream.engine.plain_path import Plain
-from turbostream.engine.source_path import SourcePath
 from turbostream.stream.capabilities import Capabilities
 from turbostream.stream.engine_api import EngineClosed, EngineUnusable, Picture
 from turbostream.stream.shot import Shot
@@ -56,10 +57,12 @@ class LocalEngine:
         # Part of the engine API (ReadsWords); still usable after the model is released.
         self.dropped = model.encode_prompt.limit.dropped
         self._base, self._quality = fingerprint, quality
-        self._declaration = model.inputs(*size)
-        self._kind = "plain"
+        self._size = size
         self._plain = Plain(model)
-        self.source_path = SourcePath(model, size, self.make_streams, self.choose)
+        self._own = model.own_kind
+        self._paths: dict[Kind, GraphPath] = {}
+        self._codes: dict[bool, SharedCode] = {}  # by whether the code is for `denoise`
+        self._compiles: tuple[Path, Mapping[str, Any]] | None = None
         self._closed = False
         self._painters: ThreadPoolExecutor | None = None
         self._spare = 0  # submissions beyond those of `plan`
@@ -69,8 +72,6 @@ class LocalEngine:
             )
             self._spare = share.painters if share.painters > 1 else 0
         self.plan = plan
-        self._streams: Streams | None = None
-        self.compiler: BackgroundCompiler | None = None
         self._finishers: ThreadPoolExecutor | None = None
         self._encoders: ThreadPoolExecutor | None = None
         self._open(plan)
@@ -91,7 +92,17 @@ class LocalEngine:
     @property
     def fingerprint(self) -> str:
         """The fingerprint of a single shot rendered now; each picture carries its own."""
-        return f"{self._base} {self._kind} batch-1"
+        return f"{self._base} {self.path(self._own).kind} batch-1"
+
+    @property
+    def compilers(self) -> list[BackgroundCompiler]:
+        return [code.compiler for code in self._codes.values() if code.compiler is not None]
+
+    @property
+    def compiler(self) -> BackgroundCompiler | None:
+        """That of shots without a source that ask for no number of steps."""
+        code = self._codes.get(self.model.is_plain(self._own))
+        return None if code is None else code.compiler
 
     def choose(self, name: str, choice: str) -> None:
         """Record one choice; any thread (the mapping is replaced, never mutated)."""
@@ -102,12 +113,9 @@ class LocalEngine:
 
         folder: where the compiled code is cached. options: for Inductor.
         """
-        if self._streams is not None:
-            self.compiler = BackgroundCompiler(
-                self.model, folder, self._declaration, self._install, options
-            )
-            self.compiler.request(1)
-            self.source_path.compile_in_background(folder, options)
+        self._compiles = (folder, options)
+        for kind in self._paths:
+            self._compile(kind)
 
     def submit(self, shots: Sequence[Shot]) -> Future[list[Picture]]:
         if self._closed:
@@ -115,10 +123,15 @@ class LocalEngine:
         if len(shots) > self.plan.max_batch and self.plan.streams:
             size = self.plan.max_batch  # smaller since memory ran out: split the submission
             return joined([self.submit(shots[i : i + size]) for i in range(0, len(shots), size)])
+        if len(shots) > 1 and self.plan.streams:  # strengths may differ in how many steps they take
+            alike = [list(group) for _, group in groupby(shots, self.model.kind_of)]
+            if len(alike) > 1:
+                return joined([self.submit(group) for group in alike])
         try:
             return self._submit(shots)
         except torch.OutOfMemoryError as error:
-            self._step_down(error, self.plan.batch_of(min(len(shots), BATCHES[-1])))
+            if not self._close_idle(self.model.kind_of(shots[0])):
+                self._step_down(error, self.plan.batch_of(min(len(shots), BATCHES[-1])))
         return self.submit(shots)
 
     @torch.inference_mode()
@@ -127,29 +140,19 @@ class LocalEngine:
 
         On the engine's thread. Where they differ, the engine continues on the plain path.
         """
-        if self._streams is None:
-            return
-        in_flight = [self.submit([shot]) for shot in shots]
-        for shot, future in zip(shots, in_flight, strict=True):
-            plain, _ = self._plain.paint([self.model.values(shot)])
-            pair = (future.result()[0].jpeg, jpeg.encode(plain[0], self._quality))
-            quality = psnr(*(torch.from_numpy(jpeg.decode(data)) for data in pair))
-            if quality < PSNR_LIMIT:
-                reason = f"the graphs' picture differs from the plain one ({quality:.0f} dB)"
-                log.warning("[init] %s; using the plain path.", reason)
-                self.choose("acceleration", f"off: {reason}")
-                self._close_streams()
-                self._open(Plan(0, 1))
-                return
+        path = self.path(self._own)
+        path.verify([self.model.values(shot) for shot in shots])
+        if not path.works and self.plan.streams:
+            self._close_streams()
+            self._open(Plan(0, 1))
 
     def close(self) -> None:
         self._closed = True
-        if self.compiler is not None:
-            self.compiler.close()
+        for code in self._codes.values():
+            code.close()
         if self._painters is not None:
             self._painters.shutdown(wait=True)
         self._close_streams()
-        self.source_path.close()
         self.model.release()
 
     # -- the engine's thread ---------------------------------------------------------------------
@@ -180,14 +183,11 @@ class LocalEngine:
         ]
 
     def _start(self, values: Sequence[Values]) -> InFlight | None:
-        """Enqueue the shots; None if they are not of the size and kind that graphs are for."""
-        if self._streams is None:
+        """Enqueue the shots; None if they take the plain path."""
+        if not self.plan.streams:
             return None
-        if not all(fits(one, self._declaration) for one in values):
-            return self.source_path.start(values, self.plan)
-        request = self._streams.start(values)
-        self._kind = request.kind
-        return request
+        kind = Kind.of({name: value.tensor for name, value in values[0].items()})
+        return self.path(kind).start(values, self.plan)
 
     def _encode(
         self, array: Any, shot: Shot, kind: str, batch: int, stage_ms: dict[str, float]
@@ -232,26 +232,33 @@ class LocalEngine:
         self.choose("memory", f"{plan}: a larger plan did not fit into GPU memory")
         self._open(plan)
 
+    def _close_idle(self, needed: Kind) -> bool:
+        """Free the graphs of other kinds than this one and the model's own; whether there were
+        any."""
+        idle = [
+            path
+            for kind, path in self._paths.items()
+            if path.is_open and kind not in (needed, self._own)
+        ]
+        for path in idle:
+            path.close()
+        free_cached_memory(self.model.hardware.device.type)
+        return bool(idle)
+
     @torch.inference_mode()
     def _open(self, plan: Plan) -> None:
         self.plan = plan
+        path = self.path(self._own)
         if not plan.streams:
-            self._kind = "plain"
             return
         try:
-            self._streams = self.make_streams(
-                plan, self.model.paint, self._declaration, self._request_code, self._refused
-            )
+            path.open(plan)
         except torch.OutOfMemoryError as error:
             self._step_down(error, 1)
             return
-        except RuntimeError as error:  # a card or driver that cannot capture this
-            reason = str(error).strip().partition("\n")[0]
-            log.warning("[init] no graph can be captured (%s); using the plain path.", reason)
-            self.choose("acceleration", f"off: no graph can be captured ({reason})")
+        if not path.works:
             self._open(Plan(0, 1))
             return
-        self._kind = "graph"
         self._finishers = ThreadPoolExecutor(plan.depth, "finisher")
         self._encoders = ThreadPoolExecutor(jpeg.THREADS, "jpeg")
 
@@ -260,31 +267,34 @@ class LocalEngine:
         what Streams takes."""
         return Streams(Cuda(self.model.hardware.device), plan, *what)
 
+    def path(self, kind: Kind) -> GraphPath:
+        """The graphs of this kind, which may not be open yet."""
+        if kind not in self._paths:
+            self._paths[kind] = GraphPath(
+                self.model, kind, self._size, self.make_streams, self.choose
+            )
+            self._compile(kind)
+        return self._paths[kind]
+
     # -- compiled code ---------------------------------------------------------------------------
 
-    def _request_code(self, batch: int) -> None:
-        if self.compiler is not None:
-            self.compiler.request(batch)
+    def _compile(self, kind: Kind) -> None:
+        if self._compiles is None or not self.plan.streams:
+            return
+        plain = self.model.is_plain(kind)
+        if plain not in self._codes:
+            self._codes[plain] = SharedCode(partial(self._start_compiler, plain))
+        self._paths[kind].compile(self._codes[plain])
 
-    def _install(self, outcome: Outcome) -> None:
-        """Use the compiled code from each stream's next request on; the compiler's thread."""
-        streams, step, decode = self._streams, outcome.step, self.model.decode
-        if streams is not None and step is not None:
-            streams.install("compile", outcome.batch, lambda **inputs: decode(step(**inputs)))
-        self._choose_acceleration(outcome.batch, outcome.choice)
-
-    def _refused(self, batch: int, reason: str) -> None:
-        log.warning("[compile] batch %d: %s; keeping the plain graph.", batch, reason)
-        self._choose_acceleration(batch, f"graph: Inductor's code could not be captured: {reason}")
-
-    def _choose_acceleration(self, batch: int, choice: str) -> None:
-        self.choose("acceleration" if batch == 1 else f"acceleration_batch_{batch}", choice)
+    def _start_compiler(self, plain: bool, report: Report) -> BackgroundCompiler:
+        assert self._compiles is not None
+        folder, options = self._compiles
+        return BackgroundCompiler(self.model, folder, self._size, report, options, timed=not plain)
 
     def _close_streams(self) -> None:
         for pool in (self._finishers, self._encoders):
             if pool is not None:
                 pool.shutdown(wait=True)
-        if self._streams is not None:
-            self._streams.close()
-        self.source_path.close_streams()
-        self._streams = self._finishers = self._encoders = None
+        for path in self._paths.values():
+            path.close()
+        self._finishers = self._encoders = None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.engine.conftest import CPU, no_pictures, pipeline
+from tests.engine.conftest import CPU, pipeline
 from turbostream.engine.cuda import aot
 from turbostream.engine.cuda.background_compiler import compile_apart
 from turbostream.engine.cuda.parity import relative_error
@@ -68,23 +68,25 @@ def test_the_compiled_step_is_the_plain_one_whatever_weights_it_gets(
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_the_compiled_step_from_a_source_is_the_plain_one_at_every_strength(
+def test_the_compiled_step_at_any_timestep_is_the_plain_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
     monkeypatch.setattr(packed, "available", lambda: False)  # as on a GPU
-    model = OneStepModel(pipeline(), CPU, resolve=no_pictures)
-    assert model.source is not None
-    declaration = model.source.inner_inputs(model.inputs(None, None))
-    job = aot.Job.from_json(aot.job_of(model.source.denoise, 2, declaration, "cpu").as_json())
+    model = OneStepModel(pipeline(), CPU)
+    sampler = model.sampler
+    declaration = sampler.step_inputs(model.inputs(None, None))
+    job = aot.Job.from_json(aot.job_of(sampler.step, 2, declaration, "cpu").as_json())
     compile_apart(job, tmp_path / "step.pt2", threading.Event())
-    call = aot.load(tmp_path / "step.pt2", model.source.denoise, declaration)
+    call = aot.load(tmp_path / "step.pt2", sampler.step, declaration)
     inputs = batched(declaration, 2, lambda shape, dtype: torch.randn(shape))
-    shots = [model.source.timing(strength) for strength in (0.3, 0.8)]
+    shots = [
+        sampler.step_values(sampler.table.from_picture(4, strength), 0) for strength in (0.3, 0.8)
+    ]
     for name in shots[0]:
         inputs[name] = torch.stack([shot[name].tensor for shot in shots])
     with torch.inference_mode():
-        plain = model.source.denoise(**inputs)
+        plain = sampler.step(**inputs)
         assert relative_error(call(**inputs), plain) < 1e-4
         inputs["time"] = inputs["time"].flip(0)
         assert relative_error(call(**inputs), plain) > 1e-3

@@ -28,9 +28,7 @@ class Run:
 
     def __init__(self, model: OneStepModel, folder: Path) -> None:
         self.outcomes: list[Outcome] = []
-        self.compiler = BackgroundCompiler(
-            model, folder, model.inputs(None, None), self.outcomes.append
-        )
+        self.compiler = BackgroundCompiler(model, folder, (None, None), self.outcomes.append)
 
     @property
     def installed(self) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -20,10 +19,9 @@ from tests.engine.conftest import CPU, no_pictures, pipeline
 from turbostream import private_names
 from turbostream.engine import weights
 from turbostream.engine.cuda import parity
-from turbostream.engine.model import source_step
-from turbostream.engine.model.schedule import sigmas_of
-from turbostream.engine.model.source_step import SourceStep
-from turbostream.engine.model.stable_diffusion import OneStepModel, load_pipeline
+from turbostream.engine.model.schedule import StepTable
+from turbostream.engine.model.stable_diffusion import Kind, OneStepModel, load_pipeline
+from turbostream.engine.model.steps import predicted
 from turbostream.engine.rewrite import traced
 from turbostream.engine.rewrite.timesteps import TimeTable
 from turbostream.stream.shot import EarlierFrame, Shot, ShotError, Source
@@ -94,8 +92,7 @@ class Case:
         """Our latents of one batch."""
         values = [self.ours.values(one) for one in shots]
         inputs = {name: torch.stack([v[name].tensor for v in values]) for name in values[0]}
-        assert self.ours.source is not None
-        return self.ours.source.step(**inputs)
+        return self.ours.sampler.sampling(**inputs)
 
     @torch.inference_mode()
     def refusal(self, shots: list[Shot]) -> str | None:
@@ -194,9 +191,13 @@ def batch(one: Case) -> list[Shot]:
 def test_a_wrong_sigma_is_caught(
     name: str, case: Callable[[str], Case], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scales_of = source_step.scales_of
+    euler = StepTable._euler
     assert case(name).refusal(batch(case(name))) is None
-    monkeypatch.setattr(source_step, "scales_of", lambda sigma, kind: scales_of(sigma * 1.02, kind))
+    monkeypatch.setattr(
+        StepTable,
+        "_euler",
+        lambda self, time, sigma, following: euler(self, time, sigma * 1.02, following),
+    )
     assert case(name).refusal(batch(case(name))) is not None
 
 
@@ -214,7 +215,7 @@ def test_a_row_of_the_table_that_stays_behind_is_caught(
 def test_two_sources_of_a_batch_swapped_are_caught(
     name: str, case: Callable[[str], Case], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = case(name).ours.source
+    step = case(name).ours.pictures
     assert step is not None
     forward = step.encode.forward
     monkeypatch.setattr(step.encode, "forward", lambda source: forward(source.flip(0)))
@@ -225,9 +226,11 @@ def test_the_colours_of_a_source_in_another_order_are_caught(
     case: Callable[[str], Case], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = case("demo")
-    assert one.ours.source is not None
-    forward = one.ours.source.encode.forward
-    monkeypatch.setattr(one.ours.source.encode, "forward", lambda source: forward(source.flip(-1)))
+    assert one.ours.pictures is not None
+    forward = one.ours.pictures.encode.forward
+    monkeypatch.setattr(
+        one.ours.pictures.encode, "forward", lambda source: forward(source.flip(-1))
+    )
     assert one.refusal(batch(one)) is not None
 
 
@@ -236,24 +239,11 @@ def test_the_colours_of_a_source_in_another_order_are_caught(
 
 def test_every_timesteps_sigma_is_diffusers_own() -> None:
     scheduler = pipeline().scheduler
-    sigmas = sigmas_of(scheduler)
-    assert len(sigmas) == 1000
+    table = StepTable(pipeline().scheduler)
     for timestep in (0, 1, 249, 499, 500, 749, 998, 999):
         scheduler.set_timesteps(timesteps=[timestep])
-        assert sigmas[timestep] == float(scheduler.sigmas[0])
-
-
-@pytest.mark.parametrize(
-    ("strength", "timestep"),
-    [(1.0, 999), (0.999, 998), (0.6, 599), (0.25, 249), (0.002, 1), (0.001, 0), (1e-9, 0)],
-)
-def test_a_strength_selects_a_timestep(
-    strength: float, timestep: int, model_with_sources: OneStepModel
-) -> None:
-    step = model_with_sources.source
-    assert step is not None
-    sigma = float(step.timing(strength)["scales"].tensor[0])
-    assert sigma == pytest.approx(sigmas_of(pipeline().scheduler)[timestep])
+        steps = table.from_picture(1, (timestep + 1) / 1000)
+        assert steps.start.noise == pytest.approx(float(scheduler.sigmas[0]), rel=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -265,7 +255,7 @@ def model_with_sources() -> OneStepModel:
 def test_encoded_pictures_have_the_strides_that_code_is_compiled_for(
     name: str, case: Callable[[str], Case]
 ) -> None:
-    step = case(name).ours.source
+    step = case(name).ours.pictures
     assert step is not None
     with torch.inference_mode():
         latents = step.encode(torch.zeros(2, 64, 64, 3, dtype=torch.uint8))
@@ -274,9 +264,10 @@ def test_encoded_pictures_have_the_strides_that_code_is_compiled_for(
 
 
 def test_at_the_folded_timestep_nothing_is_added(model_with_sources: OneStepModel) -> None:
-    assert model_with_sources.source is not None
-    assert not model_with_sources.source.timing(1.0)["time"].tensor.any()
-    assert model_with_sources.source.timing(0.5)["time"].tensor.any()
+    sampler = model_with_sources.sampler
+    for strength, adds in ((1.0, False), (0.5, True)):
+        values = sampler.values(sampler.table.from_picture(1, strength))
+        assert bool(values["time_1"].tensor.any()) == adds
 
 
 @torch.inference_mode()
@@ -298,14 +289,14 @@ def test_noise_alone_is_painted_to_the_bit_as_by_a_model_without_sources(
 def test_the_traced_step_gives_each_picture_and_strength_its_own_latents_to_the_bit(
     model_with_sources: OneStepModel,
 ) -> None:
-    step = model_with_sources.source
-    assert step is not None
+    sampling = model_with_sources.sampler.sampling
     for number in range(1, 2 * traced.CALLS):
         values = model_with_sources.values(shot(number, number / 20))
         inputs = {name: value.tensor[None] for name, value in values.items()}
-        assert torch.equal(model_with_sources.denoise_alone(**inputs), step.step(**inputs))
-    assert isinstance(step.step_one, traced.TracedGraph)
-    assert step.step_one._traced is not None
+        assert torch.equal(model_with_sources.denoise_alone(**inputs), sampling(**inputs))
+    graph = model_with_sources._alone[Kind(source=True)]
+    assert isinstance(graph, traced.TracedGraph)
+    assert graph._traced is not None
 
 
 @torch.inference_mode()
@@ -315,7 +306,6 @@ def test_without_diffusers_names_the_unet_takes_the_timesteps_and_paints_the_sam
     gone = replace(private_names.TIME_EMBEDDING, names={"diffusers.Renamed": None})
     monkeypatch.setattr(private_names, "TIME_EMBEDDING", gone)
     other = OneStepModel(pipeline(), CPU, resolve=resolve)
-    assert other.source is not None
     for number, strength in ((1, 0.3), (2, 0.9)):
         latents = [
             one.denoise_alone(
@@ -324,7 +314,8 @@ def test_without_diffusers_names_the_unet_takes_the_timesteps_and_paints_the_sam
             for one in (other, model_with_sources)
         ]
         assert parity.relative_error(*latents) < 1e-5
-    assert other.source.inputs((), 64, 64)[-1].shape == (1,)
+    shapes = {one.name: one.shape for one in other.inputs(64, 64, Kind(source=True))}
+    assert shapes["time_1"] == (1,)
 
 
 @torch.inference_mode()
@@ -337,9 +328,9 @@ def test_an_encoder_whose_convolutions_are_not_fused_gives_the_same_latents(
     pictures = torch.stack([torch.from_numpy(picture(number, 64, 48)) for number in (1, 2)])
     found = []
     for one in (other, model_with_sources):
-        assert one.source is not None
-        found.append(one.source.encode(pictures))
-        names = {type(layer).__name__ for layer in one.source.encode.encoder.modules()}
+        assert one.pictures is not None
+        found.append(one.pictures.encode(pictures))
+        names = {type(layer).__name__ for layer in one.pictures.encode.encoder.modules()}
         assert ("FusedBlock" in names) == (one is model_with_sources)
     assert found[0].shape == (2, 4, 6, 8)
     assert parity.relative_error(*found) < 1e-5
@@ -392,12 +383,10 @@ def test_a_read_only_picture_is_painted_without_a_warning(
 def test_the_prediction_is_recovered_from_what_the_step_made_of_it() -> None:
     for prediction in ("epsilon", "v_prediction"):
         model = OneStepModel(architecture(prediction, False), CPU, resolve=resolve)
-        assert isinstance(model.source, SourceStep)
-        inputs = {name: value.tensor[None] for name, value in model.source.timing(0.4).items()}
-        latents, noise, said = torch.randn(3, 1, 4, 8, 8)
-        sigma, _, skip, out = (float(one) for one in inputs["scales"][0])
-        made = skip * (latents + sigma * noise) + out * said
-        inputs |= {"latents": latents, "noise": noise}
-        found = model.source.predicted(made, inputs)
+        sampler = model.sampler
+        values = sampler.step_values(sampler.table.from_picture(1, 0.4), 0)
+        sample, said = torch.randn(2, 1, 4, 8, 8)
+        inputs = {"scales": values["scales"].tensor[None], "sample": sample}
+        _, skip, out = (float(one) for one in inputs["scales"][0])
+        found = predicted(skip * sample + out * said, inputs)
         assert parity.relative_error(found, said) < 1e-5
-        assert math.isfinite(sigma)

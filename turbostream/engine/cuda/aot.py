@@ -24,11 +24,11 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from turbostream.engine.model.inputs import Declaration, Input, Paint, batched, ordered
-from turbostream.engine.model.step import Denoise, DenoiseSource, Schedule
+from turbostream.engine.model.step import Denoise, DenoiseAt, Schedule
 from turbostream.engine.rewrite import folded, norms
 from turbostream.engine.rewrite.timesteps import TimeTable
 
-Step = Denoise | DenoiseSource
+Step = Denoise | DenoiseAt
 
 OPTIONS: dict[str, Any] = {
     # Weights are passed at load time and shared with the plain path.
@@ -58,7 +58,7 @@ class Job:
     device: str
     options: dict[str, Any] = field(default_factory=dict)  # Inductor options added to OPTIONS
     norms: bool = True  # apply norms.py; the benchmark of single techniques turns it off
-    source: bool = False  # the step from a picture's latents
+    timed: bool = False  # a step at each shot's own timestep
 
     def as_json(self) -> str:
         values = asdict(self)
@@ -92,9 +92,9 @@ def job_of(
     unet: Any = denoise.unet
     config = json.loads(unet.to_json_string())
     dtype = _name(denoise.dtype)
-    source = isinstance(denoise, DenoiseSource)
+    timed = isinstance(denoise, DenoiseAt)
     chosen = dict(options or {})
-    return Job(config, denoise.schedule, batch, inputs, dtype, device, chosen, source=source)
+    return Job(config, denoise.schedule, batch, inputs, dtype, device, chosen, timed=timed)
 
 
 @torch.no_grad()
@@ -110,13 +110,13 @@ def architecture(job: Job) -> Step:
     unet = unet.to(dtype).to_empty(device=job.device).eval()
     for parameter in unet.parameters():
         parameter.normal_()
-    is_folded = folded.prepare(unet, job.schedule.timestep, keep=job.source)
+    is_folded = folded.prepare(unet, job.schedule.timestep, keep=job.timed)
     if job.norms:
         norms.rewrite(unet)
-    if job.source:
+    if job.timed:
         if is_folded:
             TimeTable(unet, job.schedule.timestep)
-        return DenoiseSource(unet, job.schedule, dtype, is_folded).to(job.device)
+        return DenoiseAt(unet, job.schedule, dtype, is_folded).to(job.device)
     return Denoise(unet, job.schedule, dtype).to(job.device)
 
 

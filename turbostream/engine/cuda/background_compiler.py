@@ -28,8 +28,8 @@ import torch
 
 from turbostream.engine.cuda import aot, compile_cache, parity
 from turbostream.engine.model.inputs import Declaration, Paint, batched
-from turbostream.engine.model.source_step import SourceStep
 from turbostream.engine.model.stable_diffusion import OneStepModel
+from turbostream.engine.model.steps import predicted
 
 log = logging.getLogger(__name__)
 
@@ -62,16 +62,19 @@ class BackgroundCompiler:
         self,
         model: OneStepModel,
         folder: Path,
-        inputs: Declaration,
+        size: tuple[int | None, int | None],
         report: Callable[[Outcome], None],
         options: Mapping[str, Any] | None = None,
-        source: bool = False,
+        timed: bool = False,
     ) -> None:
-        """report: called once per batch size, on the compiler's thread. options: for Inductor.
-        source: compile the step from a picture's latents, which `inputs` are for."""
-        self._has_source, self._kind = source, " from a source" if source else ""
+        """size: (width, height) of pictures in pixels; None is the model's own. report: called once
+        per batch size, on the compiler's thread. options: for Inductor. timed: compile the
+        sampler's step, at each shot's own timestep, instead of `denoise`."""
+        self._timed, self._kind = timed, " of steps at any timestep" if timed else ""
         self._model, self._cache = model, compile_cache.Cache(folder)
-        self._inputs, self._report, self._options = inputs, report, options
+        text = model.text_inputs(*size)
+        self._inputs: Declaration = model.sampler.step_inputs(text) if timed else text
+        self._report, self._options = report, options
         self._requested: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._tried: dict[int, threading.Event] = {}
@@ -98,13 +101,8 @@ class BackgroundCompiler:
     # Asked of the model each time: once it is released, nothing here keeps its weights.
 
     @property
-    def _source(self) -> SourceStep | None:
-        return self._model.source if self._has_source else None
-
-    @property
     def _denoise(self) -> aot.Step:
-        source = self._source
-        return self._model.denoise if source is None else source.denoise
+        return self._model.sampler.step if self._timed else self._model.denoise
 
     def _run(self) -> None:
         while (batch := self._requested.get()) is not None:
@@ -179,17 +177,21 @@ class BackgroundCompiler:
             fast = call(**inputs)
             log.info("[compile] batch %d: first run %.0f ms", batch, _ms_since(started))
             pictures = model.decode(fast), model.decode(plain)
-            if (source := self._source) is not None:
-                said = source.predicted(fast, inputs), source.predicted(plain, inputs)
+            if self._timed:
+                said = predicted(fast, inputs), predicted(plain, inputs)
                 return parity.refusal_of(*said, *pictures)
             return parity.refusal(fast, plain, inputs["noise"], model.schedule, *pictures)
 
     def _timing(self, batch: int) -> dict[str, torch.Tensor]:
-        """The inputs of a source's step that are not any numbers: one strength for each shot."""
-        source = self._source
-        if source is None:
+        """The inputs of a sampler's step that are not any numbers: another step for each shot."""
+        if not self._timed:
             return {}
-        shots = [source.timing((number + 1) / (batch + 1)) for number in range(batch)]
+        sampler = self._model.sampler
+        most = sampler.table.counts[-1]
+        shots = [
+            sampler.step_values(sampler.table.from_picture(most, (number + 1) / (batch + 1)), 0)
+            for number in range(batch)
+        ]
         for value in shots[0].values():
             if value.ready is not None:
                 value.ready.synchronize()

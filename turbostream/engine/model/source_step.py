@@ -1,8 +1,8 @@
-"""The step from a picture: what it takes besides noise and words, and what it is made of.
+"""The pictures that steps start from: fetched, and encoded to latents.
 
-The picture's pixels are fetched by the resolver that the engine was opened with, and encoded by the
-model's own encoder, which is part of the graph. A strength selects one of the model's timesteps.
-Runs on the engine's thread; knows no scene, and not where a picture comes from.
+The pixels come from the resolver that the engine was opened with; the model's own encoder, which
+encodes them, is part of the graph. Runs on the engine's thread; knows no scene, and not where a
+picture comes from.
 """
 
 from __future__ import annotations
@@ -13,12 +13,9 @@ import torch
 from torch import nn
 
 from turbostream import private_names
-from turbostream.engine.device.hardware import Hardware
-from turbostream.engine.model.inputs import Declaration, Input, Tensors, Value, Values
-from turbostream.engine.model.step import DenoiseSource, Encode, Schedule, scales_of
+from turbostream.engine.model.inputs import Input, Value
+from turbostream.engine.model.step import Encode
 from turbostream.engine.rewrite import tiny_encoder
-from turbostream.engine.rewrite.timesteps import TimeTable
-from turbostream.engine.rewrite.traced import TracedGraph
 from turbostream.library_check import usable
 from turbostream.stream.engine_api import Resolve
 from turbostream.stream.shot import ShotError, Source
@@ -54,28 +51,6 @@ class KLEncoder(nn.Module):
         return mean
 
 
-class FromSource(nn.Module):
-    """Encoder and step: the declared inputs to latents."""
-
-    def __init__(self, encode: Encode, denoise: DenoiseSource) -> None:
-        super().__init__()
-        self.encode, self.denoise = encode, denoise
-
-    def forward(
-        self,
-        noise: torch.Tensor,
-        prompt_embedding: torch.Tensor,
-        source: torch.Tensor,
-        scales: torch.Tensor,
-        time: torch.Tensor,
-    ) -> torch.Tensor:
-        """As `DenoiseSource`, from uint8 RGB [B, H, W, 3] instead of the picture's latents."""
-        latents: torch.Tensor = self.denoise(
-            noise, prompt_embedding, self.encode(source), scales, time
-        )
-        return latents
-
-
 def encoder_of(vae: Any, device: str) -> nn.Module | None:
     """The encoder of an autoencoder for pictures in 0 to 1; None where diffusers' names changed."""
     if not usable(private_names.ENCODERS):
@@ -86,57 +61,18 @@ def encoder_of(vae: Any, device: str) -> nn.Module | None:
     return TinyEncoder(vae.encoder)
 
 
-class SourceStep:
-    """How a model paints from a picture."""
+class Pictures:
+    """What a model paints from: a resolver's pictures, and the encoder of their latents."""
 
-    def __init__(
-        self,
-        unet: Any,
-        encoder: nn.Module,
-        scaling: float,
-        schedule: Schedule,
-        sigmas: list[float],
-        hardware: Hardware,
-        is_folded: bool,
-        resolve: Resolve,
-        encoder_dtype: torch.dtype,
-    ) -> None:
-        """unet: after `folded.prepare`, which returned `is_folded`. sigmas: by timestep.
-        encoder_dtype: of the encoder's weights."""
-        device, dtype = hardware.device, hardware.dtype
-        self._resolve, self._sigmas, self._prediction = resolve, sigmas, schedule.prediction
-        self._dtype = dtype
-        self._table = TimeTable(unet, schedule.timestep, len(sigmas)) if is_folded else None
-        self.encode = Encode(encoder, scaling, encoder_dtype).to(device)
-        has_table = self._table is not None
-        self.denoise = DenoiseSource(unet, schedule, dtype, has_table).to(device)
-        self.step = FromSource(self.encode, self.denoise)
-        # For batches of one shot, on the threads that take the plain path.
-        self.step_one = TracedGraph(self.step) if device.type == "cpu" else self.step
+    def __init__(self, encode: Encode, resolve: Resolve) -> None:
+        self.encode, self._resolve = encode, resolve
 
-    def inputs(self, text: Declaration, width: int, height: int) -> Declaration:
-        """The inputs of `step`: `text`, those from noise alone, and the picture's.
+    def input(self, width: int, height: int) -> Input:
+        """width, height: of the painted picture, in pixels."""
+        return Input("source", (height, width, 3), torch.uint8, staged=True)
 
-        width, height: of the painted picture, in pixels."""
-        return (
-            *text,
-            Input("source", (height, width, 3), torch.uint8, staged=True),
-            *self._timing(),
-        )
-
-    def inner_inputs(self, text: Declaration) -> Declaration:
-        """The inputs of `denoise`, which takes latents in place of the picture."""
-        (noise,) = (one for one in text if one.name == "noise")
-        return (*text, Input("latents", noise.shape, torch.float32, staged=True), *self._timing())
-
-    def _timing(self) -> Declaration:
-        scales = Input("scales", (4,), torch.float32, staged=True)
-        if self._table is None:
-            return scales, Input("time", (1,), torch.float32, staged=True)
-        return scales, Input("time", (self._table.total,), self._dtype, staged=False)
-
-    def values(self, source: Source, strength: float, width: int, height: int) -> Values:
-        """The inputs beside noise and words. Raises ShotError if the picture is not there."""
+    def value(self, source: Source, width: int, height: int) -> Value:
+        """Raises ShotError if the picture is not there."""
         pixels = self._resolve(source, width, height)
         if pixels.shape != (height, width, 3):
             raise ShotError(
@@ -144,20 +80,4 @@ class SourceStep:
                 f"{width}x{height}."
             )
         pixels = pixels if pixels.flags.writeable else pixels.copy()  # torch has no other kind
-        return {"source": Value(torch.from_numpy(pixels)), **self.timing(strength)}
-
-    def timing(self, strength: float) -> Values:
-        """The inputs that follow from the strength, above 0 and at most 1."""
-        count = len(self._sigmas)
-        timestep = min(max(round(count * strength) - 1, 0), count - 1)
-        scales = torch.tensor(scales_of(self._sigmas[timestep], self._prediction))
-        if self._table is None:
-            time = Value(torch.tensor([float(timestep)]))
-        else:
-            time = Value(*self._table.row(timestep))
-        return {"scales": Value(scales), "time": time}
-
-    def predicted(self, x0: torch.Tensor, inputs: Tensors) -> torch.Tensor:
-        """The UNet's prediction, recovered from what `denoise` made of its inputs."""
-        sigma, _, skip, out = inputs["scales"][:, :, None, None, None].unbind(1)
-        return (x0 - skip * (inputs["latents"] + sigma * inputs["noise"])) / out
+        return Value(torch.from_numpy(pixels))

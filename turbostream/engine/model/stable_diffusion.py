@@ -9,8 +9,9 @@ from __future__ import annotations
 import gc
 import logging
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
@@ -29,12 +30,20 @@ from safetensors import SafetensorError  # noqa: E402
 from turbostream.engine.device.hardware import Hardware  # noqa: E402
 from turbostream.engine.model import single_file  # noqa: E402
 from turbostream.engine.model.families import FAMILIES, family_of  # noqa: E402
-from turbostream.engine.model.inputs import Declaration, Input, Value, Values  # noqa: E402
+from turbostream.engine.model.inputs import (  # noqa: E402
+    Declaration,
+    Input,
+    Paint,
+    Tensors,
+    Value,
+    Values,
+)
 from turbostream.engine.model.noise import noise_of  # noqa: E402
 from turbostream.engine.model.prompt_mix import MAX_PROMPTS, PromptMixer  # noqa: E402
-from turbostream.engine.model.schedule import euler_of, schedule_of, sigmas_of  # noqa: E402
-from turbostream.engine.model.source_step import SourceStep, encoder_of  # noqa: E402
-from turbostream.engine.model.step import Decode, Denoise  # noqa: E402
+from turbostream.engine.model.schedule import Steps, StepTable, schedule_of  # noqa: E402
+from turbostream.engine.model.source_step import Pictures, encoder_of  # noqa: E402
+from turbostream.engine.model.step import Decode, Denoise, Encode  # noqa: E402
+from turbostream.engine.model.steps import Sampler  # noqa: E402
 from turbostream.engine.rewrite import folded, packed, tiny_decoder, upsampled  # noqa: E402
 from turbostream.engine.rewrite.traced import TracedGraph  # noqa: E402
 from turbostream.engine.weights import model_files  # noqa: E402
@@ -143,26 +152,56 @@ def dtype_of(vae: Any, dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if overflows else dtype
 
 
-class OneStepModel:
-    """Maps a shot's inputs to pixels in one step, with guidance 0.
+class Kind(NamedTuple):
+    """What differs between submissions of one size: each kind has its own inputs and graphs.
 
-    source: the step from a picture, or None where there is none, for which `sources` has the
-    reason.
+    steps: how many are taken. fresh: with noise beyond the first. source: from a picture.
+    """
+
+    steps: int = 1
+    fresh: bool = False
+    source: bool = False
+
+    @classmethod
+    def of(cls, inputs: Tensors) -> Kind:
+        """The kind of shots that have these inputs, with or without a batch axis."""
+        if "rows" not in inputs:
+            return cls()
+        return cls(inputs["rows"].shape[-2] - 1, "fresh" in inputs, "source" in inputs)
+
+
+class OneStepModel:
+    """Maps a shot's inputs to pixels in one to four steps, with guidance 0.
+
+    steps: the number that shots take which ask for none. pictures: those that shots may start from,
+    or None where there are none, for which `sources` has the reason. denoise: the step of shots
+    from noise alone in one step of Euler's; `sampler` takes all others.
     """
 
     def __init__(
-        self, pipe: Any, hardware: Hardware, vae: Any = None, resolve: Resolve | None = None
+        self,
+        pipe: Any,
+        hardware: Hardware,
+        vae: Any = None,
+        resolve: Resolve | None = None,
+        steps: int | None = None,
     ) -> None:
         """vae: the autoencoder that is used; None for the pipeline's own. resolve: gives the pixels
-        of a shot's source; None: shots have none."""
+        of a shot's source; None: shots have none. steps: None for as many as the scheduler is made
+        for; raises EngineUnusable for a number that it cannot take."""
         self.hardware = hardware
-        scheduler = euler_of(pipe.scheduler)
-        self.schedule = schedule_of(scheduler)
+        table = StepTable(pipe.scheduler)
+        self.schedule = schedule_of(pipe.scheduler)
+        self.steps = table.own if steps is None else steps
+        if self.steps not in table.counts:
+            raise EngineUnusable(
+                f"STEPS is {steps}, and this model's scheduler takes {_either(table.counts)} steps."
+            )
         vae = pipe.vae if vae is None else vae
         vae_dtype = dtype_of(vae, hardware.dtype)
         vae.requires_grad_(False).to(vae_dtype).to(memory_format=torch.channels_last)
         decoder = vae.decoder if type(vae).__name__ == "AutoencoderTiny" else KLDecoder(vae)
-        is_folded = folded.prepare(pipe.unet, self.schedule.timestep, keep=resolve is not None)
+        is_folded = folded.prepare(pipe.unet, self.schedule.timestep, keep=True)
         if not tiny_decoder.fuse(decoder, hardware.device.type):
             upsampled.fold(decoder)
         self.encode_prompt = family_of(pipe).read(pipe)
@@ -170,26 +209,24 @@ class OneStepModel:
         if hardware.device.type == "cpu" and packed.available():
             packed.pack(pipe.unet)
         device, dtype = hardware.device, hardware.dtype
-        self.denoise = Denoise(pipe.unet, self.schedule, dtype).to(device)
-        # For batches of one shot, on the threads that take the plain path.
-        self.denoise_one = TracedGraph(self.denoise) if device.type == "cpu" else self.denoise
-        self.decode = Decode(decoder, vae.config.scaling_factor, vae_dtype).to(device)
         scaling = vae.config.scaling_factor
-        self.source: SourceStep | None = None
+        self.denoise = Denoise(pipe.unet, self.schedule, dtype).to(device)
+        self.decode = Decode(decoder, scaling, vae_dtype).to(device)
+        self.pictures: Pictures | None = None
         self.sources = "off: no source of pictures was given"  # "choice: reason"
         if resolve is not None:
             encoder = encoder_of(vae, device.type)
             self.sources = "off: the encoder has other names in this version of diffusers"
             if encoder is not None:
                 self.sources = f"on: {type(vae).__name__}'s encoder is part of the step"
-                self.source = SourceStep(
-                    pipe.unet, encoder, scaling, self.schedule, sigmas_of(scheduler), hardware,
-                    is_folded, resolve, vae_dtype,
-                )  # fmt: skip
+                self.pictures = Pictures(Encode(encoder, scaling, vae_dtype).to(device), resolve)
+        encode = None if self.pictures is None else self.pictures.encode
+        self.sampler = Sampler(pipe.unet, encode, self.schedule, table, hardware, is_folded)
+        self._alone: dict[Kind, Paint] = {}  # for one shot, on the threads of the plain path
         self.capabilities = Capabilities(
             prompts=MAX_PROMPTS,
-            sources=self.source is not None,
-            steps=(1,),
+            sources=self.pictures is not None,
+            steps=table.counts,
             enlarging=ENLARGING,
         )
         self.latent_channels: int = pipe.unet.config.in_channels
@@ -208,25 +245,55 @@ class OneStepModel:
             )
         return self.latent_channels, high // self.vae_scale, wide // self.vae_scale
 
-    def inputs(self, width: int | None, height: int | None) -> Declaration:
-        """The inputs of `paint` and `denoise` for pictures of this size; raises EngineUnusable."""
+    def text_inputs(self, width: int | None, height: int | None) -> Declaration:
+        """The inputs of `denoise` for pictures of this size; raises EngineUnusable."""
         embedding = self.encode_prompt(" ").tensor  # any prompt gives the shape and dtype
         return (
             Input("noise", self.latent_shape(width, height), torch.float32, staged=True),
             Input("prompt_embedding", tuple(embedding.shape), embedding.dtype, staged=False),
         )
 
-    def source_inputs(self, width: int | None, height: int | None) -> Declaration:
-        """The inputs of `paint_source`, for pictures of this size; empty without `source`."""
-        if self.source is None:
-            return ()
-        return self.source.inputs(self.inputs(width, height), *self._pixels(width, height))
+    def inputs(
+        self, width: int | None, height: int | None, kind: Kind | None = None
+    ) -> Declaration:
+        """The inputs of `paint` for pictures of this size; raises EngineUnusable. kind: None for
+        that of a shot without a source that asks for no number of steps."""
+        kind = kind or self.own_kind
+        text = self.text_inputs(width, height)
+        if self.is_plain(kind):
+            return text
+        inputs = self.sampler.inputs(text, kind.steps, kind.fresh)
+        if not kind.source:
+            return inputs
+        assert self.pictures is not None
+        return (*inputs, self.pictures.input(*self._pixels(width, height)))
+
+    def is_plain(self, kind: Kind) -> bool:
+        """Whether `denoise` paints shots of this kind."""
+        return kind == Kind() and self.sampler.table.ends_at_zero
+
+    @property
+    def own_kind(self) -> Kind:
+        """The kind of a shot without a source that asks for no number of steps."""
+        return Kind(self.steps, self.sampler.table.from_noise(self.steps).is_stochastic)
+
+    def kind_of(self, shot: Shot) -> Kind:
+        """Raises ShotError for a shot that `capabilities` do not cover."""
+        self.capabilities.check(shot)
+        steps = self._steps_of(shot)
+        return Kind(len(steps.rows), steps.is_stochastic, shot.source is not None)
+
+    def _steps_of(self, shot: Shot) -> Steps:
+        count, table = shot.steps or self.steps, self.sampler.table
+        if shot.strength is None:
+            return table.from_noise(count)
+        return table.from_picture(count, shot.strength)
 
     def values(self, shot: Shot) -> Values:
         """The shot's inputs: unit noise [C, H/8, W/8] on the CPU, the embedding [tokens, hidden]
-        on the device; with a source, what `source` takes too. Raises ShotError for a shot that
-        `capabilities` do not cover, or whose picture is not there."""
-        self.capabilities.check(shot)
+        on the device; with several steps or a source, what `sampler` takes too. Raises ShotError
+        for a shot that `capabilities` do not cover, or whose picture is not there."""
+        kind = self.kind_of(shot)
         shape = drawn = self.latent_shape(shot.width, shot.height)
         if shot.enlarging is not None:
             drawn = self.latent_shape(shot.base_width, shot.base_height)
@@ -235,10 +302,17 @@ class OneStepModel:
             "prompt_embedding": self.mix_prompts(shot.prompts),
             "noise": Value(noise_of(shot.noise, shape, drawn)),
         }
-        if self.source is None or shot.source is None or shot.strength is None:
+        if self.is_plain(kind):
             return values
-        wide, high = shape[2] * self.vae_scale, shape[1] * self.vae_scale
-        return {**values, **self.source.values(shot.source, shot.strength, wide, high)}
+        if kind.fresh:
+            later = [noise_of(shot.noise, shape, drawn, k) for k in range(1, kind.steps)]
+            values["fresh"] = Value(torch.stack(later))
+        values |= self.sampler.values(self._steps_of(shot))
+        if shot.source is not None:
+            assert self.pictures is not None
+            wide, high = shape[2] * self.vae_scale, shape[1] * self.vae_scale
+            values["source"] = self.pictures.value(shot.source, wide, high)
+        return values
 
     def size(self, shot: Shot) -> tuple[int, int]:
         """(width, height) of the finished picture in pixels."""
@@ -248,20 +322,26 @@ class OneStepModel:
         return width or self.own_size[0], height or self.own_size[1]
 
     def denoise_alone(self, **inputs: torch.Tensor) -> torch.Tensor:
-        """Latents of one shot's inputs, with or without a source, on the plain path."""
-        if self.source is not None and "source" in inputs:
-            return self.source.step_one(**inputs)
-        return self.denoise_one(**inputs)
-
-    def paint_source(self, **inputs: torch.Tensor) -> torch.Tensor:
-        """As `paint`, for the inputs of `source`."""
-        assert self.source is not None
-        pixels: torch.Tensor = self.decode(self.source.step(**inputs))
-        return pixels
+        """Latents of one shot's inputs, of any kind, on the plain path; any thread."""
+        kind = Kind.of(inputs)
+        call = self._alone.get(kind)
+        if call is None:
+            module = self.sampler.sampling if "rows" in inputs else self.denoise
+            made = TracedGraph(module) if self.hardware.device.type == "cpu" else module
+            call = self._alone.setdefault(kind, made)
+        return call(**inputs)
 
     def paint(self, **inputs: torch.Tensor) -> torch.Tensor:
-        """uint8 RGBX [B, H, W, 4] of a batch of the declared inputs."""
-        pixels: torch.Tensor = self.decode(self.denoise(**inputs))
+        """uint8 RGBX [B, H, W, 4] of a batch of the inputs of any kind."""
+        latents = self.sampler.sampling if "rows" in inputs else self.denoise
+        pixels: torch.Tensor = self.decode(latents(**inputs))
+        return pixels
+
+    def paint_by(self, step: Paint, **inputs: torch.Tensor) -> torch.Tensor:
+        """As `paint`, by another `denoise` or, for its inputs, another step of `sampler`."""
+        sampling = self.sampler.sampling
+        latents = sampling.run(step, **inputs) if "rows" in inputs else step(**inputs)
+        pixels: torch.Tensor = self.decode(latents)
         return pixels
 
     def synchronize(self) -> None:
@@ -273,9 +353,14 @@ class OneStepModel:
 
     def release(self) -> None:
         """Free the weights and return the device's memory."""
-        del self.denoise, self.denoise_one, self.decode, self.encode_prompt, self.mix_prompts
-        del self.source
+        del self.denoise, self.decode, self.encode_prompt, self.mix_prompts
+        del self.sampler, self.pictures, self._alone
         free_cached_memory(self.hardware.device.type)
+
+
+def _either(counts: Sequence[int]) -> str:
+    *others, last = map(str, counts)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def free_cached_memory(device: str) -> None:

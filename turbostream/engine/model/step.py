@@ -1,9 +1,9 @@
-"""The one step as modules: noise, words and perhaps a picture to latents, latents to pixels.
+"""The steps as modules: noise, words and perhaps a picture to latents, latents to pixels.
 
 Written out here because the pipeline object encodes the text, queries the scheduler and converts
 to PIL on every call. These are plain modules on tensors: the same code runs directly on a CPU, is
-captured in a CUDA graph and is compiled by Inductor. `tests/engine/model/test_step.py` compares
-them with the pipeline for the same noise.
+captured in a CUDA graph and is compiled by Inductor. `tests/engine/model/test_step.py` and
+`test_steps.py` compare them with the pipeline for the same noise.
 """
 
 from __future__ import annotations
@@ -68,11 +68,12 @@ class Denoise(nn.Module):
         return sample / (sigma**2 + 1) - predicted * sigma * (sigma**2 + 1) ** -0.5
 
 
-class DenoiseSource(nn.Module):
-    """The same step from a picture's latents z0, at each shot's own timestep.
+class DenoiseAt(nn.Module):
+    """One step of several, or from a picture, at each shot's own timestep: from a sample to the
+    next one.
 
-    sample = z0 + sigma * noise; UNet input = sample / sqrt(sigma² + 1); x0 = skip * sample + out *
-    prediction, which is every prediction's formula with its own factors (`scales`).
+    UNet input = scale * sample; next = skip * sample + out * prediction, which is the formula of
+    every scheduler and prediction with its own factors (`schedule.Row`).
     """
 
     timestep: torch.Tensor
@@ -93,40 +94,28 @@ class DenoiseSource(nn.Module):
 
     def forward(
         self,
-        noise: torch.Tensor,
+        sample: torch.Tensor,
         prompt_embedding: torch.Tensor,
-        latents: torch.Tensor,
         scales: torch.Tensor,
         time: torch.Tensor,
     ) -> torch.Tensor:
-        """Latents x0 [B, C, H/8, W/8] in fp32, from unit noise and the picture's latents of the
-        same shape in fp32 and the prompt embeddings [B, rows, hidden] in the model's dtype.
+        """The next sample [B, C, H/8, W/8] in fp32, without new noise, from the sample of the same
+        shape in fp32 and the prompt embeddings [B, rows, hidden] in the model's dtype.
 
-        scales: `scales_of` each shot, [B, 4] in fp32. time: a row of the table for each shot,
-        [B, total] in the model's dtype; without a table the timesteps, [B, 1] in fp32.
+        scales: (scale, skip, out) of each shot, [B, 3] in fp32. time: a row of the table for each
+        shot, [B, total] in the model's dtype; without a table the timesteps, [B, 1] in fp32.
         """
-        sigma, scale, skip, out = scales[:, :, None, None, None].unbind(1)
-        sample = latents + sigma * noise
+        scale, skip, out = scales[:, :, None, None, None].unbind(1)
         scaled = (sample * scale).to(self.dtype)
         if self.has_table:
             timestep, differences = self.timestep, time
         else:
             timestep, differences = time[:, 0], None
-        words, more = self.condition(prompt_embedding, noise)
+        words, more = self.condition(prompt_embedding, sample)
         predicted = self.unet(
             scaled, timestep, words, timestep_cond=differences, return_dict=False, **more
         )[0]
         return sample * skip + predicted.float() * out
-
-
-def scales_of(sigma: float, prediction: str) -> tuple[float, float, float, float]:
-    """(sigma, scale, skip, out) of `DenoiseSource` for one of PREDICTIONS."""
-    scale = (sigma**2 + 1) ** -0.5
-    if prediction == "sample":
-        return sigma, scale, 0.0, 1.0
-    if prediction == "epsilon":
-        return sigma, scale, 1.0, -sigma
-    return sigma, scale, scale**2, -sigma * scale
 
 
 class Encode(nn.Module):

@@ -1,15 +1,16 @@
 """What each folded block adds at other timesteps than the one that was folded into its bias.
 
 `folded.fold_time` makes a block's share of the time embedding a constant of t = 999. A step from a
-picture starts at another t, and adds to each block's first convolution the difference of the two
-constants. The differences of all blocks and all timesteps are one table (SD-Turbo: 1000 x 20,160
-values, 40 MB in fp16), made in one matrix product when it is first asked for: a row costs nothing
-afterwards, however fast the strength changes. Exact up to rounding; at t = 999 every difference is
-zero. Runs on the engine's thread.
+picture, or one of several, starts at another t, and adds to each block's first convolution the
+difference of the two constants. The differences of all blocks and all timesteps are one table
+(SD-Turbo: 1000 x 20,160 values, 40 MB in fp16), made in one matrix product when it is first asked
+for: a row costs nothing afterwards, however fast the strength changes. Exact up to rounding; at
+t = 999 every difference is zero. Runs on the engine's thread.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -29,10 +30,15 @@ class Differences(nn.Module):
 class TimeTable:
     """The differences of a UNet's blocks by timestep; takes the place of its time embedding."""
 
-    def __init__(self, unet: Any, timestep: float, timesteps: int = 1000) -> None:
-        """After `folded.fold_time(unet, timestep)`, which returned more than 0."""
+    def __init__(
+        self, unet: Any, timestep: float, timesteps: int = 1000, between: Sequence[float] = ()
+    ) -> None:
+        """After `folded.fold_time(unet, timestep)`, which returned more than 0. The table has the
+        timesteps 0 to `timesteps` - 1, and those `between` whole ones, in rising order."""
         blocks = [module for module in unet.modules() if isinstance(module, FoldedBlock)]
-        self._timesteps, self._folded, self._act = timesteps, round(timestep), blocks[0].act
+        self._times = [*map(float, range(timesteps)), *between]
+        self._places = {time: place for place, time in enumerate(self._times)}
+        self._folded, self._act = timestep, blocks[0].act
         self._project, self._embed = unet.time_proj, unet.time_embedding
         self._weight = torch.cat([block.projection[0] for block in blocks])
         self._bias = torch.cat([block.projection[1] for block in blocks])
@@ -47,7 +53,7 @@ class TimeTable:
         self._ready: Any = None
 
     @torch.inference_mode()
-    def row(self, timestep: int) -> tuple[torch.Tensor, Any]:
+    def row(self, timestep: float) -> tuple[torch.Tensor, Any]:
         """(differences [total] in the model's dtype on its device; on CUDA the event after which
         they may be read, otherwise None)."""
         if self._table is None:
@@ -55,13 +61,13 @@ class TimeTable:
             if self._table.is_cuda:
                 self._ready = torch.cuda.Event()
                 self._ready.record()
-        return self._table[timestep], self._ready
+        return self._table[self._places[timestep]], self._ready
 
     def _make(self) -> torch.Tensor:
         place = {"device": self._weight.device, "dtype": torch.float32}
-        times = torch.arange(self._timesteps, **place)
+        times = torch.tensor(self._times, **place)
         embedding = self._embed(self._project(times).to(self._weight.dtype))
         added = nn.functional.linear(self._act(embedding), self._weight, self._bias)
-        added -= added[self._folded].clone()
+        added -= added[self._places[self._folded]].clone()
         del self._weight, self._bias, self._embed  # as large as the table, and done with
         return added
