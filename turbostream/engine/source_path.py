@@ -60,6 +60,11 @@ class SourcePath:
             self._open(plan, values[0])
         return None if self._streams is None else self._streams.start(values)
 
+    @property
+    def streams(self) -> list[Streams]:
+        """Those that are open."""
+        return [] if self._streams is None else [self._streams]
+
     def close_streams(self) -> None:
         if self._streams is not None:
             self._streams.close()

@@ -63,6 +63,10 @@ class PromptEncoder:
             self._cache.popitem(last=False)
         return embedding
 
+    def forget(self) -> None:
+        """The encoder's weights have changed: encode every prompt again."""
+        self._cache.clear()
+
     def _forward(self, ids: torch.Tensor) -> torch.Tensor:
         """[1, tokens, hidden] of token ids [1, tokens]."""
         embedding: torch.Tensor = self._encoder(ids)[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from transformers import CLIPTextModel, CLIPTokenizer  # noqa: E402
 
 from turbostream.engine.device.hardware import Hardware  # noqa: E402
 from turbostream.engine.model.inputs import Declaration, Input, Value, Values  # noqa: E402
+from turbostream.engine.model.lora import MergedLoras  # noqa: E402
 from turbostream.engine.model.noise import noise_of  # noqa: E402
 from turbostream.engine.model.prompt_encoder import PromptEncoder  # noqa: E402
 from turbostream.engine.model.prompt_mix import MAX_PROMPTS, PromptMixer  # noqa: E402
@@ -44,9 +46,10 @@ from turbostream.engine.model.step import Decode, Denoise  # noqa: E402
 from turbostream.engine.rewrite import folded, packed, tiny_decoder, upsampled  # noqa: E402
 from turbostream.engine.rewrite.traced import TracedGraph  # noqa: E402
 from turbostream.engine.weights import model_files  # noqa: E402
+from turbostream.engine.weights.lora_files import LoraFile  # noqa: E402
 from turbostream.stream.capabilities import Capabilities  # noqa: E402
 from turbostream.stream.engine_api import EngineUnusable, Resolve  # noqa: E402
-from turbostream.stream.shot import ENLARGING, Shot  # noqa: E402
+from turbostream.stream.shot import ENLARGING, Adapters, Shot  # noqa: E402
 
 log = logging.getLogger(__name__)
 
@@ -149,23 +152,34 @@ class OneStepModel:
     """
 
     def __init__(
-        self, pipe: Any, hardware: Hardware, vae: Any = None, resolve: Resolve | None = None
+        self,
+        pipe: Any,
+        hardware: Hardware,
+        vae: Any = None,
+        resolve: Resolve | None = None,
+        loras: Sequence[LoraFile] = (),
     ) -> None:
         """vae: the autoencoder that is used; None for the pipeline's own. resolve: gives the pixels
-        of a shot's source; None: shots have none."""
+        of a shot's source; None: shots have none. loras: what shots may name as adapters; raises
+        EngineUnusable for one that does not fit."""
         self.hardware = hardware
+        self.loras = MergedLoras(pipe, loras)
+        self.merged_at: Any = None  # on CUDA
+        originals = self.loras.originals
         scheduler = euler_of(pipe.scheduler)
         self.schedule = schedule_of(scheduler)
         vae = pipe.vae if vae is None else vae
         vae.requires_grad_(False).to(memory_format=torch.channels_last)
         decoder = vae.decoder if type(vae).__name__ == "AutoencoderTiny" else KLDecoder(vae)
-        is_folded = folded.prepare(pipe.unet, self.schedule.timestep, keep=resolve is not None)
+        is_folded = folded.prepare(
+            pipe.unet, self.schedule.timestep, resolve is not None, originals
+        )
         if not tiny_decoder.fuse(decoder, hardware.device.type):
             upsampled.fold(decoder)
         self.encode_prompt = PromptEncoder(pipe.tokenizer, pipe.text_encoder)
         self.mix_prompts = PromptMixer(self.encode_prompt, self.encode_prompt.stream)
         if hardware.device.type == "cpu" and packed.available():
-            packed.pack(pipe.unet)
+            packed.pack(pipe.unet, originals)
         device, dtype = hardware.device, hardware.dtype
         self.denoise = Denoise(pipe.unet, self.schedule, dtype).to(device)
         # For batches of one shot, on the threads that take the plain path.
@@ -187,6 +201,7 @@ class OneStepModel:
             prompts=MAX_PROMPTS,
             sources=self.source is not None,
             steps=(1,),
+            adapters=self.loras.names,
             enlarging=ENLARGING,
         )
         self.latent_channels: int = pipe.unet.config.in_channels
@@ -237,6 +252,26 @@ class OneStepModel:
         wide, high = shape[2] * self.vae_scale, shape[1] * self.vae_scale
         return {**values, **self.source.values(shot.source, shot.strength, wide, high)}
 
+    def merge(self, adapters: Adapters, after: Sequence[Any] = ()) -> None:
+        """Change the weights to those of `adapters`, which `capabilities` cover.
+
+        On a CPU nothing that reads the weights may be running. On CUDA the change is enqueued:
+        after the events of `after` and what encodes prompts, and before `merged_at`, the event that
+        later readers wait for."""
+        text = self.encode_prompt.stream
+        if text is not None:
+            torch.cuda.current_stream().wait_stream(text)
+        for event in after:
+            (event.wait if self.hardware.device.type == "cuda" else event.synchronize)()
+        if self.loras.merge(adapters):
+            self.encode_prompt.forget()
+            self.mix_prompts.forget()
+        if self.hardware.device.type == "cuda":
+            self.merged_at = torch.cuda.Event()
+            self.merged_at.record()
+        if text is not None:
+            text.wait_event(self.merged_at)
+
     def size(self, shot: Shot) -> tuple[int, int]:
         """(width, height) of the finished picture in pixels."""
         return self._pixels(shot.width, shot.height)
@@ -271,7 +306,7 @@ class OneStepModel:
     def release(self) -> None:
         """Free the weights and return the device's memory."""
         del self.denoise, self.denoise_one, self.decode, self.encode_prompt, self.mix_prompts
-        del self.source
+        del self.source, self.loras
         free_cached_memory(self.hardware.device.type)
 
 

@@ -34,8 +34,10 @@ class TimeTable:
         blocks = [module for module in unet.modules() if isinstance(module, FoldedBlock)]
         self._timesteps, self._folded, self._act = timesteps, round(timestep), blocks[0].act
         self._project, self._embed = unet.time_proj, unet.time_embedding
-        self._weight = torch.cat([block.projection[0] for block in blocks])
-        self._bias = torch.cat([block.projection[1] for block in blocks])
+        self._projections = [block.projection for block in blocks]
+        self._changes = blocks[0].when_changed is not None
+        if blocks[0].when_changed is not None:
+            blocks[0].when_changed(self._forget)
         self.total = 0  # channels of all blocks
         for block in blocks:
             channels = len(block.projection[1])
@@ -57,11 +59,16 @@ class TimeTable:
                 self._ready.record()
         return self._table[timestep], self._ready
 
+    def _forget(self) -> None:
+        """The weights have changed; a row that was handed out stays as it is."""
+        self._table = None
+
     def _make(self) -> torch.Tensor:
-        place = {"device": self._weight.device, "dtype": torch.float32}
-        times = torch.arange(self._timesteps, **place)
-        embedding = self._embed(self._project(times).to(self._weight.dtype))
-        added = nn.functional.linear(self._act(embedding), self._weight, self._bias)
+        weight, bias = (torch.cat(parts) for parts in zip(*self._projections, strict=True))
+        times = torch.arange(self._timesteps, device=weight.device, dtype=torch.float32)
+        embedding = self._embed(self._project(times).to(weight.dtype))
+        added = nn.functional.linear(self._act(embedding), weight, bias)
         added -= added[self._folded].clone()
-        del self._weight, self._bias, self._embed  # as large as the table, and done with
+        if not self._changes:
+            del self._projections, self._embed  # as large as the table, and done with
         return added
