@@ -6,10 +6,11 @@ table in docs/playing.md are made from it. Pure data, any thread; `desk.py` appl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from turbostream.stream.adapters import MOST_WEIGHT, PREFIX, Adapter
 from turbostream.stream.fade import EASINGS, MAX_FADE_S
 from turbostream.stream.parameter import Parameter
 from turbostream.stream.scene_checks import (
@@ -201,7 +202,19 @@ _ROWS = (
     ),
 )
 
-PARAMETERS: Mapping[str, Parameter] = MappingProxyType({row.name: row for row in _ROWS})
+_table = {row.name: row for row in _ROWS}
+PARAMETERS: Mapping[str, Parameter] = MappingProxyType(_table)
+
+
+def add_adapters(adapters: Iterable[Adapter]) -> None:
+    """Add a row for the weight of each adapter that this process loads: once, at its start, before
+    anything reads the table. They replace those of an earlier call."""
+    for name in [name for name in _table if name.startswith(PREFIX)]:
+        del _table[name]
+    for adapter in adapters:
+        name = PREFIX + adapter.name
+        text = f"weight of the LoRA {adapter.name}"
+        _table[name] = Parameter(name, "continuous", text, high=MOST_WEIGHT, default=adapter.weight)
 
 
 def check_value(name: str, value: object) -> Any:
