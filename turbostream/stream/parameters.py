@@ -6,11 +6,11 @@ table in docs/playing.md are made from it. Pure data, any thread; `desk.py` appl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from turbostream.stream.adapters import MOST_WEIGHT, PREFIX, Adapter
+from turbostream.stream.adapters import MOST_WEIGHT, PREFIX, parse
 from turbostream.stream.fade import EASINGS, MAX_FADE_S
 from turbostream.stream.parameter import Parameter
 from turbostream.stream.scene_checks import (
@@ -26,7 +26,7 @@ from turbostream.stream.scene_checks import (
     SceneError,
     check_prompt,
 )
-from turbostream.stream.shot import MAX_SEED, is_number
+from turbostream.stream.shot import MAX_SEED, Adapters, is_number
 from turbostream.stream.tempo import BPM
 
 MOVE_UNITS = {
@@ -206,15 +206,23 @@ _table = {row.name: row for row in _ROWS}
 PARAMETERS: Mapping[str, Parameter] = MappingProxyType(_table)
 
 
-def add_adapters(adapters: Iterable[Adapter]) -> None:
-    """Add a row for the weight of each adapter that this process loads: once, at its start, before
-    anything reads the table. They replace those of an earlier call."""
+def load_adapters(loras: str) -> Adapters:
+    """Add a row for the weight of each adapter of LORAS, in place of those of an earlier call;
+    returns names and weights for the first scene. Once, at the start of the process, before what
+    makes addresses and controls of the table is imported."""
     for name in [name for name in _table if name.startswith(PREFIX)]:
         del _table[name]
-    for adapter in adapters:
-        name = PREFIX + adapter.name
-        text = f"weight of the LoRA {adapter.name}"
-        _table[name] = Parameter(name, "continuous", text, high=MOST_WEIGHT, default=adapter.weight)
+    found = parse(loras)
+    for one in found:
+        row = Parameter(
+            PREFIX + one.name,
+            "continuous",
+            f"weight of the LoRA {one.name}",
+            high=MOST_WEIGHT,
+            default=one.weight,
+        )
+        _table[row.name] = row
+    return tuple((one.name, one.weight) for one in found)
 
 
 def check_value(name: str, value: object) -> Any:

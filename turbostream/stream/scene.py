@@ -19,6 +19,7 @@ from turbostream.stream.course import Course
 from turbostream.stream.fade import Fade, Knots, begun, still
 from turbostream.stream.noise_path import Walker, Walkers, heaviest, moved
 from turbostream.stream.scene_checks import SOURCE_FIELDS, SceneError, check
+from turbostream.stream.shot import Adapters
 
 # Fields that take the checked value of a patch as it is.
 PLAIN = frozenset({"motion", "speed", "brightness", *SOURCE_FIELDS})
@@ -37,6 +38,7 @@ class Scene(Course):
         seed: int = 0,
         width: int | None = None,
         height: int | None = None,
+        adapters: Adapters = (),
         phase: float = 0.0,
         anchored_at: float = 0.0,
     ) -> Scene:
@@ -49,6 +51,7 @@ class Scene(Course):
             width=width,
             height=height,
             anchored_at=anchored_at,
+            adapters=adapters,
         )
 
     # -- changes -------------------------------------------------------------------------------
