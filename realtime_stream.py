@@ -20,7 +20,6 @@ from turbostream import release  # noqa: E402
 release.restart(__name__, "realtime_stream.py", sys.argv[1:], os.environ)  # first, for any python3
 
 import logging  # noqa: E402
-import time  # noqa: E402
 from collections.abc import Mapping, Sequence  # noqa: E402
 from functools import partial  # noqa: E402
 
@@ -31,6 +30,7 @@ from turbostream.start_screen import check  # noqa: E402
 from turbostream.stream.awake import AwakeClock  # noqa: E402
 from turbostream.stream.channel import Channel  # noqa: E402
 from turbostream.stream.engine_api import EngineUnusable, Opener  # noqa: E402
+from turbostream.stream.parameters import load_adapters  # noqa: E402
 from turbostream.stream.repertoire import check_setting  # noqa: E402
 from turbostream.stream.scene import Scene  # noqa: E402
 from turbostream.stream.scene_file import SceneFile, file_of  # noqa: E402
@@ -55,7 +55,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             print(link(settings, options.share))
             return 0
         found = weights.find(settings.model_id, settings.device)
-        check_usable(found, settings.device)
+        check_usable(found, settings.device, settings.loras)
         kept = load_tokens(settings.state_folder)
         check_setting(settings)
     except (SettingError, EngineUnusable) as error:
@@ -81,10 +81,10 @@ def serve(
     from turbostream.web.public_port import PublicPort
 
     log_writer.take_over()  # from here on a log that nobody reads holds up nothing
-    size, fade = (settings.width, settings.height), (settings.fade_s, settings.easing)
-    scene = Scene.single(settings.initial_prompt, "walk", 0.15, settings.seed, *size)
-    channel, awake = Channel("main", scene, time.monotonic, *fade), AwakeClock()
-    scheduled = ScheduledChannel(channel, settings.target_fps)
+    words, size = settings.initial_prompt, (settings.width, settings.height)
+    scene = Scene.single(words, "walk", 0.15, settings.seed, *size, load_adapters(settings.loras))
+    channel = Channel("main", scene, fade_s=settings.fade_s, easing=settings.easing)
+    awake, scheduled = AwakeClock(), ScheduledChannel(channel, settings.target_fps)
     sources = open_sources(settings, channel)
     supervisor = Supervisor([scheduled], partial(opener, resolve=sources.resolve), awake.now)
     known = found.model_id, found.demo, load_words(found.folder), kept

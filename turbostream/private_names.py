@@ -84,6 +84,16 @@ TIME_EMBEDDING = Use(
         ),
     },
 )
+LORA_BLOCKS = Use(
+    "diffusers",
+    "turbostream/engine/model/lora.py",
+    "an SDXL LoRA whose blocks have the names of Stability's own code is refused",
+    {
+        "diffusers.loaders.lora_conversion_utils._maybe_map_sgm_blocks_to_diffusers": (
+            "state_dict, unet_config"
+        ),
+    },
+)
 FUSED_PROJECTIONS = Use(
     "diffusers",
     "turbostream/engine/rewrite/folded.py",

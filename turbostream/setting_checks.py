@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from turbostream.stream import push_address, source_address
+from turbostream.stream import adapters, push_address, source_address
 from turbostream.stream.scene_checks import check_prompt
 
 Check = Callable[[str], Any]
@@ -127,6 +127,15 @@ def push_target(value: str) -> str:
     except push_address.PushAddressError as error:
         raise Refusal(str(error).rstrip(".")) from None
     return value.strip()
+
+
+def loras(value: str) -> str:
+    """'none' or NAME=PATH-OR-HUB-ID[@WEIGHT], separated by commas"""
+    try:
+        found = adapters.parse(value)
+    except adapters.AdapterError as error:
+        raise Refusal(str(error)) from None
+    return value.strip() if found else "none"
 
 
 def push_shown(value: str) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 from turbostream.setting_checks import (
     folder,
     folder_or_auto,
+    loras,
     number,
     one_of,
     origins,
@@ -47,6 +48,12 @@ class Settings:
         text("a hub id such as stabilityai/sd-turbo, a folder, 'demo' or 'auto'"),
         "hub id (with @revision: a branch, tag or commit), local folder, `demo` (the model in this "
         "repository) or `auto`: stabilityai/sd-turbo with an NVIDIA GPU, else demo",
+    )
+    loras: str = row(
+        loras,
+        "LoRAs, each with its weight at the start (0 to 2, default 1; live as `lora_NAME`): "
+        "`ink=~/ink.safetensors@0.8`, or a hub id, with @revision and :file where needed",
+        "none",
     )
     server_port: int = row(whole(0, 65535), "port of the server; 0 takes a free one")
     server_host: str = row(

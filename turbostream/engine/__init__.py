@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
-from turbostream.engine.weights import Weights, hub
+from turbostream.engine.weights import Weights, hub, lora_files
 from turbostream.settings import Settings
 from turbostream.stream.engine_api import Engine, EngineUnusable, Report, Resolve
 
@@ -30,9 +30,10 @@ def open_engine(
     return engine
 
 
-def check_usable(weights: Weights, device: str) -> None:
+def check_usable(weights: Weights, device: str, loras: str = "none") -> None:
     """Raise EngineUnusable, before anything is served, for a package that is not installed, an
-    unsupported kind of weights, or a DEVICE that this machine does not have.
+    unsupported kind of weights, a file of LORAS that cannot be used, or a DEVICE that this machine
+    does not have.
 
     Only torch can list the devices, and it takes a second to import. `auto` and `cpu` are always
     available, so torch is not imported for them.
@@ -43,6 +44,7 @@ def check_usable(weights: Weights, device: str) -> None:
                 f"{name} is not installed for {sys.executable}; run ./setup.sh, then make run."
             )
     hub.inspect(weights, device)
+    lora_files.inspect(loras, weights)
     if device in ("cuda", "mps"):
         with _import_errors_as_unusable():
             from turbostream.engine.device import hardware

@@ -85,6 +85,11 @@ class GraphPath:
     def is_open(self) -> bool:
         return self._streams is not None
 
+    @property
+    def streams(self) -> list[Streams]:
+        """Those that are open."""
+        return [] if self._streams is None else [self._streams]
+
     def open(self, plan: Plan, values: Sequence[Values] = ()) -> None:
         """Capture the graphs, and `verify` them with these shots.
 

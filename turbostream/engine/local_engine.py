@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -32,7 +32,7 @@ from turbostream.engine.model.stable_diffusion import Kind, OneStepModel, free_c
 from turbostream.engine.plain_path import Plain
 from turbostream.stream.capabilities import Capabilities
 from turbostream.stream.engine_api import EngineClosed, EngineUnusable, Picture
-from turbostream.stream.shot import Shot
+from turbostream.stream.shot import Adapters, Shot, ShotError
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +65,7 @@ class LocalEngine:
         self._compiles: tuple[Path, Mapping[str, Any]] | None = None
         self._closed = False
         self._painters: ThreadPoolExecutor | None = None
+        self._painting: list[Future[list[Picture]]] = []  # that may not be finished
         self._spare = 0  # submissions beyond those of `plan`
         if share is not None:
             self._painters = ThreadPoolExecutor(
@@ -160,6 +161,7 @@ class LocalEngine:
     @torch.inference_mode()
     def _submit(self, shots: Sequence[Shot]) -> Future[list[Picture]]:
         started = time.perf_counter()
+        self._merge(shots[0].adapters)  # those of all: part of their batch key
         values = [self.model.values(shot) for shot in shots]
         text_ms = (time.perf_counter() - started) * 1000
         request = self._start(values)
@@ -167,10 +169,26 @@ class LocalEngine:
             assert self._finishers is not None
             return self._finishers.submit(self._finish, request, shots, text_ms)
         if self._painters is not None:
-            return self._painters.submit(self._paint_plainly, values, shots, text_ms)
+            painting = self._painters.submit(self._paint_plainly, values, shots, text_ms)
+            self._painting = [one for one in self._painting if not one.done()] + [painting]
+            return painting
         done: Future[list[Picture]] = Future()
         done.set_result(self._paint_plainly(values, shots, text_ms))
         return done
+
+    def _merge(self, adapters: Adapters) -> None:
+        """Merge the LoRAs of the next shots, between the work in flight and theirs: painters have
+        to finish, and the CUDA streams wait for each other, not this thread for them."""
+        if adapters == self.model.loras.merged:
+            return
+        for name, _ in adapters:
+            if name not in self.model.loras.names:
+                raise ShotError(f"The shot uses the adapter {name[:40]!r}, which is not loaded.")
+        wait(self._painting)
+        streams = [one for path in self._paths.values() for one in path.streams]
+        self.model.merge(adapters, [end for one in streams for end in one.ends()])
+        for one in streams if self.model.merged_at is not None else ():
+            one.continue_after(self.model.merged_at)
 
     def _paint_plainly(
         self, values: Sequence[Values], shots: Sequence[Shot], text_ms: float

@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
@@ -26,7 +26,7 @@ from turbostream.engine.device.cpu_share import CpuShare, share
 from turbostream.engine.local_engine import LocalEngine
 from turbostream.engine.model import attention, decoder
 from turbostream.engine.model.stable_diffusion import OneStepModel, load_pipeline
-from turbostream.engine.weights import Weights
+from turbostream.engine.weights import Weights, lora_files
 from turbostream.engine.weights.hub import fetch, fetch_tiny_decoder
 from turbostream.settings import Settings
 from turbostream.stream.engine_api import Report, Resolve
@@ -60,6 +60,9 @@ def open_local(
     started = time.perf_counter()
     device = hardware.choose(settings.device)
     folder = fetch(weights, report)
+    loras = lora_files.fetch(settings.loras, report)
+    for lora in loras:
+        lora_files.check_family(lora, weights.model_id, folder)
     report(Status(State.LOADING, f"Loading {weights.model_id}."))
     pipe = load_pipeline(folder, device, weights.model_id)
     choices = {
@@ -71,7 +74,9 @@ def open_local(
     vae, choices["decoder"] = decoder.choose(pipe, settings.decoder, tiny, device)
     # The folder of a downloaded model is named after its commit.
     name = f"{weights.repository}@{'local' if weights.folder else folder.name}"
-    engine = warm_up(pipe, vae, device, name, choices, settings, report, resolve=resolve)
+    engine = warm_up(
+        pipe, vae, device, name, choices, settings, report, resolve=resolve, loras=loras
+    )
     log.info("[init] model loaded and compiled")
     for choice in engine.choices.items():
         log.info("[init] %s: %s", *choice)
@@ -89,18 +94,23 @@ def warm_up(
     report: Report,
     techniques: Techniques = Techniques(),  # noqa: B008  (frozen)
     resolve: Resolve | None = None,
+    loras: Sequence[lora_files.LoraFile] = (),
 ) -> LocalEngine:
     """An engine for a loaded pipeline, after its first picture.
 
     vae: another autoencoder, or None for the pipeline's own. resolve: gives the pixels of a shot's
-    source; None: shots have none. Benchmarks call this with random weights.
+    source; None: shots have none. loras: what shots may name as adapters. Benchmarks call this
+    with random weights.
     """
     torch.backends.cudnn.benchmark = techniques.cudnn_benchmark
     on_cpu = share_of(pipe, device)
     choices["threads"] = f"{torch.get_num_threads()}: the model runs on the GPU"
     if on_cpu is not None:
         choices["threads"] = str(on_cpu)
-    model = OneStepModel(pipe, device, vae, resolve)
+    model = OneStepModel(pipe, device, vae, resolve, loras=loras)
+    if loras:
+        kept = f"{model.loras.bytes_kept / 1e6:.0f} MB of unchanged weights are kept"
+        choices["loras"] = f"{', '.join(model.loras.names)}: merged into the weights; {kept}"
     model.latent_shape(settings.width, settings.height)  # refuse a wrong size now, not per frame
     kind, reason = acceleration(settings.acceleration, device)
     choices["acceleration"] = f"{kind}: {reason}"
@@ -118,6 +128,7 @@ def warm_up(
             choices["decoder"].split(":")[0],
             choices["attention"].split(":")[0],
             f"jpeg-{settings.jpeg_quality}",
+            *(f"{lora.name}-{lora.digest()}" for lora in loras),
         )
     )
     plan = Plan(techniques.streams, MAX_BATCH, techniques.spare)

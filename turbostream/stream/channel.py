@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from turbostream.stream.adapters import merged, with_loaded
 from turbostream.stream.demand import Demand
 from turbostream.stream.frame import Frame, FrameBuffer
 from turbostream.stream.history import History
@@ -67,6 +68,7 @@ class Channel(Demand):
         self._clock = clock
         self._lock = threading.Lock()
         now = clock()
+        self._loaded = scene.adapters  # all that are, with the weights of the start
         scene = replace(scene, anchored_at=now, rhythm=scene.rhythm.begun(now))
         self._change = Change(scene, after=0, at=now)
         self._unshown: deque[Change] = deque(maxlen=MOST_UNSHOWN)  # `after` rises
@@ -118,7 +120,8 @@ class Channel(Demand):
             changes = changes(before) if callable(changes) else changes
             scene = before.changed(now, {"fade_s": self._fade_s, "easing": self._easing, **changes})
             given = ANYTHING if "source" in changes else self.usable
-            check(scene.without_fades().unmodulated().shot_at(now, self._number + 1, given))
+            asked = scene.without_fades().unmodulated().shot_at(now, self._number + 1, given)
+            check(asked if "adapters" in changes else with_loaded(asked, self._loaded))
             names = frozenset(changes) - {"fade_s", "easing"}
             if not names & {"seed", "phase", "beat"} and _targets(scene) == _targets(before):
                 return self._change  # nothing new: the frames in flight show it already
@@ -167,7 +170,9 @@ class Channel(Demand):
         """
         with self._lock:
             now = self._clock()
-            change = self._force(Change(scene_at(now), after=self._number, at=now), now)
+            scene = scene_at(now)
+            scene = replace(scene, adapters=merged(self._loaded, dict(scene.adapters)))
+            change = self._force(Change(scene, after=self._number, at=now), now)
             self._unshown.clear()
             self.revision += 1
         self._announce_revision()
@@ -254,6 +259,7 @@ class Channel(Demand):
         with self._lock:
             now = self._clock()
             shot = self._change.scene.shot_at(now, self._number + 1, self.usable)
+            shot = with_loaded(shot, self._loaded)
             if not fits(shot):
                 return None
             self._number += 1

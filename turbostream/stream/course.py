@@ -8,11 +8,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from turbostream.stream.adapters import between as between_adapters
+from turbostream.stream.adapters import of_shot
 from turbostream.stream.blend import mixed, normalised
 from turbostream.stream.fade import Fade, Transition, between
 from turbostream.stream.noise_path import Walker, Walkers, faded, moved, noise_of, path
 from turbostream.stream.rhythm import Rhythm, weighted
-from turbostream.stream.shot import MAX_SEED, EarlierFrame, InputPicture, Prompts, Shot, Source
+from turbostream.stream.shot import (
+    MAX_SEED,
+    Adapters,
+    EarlierFrame,
+    InputPicture,
+    Prompts,
+    Shot,
+    Source,
+)
 from turbostream.stream.source_given import NOTHING, Given
 from turbostream.stream.tempo import Tempo
 
@@ -36,7 +46,8 @@ class Course:
     `feedback` the newest frame; noise alone as long as there is no such picture. strength: how much
     noise replaces of it, 0 to 1. zoom, rotation, shift_x, shift_y: the motion of feedback, see
     `EarlierFrame`: a factor, degrees, and widths and heights of the picture, each per second.
-    words_from, noise_from, speed_from, brightness_from, strength_from: the fades in progress. The
+    adapters: names and weights of the LoRAs, in the order they are merged; weights may be 0.
+    words_from and the like: the fades in progress. The
     speed fades between effective speeds, which are 0 unless motion is `walk`.
     """
 
@@ -60,6 +71,8 @@ class Course:
     speed_from: Transition[float] | None = None
     brightness_from: Transition[float] | None = None
     strength_from: Transition[float] | None = None
+    adapters: Adapters = ()
+    adapters_from: Transition[Adapters] | None = None
 
     @property
     def prompt(self) -> str:
@@ -111,6 +124,12 @@ class Course:
 
     def strength_at(self, time: float) -> float:
         return between(self.strength_from, self.strength, time)
+
+    def adapters_at(self, time: float) -> Adapters:
+        transition = self.adapters_from
+        if transition is None or transition.fade.is_over(time):
+            return self.adapters
+        return between_adapters(transition.start, self.adapters, transition.fade.position(time))
 
     def source_at(self, time: float, given: Given) -> Source | None:
         """What the frame at `time` (seconds) starts from; None: noise alone."""
@@ -165,6 +184,7 @@ class Course:
             noise,
             source,
             strength,
+            adapters=of_shot(self.adapters_at(time)) if self.adapters else (),
             width=self.width,
             height=self.height,
             brightness=self.brightness_at(time) * effects.get("brightness", 1.0),
@@ -176,7 +196,7 @@ class Course:
             transition.fade
             for transition in (
                 self.words_from, self.noise_from, self.speed_from, self.brightness_from,
-                self.strength_from,
+                self.strength_from, self.adapters_from,
             )
             if transition is not None and not transition.fade.is_over(time)
         ]  # fmt: skip

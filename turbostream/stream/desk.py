@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from turbostream.stream.adapters import PREFIX
 from turbostream.stream.channel import Change, Channel
 from turbostream.stream.parameters import PARAMETERS, check_value
 from turbostream.stream.record_switch import RecordSwitch
@@ -116,6 +117,13 @@ class Desk:
             }
             if weights:
                 fields["prompts"] = _weighted(scene, fields.pop("prompt", None), weights)
+            loras = {
+                name.removeprefix(PREFIX): value
+                for name, value in values.items()
+                if name.startswith(PREFIX)
+            }
+            if loras:
+                fields["adapters"] = loras
             if "freeze" in values:
                 fields["motion"] = "hold" if values["freeze"] == "on" else self._moving
             return {**fields, **fade}
@@ -200,7 +208,7 @@ def _sorted(
     actions: dict[str, Any] = {}
     fields: dict[str, Any] = {}
     for name, value in checked.items():
-        is_field = PARAMETERS[name].field or name.startswith(WEIGHT) or name == "freeze"
+        is_field = PARAMETERS[name].field or name.startswith((WEIGHT, PREFIX)) or name == "freeze"
         (fields if is_field else actions)[name] = value
     return actions, fields, fade
 

@@ -24,5 +24,6 @@ def scene_of(shot: Shot, like: Scene) -> Scene:
         prompts=shot.prompts,
         motion="hold",
         source="none",
+        adapters=shot.adapters,
         walkers=tuple(Walker(seed, 0.0, weight) for seed, weight in shot.noise),
     )

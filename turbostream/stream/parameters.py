@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from turbostream.stream.adapters import MOST_WEIGHT, PREFIX, parse
 from turbostream.stream.fade import EASINGS, MAX_FADE_S
 from turbostream.stream.parameter import Parameter
 from turbostream.stream.scene_checks import (
@@ -25,7 +26,7 @@ from turbostream.stream.scene_checks import (
     SceneError,
     check_prompt,
 )
-from turbostream.stream.shot import MAX_SEED, is_number
+from turbostream.stream.shot import MAX_SEED, Adapters, is_number
 from turbostream.stream.tempo import BPM
 
 MOVE_UNITS = {
@@ -201,7 +202,27 @@ _ROWS = (
     ),
 )
 
-PARAMETERS: Mapping[str, Parameter] = MappingProxyType({row.name: row for row in _ROWS})
+_table = {row.name: row for row in _ROWS}
+PARAMETERS: Mapping[str, Parameter] = MappingProxyType(_table)
+
+
+def load_adapters(loras: str) -> Adapters:
+    """Add a row for the weight of each adapter of LORAS, in place of those of an earlier call;
+    returns names and weights for the first scene. Once, at the start of the process, before what
+    makes addresses and controls of the table is imported."""
+    for name in [name for name in _table if name.startswith(PREFIX)]:
+        del _table[name]
+    found = parse(loras)
+    for one in found:
+        row = Parameter(
+            PREFIX + one.name,
+            "continuous",
+            f"weight of the LoRA {one.name}",
+            high=MOST_WEIGHT,
+            default=one.weight,
+        )
+        _table[row.name] = row
+    return tuple((one.name, one.weight) for one in found)
 
 
 def check_value(name: str, value: object) -> Any:

@@ -3,8 +3,8 @@
 Pure data and pure functions, any thread: no clock, no torch. `course.py` has what is shown at a
 time, and `scene_json.py` the JSON form.
 
-The words, the noise, the speed, the brightness and the strength each fade on their own, so that a
-change of one does not cut short the fade of another. Another source is a cut.
+The words, the noise, the speed, the brightness, the strength and the adapters each fade on their
+own, so that a change of one does not cut short the fade of another. Another source is a cut.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from turbostream.stream.adapters import merged, rounded
 from turbostream.stream.blend import fewest
 from turbostream.stream.course import Course
 from turbostream.stream.fade import Fade, Knots, begun, still
 from turbostream.stream.noise_path import Walker, Walkers, heaviest, moved
 from turbostream.stream.scene_checks import SOURCE_FIELDS, SceneError, check
+from turbostream.stream.shot import Adapters
 
 # Fields that take the checked value of a patch as it is.
 PLAIN = frozenset({"motion", "speed", "brightness", *SOURCE_FIELDS})
@@ -36,6 +38,7 @@ class Scene(Course):
         seed: int = 0,
         width: int | None = None,
         height: int | None = None,
+        adapters: Adapters = (),
         phase: float = 0.0,
         anchored_at: float = 0.0,
     ) -> Scene:
@@ -48,6 +51,7 @@ class Scene(Course):
             width=width,
             height=height,
             anchored_at=anchored_at,
+            adapters=adapters,
         )
 
     # -- changes -------------------------------------------------------------------------------
@@ -68,6 +72,7 @@ class Scene(Course):
             walkers = (Walker(checked.get("seed", self.seed), checked.get("phase", 0.0)),)
         target = replace(
             self,
+            adapters=merged(self.adapters, checked.get("adapters", {})),
             prompts=checked.get("prompts", checked.get("prompt", self.prompts)),
             **{name: value for name, value in checked.items() if name in PLAIN},
         )
@@ -75,14 +80,15 @@ class Scene(Course):
         return replace(changed, rhythm=self.rhythm.changed(time, checked))
 
     def recalled(self, look: Scene, time: float, seconds: float, easing: str) -> Scene:
-        """The scene that fades to the words, the noise, the motion, the speed and the source of
-        `look`.
+        """The scene that fades to the words, the noise, the motion, the speed, the source and
+        the adapters of `look`; those that it does not name get weight 0.
 
         seconds: the length of the fade; 0 is a cut.
         """
         walkers = None if look.walkers == self.walkers_at(time) else look.walkers
         target = replace(
             self,
+            adapters=merged(tuple((name, 0.0) for name, _ in self.adapters), dict(look.adapters)),
             prompts=look.prompts,
             motion=look.motion,
             speed=look.speed,
@@ -106,6 +112,7 @@ class Scene(Course):
             prompts=prompts,
             walkers=walkers,
             strength=self.strength_at(time),
+            adapters=tuple((name, rounded(weight)) for name, weight in self.adapters_at(time)),
             anchored_at=time,
         )
 
@@ -117,6 +124,7 @@ class Scene(Course):
             speed_from=None,
             brightness_from=None,
             strength_from=None,
+            adapters_from=None,
         )
 
     def unmodulated(self) -> Scene:
@@ -152,6 +160,9 @@ class Scene(Course):
         strength_from = still(self.strength_from, time)
         if target.strength != self.strength:
             strength_from = begun(self.strength_at(time), fade)
+        adapters_from = still(self.adapters_from, time)
+        if target.adapters != self.adapters:
+            adapters_from = begun(self.adapters_at(time), fade)
         return replace(
             target,
             walkers=moved(self.walkers, passed) if walkers is None else walkers,
@@ -161,6 +172,7 @@ class Scene(Course):
             speed_from=speed_from,
             brightness_from=brightness_from,
             strength_from=strength_from,
+            adapters_from=adapters_from,
         )
 
     # -- for the web ---------------------------------------------------------------------------
@@ -178,6 +190,7 @@ class Scene(Course):
             "phase": self.phase_at(time),
             "brightness": self.brightness,
             **{name: getattr(self, name) for name in SOURCE_FIELDS},
+            **({"adapters": dict(self.adapters)} if self.adapters else {}),
             "fade": fade and fade.as_dict(time),
             **self.rhythm.as_dict(time),
         }

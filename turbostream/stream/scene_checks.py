@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
+from turbostream.stream.adapters import AdapterError, check_adapters
 from turbostream.stream.fade import EASINGS, MAX_FADE_S
 from turbostream.stream.modulator import (
     MOST_DEPTH,
@@ -40,8 +41,8 @@ SOURCE_FIELDS = ("source", "strength", *MOVES)
 RHYTHM = frozenset({"bpm", "beat", "beats_per_bar", "quantise", "modulators"})
 MASTERS = RHYTHM | {"brightness"}  # fields that looks and undo leave alone
 PATCHABLE = (
-    "prompt", "prompts", "motion", "speed", "seed", "phase", "brightness", *SOURCE_FIELDS, "bpm",
-    "beat", "beats_per_bar", "quantise", "modulators", "fade_s", "easing",
+    "prompt", "prompts", "motion", "speed", "seed", "phase", "brightness", *SOURCE_FIELDS,
+    "adapters", "bpm", "beat", "beats_per_bar", "quantise", "modulators", "fade_s", "easing",
 )  # fmt: skip
 MODULATOR_FIELDS = ("parameter", "shape", "depth", "period", "unit", "phase")
 
@@ -115,6 +116,11 @@ def check(name: str, value: object) -> Any:
         case "zoom" | "rotation" | "shift_x" | "shift_y":
             least, most = MOVES[name]
             return _ranged(name, value, most, least)
+        case "adapters":
+            try:
+                return check_adapters(value)
+            except AdapterError as error:
+                raise SceneError(str(error)) from None
         case "fade_s":
             return _ranged(name, value, MAX_FADE_S)
         case "phase":

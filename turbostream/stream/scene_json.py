@@ -26,7 +26,7 @@ from turbostream.stream.scene_checks import (
     check_side,
     check_walkers,
 )
-from turbostream.stream.shot import Prompts
+from turbostream.stream.shot import Adapters, Prompts
 
 VERSION = 4
 WITHOUT_SOURCE = 3
@@ -52,12 +52,15 @@ def to_json(scene: Scene, time: float) -> dict[str, Any]:
     if scene.brightness != 1:
         values["brightness"] = scene.brightness
     values |= _source(scene)
+    if scene.adapters:
+        values["adapters"] = dict(scene.adapters)
     starts: dict[str, tuple[fade.Transition[Any] | None, Callable[[Any], Any]]] = {
         "words": (scene.words_from, lambda start: [list(pair) for pair in start]),
         "noise": (scene.noise_from, lambda start: _at(start, passed)),
         "speed": (scene.speed_from, float),
         "brightness": (scene.brightness_from, float),
         "strength": (scene.strength_from, float),
+        "adapters": (scene.adapters_from, dict),
     }
     fades = {
         name: fade.to_json(transition, time, form(transition.start))
@@ -101,6 +104,8 @@ def from_json(data: object, time: float) -> Scene:
     for name in SIZE:
         if name in fields:
             values[name] = check_side(name, fields.pop(name))
+    if "adapters" in fields:
+        values["adapters"] = _adapters(fields.pop("adapters"))
     values |= _fades(fields.pop("fades", {}), time)
     beating = {name: fields.pop(name) for name in RHYTHM & fields.keys()}
     values["rhythm"] = rhythm.from_json(beating, time)
@@ -134,6 +139,7 @@ def _fades(data: object, time: float) -> dict[str, Any]:
         "speed": lambda start: check("speed", start),
         "brightness": lambda start: check("brightness", start),
         "strength": lambda start: check("strength", start),
+        "adapters": _adapters,
     }
     found: dict[str, Any] = {}
     for name, values in data.items():
@@ -146,6 +152,10 @@ def _fades(data: object, time: float) -> dict[str, Any]:
         except ValueError as error:
             raise SceneError(f"The scene cannot be read: {error}.") from None
     return found
+
+
+def _adapters(data: object) -> Adapters:
+    return tuple(check("adapters", data).items())
 
 
 def _mix(data: object) -> Prompts:

@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 COMPILE_LIMIT_S = 900.0
 POLL_S = 0.1
+COMPARE_AGAIN_S = 1.0
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -136,7 +137,12 @@ class BackgroundCompiler:
             loading = time.perf_counter()
             call = aot.load(path, self._denoise, self._inputs)
             log.info("[compile] batch %d: loaded in %.0f ms", batch, _ms_since(loading))
-            refusal = self._compare(call, batch)
+            merges, refusal = model.loras.merges, self._compare(call, batch)
+            while refusal is not None and model.loras.merges != merges:
+                # The two steps may have run with different weights.
+                if self._stopping.wait(COMPARE_AGAIN_S):
+                    raise CompileFailed("the compiler was stopped")
+                merges, refusal = model.loras.merges, self._compare(call, batch)
         except Exception:
             self._cache.discard(key)
             raise

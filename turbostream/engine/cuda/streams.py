@@ -97,6 +97,20 @@ class Streams:
         request, between two frames. Any thread."""
         self._installed[batch] = (kind, paint)
 
+    def ends(self) -> list[Any]:
+        """For each stream an event after which all that was enqueued there is done."""
+        found = []
+        for stream in self._streams:
+            event = self._device.event()
+            self._device.record(stream.handle, event)
+            found.append(event)
+        return found
+
+    def continue_after(self, event: Any) -> None:
+        """Whatever is enqueued from now on waits for `event`."""
+        for stream in self._streams:
+            self._device.wait(stream.handle, event)
+
     def start(self, values: Sequence[Values]) -> InFlight:
         """Enqueue one request; at most `plan.depth` are in flight.
 

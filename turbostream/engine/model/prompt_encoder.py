@@ -73,6 +73,10 @@ class PromptEncoder:
         """What `_forward` takes: a row of token ids for each encoder."""
         return self._tokens(self._tokenizer, prompt)
 
+    def forget(self) -> None:
+        """The encoder's weights have changed: encode every prompt again."""
+        self._cache.clear()
+
     def _forward(self, ids: torch.Tensor) -> torch.Tensor:
         """The embedding [1, rows, hidden] of `_ids`."""
         embedding: torch.Tensor = self._encoder(ids)[0]

@@ -61,6 +61,11 @@ class PromptMixer:
             return self._encode(prompts[0][0])
         return _cached(self._mixes, prompts, lambda: self._mix(prompts))
 
+    def forget(self) -> None:
+        """The embeddings of the same texts have changed."""
+        self._ingredients.clear()
+        self._mixes.clear()
+
     def _mix(self, prompts: Prompts) -> Value:
         texts = tuple(text for text, _ in prompts)
         found = _cached(self._ingredients, texts, lambda: self._gather(texts))

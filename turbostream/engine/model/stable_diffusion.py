@@ -38,6 +38,7 @@ from turbostream.engine.model.inputs import (  # noqa: E402
     Value,
     Values,
 )
+from turbostream.engine.model.lora import MergedLoras  # noqa: E402
 from turbostream.engine.model.noise import noise_of  # noqa: E402
 from turbostream.engine.model.prompt_mix import MAX_PROMPTS, PromptMixer  # noqa: E402
 from turbostream.engine.model.schedule import Steps, StepTable, schedule_of  # noqa: E402
@@ -47,9 +48,10 @@ from turbostream.engine.model.steps import Sampler  # noqa: E402
 from turbostream.engine.rewrite import folded, packed, tiny_decoder, upsampled  # noqa: E402
 from turbostream.engine.rewrite.traced import TracedGraph  # noqa: E402
 from turbostream.engine.weights import model_files  # noqa: E402
+from turbostream.engine.weights.lora_files import LoraFile  # noqa: E402
 from turbostream.stream.capabilities import Capabilities  # noqa: E402
 from turbostream.stream.engine_api import EngineUnusable, Resolve  # noqa: E402
-from turbostream.stream.shot import ENLARGING, Shot  # noqa: E402
+from turbostream.stream.shot import ENLARGING, Adapters, Shot  # noqa: E402
 
 log = logging.getLogger(__name__)
 
@@ -185,11 +187,16 @@ class OneStepModel:
         vae: Any = None,
         resolve: Resolve | None = None,
         steps: int | None = None,
+        loras: Sequence[LoraFile] = (),
     ) -> None:
         """vae: the autoencoder that is used; None for the pipeline's own. resolve: gives the pixels
         of a shot's source; None: shots have none. steps: None for as many as the scheduler is made
-        for; raises EngineUnusable for a number that it cannot take."""
+        for; raises EngineUnusable for a number that it cannot take. loras: what shots may name as
+        adapters; raises EngineUnusable for one that does not fit."""
         self.hardware = hardware
+        self.loras = MergedLoras(pipe, loras)
+        self.merged_at: Any = None  # on CUDA
+        originals = self.loras.originals
         table = StepTable(pipe.scheduler)
         self.schedule = schedule_of(pipe.scheduler)
         self.steps = table.own if steps is None else steps
@@ -201,13 +208,13 @@ class OneStepModel:
         vae_dtype = dtype_of(vae, hardware.dtype)
         vae.requires_grad_(False).to(vae_dtype).to(memory_format=torch.channels_last)
         decoder = vae.decoder if type(vae).__name__ == "AutoencoderTiny" else KLDecoder(vae)
-        is_folded = folded.prepare(pipe.unet, self.schedule.timestep, keep=True)
+        is_folded = folded.prepare(pipe.unet, self.schedule.timestep, True, originals)
         if not tiny_decoder.fuse(decoder, hardware.device.type):
             upsampled.fold(decoder)
         self.encode_prompt = family_of(pipe).read(pipe)
         self.mix_prompts = PromptMixer(self.encode_prompt, self.encode_prompt.stream)
         if hardware.device.type == "cpu" and packed.available():
-            packed.pack(pipe.unet)
+            packed.pack(pipe.unet, originals)
         device, dtype = hardware.device, hardware.dtype
         scaling = vae.config.scaling_factor
         self.denoise = Denoise(pipe.unet, self.schedule, dtype).to(device)
@@ -227,6 +234,7 @@ class OneStepModel:
             prompts=MAX_PROMPTS,
             sources=self.pictures is not None,
             steps=table.counts,
+            adapters=self.loras.names,
             enlarging=ENLARGING,
         )
         self.latent_channels: int = pipe.unet.config.in_channels
@@ -314,6 +322,26 @@ class OneStepModel:
             values["source"] = self.pictures.value(shot.source, wide, high)
         return values
 
+    def merge(self, adapters: Adapters, after: Sequence[Any] = ()) -> None:
+        """Change the weights to those of `adapters`, which `capabilities` cover.
+
+        On a CPU nothing that reads the weights may be running. On CUDA the change is enqueued:
+        after the events of `after` and what encodes prompts, and before `merged_at`, the event that
+        later readers wait for."""
+        text = self.encode_prompt.stream
+        if text is not None:
+            torch.cuda.current_stream().wait_stream(text)
+        for event in after:
+            (event.wait if self.hardware.device.type == "cuda" else event.synchronize)()
+        if self.loras.merge(adapters):
+            self.encode_prompt.forget()
+            self.mix_prompts.forget()
+        if self.hardware.device.type == "cuda":
+            self.merged_at = torch.cuda.Event()
+            self.merged_at.record()
+        if text is not None:
+            text.wait_event(self.merged_at)
+
     def size(self, shot: Shot) -> tuple[int, int]:
         """(width, height) of the finished picture in pixels."""
         return self._pixels(shot.width, shot.height)
@@ -354,7 +382,7 @@ class OneStepModel:
     def release(self) -> None:
         """Free the weights and return the device's memory."""
         del self.denoise, self.decode, self.encode_prompt, self.mix_prompts
-        del self.sampler, self.pictures, self._alone
+        del self.sampler, self.pictures, self._alone, self.loras
         free_cached_memory(self.hardware.device.type)
 
 

@@ -10,6 +10,7 @@ Runs on the engine's thread, and in the process that compiles.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import MethodType
 from typing import Any, TypeGuard
 
@@ -21,6 +22,7 @@ from torch import nn
 
 from turbostream import private_names
 from turbostream.engine.rewrite import upsampled
+from turbostream.engine.rewrite.originals import Originals, Refresh
 from turbostream.engine.rewrite.swap import swap
 from turbostream.library_check import usable
 
@@ -30,7 +32,8 @@ class FoldedBlock(nn.Module):
 
     projection: (weight [channels, embedding], bias [channels]) that gave its share of the time
     embedding, where it is kept; not parameters, and taken away by `timesteps.TimeTable`. part: its
-    channels among the differences of all blocks, once there is a table.
+    channels among the differences of all blocks, once there is a table. when_changed: has another
+    refresh called when the time embedding has changed; None where it cannot change.
     """
 
     def __init__(self, block: ResnetBlock2D, embedding: torch.Tensor, keep: bool = False) -> None:
@@ -44,6 +47,7 @@ class FoldedBlock(nn.Module):
         kept = (projection.weight.detach(), projection.bias.detach()) if keep else ()
         self.projection: tuple[torch.Tensor, ...] = kept
         self.part: slice | None = None
+        self.when_changed: Callable[[Refresh], None] | None = None
 
     def forward(
         self, sample: torch.Tensor, differences: torch.Tensor | None = None
@@ -77,10 +81,12 @@ def _takes_time(block: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def fold_time(unet: Any, timestep: float, keep: bool = False) -> int:
+def fold_time(
+    unet: Any, timestep: float, keep: bool = False, originals: Originals | None = None
+) -> int:
     """Fold t into every block, if all allow it; returns how many. Once per UNet.
 
-    keep: keep the projections, for a `timesteps.TimeTable`."""
+    keep: keep the projections, for a `timesteps.TimeTable`. originals: what may change later."""
     if not usable(private_names.TIME_EMBEDDING):
         return 0
     special = ("class_embed_type", "addition_embed_type", "time_cond_proj_dim")
@@ -92,16 +98,49 @@ def fold_time(unet: Any, timestep: float, keep: bool = False) -> int:
     weight = next(unet.parameters())
     time = torch.full((1,), timestep, device=weight.device)
     sample = torch.empty(1, 1, device=weight.device, dtype=weight.dtype)
-    embedding = unet.time_embedding(unet.get_time_embed(sample=sample, timestep=time))
+    embed, projected = unet.time_embedding, unet.get_time_embed(sample=sample, timestep=time)
+    embedding = embed(projected)
+    sources = [*embed.parameters()]
+    for block in timed:
+        assert isinstance(block.time_emb_proj, nn.Linear)
+        sources += block.time_emb_proj.parameters()
+    changing = originals is not None and originals.may_change(sources)
+    refreshes: list[Callable[[torch.Tensor], object]] = []
 
-    def folded(block: nn.Module) -> nn.Module | None:
-        return FoldedBlock(block, embedding, keep) if _foldable(block) else None
+    def when_changed(refresh: Refresh) -> None:
+        assert originals is not None
+        originals.derived(sources, refresh)
 
-    return swap(unet, folded)
+    def replaced(block: nn.Module) -> nn.Module | None:
+        if not _foldable(block):
+            return None
+        if not changing:
+            return FoldedBlock(block, embedding, keep)
+        folded, projection = block.conv1.bias, block.time_emb_proj  # conv1 may be replaced later
+        bias = folded.clone()
+        replacement = FoldedBlock(block, embedding, keep)
+        replacement.when_changed = when_changed
+
+        def refresh(embedding: torch.Tensor) -> None:
+            added = projection(replacement.act(embedding))[0]
+            folded.copy_(bias).add_(added)
+
+        refreshes.append(refresh)
+        return replacement
+
+    def refresh_all() -> None:
+        now = embed(projected)
+        for refresh in refreshes:
+            refresh(now)
+
+    count = swap(unet, replaced)
+    if changing:
+        when_changed(refresh_all)
+    return count
 
 
 @torch.no_grad()
-def fuse_qkv(unet: Any) -> int:
+def fuse_qkv(unet: Any, originals: Originals | None = None) -> int:
     """Fuse query, key and value of each self attention into one projection; returns how many.
 
     Only where diffusers' default processor is in use: xformers' processor does not support it.
@@ -117,6 +156,11 @@ def fuse_qkv(unet: Any) -> int:
         ):
             module.fuse_projections(fuse=True)
             module.set_processor(attention_processor.FusedAttnProcessor2_0())
+            row = 0
+            for part in (module.to_q, module.to_k, module.to_v):
+                rows = slice(row, row := row + part.out_features)
+                if originals is not None:
+                    originals.moved(part.weight, module.to_qkv.weight, rows)
             del module.to_q, module.to_k, module.to_v
             count += 1
     return count
@@ -155,14 +199,16 @@ def _end_of_transformer(
     return output
 
 
-def prepare(unet: Any, timestep: float, keep: bool = False) -> bool:
+def prepare(
+    unet: Any, timestep: float, keep: bool = False, originals: Originals | None = None
+) -> bool:
     """Apply the rewrites that the plain and the compiled UNet share; both need the same ones.
-    Returns whether the time is folded into its blocks. keep: as for `fold_time`."""
+    Returns whether the time is folded into its blocks. keep, originals: as for `fold_time`."""
     unet.requires_grad_(False)
-    is_folded = fold_time(unet, timestep, keep) > 0
-    fuse_qkv(unet)
+    is_folded = fold_time(unet, timestep, keep, originals) > 0
+    fuse_qkv(unet, originals)
     stay_in_nhwc(unet)
-    upsampled.fold(unet)
+    upsampled.fold(unet, originals)
     # NHWC convolutions were measured 1.4 times as fast on two CPU cores and 1.3 times on a GPU
     # (docs/experiments/2026-11.md).
     unet.to(memory_format=torch.channels_last)

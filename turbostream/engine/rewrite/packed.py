@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from turbostream import private_names
+from turbostream.engine.rewrite.originals import Originals
 from turbostream.engine.rewrite.swap import swap
 from turbostream.library_check import usable
 
@@ -35,13 +36,20 @@ class Packed(nn.Module):
         self._plain = layer.weight.detach()
         self._packed: dict[tuple[int, ...], torch.Tensor] = {}
 
-    def _weight(self, shape: tuple[int, ...], reorder: Callable[..., torch.Tensor]) -> torch.Tensor:
+    _reorder: Callable[..., torch.Tensor]
+
+    def _weight(self, shape: tuple[int, ...]) -> torch.Tensor:
         """The packed weights for this input shape. Only one is kept: a stream has one size."""
         packed = self._packed.get(shape)
         if packed is None:
-            packed = reorder(self._plain, *self._geometry, list(shape))
+            packed = self._reorder(self._plain, *self._geometry, list(shape))
             self._packed = {shape: packed}
         return packed
+
+    def refresh(self) -> None:
+        """The layer's weight has changed; in place, since a traced graph holds the packed one."""
+        for shape, packed in self._packed.items():
+            packed.copy_(self._reorder(self._plain, *self._geometry, list(shape)))
 
 
 class PackedConv(Packed):
@@ -51,9 +59,10 @@ class PackedConv(Packed):
         padding, stride = list(conv.padding), list(conv.stride)  # type: ignore[arg-type]
         super().__init__(conv, (padding, stride, list(conv.dilation), conv.groups))
         self._relu = "relu" if relu else None
+        self._reorder = torch.ops.mkldnn._reorder_convolution_weight
 
     def forward(self, x: torch.Tensor, add: torch.Tensor | None = None) -> torch.Tensor:
-        weight = self._weight(tuple(x.shape), torch.ops.mkldnn._reorder_convolution_weight)
+        weight = self._weight(tuple(x.shape))
         if add is None:
             return torch.ops.mkldnn._convolution_pointwise(
                 x, weight, self._bias, *self._geometry, self._relu or "none", [], ""
@@ -70,20 +79,28 @@ class PackedTransposed(Packed):
         padding, outer = list(conv.padding), list(conv.output_padding)  # type: ignore[arg-type]
         geometry = (padding, outer, list(conv.stride), list(conv.dilation), conv.groups)
         super().__init__(conv, geometry)
+        self._reorder = torch.ops.mkldnn._reorder_convolution_transpose_weight
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        reorder = torch.ops.mkldnn._reorder_convolution_transpose_weight
         return torch.ops.mkldnn._convolution_transpose_pointwise(
-            x, self._weight(tuple(x.shape), reorder), self._bias, *self._geometry, "none", [], ""
+            x, self._weight(tuple(x.shape)), self._bias, *self._geometry, "none", [], ""
         )
 
 
-def pack(module: nn.Module) -> int:
-    """Replace every plain convolution below `module` with a packed one; returns how many."""
+def pack(module: nn.Module, originals: Originals | None = None) -> int:
+    """Replace every plain convolution below `module` with a packed one; returns how many.
+    originals: what may change later."""
 
     def packed(child: nn.Module) -> nn.Module | None:
+        replacement: PackedConv | PackedTransposed
         if type(child) is nn.Conv2d and child.padding_mode == "zeros":
-            return PackedConv(child)
-        return PackedTransposed(child) if type(child) is nn.ConvTranspose2d else None
+            replacement = PackedConv(child)
+        elif type(child) is nn.ConvTranspose2d:
+            replacement = PackedTransposed(child)
+        else:
+            return None
+        if originals is not None:
+            originals.derived([child.weight], replacement.refresh)
+        return replacement
 
     return swap(module, packed)

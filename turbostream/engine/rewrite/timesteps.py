@@ -40,8 +40,10 @@ class TimeTable:
         self._places = {time: place for place, time in enumerate(self._times)}
         self._folded, self._act = timestep, blocks[0].act
         self._project, self._embed = unet.time_proj, unet.time_embedding
-        self._weight = torch.cat([block.projection[0] for block in blocks])
-        self._bias = torch.cat([block.projection[1] for block in blocks])
+        self._projections = [block.projection for block in blocks]
+        self._changes = blocks[0].when_changed is not None
+        if blocks[0].when_changed is not None:
+            blocks[0].when_changed(self._forget)
         self.total = 0  # channels of all blocks
         for block in blocks:
             channels = len(block.projection[1])
@@ -63,11 +65,16 @@ class TimeTable:
                 self._ready.record()
         return self._table[self._places[timestep]], self._ready
 
+    def _forget(self) -> None:
+        """The weights have changed; a row that was handed out stays as it is."""
+        self._table = None
+
     def _make(self) -> torch.Tensor:
-        place = {"device": self._weight.device, "dtype": torch.float32}
-        times = torch.tensor(self._times, **place)
-        embedding = self._embed(self._project(times).to(self._weight.dtype))
-        added = nn.functional.linear(self._act(embedding), self._weight, self._bias)
+        weight, bias = (torch.cat(parts) for parts in zip(*self._projections, strict=True))
+        times = torch.tensor(self._times, device=weight.device, dtype=torch.float32)
+        embedding = self._embed(self._project(times).to(weight.dtype))
+        added = nn.functional.linear(self._act(embedding), weight, bias)
         added -= added[self._places[self._folded]].clone()
-        del self._weight, self._bias, self._embed  # as large as the table, and done with
+        if not self._changes:
+            del self._projections, self._embed  # as large as the table, and done with
         return added

@@ -34,14 +34,19 @@ class TracedGraph(threading.local):
 
     def __init__(self, module: nn.Module) -> None:
         self._module = module
+        self._unet = next((one for one in module.modules() if hasattr(one, "time_proj")), None)
         self._shapes: dict[str, torch.Size] | None = None  # of the last call
         self._calls = 0  # with these shapes, in a row
         self._traced: nn.Module | None = None
+        self._traced_for: object = None
 
     def __call__(self, **inputs: torch.Tensor) -> torch.Tensor:
         shapes = {name: tensor.shape for name, tensor in inputs.items()}
-        if shapes != self._shapes:
+        # What a LoRA changes is written in place, except where it was folded into a constant.
+        adapters = getattr(self._unet, "traced_for", None)
+        if shapes != self._shapes or adapters != self._traced_for:
             self._shapes, self._calls, self._traced = shapes, 0, None
+            self._traced_for = adapters
         if self._traced is not None:
             latents: torch.Tensor = self._traced.forward(**inputs)
             return latents

@@ -8,13 +8,14 @@ deconvolution layer the same as a convolutional layer?").
 
 from __future__ import annotations
 
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import torch
 from diffusers.models.upsampling import Upsample2D
 from torch import nn
 
 from turbostream import private_names
+from turbostream.engine.rewrite.originals import Originals
 from turbostream.engine.rewrite.swap import swap
 from turbostream.library_check import usable
 
@@ -36,18 +37,27 @@ def transposed(conv: nn.Conv2d) -> nn.ConvTranspose2d:
     large = nn.ConvTranspose2d(
         conv.in_channels, conv.out_channels, 4, stride=2, padding=1, device="meta"
     )
-    weight = stretched(stretched(conv.weight.float(), 2), 3).transpose(0, 1).to(conv.weight)
-    weight = weight.contiguous(memory_format=torch.channels_last)
-    large.weight, large.bias = nn.Parameter(weight, requires_grad=False), conv.bias
+    large.weight, large.bias = nn.Parameter(_sums(conv), requires_grad=False), conv.bias
     return large
+
+
+def _sums(conv: nn.Conv2d) -> torch.Tensor:
+    """The weight of `transposed(conv)`, [C, O, 4, 4]."""
+    weight = stretched(stretched(conv.weight.float(), 2), 3).transpose(0, 1).to(conv.weight)
+    return weight.contiguous(memory_format=torch.channels_last)
 
 
 class Upsample(nn.Module):
     """diffusers' Upsample2D as a transposed convolution; the original for other factors than 2."""
 
-    def __init__(self, plain: Upsample2D) -> None:
+    def __init__(self, plain: Upsample2D, originals: Originals | None = None) -> None:
+        """originals: what of `plain` may change later."""
         super().__init__()
-        self.twice, self.odd_sizes = transposed(plain.conv), plain
+        conv: Any = plain.conv
+        self.twice, self.odd_sizes = transposed(conv), plain
+        if originals is not None:
+            weight = self.twice.weight
+            originals.derived([conv.weight], lambda: _copy(weight, _sums(conv)), weight)
 
     def forward(self, x: torch.Tensor, output_size: tuple[int, int] | None = None) -> torch.Tensor:
         if output_size is not None and tuple(output_size) != (2 * x.shape[2], 2 * x.shape[3]):
@@ -57,14 +67,19 @@ class Upsample(nn.Module):
         return twice
 
 
-def fold(module: nn.Module) -> int:
-    """Replace diffusers' enlargements below `module`; returns how many."""
+def _copy(weight: torch.Tensor, new: torch.Tensor) -> None:
+    weight.copy_(new)
+
+
+def fold(module: nn.Module, originals: Originals | None = None) -> int:
+    """Replace diffusers' enlargements below `module`; returns how many. originals: what may change
+    later."""
     if not usable(private_names.ENLARGEMENT):
         return 0
 
     def folded(child: nn.Module) -> nn.Module | None:
         doubles = isinstance(child, Upsample2D) and foldable(child, child.conv)
-        return Upsample(child) if doubles else None
+        return Upsample(child, originals) if doubles else None
 
     return swap(module, folded)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from flask import Flask, jsonify, request
 from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response
@@ -38,6 +40,7 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
             shot = from_json(body["shot"])
             _check(shot)
             supervisor.check(shot)
+            _check_adapters(shot, dict(channel.scene.adapters))
         except ShotError as error:
             raise BadRequest(str(error)) from None
         change = channel.recall(scene_of(shot, like=channel.scene), fade_s)
@@ -58,6 +61,12 @@ def _of_another_model(painted_by: str, here: str) -> dict[str, str]:
     }
 
 
+def _check_adapters(shot: Shot, loaded: Container[str]) -> None:
+    for name, _ in shot.adapters:
+        if name not in loaded:
+            raise BadRequest(f"The picture uses the LoRA {name[:40]!r}, which is not loaded here.")
+
+
 def _check(shot: Shot) -> None:
     """Raises BadRequest or SceneError for a shot that no scene can hold.
 
@@ -65,9 +74,6 @@ def _check(shot: Shot) -> None:
     """
     if shot.source is not None:
         raise BadRequest("The picture was painted from another picture, which it does not hold.")
-    if shot.adapters:
-        name = shot.adapters[0][0]
-        raise BadRequest(f"The picture uses the adapter {name[:40]!r}, which is not loaded here.")
     if shot.steps is not None:
         raise BadRequest(f"The picture was painted in {shot.steps} steps; a stream has no setting.")
     if any(check_prompt(text) != text for text, _ in shot.prompts):
