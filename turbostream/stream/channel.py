@@ -120,8 +120,8 @@ class Channel(Demand):
             changes = changes(before) if callable(changes) else changes
             scene = before.changed(now, {"fade_s": self._fade_s, "easing": self._easing, **changes})
             given = ANYTHING if "source" in changes else self.usable
-            asked = scene.without_fades().unmodulated().shot_at(now, self._number + 1, given)
-            check(asked if "adapters" in changes else with_loaded(asked, self._loaded))
+            shot = scene.without_fades().unmodulated().shot_at(now, self._number + 1, given)
+            check(shot if "adapters" in changes else with_loaded(shot, self._loaded))
             names = frozenset(changes) - {"fade_s", "easing"}
             if not names & {"seed", "phase", "beat"} and _targets(scene) == _targets(before):
                 return self._change  # nothing new: the frames in flight show it already

@@ -162,7 +162,12 @@ def _local(adapter: Adapter) -> Path | None:
             f"LORAS: {adapter.name} cannot be accessed ({error.strerror}); give a readable file."
         ) from None
     repository, _, file = place.partition(":")
-    if place.startswith((".", "/", "~")) or not HUB_ID.fullmatch(repository):
+    if place.startswith((".", "/", "~")):
+        raise EngineUnusable(
+            f"LORAS: {adapter.name} has no file {_short(place)}; give the path of a .safetensors "
+            "file."
+        )
+    if not HUB_ID.fullmatch(repository):
         raise EngineUnusable(
             f"LORAS: {adapter.name} is neither a file nor a hub id ({_short(place)}); give the "
             "path of a .safetensors file, or OWNER/REPOSITORY, which may be followed by @ and a "
@@ -188,11 +193,12 @@ def _downloaded(adapter: Adapter, report: Report) -> Path:
     try:
         check_proxies()
         if not file:
-            listed = HfApi().list_repo_files(repository, revision=revision or None)
+            info = HfApi().model_info(repository, revision=revision or None, timeout=LIST_TIMEOUT_S)
+            listed = [entry.rfilename for entry in info.siblings or ()]
             file = _only_file(adapter.name, repository, listed)
         return Path(hf_hub_download(repository, file, revision=revision or None))
     except (OSError, HTTPError, InvalidURL, ValueError) as error:
-        problem = as_engine_error(f"the LoRA {adapter.name} ({given})", error)
+        problem = as_engine_error(given, error)
         if (cached := _cached(repository, file or WEIGHTS, revision)) is not None:
             return cached
         raise _of_loras(problem) from error
