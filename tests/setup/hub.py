@@ -34,6 +34,7 @@ class Hub:
         ] = {}  # file -> bytes until the connection is lost, one for each try
         self.fetched: list[tuple[str, int]] = []  # file, from which byte
         self.sent = 0  # bytes of files in complete answers
+        self.page = b""  # what it answers to everything: a portal that wants a login
         self.ranges = True  # whether it honors them
 
     def entry(self, name: str) -> dict[str, Any]:
@@ -52,6 +53,8 @@ class Hub:
             headers = {"X-Error-Message": "Invalid credentials in Authorization header"}
             body = b'{"error": "Invalid username or password."}'
             send(handler, 401, headers, body)
+        elif self.page:
+            send(handler, 200, {"Content-Type": "text/html"}, self.page)
         elif path.startswith("/cdn/"):
             self.send_file(handler, path.removeprefix("/cdn/"))
         elif REPOSITORY not in path or self.status != 200:
