@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from turbostream.engine import weights
 from turbostream.engine.model import decoder
 from turbostream.engine.weights import hub, model_files
+from turbostream.engine.weights.families import ROWS
 from turbostream.stream.engine_api import EngineError, EngineUnusable
 
 TAESD = "madebyollin/taesd"
@@ -124,3 +126,63 @@ def test_without_the_tiny_decoder_the_full_one_is_taken_with_the_reason(
     chosen, reason = decoder.choose(Pipe, "tiny", where, CPU)
     assert chosen is None
     assert reason.startswith("full: madebyollin/taesd cannot be downloaded (Connection refused)")
+
+
+def edit(file: Path, **values: object) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+def test_a_folder_with_only_pickles_is_refused_with_the_reason(copy: Path) -> None:
+    [unet] = copy.glob("unet/*.safetensors")
+    unet.rename(unet.with_suffix(".bin"))
+    with pytest.raises(EngineUnusable, match="a pickle can run any code when it is opened"):
+        weights.find(str(copy), "cpu")
+
+
+def test_shards_are_complete_by_their_numbers_and_their_table(copy: Path) -> None:
+    [unet] = copy.glob("unet/*.safetensors")
+    shards = [unet.with_name(f"{unet.stem}-0000{n}-of-00002.safetensors") for n in (1, 2)]
+    for shard in shards:
+        shutil.copy(unet, shard)
+    unet.unlink()
+    with pytest.raises(EngineUnusable, match=r"unet/.*safetensors\.index\.json is missing"):
+        weights.find(str(copy), "cpu")
+    table = unet.with_name(unet.name + ".index.json")
+    table.write_text(json.dumps({"weight_map": {"a": shards[0].name, "b": shards[1].name}}))
+    assert weights.find(str(copy), "cpu").folder == copy
+    table.write_text(json.dumps({"weight_map": {"a": shards[0].name, "b": "other.safetensors"}}))
+    with pytest.raises(EngineUnusable, match=r"unet/other\.safetensors is missing"):
+        weights.find(str(copy), "cpu")
+    shards[1].unlink()
+    with pytest.raises(EngineUnusable, match=r"-00002-of-00002\.safetensors is missing"):
+        weights.find(str(copy), "cpu")
+
+
+@pytest.mark.parametrize(("width", "said"), [(768, "such as latent-.*sdv1-5"), (1024, "LORAS")])
+def test_a_model_of_many_steps_is_refused_unless_steps_or_loras_are_set(
+    copy: Path, width: int, said: str
+) -> None:
+    edit(copy / "scheduler/scheduler_config.json", timestep_spacing="leading")
+    edit(copy / "unet/config.json", cross_attention_dim=width)
+    with pytest.raises(EngineUnusable, match=f"made for 20 to 50 steps .*{said}.*set STEPS"):
+        weights.find(str(copy), "cpu")
+    for flags in ({"steps_set": True}, {"adapters": True}):
+        found = weights.find(str(copy), "cpu", **flags)
+        assert found.many_steps
+        assert hub.fetch(found, lambda progress: None) == copy
+
+
+def test_an_sdxl_folder_needs_both_text_encoders_and_tokenizers(copy: Path) -> None:
+    edit(
+        copy / "model_index.json",
+        _class_name="StableDiffusionXLPipeline",
+        text_encoder_2=["transformers", "CLIPTextModelWithProjection"],
+    )
+    for component in ("text_encoder_2", "tokenizer_2"):
+        with pytest.raises(EngineUnusable, match=f"{component}/.*config.json is missing"):
+            weights.find(str(copy), "cpu")
+        shutil.copytree(copy / component.removesuffix("_2"), copy / component)
+    assert weights.find(str(copy), "cpu").folder == copy
+    assert "text_encoder_2/model.safetensors" in model_files.wanted_files(
+        model_files.files_of(copy), ROWS["StableDiffusionXLPipeline"]
+    )

@@ -33,6 +33,9 @@ class Hub:
             str, list[int]
         ] = {}  # file -> bytes until the connection is lost, one for each try
         self.fetched: list[tuple[str, int]] = []  # file, from which byte
+        self.sent = 0  # bytes of files in complete answers
+        self.page = b""  # what it answers to everything: a portal that wants a login
+        self.ranges = True  # whether it honors them
 
     def entry(self, name: str) -> dict[str, Any]:
         content = self.files[name]
@@ -50,6 +53,8 @@ class Hub:
             headers = {"X-Error-Message": "Invalid credentials in Authorization header"}
             body = b'{"error": "Invalid username or password."}'
             send(handler, 401, headers, body)
+        elif self.page:
+            send(handler, 200, {"Content-Type": "text/html"}, self.page)
         elif path.startswith("/cdn/"):
             self.send_file(handler, path.removeprefix("/cdn/"))
         elif REPOSITORY not in path or self.status != 200:
@@ -85,18 +90,21 @@ class Hub:
         self, handler: BaseHTTPRequestHandler, name: str, headers: dict[str, str] | None = None
     ) -> None:
         content = self.files[name]
-        asked = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range") or "")
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", handler.headers.get("Range") or "")
+        asked = asked if self.ranges else None
         begin = int(asked[1]) if asked else 0
+        end = min(int(asked[2] or len(content)), len(content) - 1) if asked else len(content) - 1
         headers = dict(headers or {})
         if asked:
-            headers["Content-Range"] = f"bytes {begin}-{len(content) - 1}/{len(content)}"
-        rest = content[begin:]
+            headers["Content-Range"] = f"bytes {begin}-{end}/{len(content)}"
+        rest = content[begin : end + 1]
         if handler.command == "GET":
             self.fetched.append((name, begin))
             drops = self.drop.get(name)
             if drops:
                 send(handler, 206 if asked else 200, headers, rest, drops.pop(0))
                 return
+            self.sent += len(rest)
         send(handler, 206 if asked else 200, headers, rest)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.terminal import Terminal
+from tests.disks import mounted
 from tests.setup.hub import REPOSITORY, Hub, serve
 from tests.setup.machine import ROOT
 
@@ -109,6 +110,35 @@ def test_a_model_that_the_hub_refuses_is_reported(
     assert code == 1
     assert sentence in said
     assert "HF_TOKEN" in said
+
+
+@pytest.mark.parametrize(("status", "page"), [(429, b""), (500, b""), (200, b"<html>Log in")])
+def test_a_hub_that_does_not_answer_properly_is_one_sentence_and_leaves_nothing_in_the_way(
+    hub: Hub, environment: dict[str, str], status: int, page: bytes
+) -> None:
+    hub.status, hub.page = status, page
+    code, said = fetch(environment)
+    assert code == 1
+    last = said.strip().splitlines()[-1]
+    assert "EngineUnavailable: somebody/model cannot be downloaded (" in last
+    assert last.endswith("a mirror of the hub as HF_ENDPOINT.")
+    hub.status, hub.page = 200, b""
+    code, said = fetch(environment)
+    assert code == 0, said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
+def test_a_download_that_a_full_disk_ends_near_its_end_goes_on_in_the_next_run(
+    environment: dict[str, str],
+) -> None:
+    total = sum(file.stat().st_size for file in DEMO.rglob("*") if file.is_file())
+    with mounted(Path(environment["HF_HOME"]), f"size={total * 9 // 10}") as disk:
+        code, said = fetch(environment)
+        assert code == 1
+        assert "where somebody/model is stored, is full" in said
+        subprocess.run(["mount", "-o", "remount,size=64m", disk.folder], check=True)
+        code, said = fetch(environment)
+        assert code == 0, said
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")

@@ -51,13 +51,15 @@ def load(file: Path, hardware: Hardware, name: str = "") -> Any:
         for part in (part for part in found.row.components if part.startswith("tokenizer")):
             options[part] = _tokenizer(found, part)
         pipe = getattr(diffusers, found.row.pipeline).from_single_file(
-            str(file), config=str(found.configs), local_files_only=True, dtype=hardware.dtype,
+            str(file), config=str(found.configs), local_files_only=True,
             **options,
         )  # fmt: skip
     except (torch.OutOfMemoryError, MemoryError):  # the file is fine; the first is a RuntimeError
         raise
     except UNREADABLE as error:
         first_line = (str(error).strip() or repr(error)).splitlines()[0]
+        if "meta tensor" in first_line:  # what diffusers did not find has no data
+            first_line = "it lacks weights of its architecture"
         raise EngineUnusable(
             f"The model {name} cannot be used ({first_line}); fetch or copy it again, or give "
             "another MODEL_ID."
@@ -67,11 +69,12 @@ def load(file: Path, hardware: Hardware, name: str = "") -> Any:
         if isinstance(module, torch.nn.Module):
             _check_complete(name, part, module)
             module.requires_grad_(False)
-    return pipe.to(hardware.device)
+    return pipe.to(hardware.device, hardware.dtype)
 
 
 def _check_complete(name: str, part: str, module: torch.nn.Module) -> None:
-    """Weights that the file lacks stay on the meta device."""
+    """Weights that the file lacks stay on the meta device; diffusers itself fails on those of its
+    own classes, but not on transformers' ones."""
     missing = [key for key, value in module.named_parameters() if value.is_meta]
     if missing:
         raise EngineUnusable(
