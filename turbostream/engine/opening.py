@@ -101,11 +101,13 @@ def warm_up(
     choices["threads"] = f"{torch.get_num_threads()}: the model runs on the GPU"
     if on_cpu is not None:
         choices["threads"] = str(on_cpu)
-    model = OneStepModel(pipe, device, vae, resolve)
+    model = OneStepModel(pipe, device, vae, resolve, settings.steps)
     model.latent_shape(settings.width, settings.height)  # refuse a wrong size now, not per frame
     kind, reason = acceleration(settings.acceleration, device)
     choices["acceleration"] = f"{kind}: {reason}"
     choices["sources"] = model.sources
+    reason = "the model is made for it" if settings.steps is None else "STEPS"
+    choices["steps"] = f"{model.steps}: {reason}"
     choices["text"] = "plain: ACCELERATION is off"
     if kind != "off":
         choices["text"] = model.encode_prompt.capture(Graph)
@@ -119,6 +121,7 @@ def warm_up(
             choices["decoder"].split(":")[0],
             choices["attention"].split(":")[0],
             f"jpeg-{settings.jpeg_quality}",
+            *([f"steps-{model.steps}"] if model.steps > 1 else []),
         )
     )
     plan = Plan(techniques.streams, MAX_BATCH, techniques.spare)

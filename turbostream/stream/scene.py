@@ -20,7 +20,7 @@ from turbostream.stream.noise_path import Walker, Walkers, heaviest, moved
 from turbostream.stream.scene_checks import SOURCE_FIELDS, SceneError, check
 
 # Fields that take the checked value of a patch as it is.
-PLAIN = frozenset({"motion", "speed", "brightness", *SOURCE_FIELDS})
+PLAIN = frozenset({"motion", "speed", "brightness", "steps", *SOURCE_FIELDS})
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ class Scene(Course):
             prompts=look.prompts,
             motion=look.motion,
             speed=look.speed,
+            steps=look.steps,
             **{name: getattr(look, name) for name in SOURCE_FIELDS},
         )
         scene = self._faded_to(target, Fade(time, seconds, easing), walkers)
@@ -177,6 +178,7 @@ class Scene(Course):
             "seed": self.seed,
             "phase": self.phase_at(time),
             "brightness": self.brightness,
+            "steps": self.steps,
             **{name: getattr(self, name) for name in SOURCE_FIELDS},
             "fade": fade and fade.as_dict(time),
             **self.rhythm.as_dict(time),

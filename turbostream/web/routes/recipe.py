@@ -68,8 +68,7 @@ def _check(shot: Shot) -> None:
     if shot.adapters:
         name = shot.adapters[0][0]
         raise BadRequest(f"The picture uses the adapter {name[:40]!r}, which is not loaded here.")
-    if shot.steps is not None:
-        raise BadRequest(f"The picture was painted in {shot.steps} steps; a stream has no setting.")
+    check("steps", shot.steps)
     if any(check_prompt(text) != text for text, _ in shot.prompts):
         raise BadRequest(
             "A prompt of the picture begins or ends with a space or holds a line break; type it "
