@@ -67,6 +67,9 @@ class Settings:
     height: int | None = row(
         whole(64, 2048, multiple=8, auto=True), "picture height; auto: the model's own", None
     )
+    steps: int | None = row(
+        whole(1, 4, auto=True), "denoising steps; auto: as many as the model is made for", None
+    )
     jpeg_quality: int = row(whole(1, 95), "JPEG quality", 85)
     seed: int = row(whole(0, 2**63 - 1), "seed of the first noise", 0)
     fade_s: float = row(

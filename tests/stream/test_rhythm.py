@@ -264,8 +264,8 @@ def test_a_file_with_a_wrong_time_is_refused(elapsed_s: object) -> None:
 
 
 def test_older_scenes_are_read_and_newer_ones_are_refused() -> None:
-    for version in (1, 2, 3):
+    for version in (1, 2, 3, 4):
         scene = scene_json.from_json({"version": version, "prompt": "old words"}, 9.0)
         assert (scene.tempo, scene.rhythm.modulators) == (Tempo(at=9.0), ())
     with pytest.raises(SceneError, match="newer version"):
-        scene_json.from_json({"version": 5, "prompt": "new words"}, 0.0)
+        scene_json.from_json({"version": 6, "prompt": "new words"}, 0.0)

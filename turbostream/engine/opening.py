@@ -107,7 +107,7 @@ def warm_up(
     choices["threads"] = f"{torch.get_num_threads()}: the model runs on the GPU"
     if on_cpu is not None:
         choices["threads"] = str(on_cpu)
-    model = OneStepModel(pipe, device, vae, resolve, loras=loras)
+    model = OneStepModel(pipe, device, vae, resolve, settings.steps, loras)
     if loras:
         kept = f"{model.loras.bytes_kept / 1e6:.0f} MB of unchanged weights are kept"
         choices["loras"] = f"{', '.join(model.loras.names)}: merged into the weights; {kept}"
@@ -115,6 +115,8 @@ def warm_up(
     kind, reason = acceleration(settings.acceleration, device)
     choices["acceleration"] = f"{kind}: {reason}"
     choices["sources"] = model.sources
+    reason = "the model is made for it" if settings.steps is None else "STEPS"
+    choices["steps"] = f"{model.steps}: {reason}"
     choices["text"] = "plain: ACCELERATION is off"
     if kind != "off":
         choices["text"] = model.encode_prompt.capture(Graph)
@@ -128,6 +130,7 @@ def warm_up(
             choices["decoder"].split(":")[0],
             choices["attention"].split(":")[0],
             f"jpeg-{settings.jpeg_quality}",
+            *([f"steps-{model.steps}"] if model.steps > 1 else []),
             *(f"{lora.name}-{lora.digest()}" for lora in loras),
         )
     )

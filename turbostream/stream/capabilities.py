@@ -6,7 +6,7 @@ field of a shot is silently ignored. Knows no engine and no model.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Collection, Container
 from dataclasses import dataclass
 
 from turbostream.stream.shot import Shot, ShotError
@@ -26,7 +26,7 @@ class Capabilities:
 
     prompts: int = 1
     sources: bool = False
-    steps: Container[int] = ()
+    steps: Collection[int] = ()
     adapters: Container[str] = ()
     enlarging: Container[str] = ()
 
@@ -40,9 +40,18 @@ class Capabilities:
         if shot.source is not None and not self.sources:
             raise ShotError("The shot has a source, and this engine starts from noise only.")
         if shot.steps is not None and shot.steps not in self.steps:
-            raise ShotError(f"The shot asks for {shot.steps} steps, which this engine cannot take.")
+            raise ShotError(
+                f"The shot asks for {shot.steps} steps, and this engine takes {self._steps}."
+            )
         if shot.enlarging is not None and shot.enlarging not in self.enlarging:
             raise ShotError(f"The shot enlarges its {shot.enlarging}, which this engine cannot do.")
         for name, _ in shot.adapters:
             if name not in self.adapters:
                 raise ShotError(f"The shot uses the adapter {name[:40]!r}, which is not loaded.")
+
+    @property
+    def _steps(self) -> str:
+        if not self.steps:
+            return "only its own number"
+        *others, last = map(str, sorted(self.steps))
+        return f"{', '.join(others)} or {last}" if others else f"only {last}"

@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,7 +46,8 @@ class Change:
 class Channel(Demand):
     """fade_s (seconds), easing: the defaults of changes that name none. revision: rises with every
     change of what controllers show: of the scene, and of what calls `touch`. given: what may be a
-    source now. takes_sources: False if the engine starts from noise only, whatever the scene is."""
+    source now. takes_sources, takes_steps: what the engine takes, whatever the scene is: False for
+    noise only, None for any number of steps; its own number replaces one that it cannot take."""
 
     def __init__(
         self,
@@ -61,6 +62,7 @@ class Channel(Demand):
         self.revision = 0
         self.given, self.given_after = NOTHING, 0  # frames after that number may show the picture
         self.takes_sources = True
+        self.takes_steps: Collection[int] | None = None
         self._fade_s, self._easing = fade_s, easing
         self._history = History()
         self.buffer = FrameBuffer()
@@ -259,6 +261,8 @@ class Channel(Demand):
         with self._lock:
             now = self._clock()
             shot = self._change.scene.shot_at(now, self._number + 1, self.usable)
+            if self.takes_steps is not None and shot.steps not in (None, *self.takes_steps):
+                shot = replace(shot, steps=None)
             shot = with_loaded(shot, self._loaded)
             if not fits(shot):
                 return None

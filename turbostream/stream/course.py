@@ -42,6 +42,7 @@ class Course:
     width, height: in pixels; None: the model's own. rhythm: the tempo and the modulators. These act
     on `shot_at` and, for a modulated speed, on how far the walkers come; every other value is the
     unmodulated one, from which a fade starts as well.
+    steps: of denoising; None: the model's own number.
     source: what frames start from: `none` is noise alone, `picture` the newest input picture,
     `feedback` the newest frame; noise alone as long as there is no such picture. strength: how much
     noise replaces of it, 0 to 1. zoom, rotation, shift_x, shift_y: the motion of feedback, see
@@ -60,6 +61,7 @@ class Course:
     height: int | None = None
     anchored_at: float = 0.0
     rhythm: Rhythm = Rhythm()
+    steps: int | None = None
     source: str = "none"
     strength: float = 0.6
     zoom: float = 1.0
@@ -184,6 +186,7 @@ class Course:
             noise,
             source,
             strength,
+            self.steps,
             adapters=of_shot(self.adapters_at(time)) if self.adapters else (),
             width=self.width,
             height=self.height,

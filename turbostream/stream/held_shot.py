@@ -23,6 +23,7 @@ def scene_of(shot: Shot, like: Scene) -> Scene:
         like.without_fades(),
         prompts=shot.prompts,
         motion="hold",
+        steps=shot.steps,
         source="none",
         adapters=shot.adapters,
         walkers=tuple(Walker(seed, 0.0, weight) for seed, weight in shot.noise),

@@ -19,6 +19,7 @@ from turbostream.stream.scene_checks import (
     MAX_WEIGHT,
     MOST_BEATS_PER_BAR,
     MOST_PROMPTS,
+    MOST_STEPS,
     MOTIONS,
     MOVES,
     QUANTISE,
@@ -119,6 +120,14 @@ _ROWS = (
         modulation="shift",
     ),
     Parameter("new_seed", "trigger", "another random seed"),
+    Parameter(
+        "steps",
+        "whole",
+        "denoising steps, as many as the model can take; more is slower",
+        low=1,
+        high=MOST_STEPS,
+        field=True,
+    ),
     Parameter(
         "source",
         "choice",

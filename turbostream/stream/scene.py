@@ -22,7 +22,7 @@ from turbostream.stream.scene_checks import SOURCE_FIELDS, SceneError, check
 from turbostream.stream.shot import Adapters
 
 # Fields that take the checked value of a patch as it is.
-PLAIN = frozenset({"motion", "speed", "brightness", *SOURCE_FIELDS})
+PLAIN = frozenset({"motion", "speed", "brightness", "steps", *SOURCE_FIELDS})
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,7 @@ class Scene(Course):
             prompts=look.prompts,
             motion=look.motion,
             speed=look.speed,
+            steps=look.steps,
             **{name: getattr(look, name) for name in SOURCE_FIELDS},
         )
         scene = self._faded_to(target, Fade(time, seconds, easing), walkers)
@@ -189,6 +190,7 @@ class Scene(Course):
             "seed": self.seed,
             "phase": self.phase_at(time),
             "brightness": self.brightness,
+            "steps": self.steps,
             **{name: getattr(self, name) for name in SOURCE_FIELDS},
             **({"adapters": dict(self.adapters)} if self.adapters else {}),
             "fade": fade and fade.as_dict(time),

@@ -27,6 +27,7 @@ MOST_SEEDS = 32  # in a recipe: the noise of MOST_WALKERS walkers, each of up to
 MAX_WEIGHT = 1000.0
 MOTIONS = ("walk", "hold", "fresh")
 MAX_SPEED = 4.0
+MOST_STEPS = 4
 MAX_PHASE = 1e12  # seeds; beyond it a float no longer tells two frames apart
 MOST_BEATS_PER_BAR = 16
 QUANTISE = ("off", "beat", "bar")
@@ -41,8 +42,9 @@ SOURCE_FIELDS = ("source", "strength", *MOVES)
 RHYTHM = frozenset({"bpm", "beat", "beats_per_bar", "quantise", "modulators"})
 MASTERS = RHYTHM | {"brightness"}  # fields that looks and undo leave alone
 PATCHABLE = (
-    "prompt", "prompts", "motion", "speed", "seed", "phase", "brightness", *SOURCE_FIELDS,
-    "adapters", "bpm", "beat", "beats_per_bar", "quantise", "modulators", "fade_s", "easing",
+    "prompt", "prompts", "motion", "speed", "seed", "phase", "brightness", "steps",
+    *SOURCE_FIELDS, "adapters", "bpm",
+    "beat", "beats_per_bar", "quantise", "modulators", "fade_s", "easing",
 )  # fmt: skip
 MODULATOR_FIELDS = ("parameter", "shape", "depth", "period", "unit", "phase")
 
@@ -111,6 +113,8 @@ def check(name: str, value: object) -> Any:
             return _ranged(name, value, MAX_SPEED)
         case "brightness" | "strength":
             return _ranged(name, value, 1.0)
+        case "steps":
+            return None if value is None else _whole(name, value, MOST_STEPS)
         case "source":
             return _chosen(name, value, SOURCES)
         case "zoom" | "rotation" | "shift_x" | "shift_y":

@@ -3,7 +3,8 @@
 It contains no clock value of a process: phases and the beat are current, and a fade gives the time
 since it began. Optional fields are left out at their defaults. Version 1, until 2026-11-26, had one
 prompt, no fades, and a walk along great circles; version 2, until 2026-11-27, no rhythm; version 3
-no source, and is still written where nothing of it is set, for programs that know none.
+no source, and version 4 no steps; both are still written where nothing later is set, for programs
+that know none of it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from turbostream.stream.scene_checks import (
 )
 from turbostream.stream.shot import Adapters, Prompts
 
-VERSION = 4
+VERSION = 5
+WITHOUT_STEPS = 4
 WITHOUT_SOURCE = 3
 SIZE = ("width", "height")
 
@@ -38,7 +40,7 @@ def to_json(scene: Scene, time: float) -> dict[str, Any]:
     passed = scene.distance(time)
     walkers = _at(scene.walkers, passed)
     values: dict[str, Any] = {
-        "version": VERSION if _has_source(scene, time) else WITHOUT_SOURCE,
+        "version": _version(scene, time),
         "prompt": scene.prompt,
         "motion": scene.motion,
         "speed": scene.speed,
@@ -51,6 +53,8 @@ def to_json(scene: Scene, time: float) -> dict[str, Any]:
         values["walkers"] = walkers
     if scene.brightness != 1:
         values["brightness"] = scene.brightness
+    if scene.steps is not None:
+        values["steps"] = scene.steps
     values |= _source(scene)
     if scene.adapters:
         values["adapters"] = dict(scene.adapters)
@@ -109,7 +113,7 @@ def from_json(data: object, time: float) -> Scene:
     values |= _fades(fields.pop("fades", {}), time)
     beating = {name: fields.pop(name) for name in RHYTHM & fields.keys()}
     values["rhythm"] = rhythm.from_json(beating, time)
-    for name in ("motion", "speed", "brightness", *SOURCE_FIELDS):
+    for name in ("motion", "speed", "brightness", "steps", *SOURCE_FIELDS):
         if name in fields:
             values[name] = check(name, fields.pop(name))
     if fields:
@@ -121,6 +125,13 @@ def _source(scene: Scene) -> dict[str, Any]:
     """The fields of the source that differ from their defaults."""
     values = {name: getattr(scene, name) for name in SOURCE_FIELDS}
     return {name: value for name, value in values.items() if value != getattr(Scene, name)}
+
+
+def _version(scene: Scene, time: float) -> int:
+    """The earliest version whose programs can read the scene."""
+    if scene.steps is not None:
+        return VERSION
+    return WITHOUT_STEPS if _has_source(scene, time) else WITHOUT_SOURCE
 
 
 def _has_source(scene: Scene, time: float) -> bool:

@@ -66,6 +66,7 @@ class Scheduler:
         for scheduled in self.channels:
             scheduled.restart(now, self._awake)
             scheduled.channel.takes_sources = capabilities is None or capabilities.sources
+            scheduled.channel.takes_steps = None if capabilities is None else capabilities.steps
         self.jobs.open()
         try:
             while not self._health.needs_new_engine:

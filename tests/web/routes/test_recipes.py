@@ -97,7 +97,7 @@ def test_a_picture_of_the_first_version_is_recalled(client: FlaskClient) -> None
         ({"shot": {**SIMPLE, "source": {"picture": "0" * 64}, "strength": 0.5}}, "another picture"),
         ({"shot": {**SIMPLE, "source": {"frame": 7}, "strength": 0.5}}, "another picture"),
         ({"shot": {**SIMPLE, "adapters": [["oil", 1]]}}, "'oil'"),
-        ({"shot": {**SIMPLE, "steps": 4}}, "4 steps"),
+        ({"shot": {**SIMPLE, "steps": 5}}, "from 1 to 4"),
         ({"shot": SIMPLE, "fingerprint": 7}, "fingerprint must be text"),
         ({"shot": SIMPLE, "fade_s": 601}, "fade_s"),
         ({"shot": SIMPLE, "fade_s": "long"}, "fade_s"),

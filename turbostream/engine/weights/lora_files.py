@@ -9,13 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from turbostream.engine.weights import model_files
+from turbostream.engine.weights import headers, model_files
 from turbostream.engine.weights.locate import HUB_ID, Weights
 from turbostream.engine.weights.lora_keys import Target, refusal, targets_of
 from turbostream.stream.adapters import Adapter, parse

@@ -13,6 +13,6 @@ export function inForce(name, scene, own = {}) {
     case 'freeze': return scene.motion === 'hold' ? 'on' : 'off';
     case 'black': return scene.brightness === 0 ? 'on' : 'off';
     case 'phase': return undefined;
-    default: return scene[name];
+    default: return scene[name] ?? undefined;
   }
 }

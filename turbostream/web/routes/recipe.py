@@ -74,8 +74,7 @@ def _check(shot: Shot) -> None:
     """
     if shot.source is not None:
         raise BadRequest("The picture was painted from another picture, which it does not hold.")
-    if shot.steps is not None:
-        raise BadRequest(f"The picture was painted in {shot.steps} steps; a stream has no setting.")
+    check("steps", shot.steps)
     if any(check_prompt(text) != text for text, _ in shot.prompts):
         raise BadRequest(
             "A prompt of the picture begins or ends with a space or holds a line break; type it "
