@@ -183,6 +183,7 @@ def test_a_hidden_page_stops_its_camera(page, side, eventually):
     press(page, "camera")
     eventually(lambda: len(side.pictures) >= 2)
     page.evaluate(HIDE, True)
+    eventually(lambda: side.closed, 1)  # by which the server forgets the picture
     assert page.evaluate(TRACKS) == OVER
     assert page.locator("#capturing").is_hidden()
     count = len(side.pictures)
@@ -275,8 +276,11 @@ def test_a_picture_file_is_sent_once_unmirrored_and_again_to_a_new_socket(page, 
     assert pressed(page) == ["file"]
     page.wait_for_timeout(400)
     assert len(side.pictures) == 1
-    page.evaluate(HIDE, True)  # closes the socket
+    page.evaluate(HIDE, True)
+    page.wait_for_timeout(300)
+    assert side.closed == 0, "or the server would forget the picture"
     page.evaluate(HIDE, False)
+    side.hang_up()
     eventually(lambda: len(side.pictures), 2)
 
 
