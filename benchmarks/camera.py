@@ -6,8 +6,10 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import math
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
@@ -23,7 +25,10 @@ SIZE = 640, 480  # pixels of a camera's picture
 VARIANTS = 16  # of each state, with different noise: a camera never sends the same picture twice
 NOISE = 6.0  # standard deviation in levels
 DARK, LIT = 24, 232  # levels
-MOST_IN_FLIGHT = 2  # as the page
+# As the page, see web/page/source_flow.js.
+LEAST_IN_FLIGHT, MOST_IN_FLIGHT = 2, 16
+MOST_BYTES_IN_FLIGHT = 1_000_000
+FEW_WAITING, MANY_WAITING = 1, 2  # pictures on the line that wait for others
 PATIENCE_S = 60.0
 
 
@@ -48,16 +53,62 @@ def pictures(level: int) -> list[bytes]:
     return found
 
 
+class Window:
+    """How many pictures may be unacknowledged, as the page counts them. Times are seconds."""
+
+    def __init__(self) -> None:
+        self.sent = self.acknowledged = 0
+        self.most = LEAST_IN_FLIGHT
+        self._in_flight: deque[tuple[float, int]] = deque()  # when it was sent, and its bytes
+        self._bytes = 0
+        self._fastest = math.inf
+        self._round_ends, self._round_fastest, self._held = 0, math.inf, False
+
+    def is_free(self) -> bool:
+        count = len(self._in_flight)
+        fits = not count or self._bytes * (1 + 1 / count) <= MOST_BYTES_IN_FLIGHT
+        is_free = count < LEAST_IN_FLIGHT or (count < self.most and fits)
+        self._held |= not is_free
+        return is_free
+
+    def send(self, now: float, size: int) -> None:
+        self.sent += 1
+        self._bytes += size
+        self._in_flight.append((now, size))
+
+    def acknowledge(self, now: float, received: int) -> None:
+        if received <= self.acknowledged:
+            return
+        for _ in range(received - self.acknowledged):
+            sent_at, size = self._in_flight.popleft()
+            self._bytes -= size
+            self._round_fastest = min(self._round_fastest, now - sent_at)
+        self.acknowledged = received
+        if received >= self._round_ends:
+            self._end_round()
+
+    def _end_round(self) -> None:
+        fastest, is_first = self._round_fastest, self._fastest == math.inf
+        self._fastest = min(self._fastest, fastest)
+        waiting = self.most * (1 - self._fastest / fastest) if fastest > 0 else 0.0
+        if waiting > MANY_WAITING:
+            self.most = max(LEAST_IN_FLIGHT, self.most - 1)
+        elif self._held and not is_first and waiting < FEW_WAITING:
+            self.most = min(MOST_IN_FLIGHT, self.most + 1)
+        self._round_ends, self._round_fastest, self._held = self.sent + 1, math.inf, False
+
+
 class Camera(threading.Thread):
-    """Takes `rate` pictures a second and sends the newest whenever fewer than MOST_IN_FLIGHT are
-    unacknowledged. `lit` switches the light. flashes: (when the first picture of a new state was
-    taken, whether it is lit)."""
+    """Takes `rate` pictures a second and sends the newest whenever its `Window` is free.
+    `lit` switches the light. flashes: (when the first picture of a new state was taken, whether
+    it is lit)."""
 
     def __init__(self, port: int, rate: float) -> None:
         super().__init__(name="camera", daemon=True)
         self.lit = False
         self.flashes: list[tuple[float, bool]] = []
-        self.taken = self.sent = self.acknowledged = 0
+        self.taken = 0
+        self.window = Window()
         self.message = ""  # why the server refused the newest picture
         self._port, self._rate = port, rate
         self._pictures = {False: pictures(DARK), True: pictures(LIT)}
@@ -80,12 +131,11 @@ class Camera(threading.Thread):
                     self._newest = self._pictures[lit][self.taken % VARIANTS]
                     self.taken += 1
                 with self._change:
-                    may_send = self.sent - self.acknowledged < MOST_IN_FLIGHT
-                    if self._newest is None or not may_send:
+                    if self._newest is None or not self.window.is_free():
                         self._change.wait(max(0.0, due - time.time()))
                         continue
-                data, self._newest = self._newest, None
-                self.sent += 1
+                    data, self._newest = self._newest, None
+                    self.window.send(time.monotonic(), len(data))
                 connection.send(data)
 
     def _listen(self, connection: object) -> None:
@@ -97,7 +147,7 @@ class Camera(threading.Thread):
                 if (source := told.get("source")) is None or "received" not in source:
                     continue
                 with self._change:
-                    self.acknowledged = source["received"]
+                    self.window.acknowledge(time.monotonic(), source["received"])
                     self.message = source.get("message", "")
                     self._change.notify()
 

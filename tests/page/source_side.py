@@ -22,6 +22,7 @@ class SourceSide:
     def __init__(self, page: Page) -> None:
         self.pictures: list[bytes] = []
         self.forgotten = 0
+        self.closed = 0  # connections that the page has ended
         self.answers, self.refusal, self.kind = True, "", "none"
         self._acknowledged = 0
         self._before = 0  # pictures of earlier connections
@@ -44,6 +45,11 @@ class SourceSide:
         self.kind = kind
         self._say({"scene": self._scene | {"source": kind}, "revision": self._scene["revision"]})
 
+    def hang_up(self) -> None:
+        """The connection breaks; the page opens another."""
+        assert self._socket is not None
+        self._socket.close(code=1012)
+
     def newest(self) -> np.ndarray:
         """The newest picture: [H, W, 3]."""
         assert self.pictures[-1].startswith(b"\xff\xd8")
@@ -57,6 +63,10 @@ class SourceSide:
         self._before, self._acknowledged = len(self.pictures), 0
         self._socket = page_side
         server = page_side.connect_to_server()
+
+        def ended(code: int | None, reason: str | None) -> None:
+            self.closed += 1
+            server.close(code=code, reason=reason)
 
         def sent(message: str | bytes) -> None:
             if isinstance(message, bytes):
@@ -82,6 +92,7 @@ class SourceSide:
             page_side.send(json.dumps(content))
 
         page_side.on_message(sent)
+        page_side.on_close(ended)
         server.on_message(told)
 
     def _status(self, route: Route) -> None:

@@ -19,6 +19,8 @@ class FakeSources:
 
     def __init__(self, channel: Channel, at_once: bool = False) -> None:
         self.put_with: list[tuple[bytes, str, bool]] = []
+        self.senders: list[object] = []  # of each picture that was offered
+        self.left: list[object] = []
         self.threads: set[int] = set()
         self.takes_s = 0.0
         self.offered: bytes | None = None
@@ -27,12 +29,16 @@ class FakeSources:
         self._from, self._message, self._at = "", "", 0.0
         self._received = self._used = self._dropped = self._refused = 0
 
-    def offer(self, data: bytes, origin: str) -> None:
+    def offer(self, data: bytes, origin: str, sender: object = None) -> None:
+        self.senders.append(sender)
         self._received += 1
         self._dropped += self.offered is not None
         self.offered, self._from = data, origin
         if self._at_once:
             self.handle()
+
+    def leave(self, sender: object) -> None:
+        self.left.append(sender)
 
     def handle(self) -> None:
         """What the thread of the sources does."""

@@ -29,6 +29,7 @@ class InputSources:
             # A part of the first scene: there is nothing to undo.
             channel.adjust(lambda scene, now: replace(scene, source="picture"))
         self.offer, self.put = self._intake.offer, self._intake.put
+        self.leave = self._intake.leave
         self.clear, self.picture = self._intake.clear, self._intake.picture
         self.find, self.listen = self._intake.find, self._intake.listen
 

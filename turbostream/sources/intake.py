@@ -20,6 +20,7 @@ from turbostream.settings import Settings
 from turbostream.sources import picture
 from turbostream.sources.offered import FAILED, UNWATCHED_S, Decoded, Offered, Stage, is_near
 from turbostream.sources.picture import Original, Pixels
+from turbostream.sources.senders import GoneSenders
 from turbostream.sources.store import Store
 from turbostream.stream.channel import Channel
 from turbostream.stream.frame import Frame
@@ -43,6 +44,7 @@ class Intake:
         self._era = 0
         self._offered: Offered | None = None  # waits for the thread
         self._newest: Decoded | None = None
+        self._gone = GoneSenders()
         self._given: tuple[str, Pixels] | None = None  # the digest of the newest, and its pixels
         self._painted = False  # whether the engine has asked for it
         self._received = self._used = self._dropped = self._refused = 0
@@ -53,9 +55,15 @@ class Intake:
 
     # -- what the web and SOURCE call --------------------------------------------------------------
 
-    def offer(self, data: bytes, origin: str) -> None:
+    def offer(self, data: bytes, origin: str, sender: object = None) -> None:
         """See `source_status.Sources`."""
-        self._offer(partial(picture.decode, data), origin, mirror=False, size=len(data))
+        self._offer(partial(picture.decode, data), origin, False, len(data), sender)
+
+    def leave(self, sender: object) -> None:
+        """See `source_status.Sources`."""
+        with self._changed:
+            self._gone.add(sender)
+            self._changed.notify()
 
     def put(self, data: bytes, fit: str, mirror: bool, timeout_s: float) -> str:
         """See `source_status.Sources`. The digest is empty while the size of the stage is unknown,
@@ -95,12 +103,16 @@ class Intake:
     def clear(self) -> None:
         """Forget the input picture."""
         with self._changed:
-            self._era += 1
-            self._drop_offered()
-            self._newest = self._given = None
-            self._message = ""
-            self._channel.give_picture(None)
+            self._forget()
         self._tell()
+
+    def _forget(self) -> None:
+        """Under the lock."""
+        self._era += 1
+        self._drop_offered()
+        self._newest = self._given = None
+        self._message = ""
+        self._channel.give_picture(None)
 
     @property
     def era(self) -> int:
@@ -198,6 +210,9 @@ class Intake:
         paced = max(rested, began + period_s)
         with self._changed:
             while not self._ended:
+                if self._has_left():
+                    self._forget()
+                    return self._tell
                 if self._offered is not None:
                     left = (rested if self._painted else paced) - time.monotonic()
                     if left <= 0:
@@ -207,13 +222,24 @@ class Intake:
                 elif self._waits_for_stage() and self._stage.size() is not None:
                     return self._give
                 else:
-                    self._changed.wait()
+                    self._changed.wait(self._gone.due_s())
             return None
+
+    def _has_left(self) -> bool:
+        """Whether the sender of the newest picture has been gone for long; under the lock."""
+        due = self._gone.take_due()
+        newest = self._offered or (self._newest and self._newest.offered)
+        return newest is not None and newest.sender in due
 
     # -- one picture -------------------------------------------------------------------------------
 
     def _offer(
-        self, decode: Callable[[int], Original], origin: str, mirror: bool, size: int = 1
+        self,
+        decode: Callable[[int], Original],
+        origin: str,
+        mirror: bool,
+        size: int = 1,
+        sender: object = None,
     ) -> None:
         try:
             picture.check_size(size)
@@ -226,7 +252,8 @@ class Intake:
         with self._changed:
             self._received += 1
             self._drop_offered()
-            self._offered = Offered(decode, origin, time.monotonic(), self._era, fit, mirror)
+            now = time.monotonic()
+            self._offered = Offered(decode, origin, now, self._era, fit, mirror, sender)
             self._changed.notify()
 
     def _has_somebodys(self) -> bool:

@@ -22,7 +22,8 @@ class Offered(NamedTuple):
     """A picture that is not decoded yet.
 
     decode: for a stage of so many pixels a side, see `picture.decode`. at: when it came, on the
-    monotonic clock. era: how often pictures had been forgotten by then.
+    monotonic clock. era: how often pictures had been forgotten by then. sender: whose it is, see
+    `source_status.Sources`; None: it stays, whoever leaves.
     """
 
     decode: Callable[[int], Original]
@@ -31,6 +32,7 @@ class Offered(NamedTuple):
     era: int
     fit: str
     mirror: bool
+    sender: object = None
 
     @property
     def is_somebodys(self) -> bool:

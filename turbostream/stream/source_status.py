@@ -39,12 +39,18 @@ SourceStatus = TypedDict(
 class Sources(Protocol):
     """The input pictures of one channel."""
 
-    def offer(self, data: bytes, origin: str) -> None:
+    def offer(self, data: bytes, origin: str, sender: object = None) -> None:
         """Take the bytes of a picture's file; the newest wins. Returns at once: it is decoded on
         another thread, and what is wrong with it is counted and becomes the message of `status`.
 
-        origin: see `SourceStatus`.
+        origin: see `SourceStatus`. sender: any object that stands for the connection it came by;
+        None: the picture does not depend on one.
         """
+        ...
+
+    def leave(self, sender: object) -> None:
+        """This sender has gone. If its picture is still the newest after a short time, it is
+        forgotten."""
         ...
 
     def put(self, data: bytes, fit: str, mirror: bool, timeout_s: float) -> str:

@@ -153,3 +153,18 @@ def test_an_owners_picture_is_offered_and_acknowledged(context: AppContext) -> N
     served.acknowledge()
     assert [json.loads(answer) for answer in served.answers] == [{"source": {"received": 1}}]
     assert (sources.newest, sources.status()["from"]) == (JPEG, "browser")
+    assert sources.left == []
+    served.leave()
+    assert sources.left == sources.senders
+
+
+def test_the_sender_of_pictures_is_told_apart_and_leaves(
+    sources: FakeSources, pictures: PictureMessages
+) -> None:
+    pictures.leave()
+    assert sources.left == [], "it has sent nothing"
+    other = PictureMessages(sources)
+    pictures.take(JPEG)
+    other.take(JPEG)
+    pictures.leave()
+    assert sources.left == sources.senders[:1] != sources.senders[1:]

@@ -116,6 +116,13 @@ class ControlSession:
         if self._pictures is not None and (answer := self._pictures.answer()) is not None:
             self.answers.append(answer)
 
+    def leave(self) -> None:
+        """The controller has gone: apply its last values, and let its picture end."""
+        if self.due_s() is not None:
+            self.flush()
+        if self._pictures is not None:
+            self._pictures.leave()
+
     def due_s(self) -> float | None:
         """Seconds until `flush` should be called; None while nothing waits."""
         due_s = self._controller.due_s()

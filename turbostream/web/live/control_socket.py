@@ -113,8 +113,7 @@ class ControlSocket:
                 elif not self._ended:
                     self._wait()
         finally:
-            if self._session.due_s() is not None:
-                self._session.flush()  # the last values of a controller that has left
+            self._session.leave()
             for watcher in (self._readable, self._writable):
                 watcher.stop()
                 watcher.close()

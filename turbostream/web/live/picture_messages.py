@@ -2,8 +2,8 @@
 
 The newest picture wins, and decoding takes place elsewhere. A picture is acknowledged once it has
 been decoded, or dropped because a newer one came. A controller that keeps at most two pictures
-unacknowledged thus sends no more than are decoded; the pictures of one that does not wait are
-dropped and counted, at no cost but that of reading them.
+unacknowledged thus sends no more than are decoded, and on a long line it needs more than two; the
+pictures of one that does not wait are dropped and counted, at no cost but that of reading them.
 
 One thread at a time, the gevent thread.
 """
@@ -40,8 +40,13 @@ class PictureMessages:
     def take(self, data: bytes) -> None:
         """Offer one picture."""
         self._arrived += 1
-        self._sources.offer(data, ORIGIN)
+        self._sources.offer(data, ORIGIN, self)
         self._in_flight.append(self._sources.status()["received"])
+
+    def leave(self) -> None:
+        """The controller has gone, and its picture shall not outlive it for long."""
+        if self._arrived:
+            self._sources.leave(self)
 
     def due_s(self) -> float | None:
         """Seconds until `answer` should be called; None while nothing waits for it."""

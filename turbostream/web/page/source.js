@@ -143,7 +143,7 @@ function show(sentence = null) {
   $('source-moves').hidden = inForce() !== 'feedback';
   sign.hidden = !isCapture;
   setText(sign, isCapture ? SIGNS[opened.kind] : '');
-  hold('source', Boolean(opened?.moving) && isPinned());
+  hold('source', Boolean(opened) && (!opened.moving || isPinned())); // the server forgets the picture of a page that has left
 }
 
 const setText = (element, text) => { if (element.textContent !== text) element.textContent = text; };
