@@ -121,7 +121,9 @@ class EngineChoice:
 
         names = ("TARGET_FPS", "INITIAL_PROMPT", "MODEL_ID", "SERVER_PORT")
         self.settings, _ = load({name: getattr(stream, name) for name in names}, argv, os.environ)
-        self._weights = weights.find(self.settings.model_id, self.settings.device)
+        self._weights = weights.find(
+            self.settings.model_id, self.settings.device, self.settings.many_steps
+        )
         self.pipeline = pipeline_of(
             *(self._weights.repository, self._weights.revision, self._weights.folder),
             *(self.settings.decoder, self.settings.jpeg_quality),

@@ -252,6 +252,11 @@ class Settings:
         return self.recordings_dir
 
     @property
+    def many_steps(self) -> bool:
+        """Whether a model made for many steps is accepted: STEPS or LORAS is set."""
+        return self.steps is not None or self.loras != "none"
+
+    @property
     def setlist_file(self) -> Path | None:
         if self.setlist.lower() == "none":
             return None

@@ -139,8 +139,7 @@ def test_a_file_of_many_steps_is_refused_unless_steps_or_loras_are_set(tmp_path:
         file = str(header(tmp_path / "plain.safetensors", whole(kind)))
         with pytest.raises(EngineUnusable, match=f"made for 20 to 50 steps .*consistency/{lora}"):
             weights.find(file, "cpu")
-        assert weights.find(file, "cpu", steps_set=True).many_steps
-        assert weights.find(file, "cpu", adapters=True).many_steps
+        assert weights.find(file, "cpu", many_steps=True).many_steps
 
 
 @pytest.mark.parametrize(

@@ -166,10 +166,8 @@ def test_a_model_of_many_steps_is_refused_unless_steps_or_loras_are_set(
     edit(copy / "unet/config.json", cross_attention_dim=width)
     with pytest.raises(EngineUnusable, match=f"made for 20 to 50 steps .*{said}.*set STEPS"):
         weights.find(str(copy), "cpu")
-    for flags in ({"steps_set": True}, {"adapters": True}):
-        found = weights.find(str(copy), "cpu", **flags)
-        assert found.many_steps
-        assert hub.fetch(found, lambda progress: None) == copy
+    found = weights.find(str(copy), "cpu", many_steps=True)
+    assert hub.fetch(found, lambda progress: None) == copy
 
 
 def test_an_sdxl_folder_needs_both_text_encoders_and_tokenizers(copy: Path) -> None:

@@ -53,14 +53,12 @@ class Weights:
         return self.model_id.partition("@")[2] or REVISIONS.get(self.repository)
 
 
-def find(model_id: str, device: str, steps_set: bool = False, adapters: bool = False) -> Weights:
+def find(model_id: str, device: str, many_steps: bool = False) -> Weights:
     """Resolve MODEL_ID; raises EngineUnusable with one sentence if it is not usable.
 
     `auto` is SD-Turbo on a machine with an NVIDIA GPU or with DEVICE=cuda, else the demo model.
-    steps_set: the user has chosen a number of steps. adapters: there are LoRAs. Either accepts a
-    model made for many steps.
+    many_steps: accept a model made for many steps.
     """
-    many_steps = steps_set or adapters
     if model_id == "auto":
         gpu = device == "cuda" or (device == "auto" and _has_nvidia_gpu())
         model_id = SD_TURBO if gpu else "demo"
