@@ -26,9 +26,10 @@ Start = Callable[..., "Run"]
 class Run:
     """A background compiler and what it reported."""
 
-    def __init__(self, model: OneStepModel, folder: Path) -> None:
+    def __init__(self, model: OneStepModel, folder: Path, timed: bool) -> None:
         self.outcomes: list[Outcome] = []
-        self.compiler = BackgroundCompiler(model, folder, (None, None), self.outcomes.append)
+        report = self.outcomes.append
+        self.compiler = BackgroundCompiler(model, folder, (None, None), report, timed=timed)
 
     @property
     def installed(self) -> list[int]:
@@ -47,13 +48,13 @@ class Run:
 def start(model: OneStepModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     runs: list[Run] = []
 
-    def start_one(compiler: Any = None, call: Any = model.denoise) -> Run:
+    def start_one(compiler: Any = None, call: Any = model.denoise, timed: bool = False) -> Run:
         def writes(job: aot.Job, path: Path, stopping: threading.Event) -> None:
             path.write_bytes(job.as_json().encode())
 
         monkeypatch.setattr(background_compiler, "compile_apart", compiler or writes)
         monkeypatch.setattr(aot, "load", lambda path, denoise, inputs: call)
-        runs.append(Run(model, tmp_path / "compiled"))
+        runs.append(Run(model, tmp_path / "compiled", timed))
         return runs[-1]
 
     yield start_one
@@ -153,3 +154,15 @@ def test_a_stop_ends_the_compilers_process(model: OneStepModel, tmp_path: Path) 
 def test_a_job_survives_its_way_to_the_other_process(model: OneStepModel) -> None:
     job = aot.job_of(model.denoise, 2, model.inputs(None, None), "cpu")
     assert aot.Job.from_json(job.as_json()) == job
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_the_step_at_any_timestep_is_compared_with_several_of_them(
+    start: Start, model: OneStepModel, tmp_path: Path, batch: int
+) -> None:
+    step = model.sampler.step
+    for call, fits in ((step, True), (lambda time, **rest: step(time=time * 0, **rest), False)):
+        run = start(call=call, timed=True)
+        run.compile(batch)
+        assert run.installed == ([batch] if fits else [])
+        assert list((tmp_path / "compiled").glob("*.pt2")) != [] or not fits
