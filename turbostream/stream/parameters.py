@@ -223,14 +223,8 @@ def load_adapters(loras: str) -> Adapters:
         del _table[name]
     found = parse(loras)
     for one in found:
-        row = Parameter(
-            PREFIX + one.name,
-            "continuous",
-            f"weight of the LoRA {one.name}",
-            high=MOST_WEIGHT,
-            default=one.weight,
-        )
-        _table[row.name] = row
+        name, text = PREFIX + one.name, f"weight of the LoRA {one.name}"
+        _table[name] = Parameter(name, "continuous", text, high=MOST_WEIGHT, default=one.weight)
     return tuple((one.name, one.weight) for one in found)
 
 
