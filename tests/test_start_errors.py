@@ -171,12 +171,15 @@ def safetensors(**tensors: int) -> bytes:
         (write("model_index.json", b"\xff{}"), "(it is not JSON: "),
         (write("model_index.json", "[" * 100_000), "(it is nested too deeply)"),
         (write("model_index.json", "{}"), "(it names no pipeline)"),
-        (edit("model_index.json", _class_name="FluxPipeline"), "* is a FluxPipeline, and this"),
+        (
+            edit("model_index.json", _class_name="FluxPipeline"),
+            "* is FLUX (FluxPipeline)",
+        ),
         (edit("model_index.json", text_encoder=None), "has the text encoder None"),
         (write("scheduler/scheduler_config.json", "[]"), "(it is not a JSON object)"),
         (
             edit("scheduler/scheduler_config.json", timestep_spacing="leading"),
-            "* is a model of many steps (its scheduler is EulerDiscreteScheduler",
+            "made for 20 to 50 steps (its scheduler is EulerDiscreteScheduler",
         ),
         (write("words.json", "[]"), "words.json of * cannot be used (it is not a JSON object)"),
         (write("words.json", "{,"), "words.json of * cannot be used (it is not JSON"),
@@ -187,7 +190,7 @@ def safetensors(**tensors: int) -> bytes:
         (write(ENCODER, ""), f"{ENCODER} is damaged (it is empty)"),
         (cut(ENCODER), f"{ENCODER} is damaged (it is damaged: "),
         (cut("tokenizer/tokenizer.json"), "tokenizer/tokenizer.json is damaged"),
-        (write(UNET, "<html>" * 1000), f"{UNET} is damaged (it is damaged"),
+        (write(UNET, "<html>" * 1000), f"{UNET} is damaged (it is a web page"),
         (lora, "* holds a LoRA"),
         (empty, "* is not a model in diffusers' format: model_index.json is missing"),
     ],
@@ -206,10 +209,10 @@ def test_a_wrong_model_folder(
 @pytest.mark.parametrize(
     ("file", "content", "sentence"),
     [
-        ("a.safetensors", safetensors(weight=4), "is a single file"),
+        ("a.safetensors", safetensors(weight=4), "has no UNet in Stable Diffusion's format"),
         ("b.safetensors", safetensors(**{"unet.lora_A.weight": 4}), "is a LoRA"),
-        ("c.ckpt", b"\x80\x02", "is a single file"),
-        ("d.safetensors", b"", "is a single file"),
+        ("c.ckpt", b"\x80\x02", "a pickle can run any code when it is opened"),
+        ("d.safetensors", b"", "it is empty"),
     ],
 )
 def test_a_file_in_place_of_a_folder(

@@ -28,7 +28,7 @@ def check_kind(name: str, folder: Path, many_steps: bool = False) -> Row:
     index = object_of(name, folder, INDEX)
     row = _row_of(name, index)
     for part, wanted in row.classes.items():
-        given = index.get(part)
+        given = index.get(part, ["", wanted])  # of a part that is not named, the files are missed
         if not isinstance(given, list) or given[1:2] != [wanted]:
             raise EngineUnusable(
                 f"MODEL_ID {name} has the {part.replace('_', ' ')} {shown(given)}, and this "
