@@ -70,7 +70,8 @@ def gather(subject: Subject, amount: int, strength: float) -> dict[str, Any]:
         }
         for name, image in seen.items():
             off = (bench.centre(image) - source.centre[part]).norm(dim=1) / (2 * scene.HALF)
-            rows[name].append(bench.see(image) | {"off": off})
+            aside = (bench.place(image) - source.centre[part]).norm(dim=1) / (2 * scene.HALF)
+            rows[name].append(bench.see(image) | {"off": off, "aside": aside})
     joined = {
         name: {key: torch.cat([row[key] for row in found]) for key in found[0]}
         for name, found in rows.items()
@@ -86,10 +87,12 @@ def scores(seen: dict[str, Tensor], recipes: Tensor) -> dict[str, Any]:
     thing, colour = column(recipes, "thing"), column(recipes, "colour")
     ground = column(recipes, "ground")
     named = plain & (ground < len(scene.GROUNDS) - 2)
-    near = seen["off"] <= NEAR
+    near, outlined = seen["off"] <= NEAR, seen["aside"] <= NEAR
     return {
         "near": share(near, clear),
         "near, one thing": share(near, clear & one),
+        "near by outline": share(outlined, clear),
+        "near by outline, one thing": share(outlined, clear & one),
         "median distance": round(seen["off"][clear].median().item(), 4),
         "colour": share(seen["colour"] == colour, plain),
         "colour by palette": share(seen["colour by palette"] == colour, plain),

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training import atlas, scene, vocabulary
+from training import atlas, place, scene, vocabulary
 from training.render import Painted, Renderer
 from training.scene import GROUNDS, Layout, Salient, column
 
@@ -244,6 +244,16 @@ class Judge:
         cells = mask.sum((1, 2)).clamp(min=1)
         axes = (self.small.px, self.small.py)
         return torch.stack([(mask * axis).sum((1, 2)) / cells for axis in axes], 1)
+
+    def place(self, image: Tensor) -> Tensor:
+        """The centre of what has the thing's outline [B, 2], in pixels from the picture's.
+
+        Unlike `centre`, ground that differs from the teacher's is not taken for a part of the
+        thing. The whole picture is searched: the place that the source gives has no advantage.
+        """
+        mask = found(image, self.painted, self.level)
+        figure = place.figure(self.painted.layout, self.thing, self.small)
+        return place.best(mask, figure, self.small)
 
     def see(self, image: Tensor) -> dict[str, Tensor]:
         """Class numbers for each picture [B, 3, 256, 256] in 0..1; -1 where it is not judged."""
