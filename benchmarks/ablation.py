@@ -26,9 +26,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from benchmarks import measures, models
 from benchmarks.run import Run, add_options
 from turbostream.engine.cuda import aot, background_compiler, compile_cache, parity
+from turbostream.engine.model.decoder import KLDecoder
 from turbostream.engine.model.inputs import Declaration, Input, Paint
 from turbostream.engine.model.schedule import schedule_of
-from turbostream.engine.model.stable_diffusion import KLDecoder
 from turbostream.engine.model.step import Decode, Denoise
 from turbostream.engine.rewrite import folded, packed, tiny_decoder, upsampled
 

@@ -29,7 +29,7 @@ from turbostream.engine import jpeg
 from turbostream.engine.cuda import parity
 from turbostream.engine.device import hardware
 from turbostream.engine.local_engine import LocalEngine
-from turbostream.engine.model.stable_diffusion import OneStepModel
+from turbostream.engine.model.model import Model
 
 BATCHES = (8, 4, 2)  # most important first
 SUBMISSIONS = 200  # of each batch size
@@ -166,7 +166,7 @@ class Bench(StreamRun):
         exact = hardware.Hardware(self.device.device, torch.float32, "the reference")
         outputs = []
         for side in (exact, self.device):
-            model = OneStepModel(models.load(self.folder, side), side)
+            model = Model(models.load(self.folder, side), side)
             generator = torch.Generator().manual_seed(0)
             noise = torch.randn(1, *model.latent_shape(None, None), generator=generator)
             noise = noise.to(side.device)

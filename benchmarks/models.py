@@ -19,7 +19,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from turbostream.engine.device import hardware
 from turbostream.engine.device.hardware import Hardware
-from turbostream.engine.model.stable_diffusion import load_pipeline
+from turbostream.engine.model.loading import load_pipeline
 
 hardware.warm("auto")  # after diffusers is imported, as in the program
 

@@ -33,7 +33,7 @@ from benchmarks.report import percentile
 from benchmarks.run import Run, add_options
 from turbostream.engine.cuda import aot, background_compiler, compile_cache
 from turbostream.engine.local_engine import LocalEngine
-from turbostream.engine.model.stable_diffusion import OneStepModel
+from turbostream.engine.model.model import Model
 from turbostream.stream.engine_api import Picture
 from turbostream.stream.shot import EarlierFrame, Shot, Source, great_circle
 
@@ -103,7 +103,7 @@ class SourceRun(Run):
     def compile_all(self) -> None:
         """Put the code of both steps and of each batch size into the cache."""
         pipe = models.load(self.folder, self.device)
-        model = OneStepModel(pipe, self.device, resolve=self.pictures)
+        model = Model(pipe, self.device, resolve=self.pictures)
         text = model.inputs(None, None)
         inner = model.sampler.step_inputs(text)
         steps = ((model.denoise, text), (model.sampler.step, inner))

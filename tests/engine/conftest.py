@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from turbostream.engine import weights
 from turbostream.engine.device.hardware import Hardware
-from turbostream.engine.model.stable_diffusion import OneStepModel
+from turbostream.engine.model.model import Model
 from turbostream.stream.shot import ShotError, Source
 
 tqdm.monitor_interval = 0  # or it leaves a thread behind
@@ -89,9 +89,9 @@ def pipe() -> Any:
 
 
 @pytest.fixture(scope="session")
-def model() -> OneStepModel:
+def model() -> Model:
     """Ready to paint. Shared: do not change it."""
-    return OneStepModel(pipeline(), CPU)
+    return Model(pipeline(), CPU)
 
 
 @pytest.fixture

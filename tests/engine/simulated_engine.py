@@ -12,7 +12,7 @@ from tests.engine.cuda.simulated import Device
 from turbostream.engine.cuda.memory_plan import Plan
 from turbostream.engine.cuda.streams import Streams
 from turbostream.engine.local_engine import LocalEngine
-from turbostream.engine.model.stable_diffusion import OneStepModel
+from turbostream.engine.model.model import Model
 
 FULL = Plan(2, 8)
 Open = Callable[..., "SimulatedEngine"]
@@ -29,9 +29,9 @@ class SimulatedEngine(LocalEngine):
 
 
 @contextmanager
-def engines_of(model: OneStepModel, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+def engines_of(model: Model, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
     """Opens engines of `model`, which is not released; they are closed at the end."""
-    monkeypatch.setattr(OneStepModel, "release", lambda self: None)  # the model is shared
+    monkeypatch.setattr(Model, "release", lambda self: None)  # the model is shared
     opened: list[SimulatedEngine] = []
 
     def open_one(plan: Plan = FULL, **device: Any) -> SimulatedEngine:

@@ -16,7 +16,8 @@ from tests.stream.running import collect, running, schedule, wait_until
 from turbostream.engine import weights
 from turbostream.engine.cuda.memory_plan import Plan
 from turbostream.engine.local_engine import LocalEngine
-from turbostream.engine.model.stable_diffusion import OneStepModel, load_pipeline
+from turbostream.engine.model.loading import load_pipeline
+from turbostream.engine.model.model import Model
 from turbostream.stream.engine_api import Engine, Picture, Report
 from turbostream.stream.scene import Scene
 from turbostream.stream.shot import Shot
@@ -28,7 +29,7 @@ BATCHES = 6  # of two; a busy machine paints a few frames a second
 class Counting(LocalEngine):
     """Notes how many shots each submission has, which thread made it, and when it took each."""
 
-    def __init__(self, model: OneStepModel) -> None:
+    def __init__(self, model: Model) -> None:
         super().__init__(model, 85, "demo", Plan(streams=0, max_batch=2))
         self.sizes: list[int] = []
         self.threads: set[str] = set()
@@ -44,7 +45,7 @@ class Counting(LocalEngine):
 
 def open_demo() -> Counting:
     pipe = load_pipeline(weights.DEMO_FOLDER, CPU, "demo")
-    return Counting(OneStepModel(pipe, CPU))
+    return Counting(Model(pipe, CPU))
 
 
 def test_two_channels_of_different_rates_share_batches_and_each_shows_its_own_pictures() -> None:

@@ -13,7 +13,7 @@ from tests.engine.conftest import CPU, pipeline
 from turbostream.engine.cuda.memory_plan import Plan
 from turbostream.engine.device.cpu_share import MOST_PARAMETERS, CpuShare, share
 from turbostream.engine.local_engine import LocalEngine
-from turbostream.engine.model.stable_diffusion import OneStepModel
+from turbostream.engine.model.model import Model
 from turbostream.stream.engine_api import Picture
 from turbostream.stream.shot import Shot
 
@@ -36,7 +36,7 @@ def test_a_large_model_takes_all_cores_for_one_frame(cores: int, threads: int) -
 
 def engine_of(painters: int | None) -> LocalEngine:
     own = None if painters is None else CpuShare(painters, 1, "a test")
-    return LocalEngine(OneStepModel(pipeline(), CPU), 85, "test", Plan(0, 1), share=own)
+    return LocalEngine(Model(pipeline(), CPU), 85, "test", Plan(0, 1), share=own)
 
 
 def painted(engine: LocalEngine, amount: int) -> list[Picture]:

@@ -19,24 +19,24 @@ from turbostream.engine.cuda.background_compiler import Outcome
 from turbostream.engine.cuda.memory_plan import Plan
 from turbostream.engine.cuda.streams import Streams
 from turbostream.engine.graph_path import name_of
-from turbostream.engine.model.stable_diffusion import Kind, OneStepModel
+from turbostream.engine.model.model import Kind, Model
 
 PLAIN = Plan(0, 1)
 
 
 @pytest.fixture(scope="module")
-def lcm_model() -> OneStepModel:
+def lcm_model() -> Model:
     """Made for four steps, each of which adds noise."""
     pipe = pipeline()
     with torch.no_grad():  # a source must matter in an encoder that was never trained
         pipe.vae.encoder.layers[-1].weight.mul_(40)
     betas = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
     pipe.scheduler = LCMScheduler(**betas)
-    return OneStepModel(pipe, CPU, resolve=resolve)
+    return Model(pipe, CPU, resolve=resolve)
 
 
 @pytest.fixture
-def open_engine(lcm_model: OneStepModel, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+def open_engine(lcm_model: Model, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
     with engines_of(lcm_model, monkeypatch) as open_one:
         yield open_one
 

@@ -17,7 +17,7 @@ from turbostream.engine.cuda.memory_plan import Plan
 from turbostream.engine.cuda.streams import Streams
 from turbostream.engine.device.cpu_share import CpuShare
 from turbostream.engine.local_engine import LocalEngine
-from turbostream.engine.model.stable_diffusion import OneStepModel
+from turbostream.engine.model.model import Model
 from turbostream.engine.weights.lora_files import LoraFile
 from turbostream.stream.shot import Shot, ShotError
 
@@ -45,7 +45,7 @@ def files(tmp_path: Path) -> list[LoraFile]:
 
 
 def engine_of(files: list[LoraFile], kind: str) -> LocalEngine:
-    model = OneStepModel(pipeline(), CPU, loras=files)
+    model = Model(pipeline(), CPU, loras=files)
     if kind == "streams":
         return OnStreams(model, 90, "a test", Plan(2, 4, 1))
     share = CpuShare(2, 1, "a test") if kind == "painters" else None

@@ -19,13 +19,13 @@ from turbostream.engine.cuda.background_compiler import Outcome
 from turbostream.engine.cuda.memory_plan import Plan, smaller
 from turbostream.engine.cuda.streams import InFlight
 from turbostream.engine.model.inputs import Value
-from turbostream.engine.model.stable_diffusion import Kind, OneStepModel
+from turbostream.engine.model.model import Kind, Model
 from turbostream.stream.engine_api import EngineClosed, EngineUnusable
 from turbostream.stream.shot import EarlierFrame, Prompts, Shot, ShotError, great_circle
 
 
 @pytest.fixture
-def open_engine(model: OneStepModel, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+def open_engine(model: Model, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
     with engines_of(model, monkeypatch) as open_one:
         yield open_one
 
@@ -318,8 +318,8 @@ def test_graphs_that_paint_as_the_plain_path_does_are_kept(open_engine: Open) ->
 def test_graphs_that_paint_something_else_are_given_up_for_the_plain_path(
     open_engine: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paint = OneStepModel.paint
-    monkeypatch.setattr(OneStepModel, "paint", lambda self, **inputs: 255 - paint(self, **inputs))
+    paint = Model.paint
+    monkeypatch.setattr(Model, "paint", lambda self, **inputs: 255 - paint(self, **inputs))
     engine = open_engine()
     engine.verify(shots(engine.depth))
     assert not engine.plan.streams

@@ -18,9 +18,9 @@ from PIL import Image
 from turbostream.engine import jpeg
 from turbostream.engine.cuda.compile_cache import KEPT, Cache
 from turbostream.engine.model import prompt_encoder
+from turbostream.engine.model.model import Model
 from turbostream.engine.model.noise import gaussian, noise_of
 from turbostream.engine.model.prompt_encoder import PromptEncoder
-from turbostream.engine.model.stable_diffusion import OneStepModel
 from turbostream.stream.shot import great_circle
 
 seeds = st.integers(0, 2**63 - 1)
@@ -57,7 +57,7 @@ def test_a_plain_average_of_two_seeds_would_not_keep_unit_variance() -> None:
 
 
 def test_the_text_cache_is_bounded_and_keeps_what_was_used_last(
-    model: OneStepModel, monkeypatch: pytest.MonkeyPatch
+    model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prompt_encoder, "CACHED_PROMPTS", 4)
     encoder = PromptEncoder(model.encode_prompt._tokenizer, model.encode_prompt._encoder)
@@ -68,7 +68,7 @@ def test_the_text_cache_is_bounded_and_keeps_what_was_used_last(
     assert len(encoder) == 4
 
 
-def test_the_same_words_are_the_same_numbers_cached_or_not(model: OneStepModel) -> None:
+def test_the_same_words_are_the_same_numbers_cached_or_not(model: Model) -> None:
     fresh = PromptEncoder(model.encode_prompt._tokenizer, model.encode_prompt._encoder)
     assert torch.equal(fresh("a red star").tensor, model.encode_prompt("a red star").tensor)
 

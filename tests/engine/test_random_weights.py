@@ -8,7 +8,7 @@ import torch
 
 from benchmarks import models
 from tests.engine.conftest import CPU
-from turbostream.engine.model.stable_diffusion import OneStepModel
+from turbostream.engine.model.model import Model
 
 SMALL: dict[str, dict[str, object]] = {
     "UNET": {
@@ -35,7 +35,7 @@ def test_it_paints_by_the_recipe_and_by_our_own_step(monkeypatch: pytest.MonkeyP
     picture = pipe("a red star", num_inference_steps=1, guidance_scale=0.0).images[0]
     assert picture.size == (64, 64)
 
-    model = OneStepModel(models.load(None, CPU), CPU)
+    model = Model(models.load(None, CPU), CPU)
     words = [model.encode_prompt(prompt).tensor for prompt in ("a red star", "a blue star")]
     assert words[0].shape == (77, 64)
     assert not torch.equal(*words)

@@ -17,7 +17,7 @@ from tests.engine import civitai
 from tests.engine.conftest import CPU
 from turbostream.engine import weights
 from turbostream.engine.model import single_file as opening
-from turbostream.engine.model.stable_diffusion import load_pipeline
+from turbostream.engine.model.loading import load_pipeline
 from turbostream.engine.weights import single_file
 from turbostream.stream.engine_api import EngineUnusable
 

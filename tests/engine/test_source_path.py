@@ -22,7 +22,7 @@ from turbostream.engine.cuda.background_compiler import Outcome
 from turbostream.engine.cuda.memory_plan import Plan
 from turbostream.engine.cuda.streams import StagingBuffer, Streams
 from turbostream.engine.local_engine import LocalEngine
-from turbostream.engine.model.stable_diffusion import Kind, OneStepModel
+from turbostream.engine.model.model import Kind, Model
 from turbostream.engine.rewrite.timesteps import TimeTable
 from turbostream.stream.engine_api import Picture, batch_key
 from turbostream.stream.shot import EarlierFrame, Shot, ShotError, Source, great_circle
@@ -40,15 +40,15 @@ def resolve(source: Source, width: int, height: int) -> NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="module")
-def source_model() -> OneStepModel:
+def source_model() -> Model:
     pipe = pipeline()
     with torch.no_grad():  # a source must matter in an encoder that was never trained
         pipe.vae.encoder.layers[-1].weight.mul_(40)
-    return OneStepModel(pipe, CPU, resolve=resolve)
+    return Model(pipe, CPU, resolve=resolve)
 
 
 @pytest.fixture
-def open_engine(source_model: OneStepModel, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+def open_engine(source_model: Model, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
     with engines_of(source_model, monkeypatch) as open_one:
         yield open_one
 
@@ -128,7 +128,7 @@ def test_shots_with_and_without_a_source_in_one_submission_are_painted_too(
 
 
 def test_the_resolvers_picture_may_change_once_the_shot_is_submitted(
-    source_model: OneStepModel, open_engine: Open, monkeypatch: pytest.MonkeyPatch
+    source_model: Model, open_engine: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = open_engine(delay_s=0.02)
     (wanted,) = each(engine, [shot(1)])
@@ -205,7 +205,7 @@ def test_a_picture_that_is_gone_fails_one_shot_and_the_next_ones_are_painted(
     assert each(engine, [shot(1), words(1)])
 
 
-def test_an_engine_without_a_resolver_says_so(model: OneStepModel) -> None:
+def test_an_engine_without_a_resolver_says_so(model: Model) -> None:
     assert not model.capabilities.sources
     with pytest.raises(ShotError, match="starts from noise only"):
         model.values(shot(1))
@@ -249,8 +249,8 @@ def test_graphs_that_paint_something_else_are_given_up_for_the_plain_path(
 ) -> None:
     (wanted,) = each(open_engine(PLAIN), [shot(1)])
     engine = open_engine()
-    paint = OneStepModel.paint
-    monkeypatch.setattr(OneStepModel, "paint", lambda self, **inputs: 255 - paint(self, **inputs))
+    paint = Model.paint
+    monkeypatch.setattr(Model, "paint", lambda self, **inputs: 255 - paint(self, **inputs))
     assert each(engine, [shot(1)]) == [wanted]
     assert "differs from the plain one" in engine.choices["acceleration_source"]
 

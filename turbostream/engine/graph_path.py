@@ -19,7 +19,7 @@ from turbostream.engine.cuda.memory_plan import Plan
 from turbostream.engine.cuda.parity import PSNR_LIMIT, psnr
 from turbostream.engine.cuda.streams import InFlight, Streams
 from turbostream.engine.model.inputs import Values, fits
-from turbostream.engine.model.stable_diffusion import Kind, OneStepModel
+from turbostream.engine.model.model import Kind, Model
 from turbostream.engine.plain_path import Plain
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class GraphPath:
 
     def __init__(
         self,
-        model: OneStepModel,
+        model: Model,
         kind: Kind,
         size: tuple[int | None, int | None],
         make: Callable[..., Streams],

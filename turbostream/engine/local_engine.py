@@ -28,7 +28,7 @@ from turbostream.engine.device.cpu_share import CpuShare
 from turbostream.engine.graph_path import GraphPath, Report, SharedCode
 from turbostream.engine.joined import joined
 from turbostream.engine.model.inputs import Values
-from turbostream.engine.model.stable_diffusion import Kind, OneStepModel, free_cached_memory
+from turbostream.engine.model.model import Kind, Model, free_cached_memory
 from turbostream.engine.plain_path import Plain
 from turbostream.stream.capabilities import Capabilities
 from turbostream.stream.engine_api import EngineClosed, EngineUnusable, Picture
@@ -42,7 +42,7 @@ class LocalEngine:
 
     def __init__(
         self,
-        model: OneStepModel,
+        model: Model,
         quality: int,
         fingerprint: str,
         plan: Plan,

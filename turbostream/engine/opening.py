@@ -25,7 +25,8 @@ from turbostream.engine.device import hardware
 from turbostream.engine.device.cpu_share import CpuShare, share
 from turbostream.engine.local_engine import LocalEngine
 from turbostream.engine.model import attention, decoder
-from turbostream.engine.model.stable_diffusion import OneStepModel, load_pipeline
+from turbostream.engine.model.loading import load_pipeline
+from turbostream.engine.model.model import Model
 from turbostream.engine.weights import Weights, lora_files
 from turbostream.engine.weights.hub import fetch, fetch_tiny_decoder
 from turbostream.settings import Settings
@@ -107,7 +108,7 @@ def warm_up(
     choices["threads"] = f"{torch.get_num_threads()}: the model runs on the GPU"
     if on_cpu is not None:
         choices["threads"] = str(on_cpu)
-    model = OneStepModel(pipe, device, vae, resolve, settings.steps, loras)
+    model = Model(pipe, device, vae, resolve, settings.steps, loras)
     if loras:
         kept = f"{model.loras.bytes_kept / 1e6:.0f} MB of unchanged weights are kept"
         choices["loras"] = f"{', '.join(model.loras.names)}: merged into the weights; {kept}"

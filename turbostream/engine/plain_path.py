@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 
 from turbostream.engine.model.inputs import Values
-from turbostream.engine.model.stable_diffusion import OneStepModel
+from turbostream.engine.model.model import Model
 
 
 class Plain:
     """Renders synchronously, with nothing in flight."""
 
-    def __init__(self, model: OneStepModel) -> None:
+    def __init__(self, model: Model) -> None:
         self._model = model
 
     @torch.inference_mode()

@@ -13,8 +13,8 @@ from turbostream.engine.cuda import aot
 from turbostream.engine.cuda.background_compiler import compile_apart
 from turbostream.engine.cuda.parity import relative_error
 from turbostream.engine.model.inputs import Input, batched
+from turbostream.engine.model.model import Model
 from turbostream.engine.model.schedule import schedule_of
-from turbostream.engine.model.stable_diffusion import OneStepModel
 from turbostream.engine.model.step import Denoise
 from turbostream.engine.rewrite import folded, packed
 
@@ -73,7 +73,7 @@ def test_the_compiled_step_at_any_timestep_is_the_plain_one(
 ) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
     monkeypatch.setattr(packed, "available", lambda: False)  # as on a GPU
-    model = OneStepModel(pipeline(), CPU)
+    model = Model(pipeline(), CPU)
     sampler = model.sampler
     declaration = sampler.step_inputs(model.inputs(None, None))
     job = aot.Job.from_json(aot.job_of(sampler.step, 2, declaration, "cpu").as_json())

@@ -18,7 +18,7 @@ from turbostream.engine.cuda.background_compiler import (
     Outcome,
     compile_apart,
 )
-from turbostream.engine.model.stable_diffusion import OneStepModel
+from turbostream.engine.model.model import Model
 
 Start = Callable[..., "Run"]
 
@@ -26,7 +26,7 @@ Start = Callable[..., "Run"]
 class Run:
     """A background compiler and what it reported."""
 
-    def __init__(self, model: OneStepModel, folder: Path, timed: bool) -> None:
+    def __init__(self, model: Model, folder: Path, timed: bool) -> None:
         self.outcomes: list[Outcome] = []
         report = self.outcomes.append
         self.compiler = BackgroundCompiler(model, folder, (None, None), report, timed=timed)
@@ -45,7 +45,7 @@ class Run:
 
 
 @pytest.fixture
-def start(model: OneStepModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+def start(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     runs: list[Run] = []
 
     def start_one(compiler: Any = None, call: Any = model.denoise, timed: bool = False) -> Run:
@@ -93,7 +93,7 @@ def test_it_keeps_no_weights_of_a_model_that_is_released(start: Start) -> None:
 
 
 def test_code_that_paints_something_else_is_refused_and_forgotten(
-    start: Start, model: OneStepModel, tmp_path: Path
+    start: Start, model: Model, tmp_path: Path
 ) -> None:
     run = start(call=lambda **inputs: model.denoise(**inputs) * 1.1)
     run.compile()
@@ -122,7 +122,7 @@ def test_a_compiler_that_dies_is_one_sentence_and_the_next_batch_is_tried(start:
 
 
 def test_the_compilers_process_that_fails_gives_its_last_words(
-    model: OneStepModel, tmp_path: Path
+    model: Model, tmp_path: Path
 ) -> None:
     job = aot.job_of(model.denoise, 1, model.inputs(None, None), "no such device")
     with pytest.raises(CompileFailed, match="the compiler failed: .*device"):
@@ -131,7 +131,7 @@ def test_the_compilers_process_that_fails_gives_its_last_words(
 
 
 def test_a_compilers_process_that_crashes_is_one_sentence(
-    model: OneStepModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As it did where the linker took libstdc++ statically: loading the code ended the process."""
     crash = tmp_path / "python"
@@ -143,7 +143,7 @@ def test_a_compilers_process_that_crashes_is_one_sentence(
         compile_apart(job, tmp_path / "x.pt2", threading.Event())
 
 
-def test_a_stop_ends_the_compilers_process(model: OneStepModel, tmp_path: Path) -> None:
+def test_a_stop_ends_the_compilers_process(model: Model, tmp_path: Path) -> None:
     job = aot.job_of(model.denoise, 1, model.inputs(None, None), "cpu")
     stopping = threading.Event()
     stopping.set()
@@ -151,14 +151,14 @@ def test_a_stop_ends_the_compilers_process(model: OneStepModel, tmp_path: Path) 
         compile_apart(job, tmp_path / "x.pt2", stopping)
 
 
-def test_a_job_survives_its_way_to_the_other_process(model: OneStepModel) -> None:
+def test_a_job_survives_its_way_to_the_other_process(model: Model) -> None:
     job = aot.job_of(model.denoise, 2, model.inputs(None, None), "cpu")
     assert aot.Job.from_json(job.as_json()) == job
 
 
 @pytest.mark.parametrize("batch", [1, 4])
 def test_the_step_at_any_timestep_is_compared_with_several_of_them(
-    start: Start, model: OneStepModel, tmp_path: Path, batch: int
+    start: Start, model: Model, tmp_path: Path, batch: int
 ) -> None:
     step = model.sampler.step
     for call, fits in ((step, True), (lambda time, **rest: step(time=time * 0, **rest), False)):

@@ -20,7 +20,7 @@ from turbostream.engine.cuda.streams import Streams
 from turbostream.engine.device.hardware import Hardware
 from turbostream.engine.local_engine import LocalEngine
 from turbostream.engine.model.inputs import Input, Value
-from turbostream.engine.model.stable_diffusion import OneStepModel
+from turbostream.engine.model.model import Model
 from turbostream.stream.shot import EarlierFrame, Shot, great_circle
 
 pytestmark = pytest.mark.cuda
@@ -127,7 +127,7 @@ def test_the_engines_graphs_paint_as_the_plain_path_does() -> None:
     pipe = pipeline()
     for part in (pipe.unet, pipe.vae, pipe.text_encoder):
         part.to(hardware.device, hardware.dtype)
-    model = OneStepModel(pipe, hardware)
+    model = Model(pipe, hardware)
     assert model.encode_prompt.capture(Graph).startswith("graph")
     engine = LocalEngine(model, 95, "test", Plan(2, 4))
     shots = [Shot(((f"a red star, {n}", 1.0),), great_circle(n, n + 1, 0.3)) for n in range(8)]
@@ -154,7 +154,7 @@ def test_the_engines_graphs_from_sources_paint_as_the_plain_path_does() -> None:
         pipe.vae.encoder.layers[-1].weight.mul_(40)
     for part in (pipe.unet, pipe.vae, pipe.text_encoder):
         part.to(hardware.device, hardware.dtype)
-    engine = LocalEngine(OneStepModel(pipe, hardware, resolve=resolve), 95, "test", Plan(2, 4))
+    engine = LocalEngine(Model(pipe, hardware, resolve=resolve), 95, "test", Plan(2, 4))
     words = [Shot((("a red star", 1.0),), great_circle(n, n + 1, 0.3)) for n in range(16)]
     pictures = [
         replace(one, source=EarlierFrame(n + 1), strength=(n + 1) / 16)

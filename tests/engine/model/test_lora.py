@@ -12,7 +12,7 @@ import torch
 
 from tests.engine.conftest import CPU, pipeline
 from tests.engine.model.lora_writer import ATTENTION, CONVOLUTIONS, merge_plainly, write
-from turbostream.engine.model.stable_diffusion import OneStepModel
+from turbostream.engine.model.model import Model
 from turbostream.engine.rewrite import packed
 from turbostream.engine.weights.lora_files import LoraFile
 from turbostream.stream.engine_api import EngineUnusable
@@ -31,7 +31,7 @@ def resolve(source: Any, width: int, height: int) -> Any:
 
 
 @torch.inference_mode()
-def painted(model: OneStepModel, shot: Shot = SHOT, times: int = 1) -> torch.Tensor:
+def painted(model: Model, shot: Shot = SHOT, times: int = 1) -> torch.Tensor:
     """Latents of the shot's last painting, on the path of one shot."""
     for _ in range(times):
         values = {name: one.tensor[None] for name, one in model.values(shot).items()}
@@ -39,7 +39,7 @@ def painted(model: OneStepModel, shot: Shot = SHOT, times: int = 1) -> torch.Ten
     return latents
 
 
-def with_merged(shot: Shot, model: OneStepModel, adapters: Adapters) -> torch.Tensor:
+def with_merged(shot: Shot, model: Model, adapters: Adapters) -> torch.Tensor:
     model.merge(adapters)
     return painted(model, shot)
 
@@ -49,11 +49,11 @@ def reference(loras: Sequence[tuple[LoraFile, float]], shot: Shot = SHOT) -> tor
     pipe = pipeline()
     for file, weight in loras:
         merge_plainly(pipe, file, weight)
-    return painted(OneStepModel(pipe, CPU, resolve=resolve), shot)
+    return painted(Model(pipe, CPU, resolve=resolve), shot)
 
 
-def model_of(*files: LoraFile) -> OneStepModel:
-    return OneStepModel(pipeline(), CPU, resolve=resolve, loras=files)
+def model_of(*files: LoraFile) -> Model:
+    return Model(pipeline(), CPU, resolve=resolve, loras=files)
 
 
 def distance(one: torch.Tensor, other: torch.Tensor) -> float:
@@ -104,7 +104,7 @@ def test_two_loras_at_once_add_up(tmp_path: Path) -> None:
 
 def test_without_a_weight_the_picture_is_that_of_no_lora_to_the_bit(tmp_path: Path) -> None:
     file = write(tmp_path / "ink.safetensors", pipeline(), ALL, TEXT)
-    bare = OneStepModel(pipeline(), CPU, resolve=resolve)
+    bare = Model(pipeline(), CPU, resolve=resolve)
     model = model_of(file)
     for shot in SHOTS.values():
         assert torch.equal(painted(model, shot), painted(bare, shot))

@@ -17,20 +17,20 @@ from numpy.typing import NDArray
 
 from turbostream.engine.model import prompt_encoder
 from turbostream.engine.model.inputs import Value
+from turbostream.engine.model.model import Model
 from turbostream.engine.model.prompt_encoder import PromptEncoder
 from turbostream.engine.model.prompt_mix import KEPT, MAX_PROMPTS, PromptMixer, fold, slerp
-from turbostream.engine.model.stable_diffusion import OneStepModel
 from turbostream.stream.shot import Shot, ShotError
 
 A, B, C = "a red star on black", "two blue cats", "a green house in the snow"
 Vectors = NDArray[np.float64]
 
 
-def embeddings(model: OneStepModel, *texts: str) -> list[Vectors]:
+def embeddings(model: Model, *texts: str) -> list[Vectors]:
     return [model.encode_prompt(text).tensor.double().numpy() for text in texts]
 
 
-def mixed(model: OneStepModel, *prompts: tuple[str, float]) -> Vectors:
+def mixed(model: Model, *prompts: tuple[str, float]) -> Vectors:
     return model.mix_prompts(prompts).tensor.double().numpy()
 
 
@@ -61,7 +61,7 @@ def error(found: Vectors, expected: Vectors) -> float:
 
 
 @pytest.mark.parametrize("share", [1e-9, 0.1, 0.25, 0.5, 0.8, 1 - 1e-9])
-def test_two_prompts_are_the_slerp_of_each_token(model: OneStepModel, share: float) -> None:
+def test_two_prompts_are_the_slerp_of_each_token(model: Model, share: float) -> None:
     first, second = embeddings(model, A, B)
     expected = between(first, second, share)
     found = mixed(model, (A, 1 - share), (B, share))
@@ -72,7 +72,7 @@ def test_two_prompts_are_the_slerp_of_each_token(model: OneStepModel, share: flo
 
 @pytest.mark.parametrize("weights", [(0.5, 0.3, 0.2), (0.1, 0.1, 0.8), (0.2, 0.7, 0.1)])
 def test_three_prompts_are_folded_in_the_order_of_the_shot(
-    model: OneStepModel, weights: tuple[float, ...]
+    model: Model, weights: tuple[float, ...]
 ) -> None:
     texts = (A, B, C)
     vectors = embeddings(model, *texts)
@@ -84,7 +84,7 @@ def test_three_prompts_are_folded_in_the_order_of_the_shot(
             assert error(mixed(model, *zip(texts, weights, strict=True)), wrong) > 0.01
 
 
-def test_sixteen_prompts_are_folded_too(model: OneStepModel) -> None:
+def test_sixteen_prompts_are_folded_too(model: Model) -> None:
     texts = [f"{number} yellow fish" for number in range(MAX_PROMPTS)]
     weights = [(number + 1) / 136 for number in range(MAX_PROMPTS)]
     expected = folded(embeddings(model, *texts), weights)
@@ -92,7 +92,7 @@ def test_sixteen_prompts_are_folded_too(model: OneStepModel) -> None:
 
 
 @pytest.mark.parametrize("weight", [1.0, 1, 1 - 1e-10])
-def test_a_single_prompt_is_the_embedding_itself(model: OneStepModel, weight: float) -> None:
+def test_a_single_prompt_is_the_embedding_itself(model: Model, weight: float) -> None:
     assert model.mix_prompts(((A, weight),)) is model.encode_prompt(A)
     shot = Shot(((A, weight),), ((1, 1.0),))
     assert model.values(shot)["prompt_embedding"] is model.encode_prompt(A)
@@ -100,7 +100,7 @@ def test_a_single_prompt_is_the_embedding_itself(model: OneStepModel, weight: fl
 
 @pytest.mark.parametrize("texts", [(A, B), (B, A), (A, B, C), (C, A, B)])
 def test_a_weight_that_vanishes_leaves_exactly_the_mix_without_it(
-    model: OneStepModel, texts: tuple[str, ...]
+    model: Model, texts: tuple[str, ...]
 ) -> None:
     """Whichever prompt it is; 1e-12 is below the resolution of fp32."""
     rest = 1 / (len(texts) - 1)
@@ -141,7 +141,7 @@ def test_vectors_of_one_length_keep_it(share: float, seed: int) -> None:
     assert error(mix, folded(list(vectors), weights)) < 1e-9
 
 
-def test_the_mix_has_the_dtype_of_the_embeddings_and_is_added_in_fp32(model: OneStepModel) -> None:
+def test_the_mix_has_the_dtype_of_the_embeddings_and_is_added_in_fp32(model: Model) -> None:
     def encode(text: str) -> Value:
         return Value(model.encode_prompt(text).tensor.half())
 
@@ -156,7 +156,7 @@ def test_the_mix_has_the_dtype_of_the_embeddings_and_is_added_in_fp32(model: One
 class Counting:
     """An encoder that lists what it was asked for."""
 
-    def __init__(self, model: OneStepModel) -> None:
+    def __init__(self, model: Model) -> None:
         self.model = model
         self.texts: list[str] = []
 
@@ -166,7 +166,7 @@ class Counting:
 
 
 def test_a_fade_encodes_and_multiplies_once_and_a_held_mix_is_one_tensor(
-    model: OneStepModel,
+    model: Model,
 ) -> None:
     encode = Counting(model)
     mixer = PromptMixer(encode)
@@ -184,7 +184,7 @@ def test_a_fade_encodes_and_multiplies_once_and_a_held_mix_is_one_tensor(
 
 
 def test_a_mix_is_the_same_when_its_prompts_have_left_the_cache(
-    model: OneStepModel, monkeypatch: pytest.MonkeyPatch
+    model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prompt_encoder, "CACHED_PROMPTS", 2)
     encoder = PromptEncoder(model.encode_prompt._tokenizer, model.encode_prompt._encoder)
@@ -199,7 +199,7 @@ def test_a_mix_is_the_same_when_its_prompts_have_left_the_cache(
     assert torch.equal(mixer(((A, 0.3), (B, 0.7))).tensor, fading)
 
 
-def test_an_earlier_mix_is_not_overwritten_by_a_later_one(model: OneStepModel) -> None:
+def test_an_earlier_mix_is_not_overwritten_by_a_later_one(model: Model) -> None:
     """Its picture may still be in flight."""
     mixes = [model.mix_prompts(((A, 1 - n / 30), (B, n / 30))) for n in range(1, 30)]
     kept = [mix.tensor.clone() for mix in mixes]
@@ -209,7 +209,7 @@ def test_an_earlier_mix_is_not_overwritten_by_a_later_one(model: OneStepModel) -
     assert len({one.numpy().tobytes() for one in kept}) == len(kept)
 
 
-def test_more_prompts_than_the_limit_are_refused_with_one_sentence(model: OneStepModel) -> None:
+def test_more_prompts_than_the_limit_are_refused_with_one_sentence(model: Model) -> None:
     def shot(count: int) -> Shot:
         return Shot(tuple((f"{n}", 1 / count) for n in range(count)), ((1, 1.0),))
 
@@ -218,7 +218,7 @@ def test_more_prompts_than_the_limit_are_refused_with_one_sentence(model: OneSte
         model.values(shot(MAX_PROMPTS + 1))
 
 
-def test_the_picture_of_a_mix_depends_on_its_weights(model: OneStepModel) -> None:
+def test_the_picture_of_a_mix_depends_on_its_weights(model: Model) -> None:
     shot = Shot(((A, 0.3), (B, 0.7)), ((1, 1.0),))
 
     def pixels(shot: Shot) -> Any:

@@ -16,7 +16,9 @@ from tests.engine.model.test_source_step import Case, resolve
 from tests.engine.model.test_step import LATENT_TOLERANCE
 from tests.engine.sdxl import pipeline
 from turbostream.engine.cuda import aot, parity
-from turbostream.engine.model.stable_diffusion import OneStepModel, dtype_of, load_pipeline
+from turbostream.engine.model.decoder import dtype_of
+from turbostream.engine.model.loading import load_pipeline
+from turbostream.engine.model.model import Model
 
 PROMPTS = ("three yellow stars on a night sky", "a red mushroom", "blue")
 SIZES = ((8, 8), (6, 10))  # rows and columns of latents
@@ -63,11 +65,11 @@ def theirs() -> Any:
 
 
 @pytest.fixture(scope="module")
-def ours() -> OneStepModel:
-    return OneStepModel(pipeline(), CPU, resolve=resolve)
+def ours() -> Model:
+    return Model(pipeline(), CPU, resolve=resolve)
 
 
-def embedded(model: OneStepModel, *prompts: str) -> torch.Tensor:
+def embedded(model: Model, *prompts: str) -> torch.Tensor:
     return torch.stack([model.encode_prompt(prompt).tensor for prompt in prompts])
 
 
@@ -75,7 +77,7 @@ def embedded(model: OneStepModel, *prompts: str) -> torch.Tensor:
 @pytest.mark.parametrize("prompts", [[PROMPTS[0]], list(PROMPTS)])
 @torch.inference_mode()
 def test_latents_are_those_of_the_diffusers_pipeline(
-    theirs: Any, ours: OneStepModel, prompts: list[str], high: int, wide: int
+    theirs: Any, ours: Model, prompts: list[str], high: int, wide: int
 ) -> None:
     noise = noise_of(3, high, wide, len(prompts))
     latents = ours.denoise(noise, embedded(ours, *prompts))
@@ -83,7 +85,7 @@ def test_latents_are_those_of_the_diffusers_pipeline(
 
 
 @torch.inference_mode()
-def test_pixels_are_those_of_the_diffusers_pipeline(theirs: Any, ours: OneStepModel) -> None:
+def test_pixels_are_those_of_the_diffusers_pipeline(theirs: Any, ours: Model) -> None:
     noise = noise_of(4, 6, 10)
     pixels = ours.paint(noise=noise, prompt_embedding=embedded(ours, PROMPTS[0]))[0].numpy()
     image = np.asarray(plain(theirs, [PROMPTS[0]], noise, "pil")[0]).astype(int)
@@ -92,7 +94,7 @@ def test_pixels_are_those_of_the_diffusers_pipeline(theirs: Any, ours: OneStepMo
 
 @torch.inference_mode()
 def test_a_wrong_condition_is_far_outside_the_tolerance(
-    theirs: Any, ours: OneStepModel, monkeypatch: pytest.MonkeyPatch
+    theirs: Any, ours: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noise = noise_of(3, 6, 10)
     expected = plain(theirs, [PROMPTS[0]], noise)
@@ -117,7 +119,7 @@ def test_a_wrong_condition_is_far_outside_the_tolerance(
         assert error() > 10 * LATENT_TOLERANCE
     monkeypatch.undo()
     monkeypatch.setattr("turbostream.engine.model.families.stable_diffusion_xl.PENULTIMATE", -1)
-    last = OneStepModel(pipeline(), CPU)
+    last = Model(pipeline(), CPU)
     mixed = embedded(last, PROMPTS[0])
     assert error() > 10 * LATENT_TOLERANCE
 
@@ -134,7 +136,7 @@ def test_from_pictures_it_paints_what_the_diffusers_pipeline_does(
 def test_a_folder_is_opened_and_painted(tmp_path: Path) -> None:
     pipeline().save_pretrained(tmp_path / "model")
     pipe = load_pipeline(tmp_path / "model", CPU)
-    model = OneStepModel(pipe, CPU)
+    model = Model(pipe, CPU)
     noise = noise_of(3, 8, 8)
     with torch.inference_mode():
         latents = model.denoise(noise, embedded(model, PROMPTS[0]))
@@ -143,7 +145,7 @@ def test_a_folder_is_opened_and_painted(tmp_path: Path) -> None:
 
 
 @torch.inference_mode()
-def test_a_mix_of_prompts_mixes_the_pooled_embedding_too(ours: OneStepModel) -> None:
+def test_a_mix_of_prompts_mixes_the_pooled_embedding_too(ours: Model) -> None:
     first, second = embedded(ours, PROMPTS[0], PROMPTS[1]).double()
     mix = ours.mix_prompts(((PROMPTS[0], 0.5), (PROMPTS[1], 0.5))).tensor.double()
     width = ours.denoise.unet.add_embedding.linear_1.in_features - 6 * 8
@@ -156,7 +158,7 @@ def test_a_mix_of_prompts_mixes_the_pooled_embedding_too(ours: OneStepModel) -> 
 
 
 @torch.inference_mode()
-def test_the_compiling_process_builds_the_same_step(ours: OneStepModel) -> None:
+def test_the_compiling_process_builds_the_same_step(ours: Model) -> None:
     """It knows the UNet's configuration only."""
     job = aot.job_of(ours.denoise, 2, ours.inputs(80, 48), "cpu")
     other = aot.architecture(aot.Job.from_json(job.as_json()))

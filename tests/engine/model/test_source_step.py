@@ -19,8 +19,9 @@ from tests.engine.conftest import CPU, no_pictures, pipeline
 from turbostream import private_names
 from turbostream.engine import weights
 from turbostream.engine.cuda import parity
+from turbostream.engine.model.loading import load_pipeline
+from turbostream.engine.model.model import Kind, Model
 from turbostream.engine.model.schedule import StepTable
-from turbostream.engine.model.stable_diffusion import Kind, OneStepModel, load_pipeline
 from turbostream.engine.model.steps import predicted
 from turbostream.engine.rewrite import traced
 from turbostream.engine.rewrite.timesteps import TimeTable
@@ -63,7 +64,7 @@ class Case:
     ) -> None:
         """theirs: makes diffusers' pipeline of the components; Stable Diffusion's by default."""
         self.make, self.side = make, side
-        self.ours = OneStepModel(make(), CPU, resolve=resolve)
+        self.ours = Model(make(), CPU, resolve=resolve)
         if theirs is None:
             theirs = partial(StableDiffusionImg2ImgPipeline, requires_safety_checker=False)
         self.theirs = theirs(**make().components)
@@ -247,8 +248,8 @@ def test_every_timesteps_sigma_is_diffusers_own() -> None:
 
 
 @pytest.fixture(scope="module")
-def model_with_sources() -> OneStepModel:
-    return OneStepModel(pipeline(), CPU, resolve=resolve)
+def model_with_sources() -> Model:
+    return Model(pipeline(), CPU, resolve=resolve)
 
 
 @pytest.mark.parametrize("name", ["epsilon, tiny", "epsilon, full"])
@@ -263,7 +264,7 @@ def test_encoded_pictures_have_the_strides_that_code_is_compiled_for(
     assert latents.dtype == torch.float32
 
 
-def test_at_the_folded_timestep_nothing_is_added(model_with_sources: OneStepModel) -> None:
+def test_at_the_folded_timestep_nothing_is_added(model_with_sources: Model) -> None:
     sampler = model_with_sources.sampler
     for strength, adds in ((1.0, False), (0.5, True)):
         values = sampler.values(sampler.table.from_picture(1, strength))
@@ -272,7 +273,7 @@ def test_at_the_folded_timestep_nothing_is_added(model_with_sources: OneStepMode
 
 @torch.inference_mode()
 def test_noise_alone_is_painted_to_the_bit_as_by_a_model_without_sources(
-    model: OneStepModel, model_with_sources: OneStepModel
+    model: Model, model_with_sources: Model
 ) -> None:
     """Also by the traced graph, and with pictures in between."""
     for number in range(traced.CALLS + 3):
@@ -287,7 +288,7 @@ def test_noise_alone_is_painted_to_the_bit_as_by_a_model_without_sources(
 
 @torch.inference_mode()
 def test_the_traced_step_gives_each_picture_and_strength_its_own_latents_to_the_bit(
-    model_with_sources: OneStepModel,
+    model_with_sources: Model,
 ) -> None:
     sampling = model_with_sources.sampler.sampling
     for number in range(1, 2 * traced.CALLS):
@@ -301,11 +302,11 @@ def test_the_traced_step_gives_each_picture_and_strength_its_own_latents_to_the_
 
 @torch.inference_mode()
 def test_without_diffusers_names_the_unet_takes_the_timesteps_and_paints_the_same(
-    model_with_sources: OneStepModel, monkeypatch: pytest.MonkeyPatch
+    model_with_sources: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = replace(private_names.TIME_EMBEDDING, names={"diffusers.Renamed": None})
     monkeypatch.setattr(private_names, "TIME_EMBEDDING", gone)
-    other = OneStepModel(pipeline(), CPU, resolve=resolve)
+    other = Model(pipeline(), CPU, resolve=resolve)
     for number, strength in ((1, 0.3), (2, 0.9)):
         latents = [
             one.denoise_alone(
@@ -320,11 +321,11 @@ def test_without_diffusers_names_the_unet_takes_the_timesteps_and_paints_the_sam
 
 @torch.inference_mode()
 def test_an_encoder_whose_convolutions_are_not_fused_gives_the_same_latents(
-    model_with_sources: OneStepModel, monkeypatch: pytest.MonkeyPatch
+    model_with_sources: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = replace(private_names.TINY_ENCODER, names={"diffusers.Renamed": None})
     monkeypatch.setattr(private_names, "TINY_ENCODER", gone)
-    other = OneStepModel(pipeline(), CPU, resolve=resolve)
+    other = Model(pipeline(), CPU, resolve=resolve)
     pictures = torch.stack([torch.from_numpy(picture(number, 64, 48)) for number in (1, 2)])
     found = []
     for one in (other, model_with_sources):
@@ -341,7 +342,7 @@ def test_without_the_encoders_names_shots_with_a_source_are_refused(
 ) -> None:
     gone = replace(private_names.ENCODERS, names={"diffusers.Renamed": None})
     monkeypatch.setattr(private_names, "ENCODERS", gone)
-    other = OneStepModel(pipeline(), CPU, resolve=resolve)
+    other = Model(pipeline(), CPU, resolve=resolve)
     assert not other.capabilities.sources
     assert other.sources.startswith("off: ")
     with pytest.raises(ShotError, match="starts from noise only"):
@@ -349,16 +350,16 @@ def test_without_the_encoders_names_shots_with_a_source_are_refused(
 
 
 def test_a_picture_that_is_gone_or_of_another_size_is_one_sentence() -> None:
-    other = OneStepModel(pipeline(), CPU, resolve=no_pictures)
+    other = Model(pipeline(), CPU, resolve=no_pictures)
     with pytest.raises(ShotError, match=r"^The picture is gone\.$"):
         other.values(shot(1, 0.5))
-    small = OneStepModel(pipeline(), CPU, resolve=lambda *_: picture(1, 32, 64))
+    small = Model(pipeline(), CPU, resolve=lambda *_: picture(1, 32, 64))
     with pytest.raises(ShotError, match="32x64 pixels instead of 64x64"):
         small.values(shot(1, 0.5))
 
 
 def test_a_picture_is_fetched_at_the_size_that_is_painted(
-    model_with_sources: OneStepModel,
+    model_with_sources: Model,
 ) -> None:
     base = {"base_width": 64, "base_height": 64, "width": 128, "height": 128}
     for enlarging, side in (("pixels", 64), ("noise", 128)):
@@ -367,14 +368,14 @@ def test_a_picture_is_fetched_at_the_size_that_is_painted(
 
 
 def test_a_read_only_picture_is_painted_without_a_warning(
-    model_with_sources: OneStepModel, recwarn: pytest.WarningsRecorder
+    model_with_sources: Model, recwarn: pytest.WarningsRecorder
 ) -> None:
     def read_only(source: Source, width: int, height: int) -> NDArray[np.uint8]:
         pixels = resolve(source, width, height)
         pixels.flags.writeable = False
         return pixels
 
-    other = OneStepModel(pipeline(), CPU, resolve=read_only)
+    other = Model(pipeline(), CPU, resolve=read_only)
     values = [one.values(shot(1, 0.5))["source"].tensor for one in (other, model_with_sources)]
     assert torch.equal(*values)
     assert not [one for one in recwarn if "writable" in str(one.message)]
@@ -382,7 +383,7 @@ def test_a_read_only_picture_is_painted_without_a_warning(
 
 def test_the_prediction_is_recovered_from_what_the_step_made_of_it() -> None:
     for prediction in ("epsilon", "v_prediction"):
-        model = OneStepModel(architecture(prediction, False), CPU, resolve=resolve)
+        model = Model(architecture(prediction, False), CPU, resolve=resolve)
         sampler = model.sampler
         values = sampler.step_values(sampler.table.from_picture(1, 0.4), 0)
         sample, said = torch.randn(2, 1, 4, 8, 8)

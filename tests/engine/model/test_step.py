@@ -12,8 +12,8 @@ import torch
 
 from tests.engine.conftest import CPU, pipeline
 from turbostream.engine.cuda import parity
+from turbostream.engine.model.model import Model
 from turbostream.engine.model.schedule import schedule_of
-from turbostream.engine.model.stable_diffusion import OneStepModel
 from turbostream.engine.model.step import Decode, Denoise
 from turbostream.engine.rewrite import folded, joined, norms, packed, tiny_decoder, upsampled
 from turbostream.stream.engine_api import EngineUnusable
@@ -34,7 +34,7 @@ def plain(pipe: Any, noise: torch.Tensor, output: str) -> Any:
 
 
 def test_latents_and_pixels_are_those_of_the_diffusers_pipeline(noise_of_seed: Noise) -> None:
-    theirs, ours = pipeline(), OneStepModel(pipeline(), CPU)
+    theirs, ours = pipeline(), Model(pipeline(), CPU)
     noise = noise_of_seed(3)
     with torch.inference_mode():
         latents = ours.denoise(noise, ours.encode_prompt(PROMPT).tensor[None])
@@ -66,9 +66,7 @@ def test_each_kind_of_prediction_is_stepped_as_the_scheduler_does(
     assert parity.relative_error(ours, expected) < 1e-5
 
 
-def test_a_wrong_sigma_is_far_outside_the_tolerance(
-    model: OneStepModel, noise_of_seed: Noise
-) -> None:
+def test_a_wrong_sigma_is_far_outside_the_tolerance(model: Model, noise_of_seed: Noise) -> None:
     noise, words = noise_of_seed(3), model.encode_prompt(PROMPT).tensor[None]
     wrong = dataclasses.replace(model.schedule, sigma=model.schedule.sigma * 1.02)
     with torch.inference_mode():
@@ -206,7 +204,7 @@ def test_an_unknown_prediction_is_refused_with_one_sentence(pipe: Any) -> None:
         schedule_of(scheduler)
 
 
-def test_a_size_that_the_decoder_cannot_make_is_refused(model: OneStepModel) -> None:
+def test_a_size_that_the_decoder_cannot_make_is_refused(model: Model) -> None:
     assert model.latent_shape(None, None) == (4, 8, 8)
     assert model.latent_shape(128, 64) == (4, 8, 16)
     with pytest.raises(EngineUnusable, match="multiples of 8"):

@@ -17,9 +17,9 @@ from PIL import Image
 from tests.engine.conftest import CPU, pipeline
 from turbostream.engine.cuda import parity
 from turbostream.engine.model import stable_diffusion
+from turbostream.engine.model.model import Kind, Model
 from turbostream.engine.model.noise import gaussian, noise_of
 from turbostream.engine.model.schedule import StepTable
-from turbostream.engine.model.stable_diffusion import Kind, OneStepModel
 from turbostream.engine.rewrite.timesteps import TimeTable
 from turbostream.stream.engine_api import EngineUnusable
 from turbostream.stream.shot import EarlierFrame, Shot, ShotError, great_circle
@@ -46,8 +46,8 @@ def resolve(source: Any, width: int, height: int) -> Any:
 
 
 @lru_cache
-def ours(scheduler: str) -> OneStepModel:
-    return OneStepModel(pipe_of(scheduler), CPU, resolve=resolve)
+def ours(scheduler: str) -> Model:
+    return Model(pipe_of(scheduler), CPU, resolve=resolve)
 
 
 def shot(number: int, steps: int | None, strength: float | None = None) -> Shot:
@@ -86,7 +86,7 @@ def theirs(scheduler: str, one: Shot, patch: pytest.MonkeyPatch) -> torch.Tensor
 
 
 @torch.inference_mode()
-def painted(model: OneStepModel, *shots: Shot) -> torch.Tensor:
+def painted(model: Model, *shots: Shot) -> torch.Tensor:
     """Our latents of one batch of shots of one kind."""
     values = [model.values(one) for one in shots]
     inputs = {name: torch.stack([v[name].tensor for v in values]) for name in values[0]}
@@ -180,13 +180,13 @@ def test_another_scheduler_is_caught(
 
 def test_the_number_of_steps_is_the_setting_or_what_the_scheduler_is_made_for() -> None:
     assert [ours(name).steps for name in SCHEDULERS] == [1, 4, 4]
-    two = OneStepModel(pipe_of("LCM"), CPU, steps=2)
+    two = Model(pipe_of("LCM"), CPU, steps=2)
     assert two.own_kind == Kind(2, fresh=True)
     assert torch.equal(painted(two, shot(1, None)), painted(ours("LCM"), shot(1, 2)))
     pipe = pipe_of("LCM")
     pipe.scheduler = LCMScheduler(original_inference_steps=2)
     with pytest.raises(EngineUnusable, match=r"^STEPS is 4, and .* takes 1 or 2 steps\.$"):
-        OneStepModel(pipe, CPU, steps=4)
+        Model(pipe, CPU, steps=4)
 
 
 def test_only_steps_that_add_noise_take_more_than_the_first() -> None:

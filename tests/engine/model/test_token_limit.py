@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from turbostream.engine.cuda.memory_plan import Plan
 from turbostream.engine.local_engine import LocalEngine
+from turbostream.engine.model.model import Model
 from turbostream.engine.model.prompt_encoder import PromptEncoder
-from turbostream.engine.model.stable_diffusion import OneStepModel
 from turbostream.engine.model.token_limit import TokenLimit
 from turbostream.stream.engine_api import ReadsWords, dropped_by
 
@@ -20,7 +20,7 @@ LONG = "a red star, " * 20 + "on a blue background"
 
 
 @pytest.fixture(scope="module")
-def limit(model: OneStepModel) -> TokenLimit:
+def limit(model: Model) -> TokenLimit:
     return TokenLimit(model.encode_prompt._tokenizer)
 
 
@@ -47,7 +47,7 @@ def test_what_is_dropped_is_the_end_of_the_prompt_as_it_was_written(
 
 
 def test_what_is_dropped_changes_nothing_and_what_stays_does(
-    model: OneStepModel, limit: TokenLimit
+    model: Model, limit: TokenLimit
 ) -> None:
     dropped = limit.dropped(LONG)
     kept = LONG.removesuffix(dropped)
@@ -61,7 +61,7 @@ def test_what_is_dropped_changes_nothing_and_what_stays_does(
 
 @given(st.text(max_size=1000))
 def test_the_copy_cuts_where_the_models_own_tokenizer_cuts(
-    model: OneStepModel, limit: TokenLimit, prompt: str
+    model: Model, limit: TokenLimit, prompt: str
 ) -> None:
     ids = model.encode_prompt._tokenizer(prompt).input_ids
     assert bool(limit.dropped(prompt)) == (len(ids) > limit.tokens)
@@ -69,7 +69,7 @@ def test_the_copy_cuts_where_the_models_own_tokenizer_cuts(
 
 
 def test_the_log_says_once_for_each_prompt_what_is_not_read(
-    model: OneStepModel, caplog: pytest.LogCaptureFixture
+    model: Model, caplog: pytest.LogCaptureFixture
 ) -> None:
     encoder = PromptEncoder(model.encode_prompt._tokenizer, model.encode_prompt._encoder)
     with caplog.at_level(logging.INFO):
@@ -81,7 +81,7 @@ def test_the_log_says_once_for_each_prompt_what_is_not_read(
     assert said[0].endswith("on a blue background")
 
 
-def test_the_engine_says_it_through_the_seam_also_when_closed(model: OneStepModel) -> None:
+def test_the_engine_says_it_through_the_seam_also_when_closed(model: Model) -> None:
     engine = LocalEngine(model, 85, "a test", Plan(0, 1))
     assert isinstance(engine, ReadsWords)
     assert dropped_by(engine, LONG).endswith("on a blue background")

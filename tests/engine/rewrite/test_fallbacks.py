@@ -15,7 +15,7 @@ from torch import nn
 from tests.engine.conftest import CPU, pipeline
 from turbostream import private_names
 from turbostream.engine.cuda import parity
-from turbostream.engine.model.stable_diffusion import OneStepModel
+from turbostream.engine.model.model import Model
 from turbostream.engine.rewrite import joined, tiny_decoder, traced
 from turbostream.library_check import Use
 
@@ -55,12 +55,12 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_a_model_without_the_technique_paints_the_same_and_says_so_once(
     row: str,
     rename: Callable[[str], Use],
-    model: OneStepModel,
+    model: Model,
     noise_of_seed: Noise,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     use = rename(row)
-    other = OneStepModel(pipeline(), CPU)
+    other = Model(pipeline(), CPU)
     noise, embedding = noise_of_seed(3), model.encode_prompt(PROMPT).tensor[None]
     with torch.inference_mode():
         latents, expected = (one.denoise(noise, embedding) for one in (other, model))
@@ -75,7 +75,7 @@ def test_a_model_without_the_technique_paints_the_same_and_says_so_once(
 
 def test_a_unet_runs_untraced_where_torch_cannot_trace(
     rename: Callable[[str], Use],
-    model: OneStepModel,
+    model: Model,
     noise_of_seed: Noise,
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from tests.engine.conftest import CPU, pipeline
-from turbostream.engine.model.stable_diffusion import OneStepModel
+from turbostream.engine.model.model import Model
 from turbostream.engine.rewrite import traced
 
 Noise = Callable[..., torch.Tensor]
@@ -29,13 +29,13 @@ class Counted(torch.nn.Module):
 
 
 @pytest.fixture(scope="module")
-def ours() -> OneStepModel:
-    return OneStepModel(pipeline(), CPU)
+def ours() -> Model:
+    return Model(pipeline(), CPU)
 
 
 @torch.inference_mode()
 def test_other_noise_and_words_give_the_modules_latents_to_the_bit(
-    ours: OneStepModel, noise_of_seed: Noise
+    ours: Model, noise_of_seed: Noise
 ) -> None:
     counted = Counted(ours.denoise)
     graph = traced.TracedGraph(counted)
@@ -47,7 +47,7 @@ def test_other_noise_and_words_give_the_modules_latents_to_the_bit(
 
 @torch.inference_mode()
 def test_another_size_is_traced_again_but_not_sizes_that_take_turns(
-    ours: OneStepModel,
+    ours: Model,
 ) -> None:
     counted = Counted(ours.denoise)
     graph = traced.TracedGraph(counted)
@@ -68,7 +68,7 @@ def test_another_size_is_traced_again_but_not_sizes_that_take_turns(
 
 @torch.inference_mode()
 def test_what_takes_long_is_not_traced(
-    ours: OneStepModel, noise_of_seed: Noise, monkeypatch: pytest.MonkeyPatch
+    ours: Model, noise_of_seed: Noise, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(traced, "SLOWEST_TRACED_S", 0.0)
     counted = Counted(ours.denoise)

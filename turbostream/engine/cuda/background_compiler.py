@@ -28,7 +28,7 @@ import torch
 
 from turbostream.engine.cuda import aot, compile_cache, parity
 from turbostream.engine.model.inputs import Declaration, Paint, batched
-from turbostream.engine.model.stable_diffusion import OneStepModel
+from turbostream.engine.model.model import Model
 from turbostream.engine.model.steps import predicted
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class BackgroundCompiler:
 
     def __init__(
         self,
-        model: OneStepModel,
+        model: Model,
         folder: Path,
         size: tuple[int | None, int | None],
         report: Callable[[Outcome], None],

@@ -9,10 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from diffusers import AutoencoderTiny
 
 from turbostream.engine.device.hardware import Hardware
-from turbostream.engine.model.stable_diffusion import UNREADABLE
+from turbostream.engine.model.loading import UNREADABLE
 
 # By the scaling of the latents that they decode: Stable Diffusion 1 and 2, and XL.
 TINY = {0.18215: "madebyollin/taesd", 0.13025: "madebyollin/taesdxl"}  # MIT
@@ -48,3 +49,25 @@ def choose(
         return None, f"full: the tiny decoder in {folder} cannot be loaded ({error})"
     name = repository.rpartition("/")[2].upper()
     return tiny.to(hardware.device), f"tiny: {name}, a twentieth of the full decoder's work"
+
+
+class KLDecoder(torch.nn.Module):
+    """Stable Diffusion's full decoder (AutoencoderKL) as a module with one argument."""
+
+    def __init__(self, vae: Any) -> None:
+        super().__init__()
+        self.post_quant_conv, self.decoder = vae.post_quant_conv, vae.decoder
+
+    def forward(self, latents: torch.Tensor) -> torch.Tensor:
+        if self.post_quant_conv is not None:
+            latents = self.post_quant_conv(latents)
+        pictures: torch.Tensor = self.decoder(latents)
+        return pictures
+
+
+def dtype_of(vae: Any, dtype: torch.dtype) -> torch.dtype:
+    """The number format of an autoencoder: float32 for one whose values overflow in fp16, as those
+    of SDXL's full one do; its pictures would be black."""
+    tiny = type(vae).__name__ == "AutoencoderTiny"
+    overflows = not tiny and dtype == torch.float16 and vae.config.get("force_upcast", False)
+    return torch.float32 if overflows else dtype

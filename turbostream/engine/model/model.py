@@ -1,4 +1,4 @@
-"""A pipeline as a model of one step: load, encode, denoise, decode. `families/` has what differs.
+"""A pipeline as a model of one to four steps: a shot's inputs, and what is painted from them.
 
 Runs on the engine's thread. `step.py` has the mathematics. This module must not know CUDA graphs,
 CUDA streams or threads.
@@ -8,150 +8,30 @@ from __future__ import annotations
 
 import gc
 import logging
-import pickle
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from diffusers.utils import logging as diffusers_logging
-from transformers.utils import logging as transformers_logging
+import torch
 
-# Their progress bars, and warnings about parts that are not used here, would hide our own log
-# lines. This comes before their classes are imported because some warnings appear during import.
-diffusers_logging.set_verbosity_error()
-diffusers_logging.disable_progress_bar()
-transformers_logging.set_verbosity_error()
-transformers_logging.disable_progress_bar()
-
-import diffusers  # noqa: E402
-import torch  # noqa: E402
-from safetensors import SafetensorError  # noqa: E402
-
-from turbostream.engine.device.hardware import Hardware  # noqa: E402
-from turbostream.engine.model import single_file  # noqa: E402
-from turbostream.engine.model.families import FAMILIES, family_of  # noqa: E402
-from turbostream.engine.model.inputs import (  # noqa: E402
-    Declaration,
-    Input,
-    Paint,
-    Tensors,
-    Value,
-    Values,
-)
-from turbostream.engine.model.lora import MergedLoras  # noqa: E402
-from turbostream.engine.model.noise import noise_of  # noqa: E402
-from turbostream.engine.model.prompt_mix import MAX_PROMPTS, PromptMixer  # noqa: E402
-from turbostream.engine.model.schedule import Steps, StepTable, schedule_of  # noqa: E402
-from turbostream.engine.model.source_step import Pictures, encoder_of  # noqa: E402
-from turbostream.engine.model.step import Decode, Denoise, Encode  # noqa: E402
-from turbostream.engine.model.steps import Sampler  # noqa: E402
-from turbostream.engine.rewrite import folded, packed, tiny_decoder, upsampled  # noqa: E402
-from turbostream.engine.rewrite.traced import TracedGraph  # noqa: E402
-from turbostream.engine.weights import model_files  # noqa: E402
-from turbostream.engine.weights.lora_files import LoraFile  # noqa: E402
-from turbostream.stream.capabilities import Capabilities  # noqa: E402
-from turbostream.stream.engine_api import EngineUnusable, Resolve  # noqa: E402
-from turbostream.stream.shot import ENLARGING, Adapters, Shot  # noqa: E402
+from turbostream.engine.device.hardware import Hardware
+from turbostream.engine.model.decoder import KLDecoder, dtype_of
+from turbostream.engine.model.families import family_of
+from turbostream.engine.model.inputs import Declaration, Input, Paint, Tensors, Value, Values
+from turbostream.engine.model.lora import MergedLoras
+from turbostream.engine.model.noise import noise_of
+from turbostream.engine.model.prompt_mix import MAX_PROMPTS, PromptMixer
+from turbostream.engine.model.schedule import Steps, StepTable, schedule_of
+from turbostream.engine.model.source_step import Pictures, encoder_of
+from turbostream.engine.model.step import Decode, Denoise, Encode
+from turbostream.engine.model.steps import Sampler
+from turbostream.engine.rewrite import folded, packed, tiny_decoder, upsampled
+from turbostream.engine.rewrite.traced import TracedGraph
+from turbostream.engine.weights.lora_files import LoraFile
+from turbostream.stream.capabilities import Capabilities
+from turbostream.stream.engine_api import EngineUnusable, Resolve
+from turbostream.stream.shot import ENLARGING, Adapters, Shot
 
 log = logging.getLogger(__name__)
-
-# What the loaders raise for malformed files.
-UNREADABLE = (
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ImportError,
-    RuntimeError,
-    EOFError,
-    pickle.UnpicklingError,
-    SafetensorError,
-)
-
-
-def load_pipeline(folder: Path, hardware: Hardware, name: str = "") -> Any:
-    """Load the pipeline in `folder` onto the hardware; raises EngineUnusable, which names the
-    model as `name`, if a component cannot be loaded.
-
-    Loaded component by component, each from the weights that `model_files` also chose for the
-    download: a pipeline's own loader uses one variant for all, and its errors name no component.
-    """
-    name = name or str(folder)
-    if folder.is_file():
-        return single_file.load(folder, hardware, name)
-    index = model_files.read_object(folder / model_files.INDEX)
-    family = FAMILIES[index["_class_name"]]
-
-    def class_of(part: str, wanted: Any) -> Any:
-        default = getattr(diffusers, wanted) if isinstance(wanted, str) else None
-        return wanted if default is None else getattr(diffusers, index[part][1], default)
-
-    components = {
-        part: _loaded(class_of(part, wanted), folder, part, hardware, name)
-        for part, wanted in family.components.items()
-    }
-    pipe = family.pipeline(**components, **family.unused)
-    pipe.set_progress_bar_config(disable=True)
-    for part in components.values():
-        if isinstance(part, torch.nn.Module):
-            part.requires_grad_(False)
-    return pipe.to(hardware.device)
-
-
-def _loaded(kind: Any, folder: Path, part: str, hardware: Hardware, name: str) -> Any:
-    """One component of the pipeline, from its folder."""
-    place = folder / part
-    options: dict[str, Any] = {"local_files_only": True}
-    choice = None
-    if part in model_files.STEMS:
-        choice = model_files.weights_of(part, [entry.name for entry in place.iterdir()])
-        if choice is None:
-            raise EngineUnusable(f"The model {name} is incomplete: {part} has no weights.")
-        options |= {"dtype": hardware.dtype, "variant": choice.variant}
-        options |= {"use_safetensors": choice.safetensors, "output_loading_info": True}
-    try:
-        if choice is None:
-            return kind.from_pretrained(place, **options)
-        loaded, report = kind.from_pretrained(place, **options)
-    except (torch.OutOfMemoryError, MemoryError):  # the file is fine; the first is a RuntimeError
-        raise
-    except UNREADABLE as error:
-        first_line = (str(error).strip() or repr(error)).splitlines()[0]
-        raise EngineUnusable(
-            f"The model {name} cannot be used: its {part} cannot be loaded ({first_line}); fetch "
-            "or copy it again, or give another MODEL_ID."
-        ) from error
-    # transformers 5 does not save position ids; older versions did.
-    missing = [key for key in report["missing_keys"] if not key.endswith("position_ids")]
-    if missing:
-        raise EngineUnusable(
-            f"The model {name} cannot be used: its {part} lacks {len(missing)} weights, such as "
-            f"{missing[0]}; fetch or copy it again, or give another MODEL_ID."
-        )
-    return loaded
-
-
-class KLDecoder(torch.nn.Module):
-    """Stable Diffusion's full decoder (AutoencoderKL) as a module with one argument."""
-
-    def __init__(self, vae: Any) -> None:
-        super().__init__()
-        self.post_quant_conv, self.decoder = vae.post_quant_conv, vae.decoder
-
-    def forward(self, latents: torch.Tensor) -> torch.Tensor:
-        if self.post_quant_conv is not None:
-            latents = self.post_quant_conv(latents)
-        pictures: torch.Tensor = self.decoder(latents)
-        return pictures
-
-
-def dtype_of(vae: Any, dtype: torch.dtype) -> torch.dtype:
-    """The number format of an autoencoder: float32 for one whose values overflow in fp16, as those
-    of SDXL's full one do; its pictures would be black."""
-    tiny = type(vae).__name__ == "AutoencoderTiny"
-    overflows = not tiny and dtype == torch.float16 and vae.config.get("force_upcast", False)
-    return torch.float32 if overflows else dtype
 
 
 class Kind(NamedTuple):
@@ -172,7 +52,7 @@ class Kind(NamedTuple):
         return cls(inputs["rows"].shape[-2] - 1, "fresh" in inputs, "source" in inputs)
 
 
-class OneStepModel:
+class Model:
     """Maps a shot's inputs to pixels in one to four steps, with guidance 0.
 
     steps: the number that shots take which ask for none. pictures: those that shots may start from,
