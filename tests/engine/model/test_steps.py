@@ -16,7 +16,7 @@ from PIL import Image
 
 from tests.engine.conftest import CPU, pipeline
 from turbostream.engine.cuda import parity
-from turbostream.engine.model import stable_diffusion
+from turbostream.engine.model import model as model_module
 from turbostream.engine.model.model import Kind, Model
 from turbostream.engine.model.noise import gaussian, noise_of
 from turbostream.engine.model.schedule import StepTable
@@ -79,7 +79,7 @@ def theirs(scheduler: str, one: Shot, patch: pytest.MonkeyPatch) -> torch.Tensor
         return latents
     other = StableDiffusionImg2ImgPipeline(**pipe.components, requires_safety_checker=False)
     other.set_progress_bar_config(disable=True)
-    module = "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_img2img.randn_tensor"
+    module = "diffusers.pipelines.model_module.pipeline_stable_diffusion_img2img.randn_tensor"
     patch.setattr(module, lambda *_, **__: first)
     picture = Image.fromarray(resolve(one.source, 64, 64))
     return other(one.prompt, image=picture, strength=one.strength, **common).images
@@ -143,7 +143,7 @@ def others_noise(patch: pytest.MonkeyPatch) -> None:
     def shifted(noise: Any, shape: Any, drawn: Any = None, number: int = 0) -> torch.Tensor:
         return noise_of(noise, shape, drawn, number and number % 3 + 1)
 
-    patch.setattr(stable_diffusion, "noise_of", shifted)
+    patch.setattr(model_module, "noise_of", shifted)
 
 
 def one_too_few(patch: pytest.MonkeyPatch) -> None:
