@@ -79,7 +79,7 @@ def theirs(scheduler: str, one: Shot, patch: pytest.MonkeyPatch) -> torch.Tensor
         return latents
     other = StableDiffusionImg2ImgPipeline(**pipe.components, requires_safety_checker=False)
     other.set_progress_bar_config(disable=True)
-    module = "diffusers.pipelines.model_module.pipeline_stable_diffusion_img2img.randn_tensor"
+    module = "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_img2img.randn_tensor"
     patch.setattr(module, lambda *_, **__: first)
     picture = Image.fromarray(resolve(one.source, 64, 64))
     return other(one.prompt, image=picture, strength=one.strength, **common).images
