@@ -14,6 +14,7 @@ for the stream during its own compilation, where the frame gaps are the result.
 from __future__ import annotations
 
 import argparse
+import resource
 import statistics
 import sys
 import time
@@ -184,6 +185,18 @@ class Bench(StreamRun):
             psnr_to_fp32_db=round(min(99.0, parity.psnr(outputs[1][1], outputs[0][1])), 1),
         )
 
+    def peak_memory(self) -> None:
+        """The peaks of this process so far, in GiB: resident, and of torch's memory on the GPU."""
+        # Linux counts ru_maxrss in KiB, macOS in bytes.
+        unit = 1 if sys.platform == "darwin" else 1024
+        resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        self.note(peak_resident_gib=round(resident / 2**30, 2))
+        if self.cuda:
+            self.note(
+                peak_allocated_gib=round(torch.cuda.max_memory_allocated() / 2**30, 2),
+                peak_reserved_gib=round(torch.cuda.max_memory_reserved() / 2**30, 2),
+            )
+
     def profile(self) -> None:
         """The kernels of a batch-1 frame, for docs/experiments/."""
         assert self.engine is not None
@@ -222,6 +235,9 @@ def table(row: dict[str, Any]) -> str:
         "share_while_fading",
         "share_of_ceiling",
         "joules_per_frame",
+        "peak_resident_gib",
+        "peak_allocated_gib",
+        "peak_reserved_gib",
         "frames_distinct",
     )
     lines += [f"{name.replace('_', ' '):38} {row[name]}" for name in others if name in row]
@@ -238,7 +254,7 @@ def main() -> int:
     bench = Bench(options)
     parts = [bench.stream, bench.second_start, bench.stages, bench.compile_others]
     parts += [bench.recipe, bench.batches, bench.fades, bench.share_of_ceiling]
-    parts += [bench.error_to_fp32]
+    parts += [bench.peak_memory, bench.error_to_fp32]  # the reference in fp32 is not the engine's
     if options.fades:
         parts = [bench.second_start, bench.compile_one, bench.fades]
     for part in [*parts, *([bench.profile] if options.profile else []), bench.close]:
