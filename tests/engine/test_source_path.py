@@ -180,7 +180,7 @@ def test_one_staging_buffer_for_all_that_is_in_flight_would_be_seen(
 ) -> None:
     shots = [shot(number, 0.5) for number in range(1, 13)]
     wanted = each(open_engine(PLAIN), shots)
-    engine = open_engine(delay_s=0.1)
+    engine = open_engine(delay_s=0.3)
     each(engine, shots[:1])
     shared = torch.zeros(8, 64, 64, 3, dtype=torch.uint8)
     streams = engine.path(SOURCE)._streams

@@ -12,7 +12,7 @@ import torch
 
 from tests.engine.conftest import CPU, pipeline
 from tests.engine.model.lora_writer import ATTENTION, CONVOLUTIONS, merge_plainly, write
-from turbostream.engine.model.model import Model
+from turbostream.engine.model.model import Kind, Model
 from turbostream.engine.rewrite import packed
 from turbostream.engine.weights.lora_files import LoraFile
 from turbostream.stream.engine_api import EngineUnusable
@@ -130,10 +130,10 @@ def test_convolutions_of_the_cpu_are_packed_again(tmp_path: Path) -> None:
     file = write(tmp_path / "ink.safetensors", pipeline(), CONVOLUTIONS)
     model = model_of(file)
     painted(model, times=9)
-    assert model.denoise_one._traced is not None  # type: ignore[union-attr]
+    assert model._alone[Kind()]._traced is not None  # type: ignore[attr-defined]
     model.merge((("ink", 1.0),))
     assert distance(painted(model), reference([(file, 1.0)])) < 1e-4
-    assert model.denoise_one._traced is not None  # type: ignore[union-attr]
+    assert model._alone[Kind()]._traced is not None  # type: ignore[attr-defined]
 
 
 def test_a_lora_that_does_not_fit_is_refused_by_name(tmp_path: Path) -> None:
