@@ -3,8 +3,8 @@
 It contains no clock value of a process: phases and the beat are current, and a fade gives the time
 since it began. Optional fields are left out at their defaults. Version 1, until 2026-11-26, had one
 prompt, no fades, and a walk along great circles; version 2, until 2026-11-27, no rhythm; version 3
-no source, and version 4 no steps; both are still written where nothing later is set, for programs
-that know none of it.
+no source, and version 4 neither steps nor adapters; both are still written where nothing later is
+set, for programs that know none of it.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _source(scene: Scene) -> dict[str, Any]:
 
 def _version(scene: Scene, time: float) -> int:
     """The earliest version whose programs can read the scene."""
-    if scene.steps is not None:
+    if scene.steps is not None or scene.adapters:
         return VERSION
     return WITHOUT_STEPS if _has_source(scene, time) else WITHOUT_SOURCE
 
