@@ -9,6 +9,8 @@ export function inForce(name, scene, own = {}) {
   if (!scene) return undefined;
   const weight = /^weight_(\d)$/.exec(name);
   if (weight) return scene.prompts?.[Number(weight[1]) - 1]?.weight;
+  const lora = /^lora_(.+)$/.exec(name);
+  if (lora) return scene.adapters?.[lora[1]];
   switch (name) {
     case 'freeze': return scene.motion === 'hold' ? 'on' : 'off';
     case 'black': return scene.brightness === 0 ? 'on' : 'off';

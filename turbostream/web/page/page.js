@@ -14,6 +14,7 @@ import { fadeNow, showProgress, startFade, takeFade } from './fade.js';
 import { Clock, amount, facts, time } from './figures.js';
 import { startKeys } from './keys.js';
 import { lookRevision, startLooks } from './looks.js';
+import { startLoras } from './loras.js';
 import { startMappings } from './mappings.js';
 import { say } from './message.js';
 import { startMidiPanel } from './midi_panel.js';
@@ -257,6 +258,7 @@ function start() {
   startFade();
   startMotion();
   startBlack();
+  startLoras();
   startPrompt();
   startUndo();
   startLooks();

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from flask import Flask, g, render_template
 
-from turbostream.stream.parameters import as_json
+from turbostream.stream.adapters import PREFIX
+from turbostream.stream.parameters import PARAMETERS, as_json
 from turbostream.web.context import AppContext
 from turbostream.web.routes.unread_words import unread_words
 
@@ -40,6 +41,11 @@ def add_routes(app: Flask, context: AppContext) -> None:
             model=context.model_id,
             words=context.words,
             parameters=as_json(),
+            loras=[
+                {"name": name, "label": name.removeprefix(PREFIX)}
+                for name in PARAMETERS
+                if name.startswith(PREFIX)
+            ],
             role=g.visitor.role,
             version=version,
             modules=modules,

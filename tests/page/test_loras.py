@@ -1,0 +1,79 @@
+"""The sliders of LoRAs: a real Chromium on a server that has merged two into the demo model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tests.page.desk import FIRST_PICTURE
+from tests.page.live_server import LiveServer, serving
+from turbostream.engine import weights
+
+pytestmark = pytest.mark.browser
+
+
+def write_lora(path: Path, seed: int) -> Path:
+    """A LoRA of rank 2 for all attention of the demo model's UNet."""
+    from diffusers import UNet2DConditionModel
+
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {}
+    for name, module in UNet2DConditionModel.from_pretrained(
+        weights.DEMO_FOLDER / "unet"
+    ).named_modules():
+        if isinstance(module, torch.nn.Linear) and name.endswith(("to_q", "to_k", "to_v")):
+            for part, shape in (("A", (2, module.in_features)), ("B", (module.out_features, 2))):
+                key = f"unet.{name}.lora_{part}.weight"
+                tensors[key] = torch.randn(shape, generator=generator) * 0.3
+    save_file(tensors, path)
+    return path
+
+
+class LoraServer(LiveServer):
+    def __init__(self, state_dir: Path) -> None:
+        super().__init__(state_dir)
+        ink, oil = (write_lora(state_dir / f"{n}.safetensors", n) for n in (1, 2))
+        self._env |= {"LORAS": f"ink={ink}@0.5,oil={oil}@0", "FADE_S": "0"}
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoraServer]:
+    with serving(tmp_path_factory.mktemp("state"), LoraServer) as server:
+        yield server
+
+
+def adapters(server: Any) -> Any:
+    return server.ask("GET", "/scene")["adapters"]
+
+
+def test_a_slider_for_each_lora_shows_and_sets_its_weight(page, server, eventually):
+    assert page.locator("#loras label").all_text_contents() == ["ink", "oil"]
+    eventually(lambda: page.locator("#loras output").all_text_contents(), ["0.50", "0.00"])
+    page.locator("#lora_oil").fill("1.25")
+    eventually(lambda: adapters(server), {"ink": 0.5, "oil": 1.25})
+    page.locator("#lora_ink").fill("0")
+    eventually(lambda: adapters(server), {"ink": 0, "oil": 1.25})
+    server.ask("PATCH", "/scene", {"adapters": {"ink": 0.8}})
+    eventually(lambda: page.locator("#loras output").all_text_contents(), ["0.80", "1.25"])
+    assert page.input_value("#lora_ink") == "0.8"
+
+
+def test_a_controller_takes_the_weight_over_from_where_it_is(page):
+    values = page.evaluate("""async () => {
+        const {inForce} = await import('/page/in_force.js');
+        return [inForce('lora_ink', {adapters: {ink: 0.3}}), inForce('lora_oil', {}) ?? null];
+    }""")
+    assert values == [0.3, None]
+
+
+def test_whoever_may_only_watch_has_no_sliders(desk, server):
+    assert server.ask("GET", "/parameters")["parameters"]
+    page = desk.window()
+    page.goto(server.url + "/?view=watch")
+    page.wait_for_selector(FIRST_PICTURE)
+    assert not page.is_visible("#lora_ink")
