@@ -7,31 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from safetensors.torch import save_file
 
+from tests.lora import write_lora
 from tests.page.desk import FIRST_PICTURE
 from tests.page.live_server import LiveServer, serving
-from turbostream.engine import weights
 
 pytestmark = pytest.mark.browser
-
-
-def write_lora(path: Path, seed: int) -> Path:
-    """A LoRA of rank 2 for all attention of the demo model's UNet."""
-    from diffusers import UNet2DConditionModel
-
-    generator = torch.Generator().manual_seed(seed)
-    tensors = {}
-    for name, module in UNet2DConditionModel.from_pretrained(
-        weights.DEMO_FOLDER / "unet"
-    ).named_modules():
-        if isinstance(module, torch.nn.Linear) and name.endswith(("to_q", "to_k", "to_v")):
-            for part, shape in (("A", (2, module.in_features)), ("B", (module.out_features, 2))):
-                key = f"unet.{name}.lora_{part}.weight"
-                tensors[key] = torch.randn(shape, generator=generator) * 0.3
-    save_file(tensors, path)
-    return path
 
 
 class LoraServer(LiveServer):

@@ -24,10 +24,10 @@ from turbostream.engine.cuda.memory_plan import BATCHES, Plan
 from turbostream.engine.device import hardware
 from turbostream.engine.device.cpu_share import CpuShare, share
 from turbostream.engine.local_engine import LocalEngine
-from turbostream.engine.model import attention, decoder
+from turbostream.engine.model import attention, decoder, schedule
 from turbostream.engine.model.loading import load_pipeline
 from turbostream.engine.model.model import Model
-from turbostream.engine.weights import Weights, lora_files
+from turbostream.engine.weights import Weights, few_steps, lora_files
 from turbostream.engine.weights.hub import fetch, fetch_tiny_decoder
 from turbostream.settings import Settings
 from turbostream.stream.engine_api import Report, Resolve
@@ -70,13 +70,17 @@ def open_local(
         "device": f"{device.name}, {str(device.dtype).removeprefix('torch.')}: {device.reason}",
         "attention": attention.choose(pipe, settings.xformers, device),
     }
+    few = few_steps.of_loras(settings.loras)
+    if few is not None:
+        pipe.scheduler = schedule.replaced(pipe.scheduler, few.scheduler)
+        choices["scheduler"] = f"{few.scheduler}: the LoRA {few.name} is made for it"
     repository = decoder.repository_of(pipe.vae) if settings.decoder == "tiny" else None
     tiny = fetch_tiny_decoder(folder, repository, report) if repository else "DECODER is full"
     vae, choices["decoder"] = decoder.choose(pipe, settings.decoder, tiny, device)
     # The folder of a downloaded model is named after its commit.
     name = f"{weights.repository}@{'local' if weights.folder else folder.name}"
     engine = warm_up(
-        pipe, vae, device, name, choices, settings, report, resolve=resolve, loras=loras
+        pipe, vae, device, name, choices, settings, report, resolve=resolve, loras=loras, few=few
     )
     log.info("[init] model loaded and compiled")
     for choice in engine.choices.items():
@@ -96,12 +100,13 @@ def warm_up(
     techniques: Techniques = Techniques(),  # noqa: B008  (frozen)
     resolve: Resolve | None = None,
     loras: Sequence[lora_files.LoraFile] = (),
+    few: few_steps.FewSteps | None = None,
 ) -> LocalEngine:
     """An engine for a loaded pipeline, after its first picture.
 
     vae: another autoencoder, or None for the pipeline's own. resolve: gives the pixels of a shot's
-    source; None: shots have none. loras: what shots may name as adapters. Benchmarks call this
-    with random weights.
+    source; None: shots have none. loras: what shots may name as adapters. few: what one of them is
+    made for. Benchmarks call this with random weights.
     """
     torch.backends.cudnn.benchmark = techniques.cudnn_benchmark
     on_cpu = share_of(pipe, device)
@@ -110,7 +115,8 @@ def warm_up(
         # for its slowest one: beside busy programs, copying a source took 8 ms instead of 0.02.
         torch.set_num_threads(1)
     choices["threads"] = str(on_cpu or "1: the model runs on the GPU")
-    model = Model(pipe, device, vae, resolve, settings.steps, loras)
+    steps = settings.steps or (few.steps if few else None)
+    model = Model(pipe, device, vae, resolve, steps, loras)
     if loras:
         kept = f"{model.loras.bytes_kept / 1e6:.0f} MB of unchanged weights are kept"
         choices["loras"] = f"{', '.join(model.loras.names)}: merged into the weights; {kept}"
@@ -118,7 +124,8 @@ def warm_up(
     kind, reason = acceleration(settings.acceleration, device)
     choices["acceleration"] = f"{kind}: {reason}"
     choices["sources"] = model.sources
-    reason = "the model is made for it" if settings.steps is None else "STEPS"
+    made = "the LoRA is made for it" if few and few.steps else "the model is made for it"
+    reason = made if settings.steps is None else "STEPS"
     choices["steps"] = f"{model.steps}: {reason}"
     choices["text"] = "plain: ACCELERATION is off"
     if kind != "off":
@@ -133,6 +140,7 @@ def warm_up(
             choices["decoder"].split(":")[0],
             choices["attention"].split(":")[0],
             f"jpeg-{settings.jpeg_quality}",
+            *([few.scheduler] if few else []),
             *([f"steps-{model.steps}"] if model.steps > 1 else []),
             *(f"{lora.name}-{lora.digest()}" for lora in loras),
         )

@@ -75,9 +75,7 @@ def supported(scheduler: Any) -> Any:
     """
     if not isinstance(scheduler, EulerDiscreteScheduler | LCMScheduler | TCDScheduler):
         log.info("[init] %s is replaced by EulerDiscreteScheduler.", type(scheduler).__name__)
-        scheduler = EulerDiscreteScheduler.from_config(
-            scheduler.config, timestep_spacing="trailing"
-        )
+        scheduler = replaced(scheduler, "EulerDiscreteScheduler")
     prediction = scheduler.config.prediction_type
     if prediction not in PREDICTIONS:
         raise EngineUnusable(
@@ -92,6 +90,14 @@ def supported(scheduler: Any) -> Any:
                     "false in scheduler/scheduler_config.json, or give another MODEL_ID."
                 )
     return scheduler
+
+
+def replaced(scheduler: Any, kind: str) -> Any:
+    """A scheduler of the class named `kind` with the noise levels of another; Euler's with trailing
+    timesteps, as models of few steps are trained with."""
+    classes = {one.__name__: one for one in (EulerDiscreteScheduler, LCMScheduler, TCDScheduler)}
+    spacing = {"timestep_spacing": "trailing"} if kind == "EulerDiscreteScheduler" else {}
+    return classes[kind].from_config(scheduler.config, **spacing)
 
 
 def schedule_of(scheduler: Any) -> Schedule:

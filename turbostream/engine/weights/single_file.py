@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from turbostream.engine.weights import kinds
+from turbostream.engine.weights import few_steps, kinds
 from turbostream.engine.weights.families import EXAMPLES, ROWS, SD, SDXL, Row
 from turbostream.engine.weights.headers import (
     PICKLE,
@@ -40,12 +40,6 @@ OTHERS = {
     "control_model.": "a ControlNet, which extends a model and is not one itself",
     "emb_params": "a textual inversion, which extends a model and is not one itself",
 }
-# Names of files and titles that tell for how many steps a model is made, and its scheduler.
-FEW_STEPS = (
-    (re.compile(r"(?<![a-z])lcm(?![a-z])"), "LCMScheduler"),
-    (re.compile(r"(?<![a-z])tcd(?![a-z])"), "TCDScheduler"),
-    (re.compile(r"turbo|lightning|hyper"), "EulerDiscreteScheduler"),
-)
 V_PREDICTION = re.compile(r"v[-_ ]?pred|768[-_ ]?v(?![a-z])|v2[-_.]1[-_]768")
 
 
@@ -104,7 +98,7 @@ def identify(name: str, file: Path, many_steps: bool = False) -> SingleFile:
             "or give another model."
         )
     title = _title(file, header)
-    scheduler = next((kind for pattern, kind in FEW_STEPS if pattern.search(title)), None)
+    scheduler = few_steps.scheduler_of(title)
     if scheduler is None and not many_steps:
         why = "neither its name nor its title says turbo, lightning, hyper, LCM or TCD"
         raise kinds.made_for_many_steps(name, why, architecture.row, width)
