@@ -35,17 +35,13 @@ _STAGES = ("input_blocks", "middle_block", "output_blocks")  # of the UNet of St
 
 
 class Delta(NamedTuple):
-    """What one LoRA adds to one weight, at weight 1: scale * up @ down.
+    """What one LoRA adds to one weight, at weight 1: up @ down.
 
-    down: [rank, inputs]; up: [outputs, rank]; both on the device, as in the file."""
+    down: [rank, inputs]; up: [outputs, rank], times the scale; both in fp32 on the device, so that a
+    merge launches few kernels."""
 
-    scale: float
     down: torch.Tensor
     up: torch.Tensor
-
-    def added(self, weight: float) -> torch.Tensor:
-        """[outputs, inputs] in fp32 at this weight."""
-        return (self.up.float() * (weight * self.scale)) @ self.down.float()
 
 
 class Changing(NamedTuple):
@@ -103,10 +99,10 @@ class MergedLoras:
             if not used:
                 place.copy_(one.kept)
                 continue
-            total = one.kept.float()
+            total = one.kept.flatten(1).to(torch.float32, copy=True)
             for delta, weight in used:
-                total = total + delta.added(weight).reshape(total.shape)
-            place.copy_(total)
+                total.addmm_(delta.up, delta.down, alpha=weight)
+            place.copy_(total.view(one.kept.shape))
         self.originals.refresh([one.weight for one in changed])
         if any(one.target.module.startswith(EMBEDDED) for one in changed) or any(
             one.target.module.endswith("time_emb_proj") for one in changed
@@ -151,9 +147,8 @@ def _deltas(pipe: Any, file: LoraFile) -> Iterable[tuple[nn.Parameter, Delta, Ta
                 scale = _scale(file, target, len(down), tensors)
                 if not math.isfinite(scale):
                     raise wrong(f"the alpha of {target.module[:80]} is no number")
-                place = weight.device
-                delta = Delta(scale, down.contiguous().to(place), up.contiguous().to(place))
-                yield weight, delta, target
+                down, up = (half.to(weight.device, torch.float32) for half in (down, up))
+                yield weight, Delta(down.contiguous(), up.contiguous() * scale), target
     except (OSError, SafetensorError) as error:
         raise wrong(f"it cannot be read ({error})") from error
 
