@@ -132,7 +132,7 @@ def warm_up(
         choices["text"] = model.encode_prompt.capture(Graph)
     fingerprint = " ".join(
         (
-            name,
+            name.replace(" ", "-"),  # spaces separate the parts
             f"torch-{torch.__version__}",
             f"diffusers-{version('diffusers')}",
             device.name.replace(" ", "-") + (f"-{on_cpu.threads}" if on_cpu else ""),
