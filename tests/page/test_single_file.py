@@ -39,7 +39,6 @@ def test_it_plays(page, server, eventually):
     words = found["engine"]["fingerprint"].split()
     assert words[0] == f"{server.file}@local".replace(" ", "-")
     before = int(page.get_attribute("#picture", "data-frame"))
-    page.keyboard.press("/")
-    page.keyboard.type("a red circle")
+    page.fill("#prompt", "a red circle")
     eventually(lambda: server.ask("GET", "/status")["prompt"], "a red circle")
     eventually(lambda: int(page.get_attribute("#picture", "data-frame")) > before + 5)
