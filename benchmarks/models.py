@@ -1,8 +1,13 @@
-"""The benchmarks' pipelines: existing weights, or SD-Turbo's architecture with random weights."""
+"""The benchmarks' pipelines: existing weights, or exact architectures with random weights.
+
+SD-Turbo's configuration is here; those of Stable Diffusion 1.5 and XL are the ones that the program
+has for single files."""
 
 from __future__ import annotations
 
+import json
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +15,20 @@ import torch
 from diffusers import (
     AutoencoderKL,
     AutoencoderTiny,
+    EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
+    LCMScheduler,
     StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from turbostream.engine.device import hardware
 from turbostream.engine.device.hardware import Hardware
 from turbostream.engine.model.loading import load_pipeline
+from turbostream.engine.weights import single_file
 
 hardware.warm("auto")  # after diffusers is imported, as in the program
 
@@ -55,6 +64,18 @@ EULER = {
     "timestep_spacing": "trailing",
     "steps_offset": 1,
 }
+
+SDXL_TURBO_SIZE = 64  # sample_size of stabilityai/sdxl-turbo's UNet: 512x512
+
+# Sizes of --tiny: the same classes and blocks, so that a benchmark can be tried on a CPU.
+TINY_TEXT = {
+    "hidden_size": 64,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "projection_dim": 64,
+}
+TINY_VAE = {"block_out_channels": (32, 32, 32, 32)}
 
 
 class HashTokenizer:
@@ -104,21 +125,98 @@ def _random(make: Any, hardware: Hardware, seed: int) -> Any:
     return module.requires_grad_(False)
 
 
-def random_sd_turbo(hardware: Hardware, full_vae: bool = False) -> Any:
-    """A StableDiffusionPipeline with SD-Turbo's exact architecture and the tiny or full decoder."""
-    decoder = (lambda: AutoencoderKL(**VAE)) if full_vae else AutoencoderTiny
+def _sd(
+    hardware: Hardware,
+    unet: dict[str, Any],
+    vae: dict[str, Any],
+    text: dict[str, Any],
+    scheduler: Any,
+    full_vae: bool,
+) -> Any:
     pipe = StableDiffusionPipeline(
-        vae=_random(decoder, hardware, 2),
-        text_encoder=_random(lambda: CLIPTextModel(CLIPTextConfig(**TEXT)), hardware, 3),
+        vae=_random(_vae(vae, full_vae), hardware, 2),
+        text_encoder=_random(lambda: CLIPTextModel(CLIPTextConfig(**text)), hardware, 3),
         tokenizer=HashTokenizer(),
-        unet=_random(lambda: UNet2DConditionModel(**UNET), hardware, 1),
-        scheduler=EulerDiscreteScheduler(**EULER),
+        unet=_random(lambda: UNet2DConditionModel.from_config(unet), hardware, 1),
+        scheduler=scheduler,
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
     )
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+def _vae(config: dict[str, Any], full: bool) -> Callable[[], Any]:
+    """The model's own autoencoder, or TAESD's or TAESDXL's architecture, which is the default of
+    AutoencoderTiny. Its latents are not scaled: its own factor is 1 for both families."""
+    return (lambda: AutoencoderKL.from_config(config)) if full else AutoencoderTiny
+
+
+def _config(family: str, part: str) -> dict[str, Any]:
+    name = "scheduler_config.json" if part == "scheduler" else "config.json"
+    text = (single_file.CONFIGS / family / part / name).read_text(encoding="utf-8")
+    config: dict[str, Any] = json.loads(text)
+    return config
+
+
+def random_sd_turbo(hardware: Hardware, full_vae: bool = False, tiny: bool = False) -> Any:
+    """A StableDiffusionPipeline with SD-Turbo's exact architecture and the tiny or full decoder.
+
+    tiny, here and below: the same blocks, narrow and for 64x64 pixels.
+    """
+    unet, vae, text = dict(UNET), dict(VAE), dict(TEXT)
+    if tiny:
+        heads = {"attention_head_dim": (1, 1, 2, 2), "block_out_channels": (32, 32, 64, 64)}
+        unet |= {"sample_size": 8, "cross_attention_dim": 64, **heads}
+        vae, text = vae | TINY_VAE, text | TINY_TEXT
+    return _sd(hardware, unet, vae, text, EulerDiscreteScheduler(**EULER), full_vae)
+
+
+def random_sd15(hardware: Hardware, full_vae: bool = False, tiny: bool = False) -> Any:
+    """As `random_sd_turbo`: Stable Diffusion 1.5's architecture with LCM's scheduler."""
+    unet, vae, text = (_config("sd15", part) for part in ("unet", "vae", "text_encoder"))
+    if tiny:
+        unet |= {"sample_size": 8, "block_out_channels": (32, 32, 64, 64)}
+        unet |= {"attention_head_dim": 2, "cross_attention_dim": 64}
+        vae, text = vae | TINY_VAE, text | TINY_TEXT
+    euler = EulerDiscreteScheduler.from_config(_config("sd15", "scheduler"))
+    return _sd(hardware, unet, vae, text, LCMScheduler.from_config(euler.config), full_vae)
+
+
+def random_sdxl_turbo(hardware: Hardware, full_vae: bool = False, tiny: bool = False) -> Any:
+    """A StableDiffusionXLPipeline with SDXL-Turbo's exact architecture, as `random_sd_turbo`."""
+    unet, vae = _config("sdxl", "unet"), _config("sdxl", "vae")
+    unet["sample_size"] = SDXL_TURBO_SIZE
+    texts = [_config("sdxl", part) for part in ("text_encoder", "text_encoder_2")]
+    if tiny:
+        time_size = unet["addition_time_embed_dim"]
+        unet |= {"sample_size": 8, "block_out_channels": (32, 32, 64)}
+        unet |= {"attention_head_dim": (1, 1, 2), "transformer_layers_per_block": (1, 1, 2)}
+        unet["cross_attention_dim"] = 2 * 64  # both text encoders
+        unet["projection_class_embeddings_input_dim"] = 64 + 6 * time_size
+        vae, texts = vae | TINY_VAE, [text | TINY_TEXT for text in texts]
+    euler = _config("sdxl", "scheduler") | {"timestep_spacing": "trailing"}
+    first, second = (CLIPTextConfig(**text) for text in texts)
+    pipe = StableDiffusionXLPipeline(
+        vae=_random(_vae(vae, full_vae), hardware, 2),
+        text_encoder=_random(lambda: CLIPTextModel(first), hardware, 3),
+        text_encoder_2=_random(lambda: CLIPTextModelWithProjection(second), hardware, 4),
+        tokenizer=HashTokenizer(),
+        tokenizer_2=HashTokenizer(),
+        unet=_random(lambda: UNet2DConditionModel.from_config(unet), hardware, 1),
+        scheduler=EulerAncestralDiscreteScheduler.from_config(euler),
+        add_watermarker=False,
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+RANDOM: dict[str, Callable[..., Any]] = {
+    "sd-turbo": random_sd_turbo,
+    "sdxl-turbo": random_sdxl_turbo,
+    "sd15": random_sd15,
+}
 
 
 def load(folder: Path | None, hardware: Hardware, full_vae: bool = False) -> Any:
