@@ -219,10 +219,16 @@ RANDOM: dict[str, Callable[..., Any]] = {
 }
 
 
-def load(folder: Path | None, hardware: Hardware, full_vae: bool = False) -> Any:
-    """The pipeline in `folder`, or one with random weights for None."""
+def load(
+    folder: Path | None,
+    hardware: Hardware,
+    full_vae: bool = False,
+    name: str = "sd-turbo",
+    tiny: bool = False,
+) -> Any:
+    """The pipeline in `folder`, or for None the one of RANDOM with this name."""
     if folder is None:
-        return random_sd_turbo(hardware, full_vae)
+        return RANDOM[name](hardware, full_vae, tiny)
     return load_pipeline(folder, hardware)
 
 
