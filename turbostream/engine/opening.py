@@ -77,6 +77,8 @@ def open_local(
     repository = decoder.repository_of(pipe.vae) if settings.decoder == "tiny" else None
     tiny = fetch_tiny_decoder(folder, repository, report) if repository else "DECODER is full"
     vae, choices["decoder"] = decoder.choose(pipe, settings.decoder, tiny, device)
+    if vae is None and decoder.dtype_of(pipe.vae, device.dtype) != device.dtype:
+        choices["decoder"] += "; in float32, since it overflows in float16"
     # The folder of a downloaded model is named after its commit.
     name = f"{weights.repository}@{'local' if weights.folder else folder.name}"
     engine = warm_up(
