@@ -37,8 +37,8 @@ _STAGES = ("input_blocks", "middle_block", "output_blocks")  # of the UNet of St
 class Delta(NamedTuple):
     """What one LoRA adds to one weight, at weight 1: up @ down.
 
-    down: [rank, inputs]; up: [outputs, rank], times the scale; both in fp32 on the device, so that a
-    merge launches few kernels."""
+    down: [rank, inputs]; up: [outputs, rank], times the scale; both in fp32 on the device, so that
+    a merge launches few kernels."""
 
     down: torch.Tensor
     up: torch.Tensor
