@@ -46,8 +46,9 @@ class Settings:
     initial_prompt: str = row(prompt, "the prompt that the stream starts with")
     model_id: str = row(
         text("a hub id such as stabilityai/sd-turbo, a folder, 'demo' or 'auto'"),
-        "hub id (with @revision: a branch, tag or commit), local folder, `demo` (the model in this "
-        "repository) or `auto`: stabilityai/sd-turbo with an NVIDIA GPU, else demo",
+        "hub id (with @revision: a branch, tag or commit), local folder or .safetensors file, "
+        "`demo` (the model in this repository) or `auto`: stabilityai/sd-turbo with an NVIDIA GPU, "
+        "else demo",
     )
     loras: str = row(
         loras,
