@@ -1,4 +1,4 @@
-"""The sliders of LoRAs: a real Chromium on a server that has merged two into the demo model."""
+"""The sliders of LoRAs, and the choice of steps: a real Chromium, and a demo model with two LoRAs."""
 
 from __future__ import annotations
 
@@ -42,6 +42,17 @@ def test_a_slider_for_each_lora_shows_and_sets_its_weight(page, server, eventual
     server.ask("PATCH", "/scene", {"adapters": {"ink": 0.8}})
     eventually(lambda: page.locator("#loras output").all_text_contents(), ["0.80", "1.25"])
     assert page.input_value("#lora_ink") == "0.8"
+
+
+def test_the_number_of_steps_is_chosen_and_left_to_the_model_again(page, server, eventually):
+    assert page.input_value("#steps") == ""
+    page.select_option("#steps", "2")
+    eventually(lambda: server.ask("GET", "/scene")["steps"], 2)
+    page.select_option("#steps", "")
+    eventually(lambda: server.ask("GET", "/scene")["steps"], None)
+    server.ask("PATCH", "/scene", {"steps": 3})
+    eventually(lambda: page.input_value("#steps"), "3")
+    server.ask("PATCH", "/scene", {"steps": None})
 
 
 def test_a_controller_takes_the_weight_over_from_where_it_is(page):

@@ -29,6 +29,7 @@ import { startSetlist, takeSetlist } from './setlist.js';
 import { startSoundPanel } from './sound_panel.js';
 import { playFile, startSource } from './source.js';
 import { readStatus, sawRevision, startStatus, status, tookRevision } from './status.js';
+import { startSteps } from './steps.js';
 import { pictureStream } from './stream.js';
 import { startTempo } from './tempo.js';
 import { startUndo, takeHistory } from './undo.js';
@@ -259,6 +260,7 @@ function start() {
   startMotion();
   startBlack();
   startLoras();
+  startSteps();
   startPrompt();
   startUndo();
   startLooks();
