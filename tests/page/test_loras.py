@@ -1,4 +1,4 @@
-"""The sliders of LoRAs, and the choice of steps: a real Chromium, and a demo model with two LoRAs."""
+"""LoRAs and steps on the page: a real Chromium, and a demo model with two LoRAs."""
 
 from __future__ import annotations
 
