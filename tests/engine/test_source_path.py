@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import replace
@@ -15,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from tests.engine.conftest import CPU, pipeline
-from tests.engine.cuda.simulated import Device
+from tests.engine.cuda.simulated import PATIENCE_S, Device
 from tests.engine.simulated_engine import FULL, Open, engines_of
 from turbostream.engine import local_engine
 from turbostream.engine.cuda.background_compiler import Outcome
@@ -178,18 +179,32 @@ def test_a_row_of_the_table_that_stays_behind_would_be_seen(
 def test_one_staging_buffer_for_all_that_is_in_flight_would_be_seen(
     open_engine: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shots = [shot(number, 0.5) for number in range(1, 13)]
-    wanted = each(open_engine(PLAIN), shots)
-    engine = open_engine(delay_s=0.3)
-    each(engine, shots[:1])
+    engine = open_engine()
+    shots = [shot(number, 0.5) for number in range(1, engine.depth + 1)]
+    wanted = each(engine, shots)
     shared = torch.zeros(8, 64, 64, 3, dtype=torch.uint8)
     streams = engine.path(SOURCE)._streams
     assert streams is not None
-    buffers: list[StagingBuffer] = [streams._free.get() for _ in range(engine.depth)]
+    buffers: list[StagingBuffer] = [streams._free.get() for _ in shots]
     for buffer in buffers:
         buffer.inputs["source"] = shared
         streams._free.put(buffer)
-    assert in_flight(engine, [[one] for one in shots]) != wanted
+    staged = threading.Semaphore(0)
+    start = Streams.start
+
+    def counted(self: Streams, values: Any) -> Any:
+        started = start(self, values)
+        staged.release()
+        return started
+
+    monkeypatch.setattr(Streams, "start", counted)
+    engine.device.running.clear()  # no copy happens before all are staged
+    futures = [engine.submit([one]) for one in shots]
+    for _ in shots:
+        assert staged.acquire(timeout=PATIENCE_S)
+    engine.device.running.set()
+    got = [future.result()[0].jpeg for future in futures]
+    assert [one == other for one, other in zip(got, wanted, strict=True)] == [False, False, True]
 
 
 # -- what does not work ----------------------------------------------------------------------------

@@ -21,14 +21,15 @@ PATIENCE_S = 60
 
 
 class Stream:
-    def __init__(self, delay_s: float) -> None:
-        self.delay_s = delay_s
+    def __init__(self, delay_s: float, running: threading.Event) -> None:
+        self.delay_s, self.running = delay_s, running
         self.work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self.thread = threading.Thread(target=self._run, name="simulated stream", daemon=True)
         self.thread.start()
 
     def _run(self) -> None:
         while (work := self.work.get()) is not None:
+            assert self.running.wait(PATIENCE_S)
             work()
 
 
@@ -39,14 +40,19 @@ class Graph:
 
 
 class Device:
-    """Takes graph.Cuda's place. `budget` bytes of static buffers, then it is out of memory."""
+    """Takes graph.Cuda's place. `budget` bytes of static buffers, then it is out of memory.
+
+    While `running` is clear, what is enqueued waits.
+    """
 
     def __init__(self, delay_s: float = 0.0, budget: int | None = None) -> None:
         self.delay_s, self.budget, self.taken = delay_s, budget, 0
         self.streams: list[Stream] = []
+        self.running = threading.Event()
+        self.running.set()
 
     def stream(self) -> Stream:
-        self.streams.append(Stream(self.delay_s))
+        self.streams.append(Stream(self.delay_s, self.running))
         return self.streams[-1]
 
     def event(self) -> Any:
