@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
+from turbostream.engine.stages import Stages
 from turbostream.engine.weights import Weights, hub, lora_files
 from turbostream.settings import Settings
 from turbostream.stream.engine_api import Engine, EngineUnusable, Report, Resolve
@@ -26,7 +27,10 @@ def open_engine(
 
     Raises EngineUnusable or EngineUnavailable.
     """
-    engine: Engine = _opening(settings.device).open_local(settings, weights, report, resolve)
+    stages = Stages()
+    opening = _opening(settings.device)
+    stages.end("imports")
+    engine: Engine = opening.open_local(settings, weights, report, resolve, stages)
     return engine
 
 

@@ -11,7 +11,6 @@ import logging
 import os
 import shutil
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -27,6 +26,7 @@ from turbostream.engine.local_engine import LocalEngine
 from turbostream.engine.model import attention, decoder, schedule
 from turbostream.engine.model.loading import load_pipeline
 from turbostream.engine.model.model import Model
+from turbostream.engine.stages import Stages
 from turbostream.engine.weights import Weights, few_steps, lora_files
 from turbostream.engine.weights.hub import fetch, fetch_tiny_decoder
 from turbostream.settings import Settings
@@ -55,17 +55,26 @@ class Techniques:
 
 
 def open_local(
-    settings: Settings, weights: Weights, report: Report, resolve: Resolve | None = None
+    settings: Settings,
+    weights: Weights,
+    report: Report,
+    resolve: Resolve | None = None,
+    stages: Stages | None = None,
 ) -> LocalEngine:
-    """Fetch, load, optimise and warm up; on the thread that will call the engine."""
-    started = time.perf_counter()
+    """Fetch, load, optimise and warm up; on the thread that will call the engine.
+
+    stages: those before this one.
+    """
+    stages = stages or Stages()
     device = hardware.choose(settings.device)
     folder = fetch(weights, report)
     loras = lora_files.fetch(settings.loras, report)
     for lora in loras:
         lora_files.check_family(lora, weights.model_id, folder)
+    stages.end("files")
     report(Status(State.LOADING, f"Loading {weights.model_id}."))
     pipe = load_pipeline(folder, device, weights.model_id)
+    stages.end("weights")
     choices = {
         "device": f"{device.name}, {str(device.dtype).removeprefix('torch.')}: {device.reason}",
         "attention": attention.choose(pipe, settings.xformers, device),
@@ -81,13 +90,24 @@ def open_local(
         choices["decoder"] += "; in float32, since it overflows in float16"
     # The folder of a downloaded model is named after its commit.
     name = f"{weights.repository}@{'local' if weights.folder else folder.name}"
+    stages.end("decoder")
     engine = warm_up(
-        pipe, vae, device, name, choices, settings, report, resolve=resolve, loras=loras, few=few
+        pipe,
+        vae,
+        device,
+        name,
+        choices,
+        settings,
+        report,
+        resolve=resolve,
+        loras=loras,
+        few=few,
+        stages=stages,
     )
     log.info("[init] model loaded and compiled")
     for choice in engine.choices.items():
         log.info("[init] %s: %s", *choice)
-    log.info("[init] first picture after %.1f s", time.perf_counter() - started)
+    log.info("[init] %s", stages)
     return engine
 
 
@@ -103,13 +123,15 @@ def warm_up(
     resolve: Resolve | None = None,
     loras: Sequence[lora_files.LoraFile] = (),
     few: few_steps.FewSteps | None = None,
+    stages: Stages | None = None,
 ) -> LocalEngine:
     """An engine for a loaded pipeline, after its first picture.
 
     vae: another autoencoder, or None for the pipeline's own. resolve: gives the pixels of a shot's
     source; None: shots have none. loras: what shots may name as adapters. few: what one of them is
-    made for. Benchmarks call this with random weights.
+    made for. stages: those before this one. Benchmarks call this with random weights.
     """
+    stages = stages or Stages()
     torch.backends.cudnn.benchmark = techniques.cudnn_benchmark
     on_cpu = share_of(pipe, device)
     if on_cpu is None:
@@ -130,8 +152,10 @@ def warm_up(
     reason = made if settings.steps is None else "STEPS"
     choices["steps"] = f"{model.steps}: {reason}"
     choices["text"] = "plain: ACCELERATION is off"
+    stages.end("model")
     if kind != "off":
         choices["text"] = model.encode_prompt.capture(Graph)
+    stages.end("text graph")
     fingerprint = " ".join(
         (
             name.replace(" ", "-"),  # spaces separate the parts
@@ -155,10 +179,12 @@ def warm_up(
     engine = LocalEngine(model, settings.jpeg_quality, fingerprint, plan, size, choices, on_cpu)
     shot = Shot.single(settings.initial_prompt, settings.seed, *size)
     engine.submit([shot]).result()
+    stages.end("painting")
     # On a GPU the first mix loads its kernels, 0.1 s that the first fade would wait for.
     model.mix_prompts(((settings.initial_prompt, 0.5), (" ", 0.5)))
     seeds = [(settings.seed + turn) % (MAX_SEED + 1) for turn in range(engine.depth)]
     engine.verify([replace(shot, noise=((seed, 1.0),)) for seed in seeds])
+    stages.end("check")
     if kind == "compile" and engine.plan.streams:
         engine.choose(
             "acceleration", "graph: PyTorch's own kernels; Inductor compiles in the background"
@@ -171,6 +197,7 @@ def warm_up(
             engine.compiler.wait(1)
             for _ in range(engine.depth):
                 engine.submit([shot]).result()
+            stages.end("compilation")
     return engine
 
 

@@ -3,9 +3,9 @@
 A shot with an input picture that equals the one before gives the same frame again, so that it is
 not taken, and the channel looks again at its next beat, or as soon as it hears of a change.
 
-A picture that came just after a beat would wait for nearly a period, each time if the camera runs at
-the stream's own rate. So a new picture moves the beat to the moment of its arrival, within what
-`_spare_s` allows.
+A picture that came just after a beat would wait for nearly a period, and so would each later one if
+the camera runs at the stream's own rate. So a new picture moves the beat to the moment of its
+arrival, within what `_spare_s` allows.
 
 The generation thread writes all of it but what it has heard of; `late_s` may be asked by any
 thread. Knows no engine and no other channel.
