@@ -33,7 +33,12 @@ FEEDBACK = {"source": "feedback", "strength": 0.3, "zoom": 1.6, "rotation": 40.0
 
 
 class Painter(Recording):
-    """A picture of coarse noise, mixed with the source by the shot's strength."""
+    """A picture of coarse noise, mixed with the source by the shot's strength.
+
+    undims: whether it gives dimmed pictures at full brightness too.
+    """
+
+    undims = True
 
     def submit(self, shots) -> Future[list[Picture]]:
         self.sizes.append(len(shots))
@@ -47,7 +52,8 @@ class Painter(Recording):
 
     def _picture(self, shot: Shot) -> Picture:
         self._before(shot)
-        recipe = repr((replace(shot, source=None, strength=None), self.base))
+        bright = replace(shot, source=None, strength=None, brightness=1.0)
+        recipe = repr((bright, self.base))
         coarse = np.random.default_rng(zlib.crc32(recipe.encode())).integers(0, 256, (4, 4, 3))
         side = (shot.width or SIDE, shot.height or SIDE)
         image = Image.fromarray(coarse.astype(np.uint8)).resize(side, Image.Resampling.BICUBIC)
@@ -57,9 +63,17 @@ class Painter(Recording):
             strength = shot.strength or 0.0
             source = self.resolve(shot.source, *side).astype(float)
             pixels = strength * pixels + (1 - strength) * source
-        file = io.BytesIO()
-        Image.fromarray(pixels.round().astype(np.uint8)).save(file, "JPEG", quality=85)
-        return Picture(file.getvalue(), {})
+        full = _jpeg(pixels)
+        if shot.brightness == 1:
+            return Picture(full, {})
+        dimmed = _jpeg(pixels * shot.brightness)
+        return Picture(dimmed, {}, undimmed=full if self.undims else b"")
+
+
+def _jpeg(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels.round().astype(np.uint8)).save(file, "JPEG", quality=85)
+    return file.getvalue()
 
 
 class Show:
@@ -112,7 +126,8 @@ class Show:
     def _publish(self) -> None:
         (number, shot, taken), picture = self._in_flight.popleft()
         fingerprint = picture.fingerprint or self.engine.fingerprint
-        frame = Frame(number, picture.jpeg, shot, 0.0, {}, fingerprint, taken=taken)
+        frame = Frame(number, picture.jpeg, shot, 0.0, {}, fingerprint, "main", taken)
+        frame = replace(frame, undimmed=picture.undimmed)
         self.channel.buffer.publish(frame)
         self.frames.append(frame)
 

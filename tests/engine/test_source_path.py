@@ -140,6 +140,16 @@ def test_the_resolvers_picture_may_change_once_the_shot_is_submitted(
     assert future.result()[0].jpeg == wanted
 
 
+@pytest.mark.parametrize("plan", [PLAIN, FULL])
+def test_a_dimmed_picture_comes_with_the_one_that_later_frames_start_from(
+    open_engine: Open, plan: Plan
+) -> None:
+    engine = open_engine(plan)
+    bright, dimmed = engine.submit([shot(1), replace(shot(1), brightness=0.3)]).result()
+    assert (bright.undimmed, dimmed.undimmed) == (b"", bright.jpeg)
+    assert dimmed.jpeg != bright.jpeg
+
+
 # -- mistakes --------------------------------------------------------------------------------------
 
 

@@ -187,7 +187,7 @@ def test_a_forged_line_is_refused_with_its_number(tmp_path: Path, line: str, sen
 @pytest.mark.parametrize(
     ("header", "sentence"),
     [
-        ('{"session": 2, "new": 1}', "a newer version of this program wrote it: format 2"),
+        ('{"session": 3, "new": 1}', "a newer version of this program wrote it: format 3"),
         ('{"session": 1}', "lacks a field"),
         ('{"prompt": "a"}', "not that of a session"),
         ("a red heart", "not the JSON"),

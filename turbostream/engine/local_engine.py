@@ -213,8 +213,11 @@ class LocalEngine:
         started = time.perf_counter()
         size = self.model.size(shot) if shot.enlarging == "pixels" else None
         data = jpeg.encode(array, self._quality, shot.brightness, size)
+        undimmed = b""
+        if shot.brightness != 1 and self.model.capabilities.sources:
+            undimmed = jpeg.encode(array, self._quality, 1.0, size)
         stage_ms = {**stage_ms, "jpeg": (time.perf_counter() - started) * 1000}
-        return Picture(data, stage_ms, f"{self._base} {kind} batch-{batch}")
+        return Picture(data, stage_ms, f"{self._base} {kind} batch-{batch}", undimmed)
 
     def _finish(self, request: InFlight, shots: Sequence[Shot], text_ms: float) -> list[Picture]:
         """On a finisher thread: wait for the device, then encode."""

@@ -1,6 +1,6 @@
 """The session file: the recipes of a recording's frames and the scenes behind them, one per line.
 
-    {"session": 1, "started": 1764201600.0, "model": "demo", "size": [256, 256], ...}
+    {"session": 2, "started": 1764201600.0, "model": "demo", "size": [256, 256], ...}
     {"scene": {...}, "at": 0.0}
     {"fingerprint": "demo@local torch-2.13.0 ..."}
     {"frame": 1, "at": 0.033, "shot": {...}, "sha256": "0123456789abcdef"}
@@ -33,7 +33,7 @@ from turbostream.stream import scene_json, shot_json
 from turbostream.stream.frame import Frame
 from turbostream.stream.scene import Scene
 
-VERSION = 1
+VERSION = 2  # 1: earlier frames were used as they were shown, which may be dimmed
 DIGITS = 16  # of a JPEG's SHA-256
 MOST_LINE = 8 * 1024 * 1024  # bytes; the JPEG of a frame of 4096x4096 fits
 BUFFER_BYTES = 64 * 1024  # written at once when there is more
@@ -42,7 +42,8 @@ DECIMALS = 6  # of `at`: microseconds
 
 @dataclass(frozen=True)
 class Header:
-    """What a session was recorded with. started: unix seconds. size: (width, height) in pixels."""
+    """What a session was recorded with. started: unix seconds. size: (width, height) in pixels.
+    session: the version of the format."""
 
     started: float
     model: str
@@ -50,6 +51,7 @@ class Header:
     quality: int
     decoder: str
     fps: float
+    session: int = VERSION
 
 
 def digest(jpeg: bytes) -> str:
@@ -99,7 +101,7 @@ class SessionWriter:
     def shown(self, frame: Frame) -> None:
         """An earlier frame that later ones start from and whose recipe is missing. One that does
         not fit in a line is left out; a replay then says that it is missing."""
-        jpeg = base64.b64encode(frame.jpeg).decode("ascii")
+        jpeg = base64.b64encode(frame.source).decode("ascii")
         if len(jpeg) < MOST_LINE - 100:
             self._add({"shown": frame.number, "jpeg": jpeg})
 

@@ -86,7 +86,13 @@ def header(values: dict[str, Any]) -> Header:
     try:
         started, fps, size = values["started"], values["fps"], values["size"]
         header = Header(
-            started, values["model"], tuple(size), values["quality"], values["decoder"], fps
+            started,
+            values["model"],
+            tuple(size),
+            values["quality"],
+            values["decoder"],
+            fps,
+            version,
         )
     except (KeyError, TypeError):
         raise SessionError("its first line lacks a field") from None

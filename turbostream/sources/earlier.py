@@ -26,7 +26,7 @@ def resolve(buffer: FrameBuffer, source: EarlierFrame, width: int, height: int) 
         raise ShotError(
             f"Frame {source.number} is not one of the newest {KEPT}, so it cannot be a source."
         )
-    return transformed(frame.jpeg, source, width, height)
+    return transformed(frame.source, source, width, height)
 
 
 def transformed(jpeg: bytes, source: EarlierFrame, width: int, height: int) -> Pixels:

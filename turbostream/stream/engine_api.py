@@ -46,12 +46,14 @@ class Picture:
     """What an engine makes of a shot: the JPEG and the milliseconds each stage took.
 
     fingerprint: of the exact code that painted it, since an engine may install faster code while
-    it runs; empty: the engine's own.
+    it runs; empty: the engine's own. undimmed: the JPEG at full brightness, for later frames that
+    start from it; empty: it is `jpeg`.
     """
 
     jpeg: bytes
     stage_ms: Mapping[str, float]
     fingerprint: str = ""
+    undimmed: bytes = b""
 
 
 class Engine(Protocol):

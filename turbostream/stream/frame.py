@@ -25,6 +25,7 @@ class Frame:
     channel: the name of the channel, since each counts its own frames.
     taken: when its shot was taken, seconds on the channel's clock: the time that its scene was
         computed for. It never goes back, whatever happens to the system's clock.
+    undimmed: the JPEG at full brightness, if `jpeg` is darker and the engine takes sources.
     """
 
     number: int
@@ -35,6 +36,12 @@ class Frame:
     fingerprint: str
     channel: str = "main"
     taken: float = 0.0
+    undimmed: bytes = b""
+
+    @property
+    def source(self) -> bytes:
+        """The JPEG that later frames start from: a stage that is dark keeps its picture."""
+        return self.undimmed or self.jpeg
 
 
 KEPT = 16  # frames, which later ones may start from; more than an engine has in flight

@@ -206,6 +206,7 @@ class Scheduler:
             fingerprint=picture.fingerprint or engine.fingerprint,
             channel=channel.name,
             taken=ticket.taken,
+            undimmed=picture.undimmed,
         )
         channel.buffer.publish(frame)
         now = time.monotonic()

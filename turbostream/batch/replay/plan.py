@@ -131,6 +131,11 @@ class Plan:
             self.fingerprints[frame.fingerprint] += 1
 
     @property
+    def undims(self) -> bool:
+        """Whether what starts from a dimmed picture starts from it at full brightness."""
+        return self.session.header.session > 1
+
+    @property
     def size(self) -> tuple[int, int]:
         """(width, height) in pixels of the pictures, as far as the session tells."""
         return self._options.size or self.session.header.size

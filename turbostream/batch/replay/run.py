@@ -25,6 +25,7 @@ from turbostream.batch.replay.sources import ReplaySources
 from turbostream.batch.replay.store import Store
 from turbostream.batch.screen import Screen, summary
 from turbostream.stream.engine_api import Engine, EngineError, Picture, Resolve, batch_key
+from turbostream.stream.shot import EarlierFrame
 
 FRAMES = ".frames"  # added to a video's name: the folder of its pictures until it is complete
 
@@ -87,7 +88,8 @@ class Replay:
                 replace(one, fingerprint=one.fingerprint or engine.fingerprint) for one in pictures
             ]
             for item, picture in zip(some, named, strict=True):
-                self._sources.put(item.name, picture.jpeg)
+                undimmed = picture.undimmed if self._plan.undims else b""
+                self._sources.put(item.name, undimmed or picture.jpeg)
             if some[0].number:
                 if writing is not None:
                     writing.result()
@@ -116,17 +118,34 @@ class Replay:
 
     def _missing(self, kept: int) -> Iterator[Item]:
         """What is to be painted; `kept` pictures are in the folder. A chain goes on from these, or,
-        if there are only a few, once more from its beginning."""
-        lead = self._plan.lead if kept < REACH else 0
+        if there are only a few, or some were dimmed, once more from its beginning."""
+        dimmed = self._are_dimmed(kept)
+        lead = self._plan.lead if kept < REACH or dimmed else 0
         if lead:
             self._screen.note(f"{lead:,} frames before the range are painted first.")
         items = self._plan.items(lead=bool(lead))
         yield from itertools.islice(items, lead)
+        if dimmed:
+            self._screen.note(
+                f"The first {kept:,} pictures are painted again, since later ones start from some "
+                "of them at full brightness; the files stay."
+            )
+            yield from (replace(item, number=0) for item in itertools.islice(items, kept))
+            kept = 0
         for item in itertools.islice(items, kept):
             for frame in item.shown:
                 self._sources.put(frame.number, frame.jpeg)
             self._sources.put(item.name, self._store.path(item))
         yield from items
+
+    def _are_dimmed(self, kept: int) -> bool:
+        """Whether a later picture may start from one in the folder that was dimmed there."""
+        if not (kept and self._plan.undims):
+            return False
+        begin = max(0, kept - REACH)
+        shots = [item.shot for item in itertools.islice(self._plan.items(), begin, kept + 1)]
+        chains = any(isinstance(shot.source, EarlierFrame) for shot in shots)
+        return chains and any(shot.brightness != 1 for shot in shots[:-1])
 
     def _submissions(
         self, engine: Engine, items: Iterable[Item]
