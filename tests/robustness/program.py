@@ -35,7 +35,8 @@ class OutOfMemoryError(RuntimeError):
 
 
 class Faulty:
-    """An engine whose picture is `jpeg`; `before` is called with the number of each shot."""
+    """An engine whose picture is `jpeg`, and in every other three seconds `small`, if it is given.
+    `before` is called with the number of each shot."""
 
     max_batch = 1
     depth = 1
@@ -43,15 +44,18 @@ class Faulty:
     choices: Mapping[str, str] = {"device": "none: a test"}
     shots = 0  # of all engines of this process
 
-    def __init__(self, before: Callable[[int], object], jpeg: bytes) -> None:
-        self._before, self._jpeg = before, jpeg
+    def __init__(
+        self, before: Callable[[int], object], jpeg: bytes, small: bytes | None = None
+    ) -> None:
+        self._before, self._jpegs = before, (jpeg, small or jpeg)
 
     def submit(self, shots: Sequence[Shot]) -> Future[list[Picture]]:
         done: Future[list[Picture]] = Future()
         Faulty.shots += 1
         _note(shots[0])
         self._before(Faulty.shots)
-        done.set_result([Picture(self._jpeg, {"jpeg": 0.1})])
+        jpeg = self._jpegs[int(time.monotonic() / 3) % 2]
+        done.set_result([Picture(jpeg, {"jpeg": 0.1})])
         return done
 
     def close(self) -> None:
@@ -113,6 +117,7 @@ MODES: dict[str, Callable[[int], object]] = {
 def main(mode: str, argv: Sequence[str]) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     size = int(os.environ.get("PICTURE_BYTES", "8000"))
+    small = int(os.environ.get("SMALL_BYTES", str(size)))
 
     def open_engine(report: Report, resolve: object = None) -> Engine:
         report(Status(State.LOADING, "Loading a test."))
@@ -120,7 +125,7 @@ def main(mode: str, argv: Sequence[str]) -> int:
             time.sleep(600)
         if mode == "loads-badly" and not (settings.state_folder / MAY_LOAD).exists():
             raise RuntimeError("it does not load yet")
-        return Faulty(MODES.get(mode, MODES["sound"]), jpeg_of(size))
+        return Faulty(MODES.get(mode, MODES["sound"]), jpeg_of(size), jpeg_of(small))
 
     try:
         settings, options = load(DEFAULTS, argv, os.environ)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import signal
 import socket
 import statistics
@@ -20,6 +21,7 @@ from tests.server import once_below
 from tests.web.reader import read_parts
 
 SMALL, LARGE = {"PICTURE_BYTES": "3000"}, {"PICTURE_BYTES": "30000"}
+FADED = {"PICTURE_BYTES": "60000", "SMALL_BYTES": "1500"}
 
 
 def metric(program: Program, name: str) -> float:
@@ -151,6 +153,31 @@ def test_a_reader_with_a_low_rate_is_not_dropped(start: Start) -> None:
     seen = arrivals(program, "?fps=0.25", 9.0, "curl/8.0")
     assert len(seen) == 3
     assert metric(program, "dead_viewers_total") == 0
+
+
+def test_pictures_that_become_small_do_not_stop_a_reader(start: Start) -> None:
+    """As when the stage is faded to black."""
+    program = start("sound", environ=FADED).wait_until_healthy()
+
+    def missing() -> float:
+        numbers, size = [], 0
+        connection = http.client.HTTPConnection("127.0.0.1", program.port, timeout=30)
+        connection.request("GET", "/stream")
+        answer = connection.getresponse()
+        end = time.monotonic() + 12
+        while time.monotonic() < end:
+            line = answer.readline()
+            if line.startswith(b"Content-Length: "):
+                size = int(line.split()[1])
+            elif line.startswith(b"X-Frame-Id: "):
+                numbers.append(int(line.split()[1]))
+            elif line == b"\r\n" and size:
+                answer.read(size)
+                size = 0
+        connection.close()
+        return 1 - len(set(numbers)) / (numbers[-1] - numbers[0] + 1)
+
+    once_below(0.4, missing)
 
 
 def test_a_reader_that_was_slow_once_receives_every_frame_again(start: Start) -> None:

@@ -31,7 +31,7 @@ class Script:
     """A Source whose clock moves only while it waits; `frame_at` says what is newest when, and
     `revision_at` the channel's revision."""
 
-    with_recipe = False
+    with_recipe = padded = False
 
     def __init__(self, frame_at: Callable[[float], Frame | None], end_s: float) -> None:
         self.time = 0.0

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from turbostream.stream import recipe
 from turbostream.stream.frame import Frame
+from turbostream.web.live.padding import Padding
 
 BOUNDARY = "frame-" + secrets.token_hex(24)
 CONTENT_TYPE = f"multipart/x-mixed-replace;boundary={BOUNDARY}"
@@ -56,18 +57,25 @@ def jpeg_of(frame: Frame, with_recipe: bool) -> bytes:
 
 
 class PartCache:
-    """The part of each channel's newest frame, with and without its recipe. Each is built when a
-    viewer first needs it, shared by all, and built again only when the revision changes."""
+    """The part of each channel's newest frame, with and without its recipe and padding. Each is
+    built when a viewer first needs it, shared by all, and built again only when the revision
+    changes."""
 
     def __init__(self) -> None:
-        # by the channel's name and whether it holds the recipe
-        self._parts: dict[tuple[str, bool], tuple[Frame, int, bytes]] = {}
+        # by the channel's name, and whether it holds the recipe and the padding
+        self._parts: dict[tuple[str, bool, bool], tuple[Frame, int, bytes]] = {}
+        self._padding: dict[str, Padding] = {}  # by the channel's name
 
-    def __call__(self, frame: Frame, revision: int = 0, with_recipe: bool = False) -> bytes:
-        key = frame.channel, with_recipe
+    def __call__(
+        self, frame: Frame, revision: int = 0, with_recipe: bool = False, padded: bool = False
+    ) -> bytes:
+        key = frame.channel, with_recipe, padded
         cached = self._parts.get(key)
         if cached is None or frame != cached[0] or revision != cached[1]:
             jpeg = jpeg_of(frame, with_recipe)
+            if padded:
+                padding = self._padding.setdefault(frame.channel, Padding())
+                jpeg = padding.padded(jpeg, frame.published)
             built = part(Image(frame.number, jpeg, frame.published, revision))
             cached = self._parts[key] = frame, revision, built
         return cached[2]

@@ -40,6 +40,11 @@ class Source(Protocol):
         """Whether the viewer's pictures carry their recipe."""
         ...
 
+    @property
+    def padded(self) -> bool:
+        """Whether pictures must not become much smaller at once; see padding.py."""
+        ...
+
     def revision(self) -> int:
         """The channel's revision now."""
         ...
@@ -131,7 +136,8 @@ class Schedule:
         return self._repeat(now, frame if is_shown else None)
 
     def _part_of(self, frame: Frame) -> bytes:
-        return self._cache(frame, self._source.revision(), self._source.with_recipe)
+        source = self._source
+        return self._cache(frame, source.revision(), source.with_recipe, source.padded)
 
     def _send(self, part: bytes, now: float, repeat_after_s: float) -> bytes:
         self._part = part

@@ -53,6 +53,10 @@ class Viewer:
         self._window = Window() if acknowledges else None
         self.pace: Pace | None = None  # set by the sender, where the kernel has what it needs
 
+    @property
+    def padded(self) -> bool:
+        return self._window is None and self.pace is not None
+
     def revision(self) -> int:
         return self.channel.revision
 
