@@ -15,8 +15,9 @@ from safetensors.torch import save_file
 
 from turbostream.engine import weights
 from turbostream.engine.weights.locate import Weights
-from turbostream.engine.weights.lora_files import check_family, inspect, read
+from turbostream.engine.weights.lora_files import check_family, read
 from turbostream.engine.weights.lora_keys import targets_of
+from turbostream.engine.weights.lora_places import inspect
 from turbostream.stream.engine_api import EngineUnusable
 
 BLOCK = "down_blocks.0.attentions.0.transformer_blocks.0"
@@ -173,8 +174,3 @@ def test_a_lora_of_another_family_is_refused_with_both_names(tmp_path: Path) -> 
 def test_a_place_that_cannot_be_meant_is_refused(place: str) -> None:
     with pytest.raises(EngineUnusable, match=r"^LORAS: ink .*; give"):
         inspect(f"ink={place}", Weights("owner/model", None, demo=False))
-
-
-def test_hub_ids_are_left_to_the_download() -> None:
-    model = Weights("owner/model", None, demo=False)
-    inspect("ink=owner/ink@v1.0@0.5,pixel=owner/pixel:folder/file.safetensors", model)

@@ -74,6 +74,9 @@ class Hub:
             self.resolve(handler, path.removeprefix(f"/{REPOSITORY}/resolve/").partition("/")[2])
 
     def resolve(self, handler: BaseHTTPRequestHandler, name: str) -> None:
+        if name not in self.files:
+            send(handler, 404, {"X-Error-Code": "EntryNotFound"}, b"Entry not found")
+            return
         entry = self.entry(name)
         headers = {"X-Repo-Commit": COMMIT}
         if "lfs" not in entry:
@@ -93,6 +96,9 @@ class Hub:
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", handler.headers.get("Range") or "")
         asked = asked if self.ranges else None
         begin = int(asked[1]) if asked else 0
+        if asked and begin >= len(content):
+            send(handler, 416, {"Content-Range": f"bytes */{len(content)}"}, b"")
+            return
         end = min(int(asked[2] or len(content)), len(content) - 1) if asked else len(content) - 1
         headers = dict(headers or {})
         if asked:

@@ -14,12 +14,15 @@ from tests.engine.test_lora_files import diffusers, save
 from tests.setup.hub import REPOSITORY, Hub, serve
 
 ROOT = Path(__file__).resolve().parents[2]
+MODEL = ROOT / "turbostream/engine/weights/configs/sd15"
 FETCH = """
 import sys
-from turbostream.engine.weights import lora_files
+from pathlib import Path
+from turbostream.engine.weights import lora_places
 from turbostream.stream.engine_api import EngineError
 try:
-    print([lora.path.name for lora in lora_files.fetch(sys.argv[1], lambda status: None)])
+    found = lora_places.fetch(sys.argv[1], "the model", Path(sys.argv[2]), lambda status: None)
+    print([lora.path.name for lora in found])
 except EngineError as error:
     print(f"{type(error).__name__}: {error}")
 """
@@ -46,7 +49,7 @@ def environment(hub: Hub, tmp_path: Path) -> Iterator[dict[str, str]]:
 
 def fetched(place: str, environment: dict[str, str]) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", FETCH, f"ink={place}"],
+        [sys.executable, "-c", FETCH, f"ink={place}", str(MODEL)],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     return done.stdout.strip()
@@ -57,7 +60,8 @@ def test_a_named_file_is_fetched_and_found_again_without_the_hub(
 ) -> None:
     place = f"{REPOSITORY}@v1:more/pixel.safetensors@0.5"
     assert fetched(place, environment) == "['pixel.safetensors']"
-    assert [name for name, _ in hub.fetched] == ["more/pixel.safetensors"]
+    # The header before the file.
+    assert [name for name, _ in hub.fetched] == 2 * ["more/pixel.safetensors"]
     assert fetched(place, {**environment, "HF_HUB_OFFLINE": "1"}) == "['pixel.safetensors']"
 
 

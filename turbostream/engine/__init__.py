@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import ModuleType
 
 from turbostream.engine.stages import Stages
-from turbostream.engine.weights import Weights, hub, lora_files
+from turbostream.engine.weights import Weights, hub, lora_places
 from turbostream.settings import Settings
 from turbostream.stream.engine_api import Engine, EngineUnusable, Report, Resolve
 
@@ -48,7 +48,7 @@ def check_usable(weights: Weights, device: str, loras: str = "none") -> None:
                 f"{name} is not installed for {sys.executable}; run ./setup.sh, then make run."
             )
     hub.inspect(weights, device)
-    lora_files.inspect(loras, weights)
+    lora_places.inspect(loras, weights)
     if device in ("cuda", "mps"):
         with _import_errors_as_unusable():
             from turbostream.engine.device import hardware

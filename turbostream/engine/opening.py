@@ -27,8 +27,9 @@ from turbostream.engine.model import attention, decoder, schedule
 from turbostream.engine.model.loading import load_pipeline
 from turbostream.engine.model.model import Model
 from turbostream.engine.stages import Stages
-from turbostream.engine.weights import Weights, few_steps, lora_files
+from turbostream.engine.weights import Weights, few_steps, lora_places
 from turbostream.engine.weights.hub import fetch, fetch_tiny_decoder
+from turbostream.engine.weights.lora_files import LoraFile
 from turbostream.settings import Settings
 from turbostream.stream.engine_api import Report, Resolve
 from turbostream.stream.shot import MAX_SEED, Shot
@@ -68,9 +69,7 @@ def open_local(
     stages = stages or Stages()
     device = hardware.choose(settings.device)
     folder = fetch(weights, report)
-    loras = lora_files.fetch(settings.loras, report)
-    for lora in loras:
-        lora_files.check_family(lora, weights.model_id, folder)
+    loras = lora_places.fetch(settings.loras, weights.model_id, folder, report)
     stages.end("files")
     report(Status(State.LOADING, f"Loading {weights.model_id}."))
     pipe = load_pipeline(folder, device, weights.model_id)
@@ -121,7 +120,7 @@ def warm_up(
     report: Report,
     techniques: Techniques = Techniques(),  # noqa: B008  (frozen)
     resolve: Resolve | None = None,
-    loras: Sequence[lora_files.LoraFile] = (),
+    loras: Sequence[LoraFile] = (),
     few: few_steps.FewSteps | None = None,
     stages: Stages | None = None,
 ) -> LocalEngine:

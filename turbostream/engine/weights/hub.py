@@ -16,7 +16,12 @@ from turbostream.engine.weights import kinds, memory, model_files
 from turbostream.engine.weights.byte_counter import ByteCounter
 from turbostream.engine.weights.header_fetch import local_headers, remote_headers
 from turbostream.engine.weights.headers import count
-from turbostream.engine.weights.hub_errors import as_engine_error, check_proxies, first_line
+from turbostream.engine.weights.hub_errors import (
+    as_engine_error,
+    check_endpoint,
+    check_proxies,
+    first_line,
+)
 from turbostream.engine.weights.locate import Weights, checked
 from turbostream.stream.engine_api import (
     EngineError,
@@ -52,14 +57,9 @@ def inspect(weights: Weights, device: str = "cpu") -> None:
         if card and not weights.demo:
             memory.check(weights.model_id, count(local_headers(weights.folder)), card)
         return
+    check_endpoint()
     try:
-        import huggingface_hub.hf_api  # noqa: F401  (parses HF_ENDPOINT)
-    except ValueError as error:
-        raise EngineUnusable(
-            f"HF_ENDPOINT is not the address of a hub ({error}): correct it or unset it."
-        ) from error
-    try:
-        cached = _cached_folders(weights)
+        cached = cached_folders(weights)
     except ValueError as error:  # from huggingface_hub's check of an id
         raise as_engine_error(weights.model_id, error) from error
     if cached:
@@ -110,7 +110,7 @@ def fetch_tiny_decoder(folder: Path, repository: str, report: Report) -> Path | 
         from httpx2 import HTTPError, InvalidURL
         from huggingface_hub import snapshot_download
 
-        _quiet()
+        quiet()
         report(Status(State.DOWNLOADING, f"Looking for the tiny decoder, {repository}."))
         try:
             check_proxies()
@@ -131,7 +131,7 @@ def _planned(weights: Weights) -> _Plan:
     from httpx2 import HTTPError, InvalidURL
     from huggingface_hub import HfApi, hf_hub_download
 
-    _quiet()
+    quiet()
     name, repository = weights.model_id, weights.repository
     try:
         check_proxies()
@@ -201,7 +201,7 @@ def _downloaded(weights: Weights, plan: _Plan, report: Report) -> Path:
     return checked(folder, name, weights.many_steps)
 
 
-def _cached_folders(weights: Weights) -> list[Path]:
+def cached_folders(weights: Weights) -> list[Path]:
     """The cache's folders that hold the model's index, newest first; they may be incomplete.
 
     Found by folder rather than by the cache's refs, which name the newest commit even before its
@@ -224,7 +224,7 @@ def _cached_folders(weights: Weights) -> list[Path]:
 
 def _from_cache(weights: Weights, error: EngineError) -> Path:
     """A complete copy in the cache; raises `error` if there is none."""
-    for folder in _cached_folders(weights):
+    for folder in cached_folders(weights):
         try:
             checked(folder, weights.model_id, weights.many_steps)
         except EngineUnusable as problem:
@@ -239,7 +239,7 @@ def _from_cache(weights: Weights, error: EngineError) -> Path:
     raise error
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Keep request URLs, some of which are signed, out of the log, and stop huggingface_hub's
     messages from appearing twice: it has its own handler."""
     logging.getLogger("httpx2").setLevel(logging.WARNING)

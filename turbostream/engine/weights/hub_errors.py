@@ -23,6 +23,16 @@ class ProxyUnusable(OSError):
     """A proxy from the environment that the hub's client cannot use; the message is one clause."""
 
 
+def check_endpoint() -> None:
+    """Raise EngineUnusable for a HF_ENDPOINT that huggingface_hub cannot read."""
+    try:
+        import huggingface_hub.hf_api  # noqa: F401  (parses HF_ENDPOINT)
+    except ValueError as error:
+        raise EngineUnusable(
+            f"HF_ENDPOINT is not the address of a hub ({error}): correct it or unset it."
+        ) from error
+
+
 def check_proxies() -> None:
     """Raise ProxyUnusable for a proxy that the hub's client would reject with errors of many
     types, some of them raised in its own threads."""

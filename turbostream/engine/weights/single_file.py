@@ -83,8 +83,7 @@ def identify(name: str, file: Path, many_steps: bool = False) -> SingleFile:
     header = _header(name, file)
     keys = tensors(header)
     architecture = _architecture(name, keys)
-    wide = next((shape_of(header, key) for key in keys if CROSS.match(key)), ())
-    width = wide[-1] if wide else 0
+    width = _width(header)
     taken, made = shape_of(header, CONV_IN)[1:2], shape_of(header, CONV_OUT)[:1]
     kinds.check_channels(name, next(iter(taken), 0), next(iter(made), 0), architecture.row)
     beside = file.with_suffix("")
@@ -111,6 +110,17 @@ def identify(name: str, file: Path, many_steps: bool = False) -> SingleFile:
         f"{scheduler or 'EulerDiscreteScheduler'}, {prediction or 'epsilon'}"
     )
     return SingleFile(file, architecture.row, CONFIGS / folder, False, scheduler, prediction, why)
+
+
+def words_of(file: Path) -> int:
+    """The width of the words that a whole model reads, 0 if no tensor tells; raises OSError or
+    ValueError."""
+    return _width(header_of(file))
+
+
+def _width(header: dict[str, Any]) -> int:
+    wide = next((shape_of(header, key) for key in header if CROSS.match(key)), ())
+    return wide[-1] if wide else 0
 
 
 def _header(name: str, file: Path) -> dict[str, Any]:
