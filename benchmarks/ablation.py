@@ -56,7 +56,7 @@ class Parts:
         self.unet, self.schedule = pipe.unet, schedule_of(pipe.scheduler)
         own = type(pipe.vae).__name__ == "AutoencoderTiny"
         self.decoder = pipe.vae.decoder if own else KLDecoder(pipe.vae)
-        self.denoise = Denoise(pipe.unet, self.schedule, dtype).to(device)
+        self.denoise = Denoise(pipe.unet, self.schedule, dtype, pipe.vae_scale_factor).to(device)
         self.decode = Decode(self.decoder, pipe.vae.config.scaling_factor, dtype).to(device)
         generator = torch.Generator(device).manual_seed(0)
         size, width = pipe.unet.config.sample_size, pipe.unet.config.cross_attention_dim

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 
-def pipeline(seed: int = 0, full_vae: bool = False) -> Any:
+def pipeline(seed: int = 0, full_vae: bool = False, levels: int = 4) -> Any:
+    """levels: of the full autoencoder, each but the first of which halves the picture's sides."""
     from diffusers import (
         AutoencoderKL,
         AutoencoderTiny,
@@ -59,10 +60,10 @@ def pipeline(seed: int = 0, full_vae: bool = False) -> Any:
             if ("attn2" in name or "add_embedding" in name) and parameter.ndim > 1:
                 parameter.mul_(4)
     full = {
-        "block_out_channels": (8, 8, 8, 8),
+        "block_out_channels": (8,) * levels,
         "norm_num_groups": 4,
-        "down_block_types": ("DownEncoderBlock2D",) * 4,
-        "up_block_types": ("UpDecoderBlock2D",) * 4,
+        "down_block_types": ("DownEncoderBlock2D",) * levels,
+        "up_block_types": ("UpDecoderBlock2D",) * levels,
         "scaling_factor": 0.13025,
         "force_upcast": True,
     }

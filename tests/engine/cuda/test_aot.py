@@ -29,7 +29,7 @@ def denoise_of(pipe: object) -> Denoise:
     schedule = schedule_of(pipe.scheduler)  # type: ignore[attr-defined]
     unet = pipe.unet  # type: ignore[attr-defined]
     folded.prepare(unet, schedule.timestep)
-    return Denoise(unet, schedule, torch.float32)
+    return Denoise(unet, schedule, torch.float32, 8)
 
 
 def test_no_weight_to_compile_with_is_one_number_throughout(

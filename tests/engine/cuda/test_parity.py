@@ -43,7 +43,7 @@ def test_the_rounding_of_half_precision_passes(model: Model) -> None:
 
 def test_a_wrong_sigma_is_caught(model: Model) -> None:
     schedule = dataclasses.replace(model.schedule, sigma=model.schedule.sigma * 1.02)
-    said = refusal(model, Denoise(model.denoise.unet, schedule, torch.float32))
+    said = refusal(model, Denoise(model.denoise.unet, schedule, torch.float32, 8))
     assert said is not None
 
 

@@ -19,6 +19,7 @@ from turbostream.engine.cuda import aot, parity
 from turbostream.engine.model.decoder import dtype_of
 from turbostream.engine.model.loading import load_pipeline
 from turbostream.engine.model.model import Model
+from turbostream.engine.rewrite import packed
 
 PROMPTS = ("three yellow stars on a night sky", "a red mushroom", "blue")
 SIZES = ((8, 8), (6, 10))  # rows and columns of latents
@@ -52,10 +53,10 @@ def noise_of(seed: int, high: int, wide: int, batch: int = 1) -> torch.Tensor:
 
 
 def plain(pipe: Any, prompts: list[str], noise: torch.Tensor, output: str = "latent") -> Any:
-    high, wide = noise.shape[-2:]
+    high, wide = (side * pipe.vae_scale_factor for side in noise.shape[-2:])
     return pipe(
         prompts, num_inference_steps=1, guidance_scale=0.0, latents=noise, output_type=output,
-        height=high * 8, width=wide * 8,
+        height=high, width=wide,
     ).images  # fmt: skip
 
 
@@ -117,11 +118,44 @@ def test_a_wrong_condition_is_far_outside_the_tolerance(
 
         monkeypatch.setattr(ours.denoise, "condition", condition)
         assert error() > 10 * LATENT_TOLERANCE
+
+
+@pytest.mark.parametrize("encoder", [0, 1])
+@pytest.mark.parametrize("shift", [-1, 1])
+@torch.inference_mode()
+def test_another_hidden_state_of_one_encoder_is_far_outside_the_tolerance(
+    theirs: Any, encoder: int, shift: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, noise = Model(pipeline(), CPU), noise_of(3, 6, 10)
+    module = ours.encode_prompt._encoders[encoder]  # type: ignore[attr-defined]
+    forward = module.forward
+
+    def shifted(*ids: Any, **options: Any) -> Any:
+        output = forward(*ids, **options)
+        states = output.hidden_states
+        output.hidden_states = (*states[1:], None) if shift > 0 else (None, *states[:-1])
+        return output
+
+    expected = plain(theirs, [PROMPTS[0]], noise)
+    monkeypatch.setattr(module, "forward", shifted)
+    mixed = embedded(ours, PROMPTS[0])
+    assert parity.relative_error(ours.denoise(noise, mixed), expected) > 10 * LATENT_TOLERANCE
     monkeypatch.undo()
-    monkeypatch.setattr("turbostream.engine.model.families.stable_diffusion_xl.PENULTIMATE", -1)
-    last = Model(pipeline(), CPU)
-    mixed = embedded(last, PROMPTS[0])
-    assert error() > 10 * LATENT_TOLERANCE
+    ours.encode_prompt.forget()
+    mixed = embedded(ours, PROMPTS[0])
+    assert parity.relative_error(ours.denoise(noise, mixed), expected) < LATENT_TOLERANCE
+
+
+@torch.inference_mode()
+def test_the_sizes_of_another_autoencoder_are_its_own() -> None:
+    """One that halves the sides twice instead of three times."""
+    noise = noise_of(3, 8, 12)
+    pipe = pipeline(full_vae=True, levels=3)
+    ours = Model(pipeline(full_vae=True, levels=3), CPU)
+    latents = ours.denoise(noise, embedded(ours, PROMPTS[0]))
+    expected = plain(pipe, [PROMPTS[0]], noise)
+    assert pipe.vae_scale_factor == 4
+    assert parity.relative_error(latents, expected) < LATENT_TOLERANCE
 
 
 @pytest.mark.parametrize("full_vae", [False, True])
@@ -157,14 +191,29 @@ def test_a_mix_of_prompts_mixes_the_pooled_embedding_too(ours: Model) -> None:
     torch.testing.assert_close(mix[-1, :width], halfway, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("levels", [3, 4])
 @torch.inference_mode()
-def test_the_compiling_process_builds_the_same_step(ours: Model) -> None:
-    """It knows the UNet's configuration only."""
-    job = aot.job_of(ours.denoise, 2, ours.inputs(80, 48), "cpu")
-    other = aot.architecture(aot.Job.from_json(job.as_json()))
-    other.unet.load_state_dict(ours.denoise.unet.state_dict(), strict=False)
+def test_the_compiling_process_builds_the_same_steps(
+    levels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It knows the UNet's configuration and the size of the latents only."""
+    monkeypatch.setattr(packed, "available", lambda: False)  # as on a GPU
+    ours = Model(pipeline(full_vae=True, levels=levels), CPU)
     noise, words = noise_of(3, 6, 10, 2), embedded(ours, *PROMPTS[:2])
-    assert other(noise, words).shape == ours.denoise(noise, words).shape
+    inputs = {
+        "prompt_embedding": words,
+        "scales": torch.rand(2, 3),
+        "time": torch.tensor([[700.0]] * 2),
+    }
+    timed = ours.sampler.step_inputs(ours.inputs(None, None))
+    for step, declaration, given in (
+        (ours.denoise, ours.inputs(None, None), {"noise": noise, "prompt_embedding": words}),
+        (ours.sampler.step, timed, {"sample": noise, **inputs}),
+    ):
+        job = aot.job_of(step, 2, declaration, "cpu")
+        other = aot.architecture(aot.Job.from_json(job.as_json()))
+        other.load_state_dict(step.state_dict())
+        assert parity.relative_error(other(**given), step(**given)) < LATENT_TOLERANCE
 
 
 def test_only_a_full_autoencoder_that_overflows_in_half_precision_is_kept_in_float32() -> None:

@@ -62,7 +62,7 @@ def test_each_kind_of_prediction_is_stepped_as_the_scheduler_does(
     sample = noise * scheduler.init_noise_sigma
     said = scheduler.scale_model_input(sample, scheduler.timesteps[0]).tanh()
     expected = scheduler.step(said, scheduler.timesteps[0], sample).prev_sample
-    ours = Denoise(Says(), schedule, torch.float32)(noise, noise)
+    ours = Denoise(Says(), schedule, torch.float32, 8)(noise, noise)
     assert parity.relative_error(ours, expected) < 1e-5
 
 
@@ -71,7 +71,7 @@ def test_a_wrong_sigma_is_far_outside_the_tolerance(model: Model, noise_of_seed:
     wrong = dataclasses.replace(model.schedule, sigma=model.schedule.sigma * 1.02)
     with torch.inference_mode():
         right = model.denoise(noise, words)
-        latents = Denoise(model.denoise.unet, wrong, torch.float32)(noise, words)
+        latents = Denoise(model.denoise.unet, wrong, torch.float32, 8)(noise, words)
     assert parity.relative_error(latents, right) > 10 * LATENT_TOLERANCE
 
 

@@ -52,6 +52,7 @@ class Job:
 
     unet: dict[str, Any]  # the UNet's configuration
     schedule: Schedule
+    vae_scale: int
     batch: int
     inputs: Declaration
     dtype: str
@@ -94,7 +95,10 @@ def job_of(
     dtype = _name(denoise.dtype)
     timed = isinstance(denoise, DenoiseAt)
     chosen = dict(options or {})
-    return Job(config, denoise.schedule, batch, inputs, dtype, device, chosen, timed=timed)
+    return Job(
+        config, denoise.schedule, denoise.vae_scale, batch, inputs, dtype, device, chosen,
+        timed=timed,
+    )  # fmt: skip
 
 
 @torch.no_grad()
@@ -116,8 +120,8 @@ def architecture(job: Job) -> Step:
     if job.timed:
         if is_folded:
             TimeTable(unet, job.schedule.timestep)
-        return DenoiseAt(unet, job.schedule, dtype, is_folded).to(job.device)
-    return Denoise(unet, job.schedule, dtype).to(job.device)
+        return DenoiseAt(unet, job.schedule, dtype, job.vae_scale, is_folded).to(job.device)
+    return Denoise(unet, job.schedule, dtype, job.vae_scale).to(job.device)
 
 
 def write(job: Job, path: Path) -> str:

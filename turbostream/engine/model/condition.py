@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-PIXELS = 8  # of a picture's side per value of the latents; of SDXL's autoencoder and TAESDXL
 TIME_IDS = 6  # height and width, of the original; top and left, of the crop; height and width
 
 # (embedding [B, rows, hidden], sample [B, C, H/8, W/8]) -> (the words that cross attention reads
@@ -20,8 +19,9 @@ TIME_IDS = 6  # height and width, of the original; top and left, of the crop; he
 Condition = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, dict[str, Any]]]
 
 
-def condition_of(unet: Any) -> Condition:
-    """How this UNet takes its words."""
+def condition_of(unet: Any, vae_scale: int) -> Condition:
+    """How this UNet takes its words. vae_scale: pixels of a picture's side per value of the
+    latents."""
     if getattr(getattr(unet, "config", None), "addition_embed_type", None) != "text_time":
         return _words
     sizes = TIME_IDS * unet.config.addition_time_embed_dim
@@ -32,7 +32,7 @@ def condition_of(unet: Any) -> Condition:
     ) -> tuple[torch.Tensor, dict[str, Any]]:
         """SDXL: the last row is the pooled embedding. A picture counts as an original of its own
         size, without a crop, as in diffusers' pipeline."""
-        high, wide = (side * PIXELS for side in sample.shape[-2:])
+        high, wide = (side * vae_scale for side in sample.shape[-2:])
         time_ids = embedding.new_zeros(embedding.shape[0], TIME_IDS)
         time_ids[:, 0:1], time_ids[:, 4:5] = high, high
         time_ids[:, 1:2], time_ids[:, 5:6] = wide, wide

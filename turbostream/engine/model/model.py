@@ -97,7 +97,8 @@ class Model:
             packed.pack(pipe.unet, originals)
         device, dtype = hardware.device, hardware.dtype
         scaling = vae.config.scaling_factor
-        self.denoise = Denoise(pipe.unet, self.schedule, dtype).to(device)
+        self.vae_scale: int = pipe.vae_scale_factor
+        self.denoise = Denoise(pipe.unet, self.schedule, dtype, self.vae_scale).to(device)
         self.decode = Decode(decoder, scaling, vae_dtype).to(device)
         self.pictures: Pictures | None = None
         self.sources = "off: no source of pictures was given"  # "choice: reason"
@@ -108,7 +109,9 @@ class Model:
                 self.sources = f"on: {type(vae).__name__}'s encoder is part of the step"
                 self.pictures = Pictures(Encode(encoder, scaling, vae_dtype).to(device), resolve)
         encode = None if self.pictures is None else self.pictures.encode
-        self.sampler = Sampler(pipe.unet, encode, self.schedule, table, hardware, is_folded)
+        self.sampler = Sampler(
+            pipe.unet, encode, self.schedule, table, hardware, self.vae_scale, is_folded
+        )
         self._alone: dict[Kind, Paint] = {}  # for one shot, on the threads of the plain path
         self.capabilities = Capabilities(
             prompts=MAX_PROMPTS,
@@ -118,7 +121,6 @@ class Model:
             enlarging=ENLARGING,
         )
         self.latent_channels: int = pipe.unet.config.in_channels
-        self.vae_scale: int = pipe.vae_scale_factor
         size = pipe.unet.config.sample_size
         high, wide = (size, size) if isinstance(size, int) else size
         self.own_size = (wide * self.vae_scale, high * self.vae_scale)  # pixels

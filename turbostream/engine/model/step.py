@@ -38,12 +38,16 @@ class Denoise(nn.Module):
 
     timestep: torch.Tensor
 
-    def __init__(self, unet: nn.Module, schedule: Schedule, dtype: torch.dtype) -> None:
+    def __init__(
+        self, unet: nn.Module, schedule: Schedule, dtype: torch.dtype, vae_scale: int
+    ) -> None:
+        """vae_scale: pixels of a picture's side per value of the latents."""
         super().__init__()
         self.unet = unet
         self.schedule = schedule
         self.dtype = dtype
-        self.condition = condition_of(unet)
+        self.vae_scale = vae_scale
+        self.condition = condition_of(unet, vae_scale)
         self.register_buffer(
             "timestep", torch.full((1,), schedule.timestep, dtype=torch.float32), persistent=False
         )
@@ -79,15 +83,20 @@ class DenoiseAt(nn.Module):
     timestep: torch.Tensor
 
     def __init__(
-        self, unet: nn.Module, schedule: Schedule, dtype: torch.dtype, has_table: bool
+        self,
+        unet: nn.Module,
+        schedule: Schedule,
+        dtype: torch.dtype,
+        vae_scale: int,
+        has_table: bool,
     ) -> None:
         """schedule: of the step from noise alone, whose timestep may be folded into the blocks.
-        has_table: it is, and the UNet has a `timesteps.TimeTable`; otherwise the UNet computes its
-        time embedding itself."""
+        vae_scale: as for `Denoise`. has_table: it is, and the UNet has a `timesteps.TimeTable`;
+        otherwise the UNet computes its time embedding itself."""
         super().__init__()
         self.unet, self.schedule, self.dtype = unet, schedule, dtype
-        self.has_table = has_table
-        self.condition = condition_of(unet)
+        self.vae_scale, self.has_table = vae_scale, has_table
+        self.condition = condition_of(unet, vae_scale)
         self.register_buffer(
             "timestep", torch.full((1,), schedule.timestep, dtype=torch.float32), persistent=False
         )

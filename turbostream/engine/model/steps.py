@@ -82,15 +82,17 @@ class Sampler:
         schedule: Schedule,
         table: StepTable,
         hardware: Hardware,
+        vae_scale: int,
         is_folded: bool,
     ) -> None:
         """unet: after `folded.prepare`, which returned `is_folded` and kept the projections.
-        encode: of pictures, where there are any."""
+        encode: of pictures, where there are any. vae_scale: as for `Denoise`."""
         self.table, self._dtype = table, hardware.dtype
         self._times: TimeTable | None = None
         if is_folded:
             self._times = TimeTable(unet, schedule.timestep, table.timesteps, table.between)
-        self.step = DenoiseAt(unet, schedule, hardware.dtype, is_folded).to(hardware.device)
+        self.step = DenoiseAt(unet, schedule, hardware.dtype, vae_scale, is_folded)
+        self.step.to(hardware.device)
         self.sampling = Sampling(self.step, encode)
 
     def inputs(self, text: Declaration, steps: int, fresh: bool) -> Declaration:
