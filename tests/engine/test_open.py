@@ -12,11 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.engine import sdxl
 from tests.server import ROOT, Server, lines_of_failure
-from turbostream.engine import open_engine, weights
+from turbostream.engine import check_usable, jpeg, open_engine, weights
+from turbostream.engine.model.noise import noise_of
 from turbostream.settings import load
 from turbostream.stream.engine_api import capabilities_of
 from turbostream.stream.shot import EarlierFrame, Shot, ShotError, Source
+from turbostream.stream.state import State
+
+PROMPT = "three yellow stars on a night sky"
 
 OPENED_TWICE = """
 import gc
@@ -78,6 +83,40 @@ def test_an_engine_that_is_given_pictures_paints_from_them(tmp_path: Path) -> No
     with pytest.raises(ShotError, match="starts from noise only"):
         engine.submit([shot])
     engine.close()
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_a_folder_of_sdxl_is_opened_from_settings_to_its_first_picture(tmp_path: Path) -> None:
+    folder = tmp_path / "a model, größer"
+    sdxl.pipeline(full_vae=True).save_pretrained(folder)
+    given = {
+        "DEVICE": "cpu", "STATE_DIR": str(tmp_path / "state"), "DECODER": "full",
+        "JPEG_QUALITY": "95", "SEED": "7", "WIDTH": "80", "HEIGHT": "64",
+    }  # fmt: skip
+    defaults = {"TARGET_FPS": 30, "INITIAL_PROMPT": PROMPT, "SERVER_PORT": 8000}
+    settings, _ = load(defaults | {"MODEL_ID": str(folder)}, [], given)
+    found = weights.find(settings.model_id, settings.device)
+    check_usable(found, settings.device)
+    said: list[State] = []
+    engine = open_engine(settings, found, lambda status: said.append(status.state))
+    shot = Shot.single(PROMPT, settings.seed, 80, 64)
+    picture = engine.submit([shot]).result()[0].jpeg
+    engine.close()
+    assert said == [State.LOADING]
+    assert engine.choices["decoder"] == "full: DECODER is full"
+    assert engine.choices["steps"].startswith("1: ")
+    pipe = sdxl.pipeline(full_vae=True)
+    options = {"num_inference_steps": 1, "guidance_scale": 0.0, "width": 80, "height": 64}
+
+    def difference(seed: int) -> float:
+        """Of diffusers' own picture, as a JPEG too."""
+        noise = noise_of(((seed, 1.0),), (4, 8, 10))[None]
+        theirs = pipe(PROMPT, latents=noise, **options).images[0].convert("RGBX")
+        theirs = jpeg.decode(jpeg.encode(np.array(theirs), 95)).astype(float)
+        return float(np.abs(jpeg.decode(picture) - theirs).mean())
+
+    assert difference(7) < 0.5
+    assert difference(8) > 5
 
 
 def test_the_gpus_warm_up_imports_nothing_while_diffusers_is_imported() -> None:
