@@ -30,6 +30,7 @@ from turbostream.engine.cuda.parity import PSNR_LIMIT, psnr
 from turbostream.engine.device import hardware
 from turbostream.engine.local_engine import LocalEngine
 from turbostream.engine.model import decoder
+from turbostream.engine.model.condition import GUIDANCE
 from turbostream.engine.model.loading import load_pipeline
 from turbostream.engine.model.model import free_cached_memory
 from turbostream.engine.model.noise import noise_of
@@ -94,7 +95,7 @@ class Theirs:
                 **given,
                 latents=noise_of(shot.noise, shape)[None].to(**place),
                 num_inference_steps=steps,
-                guidance_scale=0.0,
+                guidance_scale=0.0 if pipe.unet.config.time_cond_proj_dim is None else GUIDANCE,
                 width=width,
                 height=height,
                 eta=ETA,

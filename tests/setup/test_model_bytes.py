@@ -72,6 +72,8 @@ def sharded(hub: Hub) -> None:
             "is a NewPipeline, saved by diffusers 99.1.0, which is newer than",
         ),
         (edited("unet/config.json", in_channels=9, out_channels=4), "is an inpainting model"),
+        (edited("unet/config.json", num_class_embeds=10), "is a model for more than words"),
+        (edited("unet/config.json", addition_embed_type="image"), "for more than words"),
         (edited("scheduler/scheduler_config.json", timestep_spacing="leading"), "20 to 50 steps"),
         (pickled, "a pickle can run any code when it is opened; convert it to safetensors"),
         (sharded, "diffusion_pytorch_model-00002-of-00003.safetensors is missing"),

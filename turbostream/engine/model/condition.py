@@ -7,11 +7,14 @@ the host.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
+# The default of diffusers' LatentConsistencyModelPipeline, for models that take a guidance scale.
+GUIDANCE = 8.5
 TIME_IDS = 6  # height and width, of the original; top and left, of the crop; height and width
 
 # (embedding [B, rows, hidden], sample [B, C, H/8, W/8]) -> (the words that cross attention reads
@@ -22,16 +25,27 @@ Condition = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, dict[str,
 def condition_of(unet: Any, vae_scale: int) -> Condition:
     """How this UNet takes its words. vae_scale: pixels of a picture's side per value of the
     latents."""
-    if getattr(getattr(unet, "config", None), "addition_embed_type", None) != "text_time":
-        return _words
-    sizes = TIME_IDS * unet.config.addition_time_embed_dim
-    width = unet.config.projection_class_embeddings_input_dim - sizes
+    config = getattr(unet, "config", None)
+    words: Condition = _words
+    if getattr(config, "addition_embed_type", None) == "text_time":
+        words = _pooled(config, vae_scale)
+    size = getattr(config, "time_cond_proj_dim", None)
+    return words if size is None else _guided(words, size)
+
+
+def _words(embedding: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor, dict[str, Any]]:
+    return embedding, {}
+
+
+def _pooled(config: Any, vae_scale: int) -> Condition:
+    """SDXL: the last row is the pooled embedding. A picture counts as an original of its own size,
+    without a crop, as in diffusers' pipeline."""
+    sizes = TIME_IDS * config.addition_time_embed_dim
+    width = config.projection_class_embeddings_input_dim - sizes
 
     def pooled(
         embedding: torch.Tensor, sample: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, Any]]:
-        """SDXL: the last row is the pooled embedding. A picture counts as an original of its own
-        size, without a crop, as in diffusers' pipeline."""
         high, wide = (side * vae_scale for side in sample.shape[-2:])
         time_ids = embedding.new_zeros(embedding.shape[0], TIME_IDS)
         time_ids[:, 0:1], time_ids[:, 4:5] = high, high
@@ -42,5 +56,20 @@ def condition_of(unet: Any, vae_scale: int) -> Condition:
     return pooled
 
 
-def _words(embedding: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor, dict[str, Any]]:
-    return embedding, {}
+def _guided(words: Condition, size: int) -> Condition:
+    """Latent consistency models distilled with guidance: beside the time, the UNet takes the
+    guidance scale that it imitates, as an embedding of `size` values. Source:
+    get_guidance_scale_embedding in diffusers' LatentConsistencyModelPipeline."""
+
+    def guided(
+        embedding: torch.Tensor, sample: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, Any]]:
+        tokens, more = words(embedding, sample)
+        half = size // 2
+        exponents = torch.arange(half, device=embedding.device, dtype=torch.float32)
+        angles = torch.exp(exponents * (-math.log(10_000) / (half - 1))) * ((GUIDANCE - 1) * 1000)
+        scale = torch.cat([torch.sin(angles), torch.cos(angles)])
+        scale = torch.nn.functional.pad(scale, (0, size % 2)).to(embedding.dtype)
+        return tokens, {**more, "timestep_cond": scale.expand(embedding.shape[0], size)}
+
+    return guided

@@ -116,14 +116,11 @@ class DenoiseAt(nn.Module):
         """
         scale, skip, out = scales[:, :, None, None, None].unbind(1)
         scaled = (sample * scale).to(self.dtype)
-        if self.has_table:
-            timestep, differences = self.timestep, time
-        else:
-            timestep, differences = time[:, 0], None
+        timestep = self.timestep if self.has_table else time[:, 0]
         words, more = self.condition(prompt_embedding, sample)
-        predicted = self.unet(
-            scaled, timestep, words, timestep_cond=differences, return_dict=False, **more
-        )[0]
+        if self.has_table:
+            more["timestep_cond"] = time
+        predicted = self.unet(scaled, timestep, words, return_dict=False, **more)[0]
         return sample * skip + predicted.float() * out
 
 

@@ -35,7 +35,8 @@ class Row:
 
     name: the family's, as in `engine/model/families`. components: those loaded. classes: the only
     classes supported, of the components where others exist. example: a model of one step. lora: a
-    few-step LoRA for models of many steps, by the width of the UNet's cross attention.
+    few-step LoRA for models of many steps, by the width of the UNet's cross attention. added: what
+    the UNet takes beside the words (`addition_embed_type`).
     """
 
     name: str
@@ -43,6 +44,7 @@ class Row:
     pipeline: str
     components: tuple[str, ...]
     classes: Mapping[str, str]
+    added: str | None
     example: str
     lora: Mapping[int, str]
 
@@ -58,6 +60,7 @@ SD = Row(
     pipeline="StableDiffusionPipeline",
     components=("unet", "vae", "text_encoder", "scheduler", "tokenizer"),
     classes={"unet": UNET, "text_encoder": "CLIPTextModel"},
+    added=None,
     example="stabilityai/sd-turbo",
     lora={768: "latent-consistency/lcm-lora-sdv1-5"},
 )
@@ -67,12 +70,16 @@ SDXL = Row(
     pipeline="StableDiffusionXLPipeline",
     components=(*SD.components, "text_encoder_2", "tokenizer_2"),
     classes={**SD.classes, "text_encoder_2": "CLIPTextModelWithProjection"},
+    added="text_time",
     example="stabilityai/sdxl-turbo",
     lora={2048: "latent-consistency/lcm-lora-sdxl"},
 )
-ROWS = {row.pipeline: row for row in (SD, SDXL)}
-SUPPORTED = " and ".join(f"{row.title} ({row.pipeline})" for row in ROWS.values())
-EXAMPLES = " or ".join(row.example for row in ROWS.values())
+KNOWN = (SD, SDXL)
+# Latent consistency models of Stable Diffusion have its components; only their UNets differ.
+CONSISTENCY = "LatentConsistencyModelPipeline"
+ROWS = {row.pipeline: row for row in KNOWN} | {CONSISTENCY: SD}
+SUPPORTED = " and ".join(f"{row.title} ({row.pipeline})" for row in KNOWN)
+EXAMPLES = " or ".join(row.example for row in KNOWN)
 # Beginnings of pipeline classes that people may expect to work; the longest that fits counts.
 OTHERS = {
     "Flux": "FLUX",
@@ -82,7 +89,7 @@ OTHERS = {
     "PixArt": "PixArt",
     "Kandinsky": "Kandinsky",
     "StableCascade": "Stable Cascade",
-    "LatentConsistencyModel": "a latent consistency model of its own class",
+    "LatentConsistencyModelImg2Img": "a pipeline from pictures",
     "StableDiffusionInpaint": "an inpainting model",
     "StableDiffusionXLInpaint": "an inpainting model",
     "StableDiffusionXLImg2Img": "the SDXL refiner",

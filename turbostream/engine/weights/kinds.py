@@ -15,6 +15,7 @@ from turbostream.stream.engine_api import EngineUnusable
 SCHEDULER = "scheduler/scheduler_config.json"
 UNET = "unet/config.json"
 CONFIGS = (SCHEDULER, UNET)  # read besides the index where they are there
+CONDITIONS = ("class_embed_type", "num_class_embeds", "encoder_hid_dim_type")  # of a UNet
 # Schedulers of models distilled to few steps; others count if their timesteps are trailing.
 FEW_STEPS = ("LCMScheduler", "TCDScheduler")
 
@@ -38,6 +39,7 @@ def check_kind(name: str, folder: Path, many_steps: bool = False) -> Row:
     if (folder / UNET).is_file():
         unet = object_of(name, folder, UNET)
         check_channels(name, unet.get("in_channels"), unet.get("out_channels"), row)
+        _check_conditions(name, unet, row)
         wide = unet.get("cross_attention_dim")
         width = wide if isinstance(wide, int) else 0
     if not many_steps and (folder / SCHEDULER).is_file():
@@ -96,6 +98,18 @@ def check_channels(name: str, taken: object, made: object, row: Row) -> None:
         f"MODEL_ID {name} is {what}: its UNet takes {shown(taken)} channels and makes "
         f"{shown(made)}; give a text-to-image model such as {row.example}."
     )
+
+
+def _check_conditions(name: str, unet: Mapping[str, Any], row: Row) -> None:
+    """Raise EngineUnusable for a UNet that takes more than the words and the time, such as a class,
+    which no shot has."""
+    for key, wanted in {**dict.fromkeys(CONDITIONS), "addition_embed_type": row.added}.items():
+        if (given := unet.get(key)) != wanted:
+            raise EngineUnusable(
+                f"MODEL_ID {name} is a model for more than words: its UNet has {key} "
+                f"{shown(given)} instead of {shown(wanted)}; give a text-to-image model such as "
+                f"{row.example}."
+            )
 
 
 def made_for_many_steps(name: str, why: str, row: Row, width: int) -> EngineUnusable:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from turbostream.engine.weights import few_steps, kinds
-from turbostream.engine.weights.families import EXAMPLES, ROWS, SD, SDXL, Row
+from turbostream.engine.weights.families import EXAMPLES, KNOWN, SD, SDXL, Row
 from turbostream.engine.weights.headers import (
     PICKLE,
     PICKLES,
@@ -159,7 +159,7 @@ def _architecture(name: str, keys: dict[str, Any]) -> Architecture:
         if any(part in key for key in keys):
             raise EngineUnusable(
                 f"MODEL_ID {name} is {what}, and this program runs only "
-                f"{' and '.join(row.title for row in ROWS.values())}{instead}."
+                f"{' and '.join(row.title for row in KNOWN)}{instead}."
             )
     if keys and all(key.startswith(VAE) for key in keys):
         raise EngineUnusable(f"MODEL_ID {name} is only an autoencoder (VAE){instead}.")

@@ -8,10 +8,12 @@ from types import MappingProxyType
 
 from turbostream.engine.model.families import stable_diffusion, stable_diffusion_xl
 from turbostream.engine.model.families.family import Family
+from turbostream.engine.weights.families import CONSISTENCY
 
 # By the class of the pipeline, as in model_index.json.
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {one.pipeline.__name__: one for one in (stable_diffusion.FAMILY, stable_diffusion_xl.FAMILY)}
+    | {CONSISTENCY: stable_diffusion.FAMILY}
 )
 
 
