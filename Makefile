@@ -8,7 +8,7 @@ PYTHON := .venv/bin/python
 SHELL_SCRIPTS = $(wildcard *.sh deploy/*.sh deploy/*/*.sh training/*.sh) .ci/run
 ARGS ?=
 
-.PHONY: help run test test-long bench bench-stream bench-tunnel bench-readers bench-fades bench-walk bench-sheet fuzz soak lint format clean
+.PHONY: help run test test-long bench bench-stream bench-tunnel bench-readers bench-fades bench-walk bench-sheet bench-memory fuzz soak lint format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ bench-walk: ## whether the walk through noise has corners
 bench-sheet: ## sixteen prompts by this engine beside diffusers' own pipeline (ARGS=MODEL)
 	@./setup.sh
 	$(PYTHON) -m benchmarks.sheet $(ARGS)
+
+bench-memory: ## what fits into how much memory of a GPU, for each family of models
+	@./setup.sh
+	$(PYTHON) -m benchmarks.memory $(ARGS)
 
 fuzz: ## about ten minutes of random requests to the running server
 	@./setup.sh --dev
