@@ -170,7 +170,8 @@ def test_a_lora_of_another_family_is_refused_with_both_names(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("place", ["./nowhere.safetensors", "/nowhere/ink.safetensors", "ink",
-                                   "~nobody-here/ink.safetensors", "own er/ink"])  # fmt: skip
+                                   "~nobody-here/ink.safetensors", "own er/ink",
+                                   "owner/a--b", "owner/.ink", "owner/" + "a" * 97])  # fmt: skip
 def test_a_place_that_cannot_be_meant_is_refused(place: str) -> None:
     with pytest.raises(EngineUnusable, match=r"^LORAS: ink .*; give"):
         inspect(f"ink={place}", Weights("owner/model", None, demo=False))

@@ -67,9 +67,15 @@ def test_a_named_file_is_fetched_and_found_again_without_the_hub(
 
 def test_the_only_file_needs_no_name(hub: Hub, environment: dict[str, str]) -> None:
     del hub.files["more/pixel.safetensors"]
-    assert fetched(REPOSITORY, environment) == "['ink.safetensors']"
     hub.status = 503
     assert fetched(REPOSITORY, environment).startswith("EngineUnavailable: ")
+    hub.status = 200
+    assert fetched(REPOSITORY, environment) == "['ink.safetensors']"
+    hub.status = 503
+    assert fetched(REPOSITORY, environment) == "['ink.safetensors']"
+    offline = {**environment, "HF_HUB_OFFLINE": "1"}
+    assert fetched(REPOSITORY, offline) == "['ink.safetensors']"
+    assert "has no complete copy" in fetched(f"{REPOSITORY}:another.safetensors", offline)
 
 
 def test_what_is_not_there_is_one_sentence(hub: Hub, environment: dict[str, str]) -> None:

@@ -202,7 +202,13 @@ def _downloaded(weights: Weights, plan: _Plan, report: Report) -> Path:
 
 
 def cached_folders(weights: Weights) -> list[Path]:
-    """The cache's folders that hold the model's index, newest first; they may be incomplete.
+    """The cache's folders that hold the model's index, newest first; they may be incomplete."""
+    found = cached_files(weights.repository, weights.revision, model_files.INDEX)
+    return [file.parent for file in found]
+
+
+def cached_files(repository: str, revision: str | None, pattern: str) -> list[Path]:
+    """The files in the cache whose paths in the repository match, of the newest snapshot first.
 
     Found by folder rather than by the cache's refs, which name the newest commit even before its
     files are downloaded.
@@ -210,14 +216,14 @@ def cached_folders(weights: Weights) -> list[Path]:
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
-    kept = repo_folder_name(repo_id=weights.repository, repo_type="model")
+    kept = repo_folder_name(repo_id=repository, repo_type="model")
     cache = Path(constants.HF_HUB_CACHE) / kept
-    commit = weights.revision or "*"
+    commit = revision or "*"
     try:
         if (named := cache / "refs" / commit).is_file():  # a branch or a tag
             commit = named.read_text(encoding="utf-8").strip()
-        found = [file.parent for file in cache.glob(f"snapshots/{commit}/{model_files.INDEX}")]
-        return sorted(found, key=lambda folder: folder.stat().st_mtime, reverse=True)
+        found = cache.glob(f"snapshots/{commit}/{pattern}")
+        return sorted(found, key=lambda file: file.parent.stat().st_mtime, reverse=True)
     except OSError:
         return []
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from turbostream.engine.weights import headers, lora_files
 from turbostream.engine.weights.header_fetch import remote_head
-from turbostream.engine.weights.hub import LIST_TIMEOUT_S, cached_folders, quiet
+from turbostream.engine.weights.hub import LIST_TIMEOUT_S, cached_files, cached_folders, quiet
 from turbostream.engine.weights.hub_errors import as_engine_error, check_endpoint, check_proxies
 from turbostream.engine.weights.locate import HUB_ID, Weights
 from turbostream.engine.weights.lora_files import (
@@ -42,8 +42,18 @@ class _OnHub:
 
     @classmethod
     def of(cls, adapter: Adapter) -> _OnHub:
+        """Raises EngineUnusable for a name that no repository can have."""
+        from huggingface_hub.utils import HFValidationError, validate_repo_id
+
         given, _, file = adapter.place.partition(":")
         repository, _, revision = given.partition("@")
+        try:
+            validate_repo_id(repository)
+        except HFValidationError:
+            raise EngineUnusable(
+                f"LORAS: {adapter.name} is not a valid hub id ({shortened(repository)}); give "
+                "OWNER/REPOSITORY as the hub spells it, or the path of a .safetensors file."
+            ) from None
         return cls(adapter.name, repository, revision or None, file)
 
     @property
@@ -130,9 +140,12 @@ def _on_hub(place: _OnHub) -> LoraFile | None:
     """
     if (cached := _cached(place)) is not None:
         return lora_files.read(place.name, cached)
-    with _hub_errors(place):
-        place = _with_file(place)
-        head = remote_head(place.repository, place.revision or "main", place.file)
+    try:
+        with _hub_errors(place):
+            place = _with_file(place)
+            head = remote_head(place.repository, place.revision or "main", place.file)
+    except EngineError as error:
+        return lora_files.read(place.name, _instead(place, error))
     try:
         if damage := headers.damage_of(head.content):
             raise ValueError(damage)
@@ -148,8 +161,8 @@ def _on_hub(place: _OnHub) -> LoraFile | None:
 
 def _downloaded(place: _OnHub, model: str, folder: Path) -> Path:
     """A file of the hub, from the cache where the hub does not answer."""
-    cached = _cached(place)
-    if cached is None and (found := _on_hub(place)) is not None:
+    known = _cached(place) is not None
+    if not known and (found := _on_hub(place)) is not None:
         check_family(found, model, folder)
     try:
         with _hub_errors(place):
@@ -157,10 +170,20 @@ def _downloaded(place: _OnHub, model: str, folder: Path) -> Path:
 
             place = _with_file(place)
             return Path(hf_hub_download(place.repository, place.file, revision=place.revision))
-    except EngineError:
-        if cached is None:
-            raise
-        return cached
+    except EngineError as error:
+        return _instead(place, error)
+
+
+def _instead(place: _OnHub, error: EngineError) -> Path:
+    """The copy in the cache of a file that the hub does not give; raises `error` if there is none,
+    or if it is about the entry and not from the hub's client."""
+    if error.__cause__ is not None:
+        if (cached := _cached(place)) is not None:
+            return cached
+        files = cached_files(place.repository, place.revision, "**/*.safetensors")
+        if not place.file and len({file.name for file in files}) == 1:
+            return files[0]
+    raise error
 
 
 @contextmanager
