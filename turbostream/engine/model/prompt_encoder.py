@@ -14,7 +14,7 @@ import torch
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from turbostream.engine.model.inputs import Capture, CapturedGraph, Value
-from turbostream.engine.model.token_limit import TokenLimit
+from turbostream.engine.weights.token_limit import TokenLimit
 
 log = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ tokenizer object, so another thread must not use it; this is a copy that neither
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -24,7 +25,17 @@ class TokenLimit:
             self._tokenizer = Tokenizer.from_str(backend.to_str())
             self._tokenizer.no_truncation()
             self._tokenizer.no_padding()
-        self.dropped = lru_cache(maxsize=64)(self._dropped)
+        self.dropped = self._cached()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"tokens": self.tokens, "_tokenizer": self._tokenizer}  # a cache has no pickled form
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.dropped = self._cached()
+
+    def _cached(self) -> Callable[[str], str]:
+        return lru_cache(maxsize=64)(self._dropped)
 
     def _dropped(self, prompt: str) -> str:
         """The end of `prompt` that the model ignores, from the first word that it does not read

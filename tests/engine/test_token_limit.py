@@ -13,7 +13,7 @@ from turbostream.engine.cuda.memory_plan import Plan
 from turbostream.engine.local_engine import LocalEngine
 from turbostream.engine.model.model import Model
 from turbostream.engine.model.prompt_encoder import PromptEncoder
-from turbostream.engine.model.token_limit import TokenLimit
+from turbostream.engine.weights.token_limit import TokenLimit
 from turbostream.stream.engine_api import ReadsWords, dropped_by
 
 LONG = "a red star, " * 20 + "on a blue background"
