@@ -61,10 +61,11 @@ def open_local(
     report: Report,
     resolve: Resolve | None = None,
     stages: Stages | None = None,
+    sharing: int = 1,
 ) -> LocalEngine:
     """Fetch, load, optimise and warm up; on the thread that will call the engine.
 
-    stages: those before this one.
+    stages: those before this one. sharing: how many engines share the cores.
     """
     stages = stages or Stages()
     device = hardware.choose(settings.device)
@@ -91,18 +92,9 @@ def open_local(
     name = f"{weights.repository}@{'local' if weights.folder else folder.name}"
     stages.end("decoder")
     engine = warm_up(
-        pipe,
-        vae,
-        device,
-        name,
-        choices,
-        settings,
-        report,
-        resolve=resolve,
-        loras=loras,
-        few=few,
-        stages=stages,
-    )
+        pipe, vae, device, name, choices, settings, report,
+        resolve=resolve, loras=loras, few=few, stages=stages, sharing=sharing,
+    )  # fmt: skip
     log.info("[init] model loaded and compiled")
     for choice in engine.choices.items():
         log.info("[init] %s: %s", *choice)
@@ -123,16 +115,18 @@ def warm_up(
     loras: Sequence[LoraFile] = (),
     few: few_steps.FewSteps | None = None,
     stages: Stages | None = None,
+    sharing: int = 1,
 ) -> LocalEngine:
     """An engine for a loaded pipeline, after its first picture.
 
     vae: another autoencoder, or None for the pipeline's own. resolve: gives the pixels of a shot's
     source; None: shots have none. loras: what shots may name as adapters. few: what one of them is
-    made for. stages: those before this one. Benchmarks call this with random weights.
+    made for. stages: those before this one. sharing: how many engines share the cores. Benchmarks
+    call this with random weights.
     """
     stages = stages or Stages()
     torch.backends.cudnn.benchmark = techniques.cudnn_benchmark
-    on_cpu = share_of(pipe, device)
+    on_cpu = share_of(pipe, device, sharing)
     if on_cpu is None:
         # What is left for this thread are copies and sums of small tensors. A team of threads waits
         # for its slowest one: beside busy programs, copying a source took 8 ms instead of 0.02.
@@ -217,12 +211,13 @@ def acceleration(setting: str, device: hardware.Hardware) -> tuple[str, str]:
     return "compile", f"ACCELERATION is {setting}"
 
 
-def share_of(pipe: Any, device: hardware.Hardware) -> CpuShare | None:
+def share_of(pipe: Any, device: hardware.Hardware, sharing: int = 1) -> CpuShare | None:
     """How frames share the CPU, which also becomes the number of this thread's operators; None on a
     GPU."""
     if device.device.type != "cpu":
         return None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found = share(cores or 1, sum(one.numel() for one in pipe.unet.parameters()))
+    parameters = sum(one.numel() for one in pipe.unet.parameters())
+    found = share(max(1, (cores or 1) // sharing), parameters)
     torch.set_num_threads(found.threads)
     return found
