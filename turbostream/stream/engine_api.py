@@ -104,6 +104,31 @@ class Declares(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class WorkerStatus:
+    """One of the processes that an engine of several paints in; for /status.
+
+    state: a word. message: one sentence about it, or empty. in_flight: submissions. restarts:
+    after it was lost.
+    """
+
+    name: str
+    node: str
+    state: str
+    message: str
+    in_flight: int
+    frames: int
+    restarts: int
+
+
+@runtime_checkable
+class HasWorkers(Protocol):
+    """An engine that paints in several processes."""
+
+    @property
+    def workers(self) -> Sequence[WorkerStatus]: ...
+
+
 # What may differ between the shots of one submission: whatever becomes a row of an input tensor, or
 # is applied to each picture afterwards.
 ROWS = {"prompts", "noise", "brightness", "source", "strength"}
@@ -125,6 +150,11 @@ def dropped_by(engine: Engine | None, prompt: str) -> str:
 def capabilities_of(engine: Engine | None) -> Capabilities | None:
     """What `engine` can paint; None where it does not say."""
     return engine.capabilities if isinstance(engine, Declares) else None
+
+
+def workers_of(engine: Engine | None) -> Sequence[WorkerStatus]:
+    """Those of `engine`; none where it paints in this process."""
+    return engine.workers if isinstance(engine, HasWorkers) else ()
 
 
 Report = Callable[[Status], None]  # how far a start has come: downloading, loading or compiling

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import asdict
 
 from turbostream.stream.capabilities import Capabilities
 from turbostream.stream.engine_api import (
@@ -20,8 +21,10 @@ from turbostream.stream.engine_api import (
     EngineUnusable,
     OpenEngine,
     Picture,
+    WorkerStatus,
     capabilities_of,
     dropped_by,
+    workers_of,
 )
 from turbostream.stream.even_fade import EvenFades
 from turbostream.stream.health import Call, Health
@@ -68,11 +71,21 @@ class Supervisor:
 
     @property
     def engine_facts(self) -> dict[str, object]:
-        """The engine's fingerprint and choices; empty until it is open."""
+        """The engine's fingerprint, choices and, if it has any, workers; empty until it is open."""
         engine = self._engine
         if engine is None:
             return {}
-        return {"fingerprint": engine.fingerprint, "choices": dict(engine.choices)}
+        facts: dict[str, object] = {
+            "fingerprint": engine.fingerprint,
+            "choices": dict(engine.choices),
+        }
+        workers = [asdict(one) for one in self.workers]
+        return {**facts, "workers": workers} if workers else facts
+
+    @property
+    def workers(self) -> Sequence[WorkerStatus]:
+        """Those of the engine; none until it is open, or where it has none."""
+        return workers_of(self._engine)
 
     def dropped(self, prompt: str) -> str:
         """The end of `prompt` that the model does not read; empty until an engine is open."""

@@ -59,6 +59,7 @@ class _Figures(Collector):
             {name: name == state for name in State},
         )
         healthy = context.supervisor.unhealthy() is None
+        yield from _of_workers(context)
         yield gauge("healthy", "1 while /healthz answers 200.", healthy)
         yield counter("frames", "Frames painted.", context.meter.frames)
         yield counter("failed_frames", "Frames that failed.", figures.failed_frames)
@@ -96,6 +97,31 @@ class _Figures(Collector):
             yield counter("source_pictures", "Input pictures received.", pictures["received"])
             for name, help in OUTCOMES.items():
                 yield counter(f"source_pictures_{name}", help, pictures[name])
+
+
+def _of_workers(context: AppContext) -> Iterator[Metric]:
+    """What /status says of each worker of the engine; nothing where it has none."""
+    workers = context.supervisor.workers
+    if not workers:
+        return
+    labels = ["worker", "node"]
+
+    def gauge(name: str, help: str) -> GaugeMetricFamily:
+        return GaugeMetricFamily(f"turbostream_worker_{name}", help, labels=labels)
+
+    def counter(name: str, help: str) -> CounterMetricFamily:
+        return CounterMetricFamily(f"turbostream_worker_{name}", help, labels=labels)
+
+    ready, flying = gauge("ready", "1 while it paints."), gauge("in_flight", "Submissions.")
+    frames = counter("frames", "Frames painted.")
+    restarts = counter("restarts", "Times that it was lost and came back.")
+    for one in workers:
+        place = [one.name, one.node]
+        ready.add_metric(place, one.state == "ready")
+        flying.add_metric(place, one.in_flight)
+        frames.add_metric(place, one.frames)
+        restarts.add_metric(place, one.restarts)
+    yield from (ready, flying, frames, restarts)
 
 
 def add_routes(
