@@ -9,7 +9,7 @@
 #
 #   --cpu          install for the CPU, even with an NVIDIA card
 #   --gpu          install for an NVIDIA card, even if none is found
-#   --dev          also what the tests and linters need (on Debian and Ubuntu: browsers, ffmpeg, mpv)
+#   --dev          also what the tests and linters need, Ray among it (on Debian and Ubuntu: browsers, ffmpeg, mpv)
 #   --servers      with --dev: also openssh-server, dropbear-bin and nginx-light with RTMP, which start services
 #   --system       only the system packages, no Python packages
 #   --no-system    do not install system packages: no apt-get, no sudo

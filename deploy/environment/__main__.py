@@ -51,7 +51,7 @@ def plan(environment: VirtualEnvironment, build: Build, options: argparse.Namesp
     say(f"would install into {options.venv} ({build}), with {options.base}:")
     lines = environment.listed()
     if options.dev:
-        lines += (options.root / "requirements-dev.txt").read_text("utf-8").splitlines()
+        lines += environment.listed_dev()
     for line in lines:
         if not line.startswith("#"):
             say(f"  {line}")

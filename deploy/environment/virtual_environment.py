@@ -31,7 +31,8 @@ class VirtualEnvironment:
         self._marks = folder / ".setup"
         self._list = self._marks / "requirements"
         self.pins = Pins(root / "requirements.txt")
-        self._dev_file = root / "requirements-dev.txt"
+        names = "requirements-dev.txt", "requirements-cluster.txt"
+        self._dev_files = [root / name for name in names if (root / name).exists()]
 
     # -- what is done ----------------------------------------------------------------------------
 
@@ -41,8 +42,7 @@ class VirtualEnvironment:
             return f"{FORMAT} {self._build.kind} {self._python_version()}"
         base = f"{self.key('home')} {_hash(self.pins.lines)}"
         if step == "dev":
-            dev = self._dev_file.read_text("utf-8") if self._dev_file.exists() else ""
-            return f"{base} {_hash(dev.splitlines())}"
+            return f"{base} {_hash(self.listed_dev())}"
         return base  # base and check
 
     def is_done(self, step: str) -> bool:
@@ -110,10 +110,13 @@ class VirtualEnvironment:
         if self.is_done("dev"):
             return
         say("installing what the tests and linters need")
-        self._pip(
-            "The packages for the tests", runner, "-r", str(self._dev_file), "-c", str(self._list)
-        )
+        lists = [word for file in self._dev_files for word in ("-r", str(file))]
+        self._pip("The packages for the tests", runner, *lists, "-c", str(self._list))
         self.mark("dev")
+
+    def listed_dev(self) -> list[str]:
+        """What --dev installs beside `listed`, as the files have it."""
+        return [line for file in self._dev_files for line in file.read_text("utf-8").splitlines()]
 
     def listed(self, tag: str = "") -> list[str]:
         return self.pins.listed(self._build, tag)

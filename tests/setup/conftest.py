@@ -21,7 +21,7 @@ def machine(tmp_path: Path) -> Machine:
 def index_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("index")
     requirements = (ROOT / "requirements.txt").read_text()
-    write_index(folder, [requirements, "pytest==9.2.0"], ["cpu", "cu126"])
+    write_index(folder, [requirements, "pytest==9.2.0", "ray==2.60.0"], ["cpu", "cu126"])
     return folder
 
 
@@ -56,6 +56,7 @@ def program(machine: Machine, index: str) -> Machine:
     """A machine with the program's root files, which reaches PyPI's index, but not PyTorch's."""
     machine.copy("requirements.txt", "deploy")
     (machine.home / "requirements-dev.txt").write_text("pytest==9.2.0\n")
+    (machine.home / "requirements-cluster.txt").write_text("ray==2.60.0\n")
     (machine.home / "realtime_stream.py").write_text(
         "import sys\nassert sys.argv[1:] == ['--check']\nopen('painted', 'a').write('x')\n"
     )

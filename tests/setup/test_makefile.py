@@ -35,7 +35,7 @@ def test_help_lists_every_target_with_a_sentence() -> None:
     assert sorted(listed) == sorted(TARGETS) == sorted(written)
 
 
-@pytest.mark.parametrize("target", ["run", "test"])
+@pytest.mark.parametrize("target", ["run", "run-cluster", "test"])
 def test_run_and_test_set_the_machine_up_first(target: str) -> None:
     first, *rest = make("-n", target).splitlines()
     assert first.startswith("./setup.sh")

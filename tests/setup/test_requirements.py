@@ -10,7 +10,8 @@ from tests.setup.machine import ROOT, Machine, normal, pins
 
 REQUIREMENTS = (ROOT / "requirements.txt").read_text()
 PINS = pins(REQUIREMENTS)
-DEV_PINS = pins((ROOT / "requirements-dev.txt").read_text())
+LISTS = ["requirements.txt", "requirements-dev.txt", "requirements-cluster.txt"]
+DEV_PINS = pins("".join((ROOT / name).read_text() for name in LISTS[1:]))
 NINE = [
     "torch",
     "diffusers",
@@ -33,7 +34,7 @@ FLOORS = {
 }
 
 
-@pytest.mark.parametrize("file", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("file", LISTS)
 def test_every_pin_is_exact(file: str) -> None:
     for line in (ROOT / file).read_text().splitlines():
         assert re.fullmatch(r"[A-Za-z0-9_-]+==[0-9]+(\.[0-9]+)+|#.*|", line), line
