@@ -8,7 +8,7 @@ PYTHON := .venv/bin/python
 SHELL_SCRIPTS = $(wildcard *.sh deploy/*.sh deploy/*/*.sh training/*.sh) .ci/run
 ARGS ?=
 
-.PHONY: help run test test-long bench bench-stream bench-tunnel bench-readers bench-fades bench-walk bench-sheet bench-memory fuzz soak lint format clean
+.PHONY: help run run-cluster test test-long bench bench-stream bench-tunnel bench-readers bench-fades bench-walk bench-sheet bench-memory fuzz soak lint format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,11 @@ help: ## show this list
 run: ## set up what is missing, then stream: open http://localhost:8000
 	@./setup.sh
 	@exec $(PYTHON) realtime_stream.py $(ARGS)
+
+run-cluster: ## as run, painted by the workers of a Ray cluster (ARGS="--ray-workers 3"; docs/cluster.md)
+	@./setup.sh
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-cluster.txt
+	@exec $(PYTHON) realtime_stream.py --engine ray $(ARGS)
 
 test: ## set up what is missing, then run every test (ARGS="-k page" for some)
 	@./setup.sh --dev

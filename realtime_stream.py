@@ -55,7 +55,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             print(link(settings, options.share))
             return 0
         found = weights.find(settings.model_id, settings.device, settings.many_steps)
-        check_usable(found, settings.device, settings.loras)
+        check_usable(settings, found)
         kept = load_tokens(settings.state_folder)
         check_setting(settings)
     except (SettingError, EngineUnusable) as error:

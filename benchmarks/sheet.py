@@ -163,7 +163,7 @@ def run(options: argparse.Namespace) -> int:
             state_dir=Path(folder),
         )
         found = weights.find(options.model, options.device, settings.many_steps)
-        check_usable(found, options.device)
+        check_usable(settings, found)
         engine = open_local(settings, found, lambda status: None)
         every = shots(options.steps, *size)
         ours, words = by_engine(engine, every)

@@ -16,6 +16,7 @@ TORCH = {"torch", "diffusers", "transformers", "accelerate", "xformers", "huggin
 WEB = {"flask", "flask_cors", "gevent", "werkzeug"}
 FLASK = WEB - {"gevent"}
 VIDEO = {"av"}
+RAY = {"ray"}
 INSIDE = "turbostream"
 
 # room -> what it may not import
@@ -47,6 +48,7 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
         "rewrite": set(),
         "model": {"weights", "device", "rewrite"},
         "cuda": {"model", "rewrite"},
+        "cluster": {"weights", "open_engine"},
     },
     "web": {
         "http": set(),
@@ -153,6 +155,14 @@ def test_settings_and_the_entry_point_import_nothing_slow_at_the_top() -> None:
 @pytest.mark.parametrize("room", ["sinks", "sources"])
 def test_pyav_is_imported_when_there_is_a_video_to_write_or_read(room: str) -> None:
     code = f"import sys, turbostream.{room}; sys.exit('av' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_only_the_cluster_engine_imports_ray_and_only_when_it_is_opened() -> None:
+    cluster = PACKAGE / "engine" / "cluster"
+    for file in (ROOT / "realtime_stream.py", ROOT / "process_batch.py", *PACKAGE.rglob("*.py")):
+        assert file.is_relative_to(cluster) or not breaches(file, RAY), file
+    code = "import sys, turbostream.engine.cluster.cluster_engine; sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 

@@ -100,6 +100,25 @@ class Settings:
     xformers: bool | None = row(
         yes_or_no(auto=True), "xformers' attention in place of PyTorch's", None
     )
+    engine: str = row(
+        one_of("local", "ray"),
+        "what paints: this process, or the workers of a Ray cluster (docs/cluster.md)",
+        "local",
+    )
+    ray_address: str = row(
+        text(
+            "'local', 'auto' or HOST:PORT", r"local|auto|([^\s/:]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}"
+        ),
+        "with ENGINE=ray: the Ray cluster to join; `local` starts one on this machine, for this "
+        "program alone, `auto` joins the one that runs here",
+        "local",
+    )
+    ray_workers: int = row(
+        whole(1, 64),
+        "with ENGINE=ray: how many workers paint where the cluster has no GPU; else one for each "
+        "GPU",
+        2,
+    )
     max_viewers: int = row(whole(1, 100_000), "streams served at once; the next one gets 503", 320)
     handover: str = row(
         one_of("no", "take", "offer"),

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
+from turbostream.engine import cluster
 from turbostream.engine.stages import Stages
 from turbostream.engine.weights import Weights, hub, lora_places
 from turbostream.settings import Settings
@@ -19,25 +20,32 @@ PACKAGES = ("flask", "gevent", "torch", "diffusers", "transformers", "huggingfac
 
 
 def open_engine(
-    settings: Settings, weights: Weights, report: Report, resolve: Resolve | None = None
+    settings: Settings,
+    weights: Weights,
+    report: Report,
+    resolve: Resolve | None = None,
+    sharing: int = 1,
 ) -> Engine:
     """Open an engine and render its first picture, on the thread that will call it.
 
     resolve: gives the pixels of a shot's source; without it shots with a source are refused.
+    sharing: how many engines share this machine's cores.
 
     Raises EngineUnusable or EngineUnavailable.
     """
+    if settings.engine == "ray":
+        return cluster.open_cluster(settings, weights, report, resolve)
     stages = Stages()
     opening = _opening(settings.device)
     stages.end("imports")
-    engine: Engine = opening.open_local(settings, weights, report, resolve, stages)
+    engine: Engine = opening.open_local(settings, weights, report, resolve, stages, sharing)
     return engine
 
 
-def check_usable(weights: Weights, device: str, loras: str = "none") -> None:
+def check_usable(settings: Settings, weights: Weights) -> None:
     """Raise EngineUnusable, before anything is served, for a package that is not installed, an
-    unsupported kind of weights, a file of LORAS that cannot be used, or a DEVICE that this machine
-    does not have.
+    unsupported kind of weights, a file of LORAS that cannot be used, a DEVICE that this machine
+    does not have, or a Ray that cannot be used.
 
     Only torch can list the devices, and it takes a second to import. `auto` and `cpu` are always
     available, so torch is not imported for them.
@@ -47,8 +55,13 @@ def check_usable(weights: Weights, device: str, loras: str = "none") -> None:
             raise EngineUnusable(
                 f"{name} is not installed for {sys.executable}; run ./setup.sh, then make run."
             )
+    device = settings.device
     hub.inspect(weights, device)
-    lora_places.inspect(loras, weights)
+    lora_places.inspect(settings.loras, weights)
+    if settings.engine == "ray":
+        cluster.check(settings)
+        if settings.ray_address != "local":
+            return  # DEVICE is about the cluster's machines
     if device in ("cuda", "mps"):
         with _import_errors_as_unusable():
             from turbostream.engine.device import hardware
