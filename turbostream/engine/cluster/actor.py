@@ -69,6 +69,10 @@ class PaintingActor:
             self._opening = self._thread.submit(self._open)
         return await asyncio.wrap_future(self._opening)
 
+    async def stay(self) -> None:
+        """Never returns: it fails when this process, its node or the way to it is lost."""
+        await asyncio.get_running_loop().create_future()
+
     async def paint(
         self, shots: Sequence[Shot], sources: Sequence[Source], *pixels: Any
     ) -> tuple[list[Picture], EngineState]:

@@ -19,8 +19,11 @@ from turbostream.stream.engine_api import EngineError, EngineUnavailable, Engine
 
 log = logging.getLogger(__name__)
 
-ANSWER_S = 5.0  # how long an address may take to accept a connection
-CONNECT_S = 30.0  # ... and to answer as Ray does
+ANSWER_S = 5.0  # how long an address may take to answer
+# What a client of HTTP/2, and so of gRPC, begins with, and the kind of frame that it is answered
+# with: an empty SETTINGS frame (RFC 9113, 3.4).
+HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+SETTINGS_FRAME = 4
 OBJECT_STORE_BYTES = 256_000_000  # for input pictures; of a Ray that is started here
 # Ray reports how it is used to its makers, unless it is told otherwise before it is imported.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
@@ -104,10 +107,15 @@ def _check_installed() -> None:
 
 
 def _reach(address: str) -> None:
-    """Raises EngineUnavailable if nothing accepts connections at `address`."""
+    """Raises EngineUnavailable if nothing that may be Ray answers at `address`: Ray itself would
+    wait for minutes."""
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), ANSWER_S).close()
+        with socket.create_connection((host.strip("[]"), int(port)), ANSWER_S) as connection:
+            connection.sendall(HELLO)
+            answer = connection.recv(9)
+        if answer[3:4] != bytes((SETTINGS_FRAME,)):
+            raise ValueError("what answers is not Ray")
     except (OSError, ValueError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise EngineUnavailable(

@@ -149,6 +149,7 @@ class Dispatcher:
         error = answer.exception()
         if error is None:
             member.opened(answer.result())
+            member.stay(partial(self._left, member, member.restarts))
             if not self.first.done():
                 self.first.set_result(member)
             waiting, self._waiting = self._waiting, []
@@ -156,12 +157,22 @@ class Dispatcher:
                 self._dispatch(job)
             return
         cause = _cause(error)
-        member.failed_to_open(_sentence(cause), self._awake.now(), _is_loss(error))
+        member.failed_to_open(_sentence(cause), self._awake.now(), actor_is_dead=cause is error)
         if not self.first.done() and all(one.state is State.FAILED for one in self.members):
             known = cause if isinstance(cause, EngineError) else None
             self.first.set_exception(
                 known or WorkerLost(f"No worker of Ray could be opened: {_sentence(cause)}")
             )
+
+    def _left(self, member: Member, restarts: int, answer: Future[Any]) -> None:
+        """On one of Ray's threads. restarts: of the member when it was opened."""
+        error = answer.exception()
+        if error is not None:
+            self._events.put(partial(self._absent, member, restarts, _sentence(error)))
+
+    def _absent(self, member: Member, restarts: int, reason: str) -> None:
+        if member.restarts == restarts:  # else it is back already
+            self._lost(member, reason)
 
     def _lost(self, member: Member, reason: str) -> None:
         if member.works:

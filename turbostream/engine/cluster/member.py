@@ -103,6 +103,10 @@ class Member:
         self._pause_s, self._usual_s = FIRST_PAUSE_S, None
         log.info("[ray] %s is ready on %s", self.name, facts.node)
 
+    def stay(self, answer: Answer) -> None:
+        """answer: called when the actor is lost, also while it has nothing to do."""
+        self._actor.stay.remote().future().add_done_callback(answer)
+
     def painted(self, state: EngineState, pictures: Sequence[Any], took_s: float) -> None:
         self.engine, self.failures = state, 0
         self.frames += len(pictures)
@@ -118,6 +122,7 @@ class Member:
         log.warning("[ray] %s: %s Trying again after %.0f s.", self.name, reason, self._pause_s)
         self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * 2)
         if actor_is_dead:
+            self.kill(restart=False)
             self._actor = None
 
     def lost(self, reason: str) -> None:
