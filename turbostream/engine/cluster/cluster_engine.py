@@ -19,7 +19,7 @@ from turbostream.engine.cluster import connection
 from turbostream.engine.cluster.actor import PaintingActor
 from turbostream.engine.cluster.dispatcher import Dispatcher
 from turbostream.engine.cluster.member import Member
-from turbostream.engine.weights import Weights, hub, lora_files
+from turbostream.engine.weights import Weights, hub, lora_places
 from turbostream.settings import Settings
 from turbostream.stream.capabilities import Capabilities
 from turbostream.stream.engine_api import (
@@ -129,8 +129,8 @@ def open_cluster(
 ) -> ClusterEngine:
     """See `open_cluster` in __init__.py."""
     if settings.ray_address == "local":  # here the workers' cache is ours, and a bar can be shown
-        hub.fetch(weights, report)
-        lora_files.fetch(settings.loras, report)
+        folder = hub.fetch(weights, report)
+        lora_places.fetch(settings.loras, weights.model_id, folder, report)
     report(Status(State.LOADING, f"Connecting to Ray ({settings.ray_address})."))
     gpus = connection.connect(settings)
     count, reason = (gpus, "one for each GPU") if gpus else (settings.ray_workers, "RAY_WORKERS")
