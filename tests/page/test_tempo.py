@@ -86,6 +86,15 @@ def test_the_dots_follow_the_servers_beat(page, server, eventually):
     eventually(lambda: (quick() or 1.0) < 0.3)
 
 
+def test_the_dots_rest_while_the_panel_is_closed(page, eventually):
+    moving = "document.querySelector('#beats span').getAnimations().length"
+    eventually(lambda: page.evaluate(moving), 1)
+    page.click("#tempo > summary")
+    eventually(lambda: page.evaluate(moving), 0)
+    page.click("#tempo > summary")
+    eventually(lambda: page.evaluate(moving), 1)
+
+
 def test_with_reduced_motion_no_dot_moves(desk, server):
     page = desk.open(reduced_motion="reduce")
     page.click("#tempo > summary")

@@ -10,7 +10,9 @@ const ADRIFT_BEATS = 0.04; // the indicator is set again when it is off by more
 const $ = (id) => document.getElementById(id);
 const indicator = $('beats');
 const choices = [...$('quantise').children];
-let shown = null; // {bpm, bar, beat, at, animation}: what the indicator shows since `at`, in ms
+let reported = null; // {bpm, bar, beat, at}: the server's last report; at in ms
+let shown = null; // the same of the animation that runs, and {animation}
+let visible = false; // an animation in a closed panel would still cost the browser sixty updates a second
 
 export function tap() {
   setParameters({ tap: true });
@@ -34,11 +36,15 @@ function showQuantise(chosen) {
   choices.forEach((button) => button.setAttribute('aria-pressed', String(button.dataset.value === chosen)));
 }
 
+const beatAt = ({ bpm, beat, at }, now) => beat + ((now - at) * bpm) / 60_000;
+
 /** Shows the beat of the server: a dot for each beat of the bar, and a mark that moves from one to the next. */
-function showBeat(bpm, bar, beat) {
+function showBeat() {
+  if (!visible || !reported) return;
+  const { bpm, bar } = reported;
   const now = performance.now();
-  const at = shown && shown.beat + ((now - shown.at) * shown.bpm) / 60_000;
-  if (shown?.bpm === bpm && shown.bar === bar && Math.abs(at - beat) < ADRIFT_BEATS) return;
+  const beat = beatAt(reported, now);
+  if (shown?.bpm === bpm && shown.bar === bar && Math.abs(beatAt(shown, now) - beat) < ADRIFT_BEATS) return;
   shown?.animation.cancel();
   const beatMs = 60_000 / bpm;
   const timing = { duration: bar * beatMs, easing: `steps(${bar})`, iterations: Infinity };
@@ -48,12 +54,20 @@ function showBeat(bpm, bar, beat) {
   shown = { bpm, bar, beat, at: now, animation };
 }
 
+function follow(isVisible) {
+  visible = isVisible;
+  if (visible) return showBeat();
+  shown?.animation.cancel();
+  shown = null;
+}
+
 function takeTempo({ bpm, beat, beats_per_bar: bar, quantise, modulators }) {
   if (bpm === undefined) return;
   showNumber($('bpm'), bpm);
   showNumber($('beats-per-bar'), bar);
   showQuantise(quantise);
-  showBeat(bpm, bar, beat);
+  reported = { bpm, bar, beat, at: performance.now() };
+  showBeat();
   const count = modulators.length;
   const moved = count ? `, ${count} ${count === 1 ? 'modulator' : 'modulators'}` : '';
   $('tempo-now').textContent = ` · ${Math.round(bpm * 10) / 10} bpm${moved}`;
@@ -68,6 +82,7 @@ export function startTempo() {
       change({ quantise: button.dataset.value }, CUT);
     });
   }
+  new IntersectionObserver((changes) => follow(changes.at(-1).isIntersecting)).observe(indicator);
   onScene(takeTempo);
   startModulators();
 }
