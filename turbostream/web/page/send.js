@@ -58,6 +58,18 @@ export async function send(method, path, body, options = {}) {
   }
 }
 
+const BETWEEN_REPORTS_MS = 100; // far below the 0.25 s that the server sends ahead of the acknowledgements
+
+/**
+ * Acknowledges a painted frame of the stream `id`; gives whether the server knows that stream. Resolves
+ * some time after the answer: a request for each frame costs as much as decoding it.
+ */
+export async function acknowledgeFrame({ id, frame }, options) {
+  const { status } = await send('POST', `stream/${encodeURIComponent(id)}/shown`, { frame }, options);
+  await new Promise((done) => { setTimeout(done, BETWEEN_REPORTS_MS); });
+  return status !== 404;
+}
+
 /** The content of an error response: {status, sentence, retry_ms}. */
 export async function refusal(response) {
   const answer = await response.json().catch(() => null);

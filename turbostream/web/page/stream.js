@@ -8,7 +8,7 @@
  */
 import { address } from './address.js';
 import { ReconnectingStream } from './reader.js';
-import { NewestOnly, send } from './send.js';
+import { NewestOnly, acknowledgeFrame } from './send.js';
 
 const QUIET_MS = 1000; // without a message from the worker for so long, it is pinged
 const ANSWER_MS = 1000;
@@ -20,7 +20,7 @@ const NO_CONNECTION = 'The server does not answer. If more windows of this page 
 class OwnStream {
   #stream;
   #id = null;
-  #acknowledgements = new NewestOnly((item) => this.#send(item));
+  #acknowledgements = new NewestOnly((item) => this.#acknowledge(item));
 
   constructor(handlers) {
     this.#stream = new ReconnectingStream({
@@ -43,9 +43,9 @@ class OwnStream {
     if (this.#id) this.#acknowledgements.offer({ id: this.#id, frame });
   }
 
-  async #send({ id, frame }) {
-    const answer = await send('POST', `stream/${encodeURIComponent(id)}/shown`, { frame }, { keepalive: true });
-    if (answer.status === 404 && id === this.#id) this.#id = null; // another server process
+  async #acknowledge(item) {
+    const known = await acknowledgeFrame(item, { keepalive: true });
+    if (!known && item.id === this.#id) this.#id = null; // another server process
   }
 }
 

@@ -11,7 +11,7 @@
  */
 import { address } from './address.js';
 import { ReconnectingStream } from './reader.js';
-import { NewestOnly, send } from './send.js';
+import { NewestOnly, acknowledgeFrame } from './send.js';
 
 const GONE_MS = 10_000; // a window answers every part and pings every second: this one was closed or killed
 const EARLY_MS = 5; // a picture that is early by a timer's jitter is not skipped
@@ -134,9 +134,8 @@ function acknowledge({ id, frame }) {
   acknowledgements.offer({ id, frame });
 }
 
-async function sendAcknowledgement({ id, frame }) {
-  const answer = await send('POST', `stream/${encodeURIComponent(id)}/shown`, { frame });
-  if (answer.status === 404 && id === streamId) acknowledged = Infinity;
+async function sendAcknowledgement(item) {
+  if (!(await acknowledgeFrame(item)) && item.id === streamId) acknowledged = Infinity;
 }
 
 function take(member, message) {
