@@ -1,4 +1,4 @@
-"""What the page does for each frame: it reports little."""
+"""What the page does for each frame: it reports and restyles little."""
 
 from __future__ import annotations
 
@@ -27,7 +27,14 @@ ACKNOWLEDGE = """async () => {
     Object.assign(window, real);
     return [before, known];
 }"""
+GLOW = "(name) => getComputedStyle(document.querySelector(name)).getPropertyValue('--glow')"
 
 
 def test_the_next_acknowledgement_waits_so_that_not_every_frame_costs_a_request(desk):
     assert desk.open().evaluate(ACKNOWLEDGE) == [None, True]
+
+
+def test_the_glow_of_the_picture_restyles_the_background_alone(desk, eventually):
+    page = desk.open()
+    eventually(lambda: page.evaluate(GLOW, "main") not in ("", "rgba(0, 0, 0, 0)"))
+    assert page.evaluate(GLOW, "h1") == "rgba(0, 0, 0, 0)"

@@ -9,9 +9,11 @@ import { NewestOnly } from './send.js';
 
 const GLOW_EVERY_MS = 200;
 const GLOW_FOLLOWS = 0.3; // the share of the way to the new colour: slow, so that the background never flashes
+const GLOW_STEP = 3; // of 255: at --light, smaller steps are less than one level of the background, which is painted again for each
 
 /** The picture; it has the size of the stream's frames once there is one. */
 export const canvas = document.getElementById('picture');
+const wall = document.querySelector('main');
 const pen = canvas.getContext('2d', { alpha: false });
 const tint = Object.assign(document.createElement('canvas'), { width: 4, height: 4 }).getContext('2d', { willReadFrequently: true });
 
@@ -78,6 +80,7 @@ function count(frame) {
 
 let light = null;
 let lit = 0;
+let glowing = null; // the colour that the background has
 
 /** Tints the background with the colour of the picture, a few times a second. */
 function glow(bitmap) {
@@ -87,5 +90,7 @@ function glow(bitmap) {
   const pixels = tint.getImageData(0, 0, 4, 4).data;
   const mean = [0, 1, 2].map((channel) => pixels.reduce((sum, v, i) => (i % 4 === channel ? sum + v : sum), 0) / 16);
   light = light ? light.map((v, channel) => v + (mean[channel] - v) * GLOW_FOLLOWS) : mean;
-  document.documentElement.style.setProperty('--glow', `rgb(${light.map(Math.round).join(' ')})`);
+  if (glowing && light.every((v, channel) => Math.abs(v - glowing[channel]) < GLOW_STEP)) return;
+  glowing = light;
+  wall.style.setProperty('--glow', `rgb(${light.map(Math.round).join(' ')})`);
 }
