@@ -10,6 +10,7 @@ import { NewestOnly } from './send.js';
 const GLOW_EVERY_MS = 200;
 const GLOW_FOLLOWS = 0.3; // the share of the way to the new colour: slow, so that the background never flashes
 const GLOW_STEP = 3; // of 255: at --light, smaller steps are less than one level of the background, which is painted again for each
+const JPEG = 'image/jpeg';
 
 /** The picture; it has the size of the stream's frames once there is one. */
 export const canvas = document.getElementById('picture');
@@ -20,7 +21,7 @@ const tint = Object.assign(document.createElement('canvas'), { width: 4, height:
 /** The last distinct frames, oldest first: [{frame, at}], `at` as performance.now() when painted. */
 export const painted = [];
 
-/** What is on the canvas: {frame, timestamp, jpeg}, or null. The timestamp is in unix seconds. */
+/** What is on the canvas: {frame, timestamp, body}, or null. The timestamp is in unix seconds, body the JPEG's bytes. */
 export let shown = null;
 
 let onFrame = () => {};
@@ -55,19 +56,36 @@ const isRepeat = (frame) => frame > 0 && frame === shown?.frame;
 
 async function paint({ frame, timestamp, body }) {
   if (isRepeat(frame)) return;
-  const jpeg = new Blob([body], { type: 'image/jpeg' });
-  const bitmap = await createImageBitmap(jpeg).catch(() => null);
-  if (!bitmap) return; // a damaged picture: the next one follows
-  if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) fit(bitmap);
-  pen.drawImage(bitmap, 0, 0);
-  shown = { frame, timestamp, jpeg };
+  const image = await decoded(body).catch(() => null);
+  if (!image) return; // a damaged picture: the next one follows
+  fit(image.displayWidth ?? image.width, image.displayHeight ?? image.height);
+  pen.drawImage(image, 0, 0);
+  shown = { frame, timestamp, body };
   Object.assign(canvas.dataset, { frame, timestamp: timestamp ?? '' });
-  glow(bitmap);
-  bitmap.close();
+  glow(image);
+  image.close();
   if (frame) count(frame);
 }
 
-function fit({ width, height }) {
+/**
+ * The picture of a JPEG: a VideoFrame where there is ImageDecoder (only on localhost and https), else an
+ * ImageBitmap. A Blob costs more, because its bytes pass through the browser's own process.
+ */
+async function decoded(body) {
+  if (typeof ImageDecoder !== 'function') return createImageBitmap(new Blob([body], { type: JPEG }));
+  const decoder = new ImageDecoder({ data: body, type: JPEG });
+  try {
+    return (await decoder.decode()).image;
+  } finally {
+    decoder.close();
+  }
+}
+
+/** The bytes of the picture on the canvas, as a file. */
+export const shownJpeg = () => new Blob([shown.body], { type: JPEG });
+
+function fit(width, height) {
+  if (canvas.width === width && canvas.height === height) return;
   Object.assign(canvas, { width, height });
   document.documentElement.style.setProperty('--ratio', width / height);
 }
@@ -83,10 +101,10 @@ let lit = 0;
 let glowing = null; // the colour that the background has
 
 /** Tints the background with the colour of the picture, a few times a second. */
-function glow(bitmap) {
+function glow(image) {
   if (performance.now() - lit < GLOW_EVERY_MS) return;
   lit = performance.now();
-  tint.drawImage(bitmap, 0, 0, 4, 4);
+  tint.drawImage(image, 0, 0, 4, 4);
   const pixels = tint.getImageData(0, 0, 4, 4).data;
   const mean = [0, 1, 2].map((channel) => pixels.reduce((sum, v, i) => (i % 4 === channel ? sum + v : sum), 0) / 16);
   light = light ? light.map((v, channel) => v + (mean[channel] - v) * GLOW_FOLLOWS) : mean;

@@ -4,7 +4,7 @@
  * bookmarked.
  */
 import { address } from './address.js';
-import { shown } from './picture.js';
+import { shown, shownJpeg } from './picture.js';
 import { split } from './words.js';
 
 const HINT_MS = 2500;
@@ -76,7 +76,7 @@ export function savePicture(words) {
   const name = split(words).join('-').slice(0, 60) || 'picture';
   link.download = `${name}${shown?.frame ? `-${shown.frame}` : ''}.jpg`;
   if (!shown) return;
-  const url = URL.createObjectURL(shown.jpeg);
+  const url = URL.createObjectURL(shownJpeg());
   link.href = url;
   setTimeout(() => { link.href = address('snapshot.jpg'); URL.revokeObjectURL(url); }, 2000);
 }
