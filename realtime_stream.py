@@ -81,29 +81,29 @@ def serve(
     from turbostream.web.public_port import PublicPort
 
     log_writer.take_over()  # from here on a log that nobody reads holds up nothing
-    words, size = settings.initial_prompt, (settings.width, settings.height)
+    name, words, size = settings.channel_names[0], settings.initial_prompt, settings.size
     scene = Scene.single(words, "walk", 0.15, settings.seed, *size, load_adapters(settings.loras))
-    channel = Channel("main", scene, fade_s=settings.fade_s, easing=settings.easing)
+    channel = Channel(name, scene, fade_s=settings.fade_s, easing=settings.easing)
     awake, scheduled = AwakeClock(), ScheduledChannel(channel, settings.target_fps)
     sources = open_sources(settings, channel)
     supervisor = Supervisor([scheduled], partial(opener, resolve=sources.resolve), awake.now)
     known = found.model_id, found.demo, load_words(found.folder), kept
-    context = AppContext(settings, channel, supervisor, scheduled.meter, *known, awake=awake.now)
+    context = AppContext(settings, scheduled, supervisor, *known, awake=awake.now, opened=sources)
     osc, sinks, wakeup = OscInput(settings, context.desk), open_sinks(context, record), Wakeup()
-    context.datagram, context.sources = osc.datagram, sources
+    context.datagram = osc.datagram
     scene_file = SceneFile(file_of(settings), channel, channel.scene, context.repertoire)
     app = create_app(context, wakeup)
     port = PublicPort(app, context, scene_file, supervisor.unhealthy, sinks.start)
     limits = settings.engine_timeout_s, settings.loading_timeout_s
     watchdog = Watchdog(lambda now: supervisor.overdue(now, *limits), max(limits), awake)
     if osc.start() and port.open():
-        for start in (supervisor.start, sources.start, watchdog.start):
+        for start in (supervisor.start, context.channels.start, watchdog.start):
             start()
         until_signal(lambda: supervisor.unusable is not None or port.closed)
     watchdog.stop()
     context.stopping = True
     wakeup.send_here()
-    for stop in (osc.stop, port.close, sources.stop, sinks.stop, scene_file.stop):
+    for stop in (osc.stop, port.close, context.channels.stop, sinks.stop, scene_file.stop):
         stop(timeout_s=1.0)
     status = 2 if (problem := supervisor.unusable or osc.problem or port.problem) else 0
     if status:

@@ -60,7 +60,14 @@ SUB_ROOMS: dict[str, dict[str, set[str]]] = {
 PAIRS = [(room, sub_room) for room, rules in SUB_ROOMS.items() for sub_room in rules]
 
 # modules of web/routes that the routes share; no route imports another
-SHARED = {"errors", "request_body", "scene_answer", "unread_words"}
+SHARED = {
+    "channel_metrics",
+    "errors",
+    "request_body",
+    "requested",
+    "scene_answer",
+    "unread_words",
+}
 
 
 def imports(file: Path) -> Iterator[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from turbostream.stream import adapters, push_address, source_address
+from turbostream.stream import adapters, channel_names, push_address, source_address
 from turbostream.stream.scene_checks import check_prompt
 
 Check = Callable[[str], Any]
@@ -136,6 +136,14 @@ def loras(value: str) -> str:
     except adapters.AdapterError as error:
         raise Refusal(str(error)) from None
     return value.strip() if found else "none"
+
+
+def channels(value: str) -> str:
+    """names such as main,left,right, separated by commas"""
+    try:
+        return ",".join(channel_names.parse(value))
+    except channel_names.ChannelError as error:
+        raise Refusal(str(error).rstrip(".")) from None
 
 
 def push_shown(value: str) -> str:

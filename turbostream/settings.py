@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from turbostream.setting_checks import (
+    channels,
     folder,
     folder_or_auto,
     loras,
@@ -118,6 +119,12 @@ class Settings:
         "with ENGINE=ray: how many workers paint where the cluster has no GPU; else one for each "
         "GPU",
         2,
+    )
+    channels: str = row(
+        channels,
+        "channels that exist from the start, each a stream of its own (`?channel=NAME`); the first "
+        "is the one without `?channel=`",
+        "main",
     )
     max_viewers: int = row(whole(1, 100_000), "streams served at once; the next one gets 503", 320)
     handover: str = row(
@@ -270,6 +277,16 @@ class Settings:
         if self.recordings_dir is None:
             return self.state_folder / "recordings"
         return self.recordings_dir
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """The default channel is the first."""
+        return tuple(self.channels.split(","))
+
+    @property
+    def size(self) -> tuple[int | None, int | None]:
+        """(WIDTH, HEIGHT) in pixels; None: the model's own."""
+        return self.width, self.height
 
     @property
     def many_steps(self) -> bool:

@@ -9,8 +9,10 @@ from tests.robustness.raw import eventually, open_stream
 
 
 def metrics(program: Program) -> dict[str, float]:
-    """The samples of the program's own metrics, by name and labels, without the prefix."""
-    lines = program.request("/metrics")[1].decode().splitlines()
+    """The samples of the program's own metrics, by name and labels, without the prefix and without
+    the label of the default channel."""
+    text = program.request("/metrics")[1].decode()
+    lines = text.replace('{channel="main"}', "").replace('{channel="main",', "{").splitlines()
     samples = [line.rsplit(" ", 1) for line in lines if line.startswith("turbostream_")]
     return {name.removeprefix("turbostream_"): float(value) for name, value in samples}
 

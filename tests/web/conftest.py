@@ -35,7 +35,7 @@ def context(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[AppConte
     scheduled = ScheduledChannel(channel, settings.target_fps)
     supervisor = Supervisor([scheduled], opens(engine))
     supervisor.start()
-    yield AppContext(settings, channel, supervisor, scheduled.meter, model_id="demo", demo=True)
+    yield AppContext(settings, scheduled, supervisor, model_id="demo", demo=True)
     assert supervisor.stop(timeout_s=30.0)
 
 

@@ -42,7 +42,7 @@ def serving(folder: Path, before: Callable[[Shot, Channel], object]) -> Iterator
     engine = ColourEngine(lambda shot: before(shot, channel))
     scheduled = ScheduledChannel(channel, settings.target_fps)
     supervisor = Supervisor([scheduled], opens(engine))
-    context = AppContext(settings, channel, supervisor, scheduled.meter, model_id="demo", demo=True)
+    context = AppContext(settings, scheduled, supervisor, model_id="demo", demo=True)
     wakeup = Wakeup()
     channel.buffer.listen(wakeup.send)
     supervisor.start()

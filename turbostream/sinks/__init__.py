@@ -25,12 +25,14 @@ class Context(Protocol):
     """What the sinks read of the application context, and what they add to it."""
 
     settings: Settings
-    channel: Channel
     model_id: str
     sources: Sources | None
     recorder: recording.Recorder | None
     broadcaster: recording.Broadcaster | None
     clip: recording.Clip | None
+
+    @property
+    def channel(self) -> Channel: ...
 
 
 @dataclass(frozen=True)

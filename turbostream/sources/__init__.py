@@ -6,6 +6,8 @@ process.
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 from turbostream.settings import Settings
@@ -21,8 +23,16 @@ from turbostream.stream.source_status import SourceStatus
 class InputSources:
     """The sources of one channel; implements `source_status.Sources`. Any thread."""
 
-    def __init__(self, settings: Settings, channel: Channel) -> None:
-        self._buffer, self._intake = channel.buffer, Intake(channel, settings)
+    def __init__(
+        self,
+        settings: Settings,
+        channel: Channel,
+        stopped: Callable[[InputSources], object] = lambda sources: None,
+    ) -> None:
+        """stopped: called when these are stopped."""
+        self._beside: tuple[InputSources, ...] = ()  # of the other channels
+        self._changing, self._stopped = threading.Lock(), stopped
+        self._channel, self._intake = channel, Intake(channel, settings)
         self._feed = None
         if settings.source != "none":
             self._feed = Feed(self._intake, channel, settings)
@@ -39,6 +49,7 @@ class InputSources:
             self._feed.start()
 
     def stop(self, timeout_s: float) -> None:
+        self._stopped(self)
         if self._feed is not None:
             self._feed.stop(timeout_s)
         self._intake.stop(timeout_s)
@@ -47,10 +58,28 @@ class InputSources:
         return self._intake.status()
 
     def resolve(self, source: Source, width: int, height: int) -> Pixels:
-        """See `engine_api.Resolve`."""
+        """See `engine_api.Resolve`; also for the channels of `open_beside`."""
+        everyone = (self, *self._beside)
         if isinstance(source, EarlierFrame):
-            return earlier.resolve(self._buffer, source, width, height)
-        return self._intake.resolve(source, width, height)
+            owner = next((one for one in everyone if one._shows(source)), self)
+            return earlier.resolve(owner._channel.buffer, source, width, height)
+        having = [one for one in everyone if one.find(source.sha256) is not None] or [self]
+        pictures = [one._intake.resolve(source, width, height) for one in having]  # each notes it
+        return pictures[0]
+
+    def open_beside(self, channel: Channel, settings: Settings) -> InputSources:
+        """The sources of another channel, until they are stopped."""
+        found = InputSources(settings, channel, self._forget)
+        with self._changing:
+            self._beside += (found,)
+        return found
+
+    def _forget(self, sources: InputSources) -> None:
+        with self._changing:
+            self._beside = tuple(one for one in self._beside if one is not sources)
+
+    def _shows(self, source: EarlierFrame) -> bool:
+        return source.channel == self._channel.given.channel
 
 
 def open_sources(settings: Settings, channel: Channel) -> InputSources:

@@ -47,7 +47,9 @@ class Channel(Demand):
     """fade_s (seconds), easing: the defaults of changes that name none. revision: rises with every
     change of what controllers show: of the scene, and of what calls `touch`. given: what may be a
     source now. takes_sources, takes_steps: what the engine takes, whatever the scene is: False for
-    noise only, None for any number of steps; its own number replaces one that it cannot take."""
+    noise only, None for any number of steps; its own number replaces one that it cannot take.
+    removed: whatever watches or waits for it ends. default: whether its frames need no name of a
+    channel as sources."""
 
     def __init__(
         self,
@@ -56,11 +58,14 @@ class Channel(Demand):
         clock: Callable[[], float] = time.monotonic,
         fade_s: float = 0.0,
         easing: str = "smooth",
+        default: bool = True,
     ) -> None:
         super().__init__()
+        self.removed = False
         self.name = name
         self.revision = 0
-        self.given, self.given_after = NOTHING, 0  # frames after that number may show the picture
+        self.given = NOTHING if default else Given(channel=name)
+        self.given_after = 0  # frames after that number may show the picture
         self.takes_sources = True
         self.takes_steps: Collection[int] | None = None
         self._fade_s, self._easing = fade_s, easing

@@ -146,6 +146,7 @@ class Course:
                 self.rotation * since,
                 self.shift_x * since,
                 self.shift_y * since,
+                given.channel,
             )
         return None
 

@@ -16,9 +16,10 @@ from turbostream.stream.channel import Change, Channel
 from turbostream.stream.parameters import PARAMETERS, check_value
 from turbostream.stream.record_switch import RecordSwitch
 from turbostream.stream.recording import Recorder
-from turbostream.stream.repertoire import Repertoire
+from turbostream.stream.repertoire import ChannelRepertoire, Repertoire
 from turbostream.stream.scene import Scene
 from turbostream.stream.scene_checks import SceneError
+from turbostream.stream.setlist_player import SetlistPlayer
 from turbostream.stream.shot import Shot
 from turbostream.stream.taps import Taps
 
@@ -35,7 +36,7 @@ class Desk:
     def __init__(
         self,
         channel: Channel,
-        repertoire: Repertoire,
+        repertoire: Repertoire | ChannelRepertoire,
         check: Callable[[Shot], object],
         recorder: Callable[[], Recorder | None] = lambda: None,
     ) -> None:
@@ -144,7 +145,6 @@ class Desk:
     def _act(self, name: str, value: Any, fade_s: float | None, easing: str | None) -> None:
         if value is False:
             return  # the release of a button
-        player = self._repertoire.player
         match name:
             case "black":
                 lit = 0.0 if value == "on" else self._lit
@@ -166,15 +166,22 @@ class Desk:
             case "redo":
                 self._channel.redo(fade_s)
             case "setlist_play":
-                (player.play if value == "on" else player.pause)()
+                (self._player.play if value == "on" else self._player.pause)()
             case "setlist_previous":
-                player.step(-1)
+                self._player.step(-1)
             case "setlist_next":
-                player.step(1)
+                self._player.step(1)
             case "record":
                 self._record.turn(value == "on")
             case _:
                 raise AssertionError(f"the parameter {name} has no effect")
+
+    @property
+    def _player(self) -> SetlistPlayer:
+        player = self._repertoire.player
+        if player is None:
+            raise SceneError("The setlist plays on the default channel only.")
+        return player
 
     def _tap(self) -> None:
         """The first tap begins a bar, and each further one is the next beat."""

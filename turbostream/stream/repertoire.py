@@ -64,6 +64,16 @@ def check_setting(settings: Settings) -> StartSetlist | None:
     raise SettingError(f"SETLIST {str(file)[:200]} cannot be used ({why}); give another file.")
 
 
+@dataclass(frozen=True)
+class ChannelRepertoire:
+    """What a channel other than the default one has of it: the same looks, its own recalls, and no
+    setlist."""
+
+    collection: Collection
+    quantiser: Quantiser
+    player: None = None
+
+
 class Repertoire:
     """Before `start`, no change is accepted and the setlist does not play."""
 

@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 
+from turbostream.stream.capabilities import Capabilities
+from turbostream.stream.channel import Channel
 from turbostream.stream.engine_api import Engine, Picture, capabilities_of
 from turbostream.stream.frame import Frame
 from turbostream.stream.health import Call, Health
@@ -31,22 +33,48 @@ UNCHANGED = "Source and scene are unchanged; the next change wakes the stream."
 
 
 class Scheduler:
-    """`channels` is replaced as a whole, so it may change between two turns of the loop."""
+    """`channels` is replaced as a whole, so it may change between two turns of the loop: `add` and
+    `remove`, on any thread."""
 
     def __init__(
         self, channels: Sequence[ScheduledChannel], health: Health, awake: Callable[[], float]
     ) -> None:
-        self.channels = tuple(channels)
+        self.channels: tuple[ScheduledChannel, ...] = ()
+        self._adapting = threading.Lock()
+        self._capabilities: Capabilities | None = None  # of the newest engine
+        self._frames = 0  # published by all channels, also by those that were removed
         self._health = health
         self._awake = awake
         self._stopping = False
         self._wake = threading.Event()  # demand, a job, a finished submission, or the end
         self.jobs = SideJobs(self.wake, self._why_closed)
         self._job_was_last = False  # whether the last submission was a part of a job
-        for scheduled in self.channels:
-            scheduled.channel.listen_demand(self.wake)
-            scheduled.channel.listen_given(self.wake)
-            scheduled.channel.listen(self.wake)
+        for scheduled in channels:
+            self.add(scheduled)
+
+    def add(self, scheduled: ScheduledChannel) -> None:
+        """Paint a further channel."""
+        channel = scheduled.channel
+        channel.listen_demand(self.wake)
+        channel.listen_given(self.wake)
+        channel.listen(self.wake)
+        with self._adapting:
+            self._adapt(scheduled)
+            self.channels += (scheduled,)
+        self.wake()
+
+    def remove(self, channel: Channel) -> None:
+        """Paint `channel` no more; its frames in flight are still published in it."""
+        with self._adapting:
+            self.channels = tuple(one for one in self.channels if one.channel is not channel)
+        self.wake()
+
+    def _adapt(self, scheduled: ScheduledChannel) -> None:
+        """Tell the channel what the engine takes, and that its first frame is due."""
+        capabilities, channel = self._capabilities, scheduled.channel
+        scheduled.restart(time.monotonic(), self._awake)
+        channel.takes_sources = capabilities is None or capabilities.sources
+        channel.takes_steps = None if capabilities is None else capabilities.steps
 
     def stop(self) -> None:
         """Let `run` return soon; any thread."""
@@ -60,13 +88,11 @@ class Scheduler:
     def run(self, engine: Engine) -> bool:
         """Frames until stopped, or until a new engine is needed; True if there was one frame."""
         submissions = Submissions(engine, self.wake)
-        painted = self._painted()
-        now = time.monotonic()
-        capabilities = capabilities_of(engine)
-        for scheduled in self.channels:
-            scheduled.restart(now, self._awake)
-            scheduled.channel.takes_sources = capabilities is None or capabilities.sources
-            scheduled.channel.takes_steps = None if capabilities is None else capabilities.steps
+        painted = self._frames
+        with self._adapting:
+            self._capabilities = capabilities_of(engine)
+            for scheduled in self.channels:
+                self._adapt(scheduled)
         self.jobs.open()
         try:
             while not self._health.needs_new_engine:
@@ -79,10 +105,7 @@ class Scheduler:
                 self._finish_oldest(engine, submissions)
         finally:
             self.jobs.close()
-        return self._painted() > painted
-
-    def _painted(self) -> int:
-        return sum(scheduled.meter.frames for scheduled in self.channels)
+        return self._frames > painted
 
     def _turn(self, engine: Engine, submissions: Submissions) -> None:
         """Submit what is due, publish what is done, or wait for either."""
@@ -209,6 +232,7 @@ class Scheduler:
             undimmed=picture.undimmed,
         )
         channel.buffer.publish(frame)
+        self._frames += 1
         now = time.monotonic()
         self._health.succeeded()
         scheduled.meter.frame(now, frame.stage_ms)

@@ -54,7 +54,8 @@ class InputPicture:
 
 @dataclass(frozen=True)
 class EarlierFrame:
-    """A source that the same channel has shown; number: of that frame.
+    """A source that the same channel has shown; number: of that frame. channel: its name, since
+    each counts its own frames; None: the default channel's.
 
     The rest is what is done to it first, about its centre. zoom: a factor; above 1 enlarges.
     rotation: degrees clockwise. shift_x, shift_y: to the right and down, in widths and heights of
@@ -66,8 +67,11 @@ class EarlierFrame:
     rotation: float = 0.0
     shift_x: float = 0.0
     shift_y: float = 0.0
+    channel: str | None = None
 
     def __post_init__(self) -> None:
+        if not (self.channel is None or isinstance(self.channel, str)):
+            raise ShotError("The channel of a shot's source must be text.")
         _check_whole("source frame", self.number, 1, MAX_SEED)
         for name, (least, most) in TRANSFORMS.items():
             value = getattr(self, name)

@@ -3,7 +3,8 @@
     {"version": 2, "prompts": [["a red heart", 1.0]], "noise": [[7, 1.0]]}
 
 Fields with their default value are left out. A source is {"picture": SHA-256} or {"frame": number}
-with what is done to the frame: zoom, rotation, shift_x, shift_y.
+with what is done to the frame: zoom, rotation, shift_x, shift_y, and its channel unless that is
+the default one.
 
 A field that `Shot` gains needs no new version: it is written only where it is used, and a program
 that does not know it refuses it by name. VERSION rises when a field of today changes its meaning.
@@ -121,6 +122,7 @@ def _write_source(source: Source) -> dict[str, Any]:
     return {
         "frame": source.number,
         **{name: value for name, value in done.items() if value != getattr(still, name)},
+        **({} if source.channel is None else {"channel": source.channel}),
     }
 
 
@@ -130,7 +132,7 @@ def _read_source(data: object) -> Source:
     if isinstance(data, Mapping) and "frame" in data and "picture" not in data:
         done = {name: value for name, value in data.items() if name != "frame"}
         for name in done:
-            if name not in TRANSFORMS:
+            if name not in (*TRANSFORMS, "channel"):
                 raise NewerShotError(
                     f"The shot's source has the field {str(name)[:40]!r}, which this program does "
                     "not know: use a newer version of the program."

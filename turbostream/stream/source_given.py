@@ -10,11 +10,13 @@ class Given:
     """picture: the SHA-256 of the newest input picture, see `InputPicture`; None: there is none.
 
     frame: the number of the newest frame that was published, and when its shot was taken, in
-    seconds on the channel's clock; None: there is none.
+    seconds on the channel's clock; None: there is none. channel: whose frame that is, see
+    `EarlierFrame`.
     """
 
     picture: str | None = None
     frame: tuple[int, float] | None = None
+    channel: str | None = None
 
 
 NOTHING = Given()

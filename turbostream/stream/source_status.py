@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol, TypedDict
 
+from turbostream.settings import Settings
+from turbostream.stream.channel import Channel
 from turbostream.stream.scene_checks import SceneError
 
 
@@ -74,3 +76,13 @@ class Sources(Protocol):
         ...
 
     def status(self) -> SourceStatus: ...
+    def start(self) -> None: ...
+    def stop(self, timeout_s: float) -> None: ...
+
+
+class OpenedSources(Sources, Protocol):
+    """Those of the default channel."""
+
+    def open_beside(self, channel: Channel, settings: Settings) -> Sources:
+        """Those of a further channel, until they are stopped."""
+        ...

@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from dataclasses import asdict
 
 from turbostream.stream.capabilities import Capabilities
+from turbostream.stream.channel import Channel
 from turbostream.stream.engine_api import (
     Engine,
     EngineUnavailable,
@@ -58,7 +59,7 @@ class Supervisor:
         self._awake = awake
         self._health = Health(awake)
         self._scheduler = Scheduler(channels, self._health, awake)
-        self._even_fades = [EvenFades(one.channel, self.paint_all) for one in channels]
+        self._even_fades = {one.channel: EvenFades(one.channel, self.paint_all) for one in channels}
         self._engine: Engine | None = None  # asked for its facts, which change while it runs
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="generation", daemon=True)
@@ -133,19 +134,33 @@ class Supervisor:
 
     def start(self) -> None:
         self._thread.start()
-        for fades in self._even_fades:
+        for fades in self._even_fades.values():
             fades.start()
+
+    def add(self, scheduled: ScheduledChannel) -> None:
+        """Paint a further channel. This and `remove` are called on one thread, that of `start`."""
+        fades = EvenFades(scheduled.channel, self.paint_all)
+        self._even_fades[scheduled.channel] = fades
+        if self._thread.ident is not None:
+            fades.start()
+        self._scheduler.add(scheduled)
+
+    def remove(self, channel: Channel) -> None:
+        """Paint `channel` no more."""
+        self._scheduler.remove(channel)
+        fades = self._even_fades.pop(channel)
+        fades.stop()  # not joined: the probe that it may wait for can take a while
 
     def stop(self, timeout_s: float = 2.0) -> bool:
         """Ask the thread to end and wait; False if it is still busy after `timeout_s`."""
         self._stopping.set()
-        for fades in self._even_fades:
+        for fades in self._even_fades.values():
             fades.stop()
         self._scheduler.stop()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
         self._scheduler.jobs.close()  # the thread does, unless it is still busy
-        for fades in self._even_fades:
+        for fades in self._even_fades.values():
             fades.join(timeout_s)
         return not self._thread.is_alive()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from flask import Flask, Response
 
-from turbostream.stream.recent_shots import RecentShots
+from turbostream.stream.live_channel import LiveChannel
 from turbostream.web.auth.access_control import AccessControl
 from turbostream.web.context import AppContext
 from turbostream.web.live.control_sockets import ControlSockets
@@ -40,6 +40,7 @@ from turbostream.web.routes import (
     stream,
 )
 from turbostream.web.routes.request_body import WholeRequest
+from turbostream.web.routes.requested import check_channel
 
 NO_STORE = "no-store, no-cache, must-revalidate, max-age=0"
 
@@ -64,16 +65,24 @@ def create_app(context: AppContext, wakeup: Wakeup) -> Flask:
     sockets = ControlSockets(
         settings.max_body_bytes, settings.dead_viewer_s, context.is_stopping, context.awake
     )
-    context.channel.buffer.listen(wakeup.send)
-    context.channel.listen_revision(sockets.announce)
+
+    def connect(live_channel: LiveChannel) -> None:
+        live_channel.channel.buffer.listen(wakeup.send)
+        live_channel.channel.listen_revision(sockets.announce)
+
+    def after_removal() -> None:
+        wakeup.send()
+        sockets.announce()
+
+    context.channels.visit(connect)
+    context.channels.listen(after_removal)
+    check_channel(app, context)
     errors.add_handlers(app, login.page_for_strangers)
     login.add_routes(app, access)
     page.add_routes(app, context)
     stream.add_routes(app, context, access, live)
     snapshot.add_routes(app, context, access, live.wakeup)
-    recent = RecentShots()
-    context.channel.buffer.listen(recent.add)
-    frames.add_routes(app, access, recent)
+    frames.add_routes(app, context, access)
     recipe.add_routes(app, context, access)
     scene.add_routes(app, context, access)
     parameters.add_routes(app, context, access)

@@ -268,10 +268,10 @@ def test_the_pictures_are_counted_in_the_metrics(client: FlaskClient, sources: F
     lines = client.get("/metrics").text.splitlines()
     found = dict(line.rsplit(" ", 1) for line in lines if line.startswith("turbostream_source"))
     assert {name.removeprefix("turbostream_"): float(value) for name, value in found.items()} == {
-        "source_pictures_total": 5,
-        "source_pictures_used_total": 1,
-        "source_pictures_dropped_total": 2,
-        "source_pictures_refused_total": 1,
+        'source_pictures_total{channel="main"}': 5,
+        'source_pictures_used_total{channel="main"}': 1,
+        'source_pictures_dropped_total{channel="main"}': 2,
+        'source_pictures_refused_total{channel="main"}': 1,
     }
 
 

@@ -43,6 +43,7 @@ class Powers:
     state: what is sent after each change, as JSON.
     status_of: the HTTP status of one of REFUSALS.
     sources: where pictures go; None: this server takes none.
+    ended: whether the channel was removed.
     """
 
     refusal: str | None
@@ -54,6 +55,7 @@ class Powers:
     state: Callable[[], str]
     status_of: Callable[[Exception], int]
     sources: Sources | None = None
+    ended: Callable[[], bool] = lambda: False
 
 
 class ControlSession:
@@ -63,7 +65,7 @@ class ControlSession:
         self, controller: Controller, powers: Powers, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.answers: list[str] = []
-        self.state = powers.state
+        self.state, self.ended = powers.state, powers.ended
         self._controller, self._powers, self._clock = controller, powers, clock
         self._waiting_id: Id | None = None  # of the newest set that is not yet applied
         self._held_until = 0.0

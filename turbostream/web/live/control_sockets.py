@@ -57,7 +57,7 @@ class ControlSockets:
     ) -> None:
         """most_bytes: of one message; dead_after_s: without a sign of life."""
         self.counts = Counts()
-        self._limits = most_bytes, dead_after_s, stopping, clock
+        self._limits, self._clock = (most_bytes, dead_after_s), clock
         self._stopping = stopping
         self._places: WeakSet[ControlBody] = WeakSet()
         self._sockets: set[ControlSocket] = set()
@@ -92,7 +92,14 @@ class ControlSockets:
         """Serve one WebSocket until it ends; blocks the calling greenlet."""
         if self._wakeup is None:
             self._wakeup = Wakeup()
-        served = ControlSocket(client, session, self.counts, *self._limits)
+        served = ControlSocket(
+            client,
+            session,
+            self.counts,
+            *self._limits,
+            lambda: self._stopping() or session.ended(),
+            self._clock,
+        )
         self._sockets.add(served)
         if self._loop is None:
             self._loop = gevent.spawn(self._run, self._wakeup)

@@ -20,6 +20,7 @@ BOUNDARY = "frame-" + secrets.token_hex(24)
 CONTENT_TYPE = f"multipart/x-mixed-replace;boundary={BOUNDARY}"
 OPENING = f"--{BOUNDARY}\r\n".encode()
 _CLOSING = f"\r\n--{BOUNDARY}\r\n".encode()
+MOST_KEPT = 64  # parts; more than two for each channel
 PREFIX = b"Content-Type: image/jpeg\r\nContent-Length: "  # how every part begins
 
 
@@ -78,4 +79,6 @@ class PartCache:
                 jpeg = padding.padded(jpeg, frame.published)
             built = part(Image(frame.number, jpeg, frame.published, revision))
             cached = self._parts[key] = frame, revision, built
+            if len(self._parts) > MOST_KEPT:  # of channels that were removed
+                del self._parts[next(iter(self._parts))]
         return cached[2]

@@ -75,7 +75,7 @@ class Viewer:
         self._wakeup.wait(timeout_s if self._got_frame else min(timeout_s, FIRST_FRAME_S))
 
     def open(self) -> bool:
-        return not self._stopping()
+        return not (self._stopping() or self.channel.removed)
 
     def has_room(self) -> bool:
         if self._window is not None:
@@ -110,6 +110,10 @@ class Viewers:
 
     def __len__(self) -> int:
         return len(self._viewers)
+
+    def of(self, channel: Channel) -> int:
+        """How many watch `channel`."""
+        return sum(viewer.channel is channel for viewer in self._viewers.values())
 
     @property
     def full(self) -> bool:

@@ -7,22 +7,26 @@ import time
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
-from turbostream.stream.channel import Change
+from turbostream.stream.channel import Change, Channel
 from turbostream.stream.controller import Controller
+from turbostream.stream.live_channel import LiveChannel
 from turbostream.web.auth.access_control import VIEW_ONLY, AccessControl
 from turbostream.web.context import AppContext
 from turbostream.web.live.control_session import ControlSession, Powers
 from turbostream.web.live.control_sockets import ControlSockets
 from turbostream.web.live.handshake import UPGRADE, HandshakeRefused, accept
 from turbostream.web.routes.errors import status_of
+from turbostream.web.routes.requested import requested
 from turbostream.web.routes.scene_answer import scene_answer
 from turbostream.web.routes.unread_words import unread_words
 
 RETRY_AFTER_S = 5
+OF_THE_DEFAULT = "OSC messages go to the default channel; send them without ?channel=."
 SHARED_S = 0.01  # for so long the state that was built for one socket is sent to others
 
 
@@ -67,28 +71,31 @@ def add_routes(
                 "one, or send changes to PATCH /parameters.",
                 retry_after=RETRY_AFTER_S,
             )
-        body = sockets.open(ControlSession(Controller(context.desk), powers()))
+        live = requested(context)
+        body = sockets.open(ControlSession(Controller(live.desk), powers(live)))
         response = SwitchingProtocols(body, status=101, headers=accepted, direct_passthrough=True)
         del response.headers["Content-Type"]
         return response
 
-    def powers() -> Powers:
-        visitor, may_write = g.visitor, bool(g.visitor.may_write)
+    def powers(live: LiveChannel) -> Powers:
+        channel, visitor = live.channel, g.visitor
+        is_default, may_write = live is context.channels.default, bool(visitor.may_write)
         return Powers(
             refusal=None if may_write else VIEW_ONLY,
             take_change=partial(access.take_change, visitor),
             too_many_changes=access.too_many_changes,
-            patch=partial(context.channel.change, check=context.supervisor.check),
-            datagram=context.datagram,
-            answer=partial(_answer, context),
-            state=partial(states, may_write, access.may_read_shots()),
+            patch=partial(channel.change, check=context.supervisor.check),
+            datagram=context.datagram if is_default else lambda data: OF_THE_DEFAULT,
+            answer=partial(_answer, context, channel),
+            state=partial(states, channel, may_write, access.may_read_shots()),
             status_of=status_of,
-            sources=context.sources,
+            sources=live.sources,
+            ended=lambda: channel.removed,
         )
 
 
-def _answer(context: AppContext, change: Change | None) -> dict[str, Any]:
-    scene = scene_answer(context.channel, change)
+def _answer(context: AppContext, channel: Channel, change: Change | None) -> dict[str, Any]:
+    scene = scene_answer(channel, change)
     return {"scene": scene, **unread_words(context.supervisor, scene["prompt"])}
 
 
@@ -97,20 +104,21 @@ class States:
 
     def __init__(self, context: AppContext) -> None:
         self._context = context
-        self._built: dict[tuple[bool, bool], tuple[int, float, str]] = {}
+        self._built: WeakKeyDictionary[Channel, dict[tuple[bool, bool], tuple[int, float, str]]]
+        self._built = WeakKeyDictionary()
 
-    def __call__(self, may_write: bool, with_recipe: bool) -> str:
+    def __call__(self, channel: Channel, may_write: bool, with_recipe: bool) -> str:
         """may_write: for an owner."""
         kind, now = (may_write, with_recipe), time.monotonic()
-        revision = self._context.channel.revision
-        known = self._built.get(kind)
+        revision, built = channel.revision, self._built.setdefault(channel, {})
+        known = built.get(kind)
         if known is None or known[0] != revision or now - known[1] > SHARED_S:
-            text = json.dumps(self._state(*kind))
-            known = self._built[kind] = revision, now, text
+            text = json.dumps(self._state(channel, *kind))
+            known = built[kind] = revision, now, text
         return known[2]
 
-    def _state(self, may_write: bool, with_recipe: bool) -> Mapping[str, Any]:
-        channel, player = self._context.channel, self._context.repertoire.player
+    def _state(self, channel: Channel, may_write: bool, with_recipe: bool) -> Mapping[str, Any]:
+        player = self._context.repertoire.player
         scene = scene_answer(channel, with_recipe=with_recipe)
         undo, redo = channel.history
         return {

@@ -11,6 +11,7 @@ from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 from werkzeug.wrappers import Response
 
 from turbostream.stream.channel import NothingToUndo
+from turbostream.stream.channel_names import ChannelConflict, ChannelError, UnknownChannel
 from turbostream.stream.collection import LookInUse, NotServing
 from turbostream.stream.looks import UnknownLook
 from turbostream.stream.looks_file import NotKept
@@ -22,6 +23,9 @@ from turbostream.stream.shot import ShotError
 from turbostream.stream.source_status import SourceError
 
 STATUSES: dict[type[Exception], int] = {
+    ChannelError: 400,
+    UnknownChannel: 404,
+    ChannelConflict: 409,
     NothingToUndo: 409,
     NoFurtherEntry: 409,
     LookInUse: 409,

@@ -23,6 +23,7 @@ from turbostream.web.auth.access_control import AccessControl
 from turbostream.web.context import AppContext
 from turbostream.web.live.off_loop import later, off_loop
 from turbostream.web.routes.request_body import json_object, optional_object
+from turbostream.web.routes.requested import requested
 from turbostream.web.routes.scene_answer import scene_answer
 
 MOST_BYTES = 256 * 1024  # of a look with its thumbnail
@@ -38,8 +39,10 @@ class LookName(BaseConverter):
 
 def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
     app.url_map.converters["look"] = LookName
-    channel, collection = context.channel, context.repertoire.collection
-    pictures = LookPictures(channel, collection, lambda shot: context.supervisor.paint(shot))
+    collection = context.repertoire.collection
+    pictures = LookPictures(
+        context.channel, collection, lambda shot: context.supervisor.paint(shot)
+    )
 
     @app.get("/looks")
     def looks() -> Response:
@@ -73,7 +76,7 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
         body = optional_object(request, ("scene", "thumbnail"))
         if "thumbnail" in body and "scene" not in body:
             raise BadRequest("A thumbnail needs its scene; send both, or an empty body.")
-        change, now = channel.snapshot()
+        change, now = requested(context).channel.snapshot()
 
         def save() -> Look:
             if "scene" in body:
@@ -105,12 +108,13 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
         access.spend_change()
         body = optional_object(request, ("fade_s", "easing"))
         look = collection.looks.get(check_name(name))
-        found = context.desk.recall(look.name, **body)
+        live = requested(context)
+        found = live.desk.recall(look.name, **body)
         if look.thumbnail is None:
             later(pictures.complete, look)
         if isinstance(found, float):  # the frame that shows it first is not known yet
-            return jsonify({**scene_answer(channel), "waits_s": found})
-        return jsonify({**scene_answer(channel, found), "waits_s": 0.0})
+            return jsonify({**scene_answer(live.channel), "waits_s": found})
+        return jsonify({**scene_answer(live.channel, found), "waits_s": 0.0})
 
 
 def _shown(look: Look) -> dict[str, Any]:

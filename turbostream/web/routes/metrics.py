@@ -5,9 +5,7 @@ Names follow Prometheus' conventions: base units (seconds, bytes), `_total` for 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from typing import Literal
 
 from flask import Flask, Response
 from prometheus_client import CollectorRegistry, generate_latest
@@ -25,12 +23,8 @@ from turbostream.stream.state import State
 from turbostream.web.context import AppContext
 from turbostream.web.live.control_sockets import ControlSockets
 from turbostream.web.live.streams import LiveStreams
+from turbostream.web.routes.channel_metrics import channel_metrics
 
-OUTCOMES: dict[Literal["used", "dropped", "refused"], str] = {
-    "used": "Input pictures that were decoded.",
-    "dropped": "Input pictures that a newer one replaced before they were decoded.",
-    "refused": "Input pictures that could not be used.",
-}
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -40,9 +34,7 @@ class _Figures(Collector):
 
     def collect(self) -> Iterator[Metric]:
         context, viewers, counts = self._context, self._live.viewers, self._live.counts
-        figures = context.meter.figures(time.monotonic())
         state = context.supervisor.status.state
-        newest = context.channel.buffer.newest()
 
         def gauge(name: str, help: str, value: float) -> GaugeMetricFamily:
             return GaugeMetricFamily(f"turbostream_{name}", help, value)
@@ -61,28 +53,7 @@ class _Figures(Collector):
         healthy = context.supervisor.unhealthy() is None
         yield from _of_workers(context)
         yield gauge("healthy", "1 while /healthz answers 200.", healthy)
-        yield counter("frames", "Frames painted.", context.meter.frames)
-        yield counter("failed_frames", "Frames that failed.", figures.failed_frames)
-        yield gauge("frames_per_second", "Frames painted a second.", figures.fps)
-        age_s = time.time() - newest.published if newest else float("nan")
-        yield gauge("newest_frame_age_seconds", "Age of the newest frame.", age_s)
-        stages = GaugeMetricFamily(
-            "turbostream_stage_seconds", "Median time of a stage of a frame.", labels=["stage"]
-        )
-        for name, ms in figures.stage_ms.items():
-            stages.add_metric([name], ms / 1000)
-        yield stages
-        waits = GaugeMetricFamily(
-            "turbostream_prompt_to_picture_seconds",
-            "From a new scene to its first picture, over the last changes.",
-            labels=["quantile"],
-        )
-        found = figures.prompt_to_picture_ms
-        for label, wait_ms in (("0.5", found.p50), ("0.95", found.p95)):
-            if wait_ms is not None:
-                waits.add_metric([label], wait_ms / 1000)
-        yield waits
-        yield gauge("viewers", "Streams being sent.", len(viewers))
+        yield from channel_metrics(context.channels, viewers.of)
         yield gauge("viewers_limit", "MAX_VIEWERS.", viewers.most)
         yield gauge("connections", "Sockets open.", context.slots.open)
         yield counter("connections_refused", "Connections over a limit.", context.slots.refused)
@@ -92,11 +63,6 @@ class _Figures(Collector):
         yield gauge("controllers", "Control sockets open.", len(self._controllers))
         received = self._controllers.counts.messages
         yield counter("control_messages", "Messages received on control sockets.", received)
-        if context.sources is not None:
-            pictures = context.sources.status()
-            yield counter("source_pictures", "Input pictures received.", pictures["received"])
-            for name, help in OUTCOMES.items():
-                yield counter(f"source_pictures_{name}", help, pictures[name])
 
 
 def _of_workers(context: AppContext) -> Iterator[Metric]:

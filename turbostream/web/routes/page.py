@@ -10,6 +10,7 @@ from flask import Flask, g, render_template
 from turbostream.stream.adapters import PREFIX
 from turbostream.stream.parameters import PARAMETERS, as_json
 from turbostream.web.context import AppContext
+from turbostream.web.routes.requested import requested
 from turbostream.web.routes.unread_words import unread_words
 
 EXAMPLES = (
@@ -28,7 +29,7 @@ def add_routes(app: Flask, context: AppContext) -> None:
 
     @app.get("/")
     def index() -> str:
-        scene = context.channel.scene
+        scene = requested(context).channel.scene
         return render_template(
             "index.html",
             prompt=scene.prompt,

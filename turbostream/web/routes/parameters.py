@@ -9,6 +9,7 @@ from turbostream.stream.parameters import PARAMETERS, as_json
 from turbostream.web.auth.access_control import AccessControl
 from turbostream.web.context import AppContext
 from turbostream.web.routes.request_body import json_object
+from turbostream.web.routes.requested import requested
 from turbostream.web.routes.scene_answer import scene_answer
 from turbostream.web.routes.unread_words import unread_words
 
@@ -21,6 +22,7 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
     @app.patch("/parameters")
     def patch_parameters() -> Response:
         access.spend_change()
-        change = context.desk.apply(json_object(request, tuple(PARAMETERS)))
+        live = requested(context)
+        change = live.desk.apply(json_object(request, tuple(PARAMETERS)))
         warning = unread_words(context.supervisor, change.scene.prompt)
-        return jsonify({**scene_answer(context.channel, change), **warning})
+        return jsonify({**scene_answer(live.channel, change), **warning})

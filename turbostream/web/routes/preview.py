@@ -23,6 +23,7 @@ from turbostream.web.auth.access_control import AccessControl
 from turbostream.web.context import AppContext
 from turbostream.web.live.wakeup import Wakeup
 from turbostream.web.routes.request_body import json_object
+from turbostream.web.routes.requested import requested
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +33,12 @@ HOW = ("fade_s", "easing")  # fields that say how a patch comes into force, not 
 
 
 def add_routes(app: Flask, context: AppContext, access: AccessControl, wakeup: Wakeup) -> None:
-    channel, supervisor = context.channel, context.supervisor
+    supervisor = context.supervisor
 
     @app.post("/preview")
     def preview() -> Response:
         access.spend_change()
+        channel = requested(context).channel
         patch = json_object(request, PATCHABLE)
         change, now = channel.snapshot()
         what = {name: value for name, value in patch.items() if name not in HOW}

@@ -15,6 +15,7 @@ from turbostream.stream.shot_json import from_json
 from turbostream.web.auth.access_control import AccessControl
 from turbostream.web.context import AppContext
 from turbostream.web.routes.request_body import json_object
+from turbostream.web.routes.requested import requested
 from turbostream.web.routes.scene_answer import scene_answer
 from turbostream.web.routes.unread_words import unread_words
 
@@ -22,7 +23,7 @@ FIELDS = ("shot", "fingerprint", "fade_s")
 
 
 def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
-    channel, supervisor = context.channel, context.supervisor
+    supervisor = context.supervisor
 
     @app.post("/recipe")
     def recall_recipe() -> Response:
@@ -30,6 +31,7 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
         body = json_object(request, FIELDS)
         if "shot" not in body:
             raise BadRequest('The field "shot" is missing; send {"shot": {...}}.')
+        channel = requested(context).channel
         fingerprint = body.get("fingerprint", "")
         if not isinstance(fingerprint, str):
             raise BadRequest(

@@ -10,12 +10,13 @@ from __future__ import annotations
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import BadRequest, NotFound, ServiceUnavailable
 
-from turbostream.stream.channel import Change
+from turbostream.stream.channel import Channel
 from turbostream.stream.shot import ShotError
 from turbostream.stream.source_status import Sources
 from turbostream.web.auth.access_control import AccessControl
 from turbostream.web.context import AppContext
 from turbostream.web.live.off_loop import InTurn, off_loop
+from turbostream.web.routes.requested import requested
 
 MOST_BYTES = 20_000_000  # of one picture, even if MAX_BODY_BYTES is less
 MOST_REQUESTS = 4  # with a picture, at once: each of them holds its body in memory
@@ -27,13 +28,14 @@ NO_SOURCES = "This server takes no input pictures."
 
 
 def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
-    channel, supervisor = context.channel, context.supervisor
+    supervisor = context.supervisor
     in_turn, places = InTurn(), _Places(MOST_REQUESTS)
 
     def sources() -> Sources:
-        if context.sources is None:
+        found = requested(context).sources
+        if found is None:
             raise ServiceUnavailable(NO_SOURCES)
-        return context.sources
+        return found
 
     @app.get("/source")
     def source() -> Response:
@@ -44,6 +46,7 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
     def put_source() -> Response:
         access.spend_change()
         found, fit, mirror = sources(), _fit(), _mirror()
+        channel = requested(context).channel
         if not channel.takes_sources:
             raise ShotError("The engine paints from words only, so it takes no input picture.")
         with places:
@@ -52,13 +55,14 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
             if not data:
                 raise BadRequest("The body is empty; send the bytes of one picture's file.")
             in_turn(found.put, data, fit, mirror, DECODING_S)
-        return answer(channel.change({"source": "picture"}, supervisor.check))
+        return answer(channel, found, "picture")
 
     @app.delete("/source")
     def delete_source() -> Response:
         access.spend_change()
-        sources().clear()
-        return answer(channel.change({"source": "none"}, supervisor.check))
+        found = sources()
+        found.clear()
+        return answer(requested(context).channel, found, "none")
 
     @app.get("/source.jpg")
     def source_picture() -> Response:
@@ -68,10 +72,11 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
             raise NotFound("There is no input picture; PUT /source sends one.")
         return Response(picture, content_type="image/jpeg")
 
-    def answer(change: Change) -> Response:
+    def answer(channel: Channel, found: Sources, kind: str) -> Response:
         """after: frames with a higher number are painted from what is in force now."""
+        change = channel.change({"source": kind}, supervisor.check)
         after = max(change.after, channel.given_after)
-        return jsonify(status="ok", source=sources().status(), after=after)
+        return jsonify(status="ok", source=found.status(), after=after)
 
 
 class _Places:

@@ -10,11 +10,13 @@ from typing import Any
 from flask import Flask, g, jsonify
 from werkzeug.wrappers import Response
 
+from turbostream.stream.live_channel import LiveChannel
 from turbostream.web import rental
 from turbostream.web.auth.access_control import AccessControl
 from turbostream.web.context import AppContext
 from turbostream.web.live.control_sockets import ControlSockets
 from turbostream.web.live.viewers import Viewers
+from turbostream.web.routes.requested import requested
 from turbostream.web.routes.scene_answer import shown_scene
 from turbostream.web.routes.unread_words import unread_words
 
@@ -28,8 +30,9 @@ def add_routes(
 ) -> None:
     @app.get("/status")
     def status() -> Response:
-        counts = {"viewers": len(viewers), "controllers": len(controllers)}
-        return jsonify(_status(context, counts, access.may_read_shots()))
+        live = requested(context)
+        counts = {"viewers": viewers.of(live.channel), "controllers": len(controllers)}
+        return jsonify(_status(context, live, counts, access.may_read_shots()))
 
     @app.get("/healthz")
     def healthz() -> tuple[Response, int]:
@@ -40,8 +43,10 @@ def add_routes(
         return jsonify(status="error", error=reason), 503
 
 
-def _status(context: AppContext, counts: dict[str, int], with_recipe: bool) -> dict[str, Any]:
-    channel, supervisor, settings = context.channel, context.supervisor, context.settings
+def _status(
+    context: AppContext, live: LiveChannel, counts: dict[str, int], with_recipe: bool
+) -> dict[str, Any]:
+    channel, supervisor, settings = live.channel, context.supervisor, context.settings
     now = supervisor.status
     newest = channel.buffer.newest()
     revision = channel.revision  # first: a change meanwhile makes the page ask again
@@ -65,19 +70,19 @@ def _status(context: AppContext, counts: dict[str, int], with_recipe: bool) -> d
         "setlist": context.repertoire.player.status() if g.visitor.may_write else None,
         "recording": context.recording_status() if g.visitor.may_write else None,
         "broadcast": context.broadcast_status() if g.visitor.may_write else None,
-        "source": _source(context, bool(g.visitor.may_write)),
+        "source": _source(live, bool(g.visitor.may_write)),
         "frame": newest.number if newest else 0,
         **counts,
         "role": g.visitor.role,
         "settings": settings.as_text() if g.visitor.may_write else None,
         "guard": rental.read(settings.state_folder, time.time()),
-        **asdict(context.meter.figures(time.monotonic())),
+        **asdict(live.meter.figures(time.monotonic())),
     }
 
 
-def _source(context: AppContext, whole: bool) -> Mapping[str, object] | None:
+def _source(live: LiveChannel, whole: bool) -> Mapping[str, object] | None:
     """What frames start from; for owners also what is known of the input pictures, or None if this
     server takes none."""
     if not whole:
-        return {"kind": context.channel.scene.source}
-    return None if context.sources is None else context.sources.status()
+        return {"kind": live.channel.scene.source}
+    return None if live.sources is None else live.sources.status()

@@ -12,6 +12,7 @@ from turbostream.web.live.multipart import BOUNDARY, CONTENT_TYPE
 from turbostream.web.live.schedule import repeat_after_s
 from turbostream.web.live.streams import LiveStreams
 from turbostream.web.routes.request_body import json_object
+from turbostream.web.routes.requested import requested
 
 # A script reads the same bytes under a type that every browser's fetch() accepts.
 SCRIPT_TYPE = "application/octet-stream"
@@ -35,7 +36,8 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl, live: Liv
             )
         script = request.accept_mimetypes.best == SCRIPT_TYPE
         repeat_s = repeat_after_s(is_browser(request.headers), script)
-        body = live.open(context.channel, script, interval_s, repeat_s, access.wants_recipe())
+        channel = requested(context).channel
+        body = live.open(channel, script, interval_s, repeat_s, access.wants_recipe())
         response = Response(
             body,
             content_type=SCRIPT_TYPE if script else CONTENT_TYPE,

@@ -1,0 +1,173 @@
+"""All channels of this process by name. The default one, which is always there, is the first.
+
+Channels are made and removed on gevent's thread; any thread may look them up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from turbostream.settings import Settings
+from turbostream.stream.channel import Channel
+from turbostream.stream.channel_names import MOST_CHANNELS, ChannelConflict, unknown
+from turbostream.stream.channel_spec import ChannelSpec
+from turbostream.stream.desk import Desk
+from turbostream.stream.live_channel import LiveChannel
+from turbostream.stream.quantiser import Quantiser
+from turbostream.stream.repertoire import ChannelRepertoire, Repertoire
+from turbostream.stream.scheduled_channel import ScheduledChannel
+from turbostream.stream.source_status import OpenedSources, Sources
+from turbostream.stream.supervisor import Supervisor
+
+STOP_S = 1.0
+
+
+class Channels:
+    """The registry.
+
+    default: the channel of requests that name none. repertoire: its looks are those of every
+    channel.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        default: LiveChannel,
+        repertoire: Repertoire,
+        supervisor: Supervisor,
+    ) -> None:
+        self.default = default
+        self._open_sources: Callable[[Channel, Settings], Sources | None] = lambda *of: None
+        self.settings = settings
+        self._repertoire, self._supervisor = repertoire, supervisor
+        self._channels = {default.name: default}  # replaced as a whole, for the other threads
+        self._visitors: list[Callable[[LiveChannel], object]] = []
+        self._listeners: list[Callable[[], object]] = []
+        self._started = False
+        follow = repertoire.collection.changed
+
+        def changed() -> None:
+            follow()
+            for live in list(self)[1:]:  # its own player tells the default channel
+                live.channel.touch()
+
+        repertoire.collection.changed = changed
+
+    def __iter__(self) -> Iterator[LiveChannel]:
+        return iter(self._channels.values())
+
+    def __len__(self) -> int:
+        return len(self._channels)
+
+    def get(self, name: str | None) -> LiveChannel:
+        """None: the default channel. Raises UnknownChannel."""
+        if name is None:
+            return self.default
+        found = self._channels.get(name)
+        if found is None:
+            raise unknown(name)
+        return found
+
+    def visit(self, visitor: Callable[[LiveChannel], object]) -> None:
+        """Call `visitor` with each channel, now, and with each that is made later."""
+        self._visitors.append(visitor)
+        for live in self:
+            visitor(live)
+
+    def listen(self, listener: Callable[[], object]) -> None:
+        """Call `listener` after a channel was made or removed."""
+        self._listeners.append(listener)
+
+    def open(self, sources: OpenedSources) -> None:
+        """Make the further channels of the settings. sources: of the default channel."""
+        default = self.default
+        default.sources, self._open_sources = sources, sources.open_beside
+        default.starts.append(sources.start)
+        default.stops.append(sources.stop)
+        for name in self.settings.channel_names[1:]:
+            self.create(replace(default.spec, name=name), kept=False)
+
+    def create(self, spec: ChannelSpec, kept: bool = True) -> LiveChannel:
+        """Make a channel, which begins with the scene of the settings. kept: see `LiveChannel`.
+        Raises ChannelConflict."""
+        if spec.name in self._channels:
+            raise ChannelConflict(
+                f"The channel {spec.name!r} exists; DELETE it first to make it anew."
+            )
+        if len(self) >= MOST_CHANNELS:
+            raise ChannelConflict(
+                f"There are {MOST_CHANNELS} channels, the maximum; DELETE one first."
+            )
+        live = self._made(spec, kept)
+        if self._started:
+            _start(live)
+        self._channels = {**self._channels, spec.name: live}
+        for visitor in self._visitors:
+            visitor(live)
+        self._tell()
+        return live
+
+    def remove(self, name: str) -> Callable[[], None]:
+        """Remove a channel: its viewers' streams end. Returns what remains to be done on another
+        thread, since it waits for threads to end. Raises UnknownChannel and ChannelConflict."""
+        live = self.get(name)
+        if live is self.default:
+            raise ChannelConflict(f"The channel {name!r} is the default one and stays.")
+        self._channels = {key: one for key, one in self._channels.items() if one is not live}
+        live.channel.removed = True
+        if self._started:
+            live.leave()
+        self._tell()
+        return lambda: _stop(live, STOP_S)
+
+    def start(self) -> None:
+        """Start the threads of all channels, and of those that are made later."""
+        self._started = True
+        for live in self:
+            _start(live)
+
+    def stop(self, timeout_s: float) -> None:
+        for live in self:
+            _stop(live, timeout_s)
+
+    def _made(self, spec: ChannelSpec, kept: bool) -> LiveChannel:
+        settings, supervisor = self.settings, self._supervisor
+        initial = replace(self.default.initial, width=spec.width, height=spec.height, source="none")
+        channel = Channel(
+            spec.name, initial, fade_s=settings.fade_s, easing=settings.easing, default=False
+        )
+        scheduled = ScheduledChannel(channel, spec.target_fps)
+        quantiser = Quantiser(channel)
+        own = ChannelRepertoire(self._repertoire.collection, quantiser)
+        desk = Desk(channel, own, supervisor.check)
+        live = LiveChannel(spec, channel, scheduled.meter, quantiser, desk, initial, kept=kept)
+        own_settings = replace(
+            settings,
+            source="none",
+            target_fps=spec.target_fps,
+            width=spec.width,
+            height=spec.height,
+        )
+        live.sources = self._open_sources(channel, own_settings)
+        live.starts += [quantiser.start, lambda: supervisor.add(scheduled)]
+        live.leave = lambda: supervisor.remove(channel)
+        live.stops.append(quantiser.stop)
+        if live.sources is not None:
+            live.starts.append(live.sources.start)
+            live.stops.append(live.sources.stop)
+        return live
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+
+def _start(live: LiveChannel) -> None:
+    for start in live.starts:
+        start()
+
+
+def _stop(live: LiveChannel, timeout_s: float) -> None:
+    for stop in live.stops:
+        stop(timeout_s)

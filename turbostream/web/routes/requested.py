@@ -1,0 +1,35 @@
+"""`?channel=NAME`: the channel of a request. Without it, the default one. Knows no route."""
+
+from __future__ import annotations
+
+from flask import Flask, request
+from werkzeug.exceptions import BadRequest
+
+from turbostream.stream.live_channel import LiveChannel
+from turbostream.web.context import AppContext
+
+# What belongs to the default channel alone, by the beginning of the path.
+OF_THE_DEFAULT = {
+    "/setlist": "The setlist plays",
+    "/recording": "Recordings are made",
+    "/broadcast": "Broadcasts are made",
+    "/clip": "Clips are made",
+}
+
+
+def requested(context: AppContext) -> LiveChannel:
+    """The channel of this request; raises UnknownChannel."""
+    return context.channels.get(request.args.get("channel"))
+
+
+def check_channel(app: Flask, context: AppContext) -> None:
+    """Refuse every request that names an unknown channel, or one that cannot do what is asked."""
+
+    @app.before_request
+    def check() -> None:
+        if requested(context) is context.channels.default:
+            return
+        for path, what in OF_THE_DEFAULT.items():
+            if request.path.startswith(path):
+                default = context.channels.default.name
+                raise BadRequest(f"{what} on the default channel, {default}; leave out ?channel=.")
