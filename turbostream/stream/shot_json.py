@@ -118,10 +118,10 @@ def _write_source(source: Source) -> dict[str, Any]:
     if isinstance(source, InputPicture):
         return {"picture": source.sha256}
     done = {name: float(getattr(source, name)) for name in TRANSFORMS}
-    still = EarlierFrame(source.number)
+    still = EarlierFrame(source.number)  # compared as text: -0.0 equals 0.0
     return {
         "frame": source.number,
-        **{name: value for name, value in done.items() if value != getattr(still, name)},
+        **{name: value for name, value in done.items() if str(value) != str(getattr(still, name))},
         **({} if source.channel is None else {"channel": source.channel}),
     }
 
