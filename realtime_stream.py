@@ -91,7 +91,7 @@ def serve(
     context = AppContext(settings, scheduled, supervisor, *known, awake=awake.now, opened=sources)
     osc, sinks, wakeup = OscInput(settings, context.desk), open_sinks(context, record), Wakeup()
     context.datagram = osc.datagram
-    scene_file = SceneFile(file_of(settings), channel, channel.scene, context.repertoire)
+    scene_file = SceneFile(file_of(settings), channel, channel.scene, *context.kept)
     app = create_app(context, wakeup)
     port = PublicPort(app, context, scene_file, supervisor.unhealthy, sinks.start)
     limits = settings.engine_timeout_s, settings.loading_timeout_s

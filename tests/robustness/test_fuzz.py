@@ -28,6 +28,7 @@ ROUTES = (
     "/undo", "/redo", "/looks", "/looks/a", "/looks/a/recall", "/looks/a/thumbnail.jpg",
     "/setlist", "/setlist/next", "/mappings", "/export", "/import", "/page/page.js",
     "/page/../app.py", "/control", "/source", "/source.jpg", "/nothing",
+    "/channels", "/channels/a", "/stream?channel=a", "/scene?channel=main",
 )  # fmt: skip
 METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "X")
 NAMES = (

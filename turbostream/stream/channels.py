@@ -5,6 +5,7 @@ Channels are made and removed on gevent's thread; any thread may look them up.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -108,9 +109,8 @@ class Channels:
         self._tell()
         return live
 
-    def remove(self, name: str) -> Callable[[], None]:
-        """Remove a channel: its viewers' streams end. Returns what remains to be done on another
-        thread, since it waits for threads to end. Raises UnknownChannel and ChannelConflict."""
+    def remove(self, name: str) -> None:
+        """Remove a channel: its viewers' streams end. Raises UnknownChannel and ChannelConflict."""
         live = self.get(name)
         if live is self.default:
             raise ChannelConflict(f"The channel {name!r} is the default one and stays.")
@@ -119,7 +119,8 @@ class Channels:
         if self._started:
             live.leave()
         self._tell()
-        return lambda: _stop(live, STOP_S)
+        # Whoever asks for it cannot wait until the channel's threads have ended.
+        threading.Thread(target=_stop, args=(live, STOP_S), name="channel end", daemon=True).start()
 
     def start(self) -> None:
         """Start the threads of all channels, and of those that are made later."""

@@ -1,4 +1,4 @@
-"""Keeps the scene in force in STATE_DIR, so that a program that was killed resumes where it was.
+"""Keeps the scenes in force in STATE_DIR, so that a program that was killed resumes where it was.
 
 There is one file per SERVER_PORT, since servers may share a STATE_DIR. A dedicated thread writes
 it, at most once a second, when the scene has changed, while frames show it moving and while the
@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from turbostream.settings import Settings
-from turbostream.stream import resume, state_folder
+from turbostream.stream import kept_channels, resume, state_folder
 from turbostream.stream.channel import Channel
+from turbostream.stream.channels import Channels
 from turbostream.stream.repertoire import Repertoire
 from turbostream.stream.scene import Scene
 from turbostream.stream.scene_checks import SceneError
@@ -25,15 +26,15 @@ from turbostream.stream.state_folder import UntrustedFile
 log = logging.getLogger(__name__)
 
 WRITE_EVERY_S = 1.0
-MOST_BYTES = 1024 * 1024  # a fade between blends of the longest prompts takes a quarter of it
-SETLIST = "setlist"  # the field beside those of the scene
+MOST_BYTES = 8 * 1024 * 1024  # a fade between blends of the longest prompts takes 256 KB
+SETLIST, CHANNELS = "setlist", "channels"  # the fields beside those of the scene
 
 
 class SceneFile:
     """Keeps the scene of `channel` in `file`; without a file nothing is written.
 
     initial: the scene that this process's settings give. repertoire: the position of its setlist is
-    kept in the same file, so that it always matches the scene.
+    kept in the same file, so that it always matches the scene. channels: their scenes are, too.
     """
 
     def __init__(
@@ -42,9 +43,10 @@ class SceneFile:
         channel: Channel,
         initial: Scene,
         repertoire: Repertoire | None = None,
+        channels: Channels | None = None,
     ) -> None:
         self._file = file
-        self._repertoire = repertoire
+        self._repertoire, self._channels = repertoire, channels
         self._channel = channel
         self._initial = initial
         self._found_setlist: object = None  # the setlist position that an earlier process left
@@ -60,25 +62,35 @@ class SceneFile:
         that waits for its beat in force, and waits for a write of the looks that is in progress."""
         if self._repertoire is not None:
             self._repertoire.quantiser.recall_now()
+        for live in self._channels or ():
+            live.quantiser.recall_now()
         return self._left()
 
     def _left(self) -> dict[str, Any]:
         setlist = None if self._repertoire is None else self._repertoire.left()
         change, now = self._channel.snapshot()
         left = resume.left(change.scene, self._initial, now)
-        return left if setlist is None else {**left, SETLIST: setlist}
+        if setlist is not None:
+            left[SETLIST] = setlist
+        if self._channels is not None and (others := kept_channels.left(self._channels)):
+            left[CHANNELS] = others
+        return left
 
     def hand_on(self, found: object) -> None:
         """Resume the scene that another process handed over; raises SceneError."""
-        found = self._without_setlist(found)
+        found, others = self._parts(found)
         self._channel.resume(lambda now: resume.resumed(found, self._initial, now, restart=False))
+        if self._channels is not None:
+            kept_channels.resume_all(self._channels, others, restart=False)
 
     def restore(self) -> None:
         """Resume the kept scene, if there is one; logs one line if it cannot be used."""
         if self._file is None:
             return
         try:
-            found = self._without_setlist(state_folder.read_json(self._file, MOST_BYTES))
+            found, others = self._parts(state_folder.read_json(self._file, MOST_BYTES))
+            if self._channels is not None:
+                kept_channels.resume_all(self._channels, others, restart=True)
             change = self._channel.resume(
                 lambda now: resume.resumed(found, self._initial, now, restart=True)
             )
@@ -107,9 +119,15 @@ class SceneFile:
         self._owns = owns
         if self._repertoire is not None:
             self._repertoire.player.changed = self._wanted.set
-        self._channel.listen(self._wanted.set)
-        self._channel.buffer.listen(lambda frame: self._wanted.set())
+        self._watch(self._channel)
+        if self._channels is not None:
+            self._channels.listen(self._wanted.set)
+            self._channels.visit(lambda live: self._watch(live.channel))
         self._thread.start()
+
+    def _watch(self, channel: Channel) -> None:
+        channel.listen(self._wanted.set)
+        channel.buffer.listen(lambda frame: self._wanted.set())
 
     def stop(self, timeout_s: float) -> None:
         """Write what is pending; waits at most `timeout_s` for each thread: the disk may hang."""
@@ -129,11 +147,13 @@ class SceneFile:
             self._stopping.wait(WRITE_EVERY_S)
         self._write()
 
-    def _without_setlist(self, found: object) -> object:
+    def _parts(self, found: object) -> tuple[object, object]:
+        """(the scene, the other channels); the setlist is kept for `start`."""
         if not isinstance(found, dict):
-            return found
+            return found, None
         self._found_setlist = found.get(SETLIST)
-        return {name: value for name, value in found.items() if name != SETLIST}
+        scene = {name: found[name] for name in found if name not in (SETLIST, CHANNELS)}
+        return scene, found.get(CHANNELS)
 
     def _write(self) -> None:
         found = self._left()
@@ -160,6 +180,8 @@ class SceneFile:
 
 def _moving(left: dict[str, Any]) -> dict[str, Any]:
     """`left` without the beat if nothing that is shown depends on it."""
+    if CHANNELS in left:
+        left = {**left, CHANNELS: _each(_moving, left[CHANNELS])}
     return left if "modulators" in left else {**left, "beat": None}
 
 
@@ -169,7 +191,15 @@ def _lasting(left: dict[str, Any]) -> dict[str, Any]:
     setlist = {**(left.get(SETLIST) or {}), "left_s": None}
     modulators = [{**modulator, "elapsed_s": None} for modulator in left.get("modulators", [])]
     advancing = dict.fromkeys(("phase", "walkers", "fades", "beat"))
-    return {**left, **advancing, "modulators": modulators, SETLIST: setlist}
+    others = _each(_lasting, left.get(CHANNELS, []))
+    return {**left, **advancing, "modulators": modulators, SETLIST: setlist, CHANNELS: others}
+
+
+def _each(
+    part: Callable[[dict[str, Any]], dict[str, Any]], others: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """`part` of the scene of each of the other channels."""
+    return [{**other, "scene": part(other["scene"])} for other in others]
 
 
 def file_for(folder: Path, port: int) -> Path | None:

@@ -15,6 +15,7 @@ from turbostream.web.live.streams import LiveStreams
 from turbostream.web.live.wakeup import Wakeup
 from turbostream.web.routes import (
     broadcast,
+    channels,
     clip,
     collection,
     control,
@@ -90,6 +91,7 @@ def create_app(context: AppContext, wakeup: Wakeup) -> Flask:
     osc.add_routes(app, context, access)
     history.add_routes(app, context, access)
     looks.add_routes(app, context, access)
+    channels.add_routes(app, context, access, live.viewers)
     setlist.add_routes(app, context, access)
     mappings.add_routes(app, context, access)
     collection.add_routes(app, context, access)

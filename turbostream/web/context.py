@@ -79,6 +79,11 @@ class AppContext:
         return self.scheduled.channel
 
     @property
+    def kept(self) -> tuple[Repertoire, Channels]:
+        """What is kept beside the scene of the default channel."""
+        return self.repertoire, self.channels
+
+    @property
     def desk(self) -> Desk:
         """The default channel's: what controllers set."""
         return self.channels.default.desk

@@ -24,12 +24,14 @@ def test_the_owners_token_may_do_everything_and_the_watching_token_may_only_watc
         ("POST", "/recipe", {"shot": {}}),
         ("POST", "/preview", {"prompt": "b"}),
         ("POST", "/guard/extend", {}),
+        ("PUT", "/channels/left", {}),
+        ("DELETE", "/channels/main", {}),
     ):
         refused = visitor.ask(method, path, body, Authorization=watch)
         assert refused.status_code == 403, path
         assert "view-only" in refused.json["error"]
     assert context.channel.last_change is before
-    for path in ("/", "/status", "/scene", "/snapshot.jpg", "/healthz", "/metrics"):
+    for path in ("/", "/status", "/scene", "/snapshot.jpg", "/healthz", "/metrics", "/channels"):
         assert visitor.ask("GET", path, Authorization=watch).status_code in (200, 503), path
 
 
