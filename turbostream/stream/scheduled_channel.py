@@ -13,6 +13,7 @@ thread. Knows no engine and no other channel.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from turbostream.stream.channel import Channel
@@ -28,7 +29,8 @@ class ScheduledChannel:
 
     due: when the next frame should be submitted, monotonic s. wanted_since: when frames were
     wanted again after a rest, monotonic s; 0 before the first rest. alone: its last frame failed,
-    so that its next one is submitted without those of other channels.
+    so that its next one is submitted without those of other channels. joins: it has begun to be
+    watched, and its beats are not yet in step with those of another channel.
     """
 
     def __init__(self, channel: Channel, target_fps: float) -> None:
@@ -37,7 +39,7 @@ class ScheduledChannel:
         self.period_s = 1.0 / target_fps
         self.due = 0.0
         self.wanted_since = 0.0
-        self.alone = False
+        self.alone = self.joins = False
         self.still_since: float | None = None
         self._resting = False
         self._missing_since: float | None = None  # awake s: the last frame, or since one is wanted
@@ -83,7 +85,7 @@ class ScheduledChannel:
             self._resting, self._missing_since, self.still_since = True, None, None
             return False
         if self._resting:
-            self._resting = False
+            self._resting, self.joins = False, True
             self.due = self.wanted_since = now
             self._missing_since = awake()
         if self._heard:  # no exchange, in which another thread's True could be lost
@@ -106,8 +108,8 @@ class ScheduledChannel:
             self.due = now
 
     def take(self, now: float, fits: Callable[[Shot], bool]) -> TakenShot | None:
-        """The next frame's number and recipe, and the beat after it is planned; None if the shot
-        does not fit, or if its frame is shown already."""
+        """The next frame's number and recipe, and the beat after it is planned, which may be missed
+        already (`skip_missed`); None if the shot does not fit, or if its frame is shown already."""
         must_paint = self._must_paint
         if must_paint:
             self._must_paint = False
@@ -123,10 +125,10 @@ class ScheduledChannel:
         if found is not None:
             self._last, self.still_since = found, None
             self._spare_s = min(self.period_s, self._spare_s + EARLIER * self.period_s)
-            self.advance(now)
+            self.due += self.period_s
         elif still:
             self.still_since = now if self.still_since is None else self.still_since
-            self.advance(now)
+            self.due += self.period_s
         elif must_paint:
             self._must_paint = True
         return found
@@ -135,14 +137,19 @@ class ScheduledChannel:
         """Whether no frame was due for a while, although somebody watches."""
         return self.still_since is not None and now - self.still_since >= STILL_S
 
-    def advance(self, now: float) -> None:
-        """Plan the next beat after a shot was taken at `now`.
+    def skip_missed(self, now: float) -> float:
+        """Plan the first beat after `now`; the seconds by which that put it off.
 
         A live picture gains nothing from catching up: beats that were missed are skipped. The beat
         itself is kept, so that the pace does not drift.
         """
-        missed = int((now - self.due) / self.period_s)
-        self.due += (missed + 1) * self.period_s
+        planned = self.due
+        self.due = self.beat_after(now) if planned <= now else planned
+        return self.due - planned
+
+    def beat_after(self, now: float) -> float:
+        """The first of its beats after `now`."""
+        return self.due + (math.floor((now - self.due) / self.period_s) + 1) * self.period_s
 
     def arrived(self, awake_now: float, number: int) -> None:
         """Frame `number` was published."""

@@ -2,10 +2,11 @@
 
 It asks every channel that is watched and due for its next shot, submits the shots that fit together
 as one batch, keeps as many submissions in flight as the engine asks for, and publishes each picture
-in its own channel. A part of a side job is submitted when no frame is due; if one always is, parts
-and frames alternate. While nobody watches any channel and no job waits, the loop sleeps. A channel
-whose source and scene are unchanged is not painted. Knows the engine by its API alone, and nothing
-of how an engine is opened.
+in its own channel. What is due first goes first; where the machine cannot paint all, the beats of
+all channels are put off by the same time, so that every rate drops in proportion. A part of a side
+job is submitted when no frame is due; if one always is, parts and frames alternate. While nobody
+watches any channel and no job waits, the loop sleeps. A channel whose source and scene are
+unchanged is not painted. Knows the engine by its API alone, and nothing of how an engine is opened.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from turbostream.stream.engine_api import Engine, Picture, capabilities_of
 from turbostream.stream.frame import Frame
 from turbostream.stream.health import Call, Health
 from turbostream.stream.scheduled_channel import ScheduledChannel
+from turbostream.stream.shortage import Shortage
 from turbostream.stream.side_jobs import Part, SideJobs
 from turbostream.stream.state import State, Status
 from turbostream.stream.submissions import Submission, Submissions, Ticket, Work, next_batch
@@ -42,6 +44,7 @@ class Scheduler:
         self.channels: tuple[ScheduledChannel, ...] = ()
         self._adapting = threading.Lock()
         self._capabilities: Capabilities | None = None  # of the newest engine
+        self.shortage = Shortage()
         self._frames = 0  # published by all channels, also by those that were removed
         self._health = health
         self._awake = awake
@@ -132,12 +135,37 @@ class Scheduler:
         self, engine: Engine, submissions: Submissions, wanted: list[ScheduledChannel], now: float
     ) -> None:
         """wanted: the longest overdue first; at least that one is due."""
+        due = wanted
         if len(wanted) > 1:
-            wanted = [one for one in wanted if one.due <= now + JOIN_S]
-        tickets = next_batch(wanted, max(1, engine.max_batch), now)
+            due = [one for one in wanted if one.due <= now + JOIN_S]
+        planned = [one.due for one in due]
+        tickets = next_batch(due, max(1, engine.max_batch), now)
+        looked = [one for one, at in zip(due, planned, strict=True) if one.due != at]
+        self._put_off(looked, wanted, now)
         self._job_was_last = False
         if tickets:
             self._submit(engine, submissions, tickets)
+
+    def _put_off(
+        self, looked: list[ScheduledChannel], wanted: list[ScheduledChannel], now: float
+    ) -> None:
+        """Put off the beats of `wanted` if one of those `looked` at has missed its next one too."""
+        if len(wanted) == 1:
+            lost_s = sum(one.skip_missed(now) for one in looked)
+        else:
+            # One frame may be caught up: else a slow batch would cost every channel a beat.
+            lost_s = max((now - one.due - one.period_s for one in looked), default=0.0)
+            for one in wanted if lost_s > 0 else ():
+                one.due += lost_s
+        if lost_s > 0:
+            self.shortage.note(now, lost_s)
+        for one in looked:
+            if one.joins:
+                one.joins = False
+                for other in wanted:
+                    if not (other is one or other.joins) and other.period_s == one.period_s:
+                        one.due = other.beat_after(now + JOIN_S)  # one batch from now on
+                        break
 
     def _submit_part(self, engine: Engine, submissions: Submissions) -> None:
         part = self.jobs.take()

@@ -31,6 +31,7 @@ from turbostream.stream.even_fade import EvenFades
 from turbostream.stream.health import Call, Health
 from turbostream.stream.scheduled_channel import ScheduledChannel
 from turbostream.stream.scheduler import Scheduler
+from turbostream.stream.shortage import Shortage
 from turbostream.stream.shot import Shot
 from turbostream.stream.state import State, Status
 
@@ -87,6 +88,10 @@ class Supervisor:
     def workers(self) -> Sequence[WorkerStatus]:
         """Those of the engine; none until it is open, or where it has none."""
         return workers_of(self._engine)
+
+    @property
+    def shortage(self) -> Shortage:
+        return self._scheduler.shortage
 
     def dropped(self, prompt: str) -> str:
         """The end of `prompt` that the model does not read; empty until an engine is open."""
