@@ -12,7 +12,7 @@ from tests.stream.registry import registry
 from tests.stream.running import wait_until
 from turbostream.stream import resume, scene_file
 from turbostream.stream.channel_names import MOST_CHANNELS
-from turbostream.stream.channel_spec import ChannelSpec
+from turbostream.stream.channel_spec import ChannelSpec, spec_of
 from turbostream.stream.scene import Scene
 
 
@@ -41,6 +41,21 @@ def test_every_channel_goes_on_with_its_own_scene(tmp_path: Path, file: Path) ->
         made = again.get("made")
         assert made.spec == ChannelSpec("made", 12.5, 128, 64)
         assert (made.channel.scene.width, made.channel.scene.height) == (128, 64)
+
+
+def test_followers_come_back_and_follow(tmp_path: Path, file: Path) -> None:
+    seed, crop = {"channel": "left", "seed": 4}, {"channel": "main", "crop": [0, 0, 0.5, 0.5]}
+    with registry(tmp_path, "main", file) as channels:
+        for name, body in (("left", {}), ("s", {"follows": seed}), ("c", {"follows": crop})):
+            channels.create(spec_of(name, body, channels.spec_of))
+        channels.get("left").channel.change({"prompt": "left words"})
+    with registry(tmp_path, "main", file) as again:
+        assert [live.name for live in again] == ["main", "left", "s", "c"]
+        assert again.get("s").channel.scene.prompt == "left words"
+        again.default.channel.change({"prompt": "main words"})
+        assert again.get("c").channel.scene.prompt == "main words"
+        found = [live.spec.follows for live in again]
+        assert [one and one.as_json() for one in found] == [None, None, seed, crop]
 
 
 def test_a_channel_that_was_removed_does_not_come_back(tmp_path: Path, file: Path) -> None:

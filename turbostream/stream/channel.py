@@ -248,11 +248,25 @@ class Channel(Demand):
         with self._lock:
             self._revision_listeners += (listener,)
 
-    def listen_scenes(self, listener: Callable[[Scene, float], object]) -> None:
+    def listen_scenes(
+        self, listener: Callable[[Scene, float], object], at_once: bool = False
+    ) -> None:
         """Call `listener(scene, now)` with each scene that comes into force, also one of `adjust`
-        and `resume`; under the lock, so it must return at once and not call the channel."""
+        and `resume`; under the lock, so it must return at once and not call the channel. at_once:
+        also with the one that is in force now."""
         with self._lock:
             self._scene_listeners += (listener,)
+            if at_once:
+                listener(self._change.scene, self._clock())
+
+    def forget(self, listener: Callable[..., object]) -> None:
+        """Call a listener of scenes or of `give_picture` no more."""
+        with self._lock:
+            self._scene_listeners = tuple(x for x in self._scene_listeners if x != listener)
+            self._given_listeners = tuple(x for x in self._given_listeners if x != listener)
+
+    def require_own_scene(self) -> None:
+        """Raises SceneError if the scene of this channel is that of another."""
 
     def take_shot(self) -> TakenShot:
         """The next frame's number and recipe, at this moment."""

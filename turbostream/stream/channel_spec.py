@@ -5,44 +5,63 @@ Pure data, any thread.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from turbostream.stream.channel_names import ChannelError, check_name
+from turbostream.stream.follows import Follows, follows_of
 from turbostream.stream.shot import is_number
 
-FIELDS = ("target_fps", "width", "height")
+FIELDS = ("target_fps", "width", "height", "follows")
 FPS = (0.1, 1000.0)
 SIDES = (64, 2048, 8)  # least, most, multiple of
 
 
 @dataclass(frozen=True)
 class ChannelSpec:
-    """target_fps: frames a second. width, height: in pixels; None: the model's own."""
+    """target_fps: frames a second. width, height: in pixels; None: the model's own, or that of the
+    channel that it follows."""
 
     name: str
     target_fps: float
     width: int | None = None
     height: int | None = None
+    follows: Follows | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What `spec_of` reads, without the name."""
-        return {"target_fps": self.target_fps, "width": self.width, "height": self.height}
+        found = {"target_fps": self.target_fps, "width": self.width, "height": self.height}
+        if self.follows is None:
+            return found
+        kept = {} if self.follows.crop else {"target_fps": self.target_fps}
+        return {**kept, "follows": self.follows.as_json()}
 
 
-def spec_of(name: str, body: Mapping[str, Any], like: ChannelSpec) -> ChannelSpec:
-    """The channel that `body` describes; what it leaves out is as in `like`. Raises ChannelError
-    with one sentence."""
+def spec_of(
+    name: str, body: Mapping[str, Any], like: Callable[[str | None], ChannelSpec]
+) -> ChannelSpec:
+    """The channel that `body` describes. Raises ChannelError with one sentence.
+
+    like: gives the channel that it follows, or the default one for None, whose values apply to what
+    `body` leaves out; raises UnknownChannel.
+    """
+    check_name(name)
     for field in body:
         if field not in FIELDS:
             known = ", ".join(FIELDS)
             raise ChannelError(f"A channel has no {str(field)[:40]!r}; known: {known}.")
-    fps = body.get("target_fps", like.target_fps)
+    follows = None if body.get("follows") is None else follows_of(body["follows"])
+    model = like(None if follows is None else follows.channel)
+    if follows is not None:
+        for field in ("width", "height", *(("target_fps",) if follows.crop else ())):
+            if body.get(field) is not None:
+                raise ChannelError(f"The {field} is that of the channel that it follows.")
+    fps = body.get("target_fps", model.target_fps)
     if not (is_number(fps) and FPS[0] <= fps <= FPS[1]):
         raise ChannelError(f"The target_fps is a number from {FPS[0]:g} to {FPS[1]:g}.")
-    width, height = (_side(side, body.get(side, getattr(like, side))) for side in FIELDS[1:3])
-    return ChannelSpec(check_name(name), float(fps), width, height)
+    width, height = (_side(side, body.get(side, getattr(model, side))) for side in FIELDS[1:3])
+    return ChannelSpec(name, float(fps), width, height, follows)
 
 
 def _side(name: str, value: object) -> int | None:

@@ -13,8 +13,12 @@ from turbostream.settings import Settings
 from turbostream.stream.channel import Channel
 from turbostream.stream.channel_names import MOST_CHANNELS, ChannelConflict, unknown
 from turbostream.stream.channel_spec import ChannelSpec
+from turbostream.stream.cropper import Cropper
 from turbostream.stream.desk import Desk
+from turbostream.stream.follower import Crop, Follower
+from turbostream.stream.follows import Follows
 from turbostream.stream.live_channel import LiveChannel
+from turbostream.stream.meter import Meter
 from turbostream.stream.quantiser import Quantiser
 from turbostream.stream.repertoire import ChannelRepertoire, Repertoire
 from turbostream.stream.scheduled_channel import ScheduledChannel
@@ -45,6 +49,7 @@ class Channels:
         self._channels = {default.name: default}  # replaced as a whole, for the other threads
         self._visitors: list[Callable[[LiveChannel], object]] = []
         self._listeners: list[Callable[[], object]] = []
+        self._croppers: dict[Channel, Cropper] = {}  # by whom they cut
         self._started = False
         follow = repertoire.collection.changed
 
@@ -114,10 +119,17 @@ class Channels:
         live = self.get(name)
         if live is self.default:
             raise ChannelConflict(f"The channel {name!r} is the default one and stays.")
+        followers = [
+            one.name for one in self if one.spec.follows and one.spec.follows.channel == name
+        ]
+        if followers:
+            raise ChannelConflict(
+                f"The channel {name!r} is followed by {', '.join(followers)}; DELETE these first."
+            )
         self._channels = {key: one for key, one in self._channels.items() if one is not live}
         live.channel.removed = True
-        if self._started:
-            live.leave()
+        for leave in live.leaves:
+            leave()
         self._tell()
         # Whoever asks for it cannot wait until the channel's threads have ended.
         threading.Thread(target=_stop, args=(live, STOP_S), name="channel end", daemon=True).start()
@@ -131,18 +143,60 @@ class Channels:
     def stop(self, timeout_s: float) -> None:
         for live in self:
             _stop(live, timeout_s)
+        for cropper in self._croppers.values():
+            cropper.stop(timeout_s)
+
+    def spec_of(self, name: str | None) -> ChannelSpec:
+        """What a channel was made from; None: the default one. Raises UnknownChannel."""
+        return self.get(name).spec
 
     def _made(self, spec: ChannelSpec, kept: bool) -> LiveChannel:
-        settings, supervisor = self.settings, self._supervisor
-        initial = replace(self.default.initial, width=spec.width, height=spec.height, source="none")
-        channel = Channel(
-            spec.name, initial, fade_s=settings.fade_s, easing=settings.easing, default=False
-        )
-        scheduled = ScheduledChannel(channel, spec.target_fps)
+        leader = None if spec.follows is None else self._leader(spec.follows)
+        if leader is None or spec.follows is None:
+            initial = replace(
+                self.default.initial, width=spec.width, height=spec.height, source="none"
+            )
+            fade_s, easing = self.settings.fade_s, self.settings.easing
+            channel = Channel(spec.name, initial, fade_s=fade_s, easing=easing, default=False)
+            live = self._around(channel, spec, kept)
+            self._paint(live)
+            self._open_input(live)
+        elif spec.follows.crop is None:
+            live = self._around(Follower(spec.name, leader, spec.follows), spec, kept)
+            self._paint(live)
+        else:
+            live = self._around(Crop(spec.name, leader, spec.follows), spec, kept)
+            self._cut(live)
+        return live
+
+    def _leader(self, follows: Follows) -> Channel:
+        leader = self.get(follows.channel).channel
+        if isinstance(leader, Crop) or (isinstance(leader, Follower) and follows.crop is None):
+            raise ChannelConflict(
+                f"The channel {leader.name!r} follows {leader.leader.name!r}; follow that one."
+            )
+        return leader
+
+    def _around(self, channel: Channel, spec: ChannelSpec, kept: bool) -> LiveChannel:
+        """`channel` with what every channel has."""
         quantiser = Quantiser(channel)
         own = ChannelRepertoire(self._repertoire.collection, quantiser)
-        desk = Desk(channel, own, supervisor.check)
-        live = LiveChannel(spec, channel, scheduled.meter, quantiser, desk, initial, kept=kept)
+        desk = Desk(channel, own, self._supervisor.check)
+        live = LiveChannel(spec, channel, Meter(), quantiser, desk, channel.scene, kept=kept)
+        live.starts.append(quantiser.start)
+        live.stops.append(quantiser.stop)
+        if isinstance(channel, Follower):
+            live.leaves.append(channel.leave)
+        return live
+
+    def _paint(self, live: LiveChannel) -> None:
+        scheduled = ScheduledChannel(live.channel, live.spec.target_fps)
+        live.meter = scheduled.meter
+        live.starts.append(lambda: self._supervisor.add(scheduled))
+        live.leaves.append(lambda: self._supervisor.remove(scheduled.channel))
+
+    def _open_input(self, live: LiveChannel) -> None:
+        spec, settings = live.spec, self.settings
         own_settings = replace(
             settings,
             source="none",
@@ -150,14 +204,27 @@ class Channels:
             width=spec.width,
             height=spec.height,
         )
-        live.sources = self._open_sources(channel, own_settings)
-        live.starts += [quantiser.start, lambda: supervisor.add(scheduled)]
-        live.leave = lambda: supervisor.remove(channel)
-        live.stops.append(quantiser.stop)
+        live.sources = self._open_sources(live.channel, own_settings)
         if live.sources is not None:
             live.starts.append(live.sources.start)
             live.stops.append(live.sources.stop)
-        return live
+
+    def _cut(self, live: LiveChannel) -> None:
+        crop = live.channel
+        assert isinstance(crop, Crop)
+        cropper = self._croppers.get(crop.leader)
+        if cropper is None:
+            cropper = self._croppers[crop.leader] = Cropper(crop.leader, self.settings.jpeg_quality)
+            live.starts.append(cropper.start)
+        cropper.add(crop, live.meter)
+
+        def leave() -> None:
+            cropper.remove(crop)
+            if not cropper.parts:
+                del self._croppers[crop.leader]
+                live.stops.append(cropper.stop)
+
+        live.leaves.append(leave)
 
     def _tell(self) -> None:
         for listener in self._listeners:

@@ -78,6 +78,11 @@ class FrameBuffer:
         with self._lock:
             return next((one for one in self._kept if one.number == number), None)
 
+    def forget(self, listener: Callable[[Frame], object]) -> None:
+        """Call `listener` no more."""
+        with self._lock:
+            self._listeners = tuple(one for one in self._listeners if one != listener)
+
     def listen(self, listener: Callable[[Frame], object]) -> None:
         """Call `listener` with each frame, on the writer's thread; it must return at once."""
         with self._lock:

@@ -40,11 +40,12 @@ def resume_all(channels: Channels, found: object, restart: bool) -> None:
 
 def _left(live: LiveChannel) -> dict[str, Any]:
     change, now = live.channel.snapshot()
+    follows = live.spec.follows is not None
     return {
         "name": live.name,
         "made": live.kept,
         "channel": live.spec.as_json(),
-        "scene": resume.left(change.scene, live.initial, now),
+        "scene": {} if follows else resume.left(change.scene, live.initial, now),
     }
 
 
@@ -58,7 +59,7 @@ def _resume(channels: Channels, found: object, restart: bool) -> None:
             return  # CHANNELS does not name it any more
         if not isinstance(body, Mapping):
             raise ChannelError("What it is made from is missing.")
-        live = channels.create(spec_of(name, body, channels.default.spec))
-    if live is not channels.default:
+        live = channels.create(spec_of(name, body, channels.spec_of))
+    if live is not channels.default and live.spec.follows is None:
         initial = live.initial
         live.channel.resume(lambda now: resume.resumed(found.get("scene"), initial, now, restart))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from turbostream.stream.channel import Channel
 from turbostream.stream.desk import Desk
+from turbostream.stream.follower import Crop
 from turbostream.stream.meter import Meter
 from turbostream.stream.quantiser import Quantiser
 from turbostream.stream.recent_shots import RecentShots
@@ -34,7 +35,7 @@ class LiveChannel:
     kept: bool = False
     recent: RecentShots = field(default_factory=RecentShots)
     starts: list[Callable[[], object]] = field(default_factory=list)
-    leave: Callable[[], object] = lambda: None  # when it is removed; at once
+    leaves: list[Callable[[], object]] = field(default_factory=list)  # called when it is removed
     stops: list[Callable[[float], object]] = field(default_factory=list)  # with a timeout in s
 
     def __post_init__(self) -> None:
@@ -46,11 +47,15 @@ class LiveChannel:
 
     def size(self) -> tuple[int | None, int | None]:
         """(width, height) in pixels: those of the scene, else of the newest frame, else None."""
-        width, height = self.channel.scene.width, self.channel.scene.height
-        newest = self.channel.buffer.newest()
-        if newest is None or (width is not None and height is not None):
-            return width, height
-        return jpeg_size(newest.jpeg)
+        channel = self.channel
+        width, height = channel.scene.width, channel.scene.height
+        if width is not None and height is not None:
+            if not isinstance(channel, Crop):
+                return width, height
+            left, top, right, bottom = channel.box(width, height)
+            return right - left, bottom - top
+        newest = channel.buffer.newest()
+        return (width, height) if newest is None else jpeg_size(newest.jpeg)
 
 
 def jpeg_size(jpeg: bytes) -> tuple[int, int]:

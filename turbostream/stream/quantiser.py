@@ -64,6 +64,7 @@ class Quantiser:
     ) -> Change | float:
         """Recall `look` at once, or on the next beat or bar; gives the change, or the seconds that
         it waits. fade_s, easing: None: the channel's defaults; raises SceneError if invalid."""
+        self._channel.require_own_scene()
         if fade_s is not None:
             fade_s = check("fade_s", fade_s)
         if easing is not None:

@@ -19,7 +19,7 @@ from turbostream.stream.course import Course
 from turbostream.stream.fade import Fade, Knots, begun, still
 from turbostream.stream.noise_path import Walker, Walkers, heaviest, moved
 from turbostream.stream.scene_checks import SOURCE_FIELDS, SceneError, check
-from turbostream.stream.shot import Adapters
+from turbostream.stream.shot import MAX_SEED, Adapters
 
 # Fields that take the checked value of a patch as it is.
 PLAIN = frozenset({"motion", "speed", "brightness", "steps", *SOURCE_FIELDS})
@@ -130,6 +130,20 @@ class Scene(Course):
 
     def unmodulated(self) -> Scene:
         return replace(self, rhythm=replace(self.rhythm, modulators=()))
+
+    def shifted(self, seed: int, phase: float) -> Scene:
+        """The scene with noise that is `seed` seeds and `phase` away, at any time."""
+
+        def shift(walkers: Walkers) -> Walkers:
+            return tuple(
+                one._replace(seed=(one.seed + seed) % (MAX_SEED + 1), phase=one.phase + phase)
+                for one in walkers
+            )
+
+        noise_from = self.noise_from
+        if noise_from is not None:
+            noise_from = replace(noise_from, start=shift(noise_from.start))
+        return replace(self, walkers=shift(self.walkers), noise_from=noise_from)
 
     def with_spacing(self, spacing: Knots) -> Scene:
         """The scene with `spacing` in its fade of words, which must be in progress."""

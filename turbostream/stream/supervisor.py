@@ -28,6 +28,7 @@ from turbostream.stream.engine_api import (
     workers_of,
 )
 from turbostream.stream.even_fade import EvenFades
+from turbostream.stream.follower import Follower
 from turbostream.stream.health import Call, Health
 from turbostream.stream.scheduled_channel import ScheduledChannel
 from turbostream.stream.scheduler import Scheduler
@@ -144,17 +145,19 @@ class Supervisor:
 
     def add(self, scheduled: ScheduledChannel) -> None:
         """Paint a further channel. This and `remove` are called on one thread, that of `start`."""
-        fades = EvenFades(scheduled.channel, self.paint_all)
-        self._even_fades[scheduled.channel] = fades
-        if self._thread.ident is not None:
-            fades.start()
+        if not isinstance(scheduled.channel, Follower):  # its leader's are spaced
+            fades = EvenFades(scheduled.channel, self.paint_all)
+            self._even_fades[scheduled.channel] = fades
+            if self._thread.ident is not None:
+                fades.start()
         self._scheduler.add(scheduled)
 
     def remove(self, channel: Channel) -> None:
         """Paint `channel` no more."""
         self._scheduler.remove(channel)
-        fades = self._even_fades.pop(channel)
-        fades.stop()  # not joined: the probe that it may wait for can take a while
+        fades = self._even_fades.pop(channel, None)
+        if fades is not None:
+            fades.stop()  # not joined: the probe that it may wait for can take a while
 
     def stop(self, timeout_s: float = 2.0) -> bool:
         """Ask the thread to end and wait; False if it is still busy after `timeout_s`."""

@@ -8,7 +8,6 @@ from typing import Any
 
 from flask import Flask, Response, jsonify, request
 
-from turbostream.stream.channel_names import check_name
 from turbostream.stream.channel_spec import FIELDS, spec_of
 from turbostream.stream.live_channel import LiveChannel
 from turbostream.web.auth.access_control import AccessControl
@@ -24,6 +23,7 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl, viewers: 
 
     def shown(live: LiveChannel) -> dict[str, Any]:
         width, height = live.size()
+        follows = live.spec.follows
         return {
             "name": live.name,
             "width": width,
@@ -31,7 +31,7 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl, viewers: 
             "target_fps": live.spec.target_fps,
             "fps": live.meter.figures(time.monotonic()).fps,
             "viewers": viewers.of(live.channel),
-            "follows": None,
+            "follows": None if follows is None else follows.as_json(),
         }
 
     @app.get("/channels")
@@ -41,7 +41,7 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl, viewers: 
     @app.put("/channels/<look:name>")
     def make_channel(name: str) -> tuple[Response, int]:
         access.spend_change()
-        spec = spec_of(check_name(name), optional_object(request, FIELDS), every.default.spec)
+        spec = spec_of(name, optional_object(request, FIELDS), every.spec_of)
         live = every.create(spec)
         log.info("[channels] %s was made.", live.name)
         return jsonify(shown(live)), 201

@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response
 from turbostream.stream.channel import NothingToUndo
 from turbostream.stream.channel_names import ChannelConflict, ChannelError, UnknownChannel
 from turbostream.stream.collection import LookInUse, NotServing
+from turbostream.stream.follower import Following
 from turbostream.stream.looks import UnknownLook
 from turbostream.stream.looks_file import NotKept
 from turbostream.stream.push_address import PushAddressError
@@ -26,6 +27,7 @@ STATUSES: dict[type[Exception], int] = {
     ChannelError: 400,
     UnknownChannel: 404,
     ChannelConflict: 409,
+    Following: 409,
     NothingToUndo: 409,
     NoFurtherEntry: 409,
     LookInUse: 409,
