@@ -47,6 +47,11 @@ def assert_one_sentence(ended: subprocess.CompletedProcess[str]) -> None:
     [
         ({"MODEL_ID": "~nosuchuser/model"}, "begins with a ~ that names no home directory"),
         ({"MODEL_ID": "a" * 300}, "cannot be accessed (File name too long)"),
+        ({"CHANNELS": "main,../left"}, "'../left' has not"),
+        ({"CHANNELS": "main,"}, "'' has not"),
+        ({"CHANNELS": "c" * 300}, "beginning with a letter or digit"),
+        ({"CHANNELS": "main,left,main"}, "'main' is named twice"),
+        ({"CHANNELS": ",".join(f"c{n}" for n in range(10_000))}, "10,000 are named"),
         ({"MODEL_ID": "somebody/" + "a" * 300}, "aaa... is not a valid hub id"),
         ({"MODEL_ID": "./nowhere"}, "neither a folder nor a hub id"),
         ({"MODEL_ID": "realtime_stream.py"}, "is a file; give the folder"),

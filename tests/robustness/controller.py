@@ -29,9 +29,11 @@ def http_visitor(token: str) -> dict[str, str]:
 class Controller:
     """Messages are dicts. It is connected within `with`."""
 
-    def __init__(self, port: int, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, port: int, headers: Mapping[str, str] | None = None, path: str = "/control"
+    ) -> None:
         self._opening = connect(
-            f"ws://127.0.0.1:{port}/control",
+            f"ws://127.0.0.1:{port}{path}",
             additional_headers=headers or {},
             compression=None,
             open_timeout=PATIENCE_S,

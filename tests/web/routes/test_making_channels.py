@@ -143,6 +143,35 @@ def test_a_channel_that_exists_is_not_replaced(server: FlaskClient) -> None:
     assert server.get("/channels").json["channels"][1]["target_fps"] == 100
 
 
+def test_channels_follow_and_a_leader_stays_while_it_is_followed(server: FlaskClient) -> None:
+    for name, how in (("seed", {"seed": 1}), ("phase", {"phase": 0.5}),
+                      ("crop", {"crop": [0.5, 0, 0.5, 0.25]})):  # fmt: skip
+        follows = {"channel": "main", **how}
+        made = server.put(f"/channels/{name}", json={"follows": follows})
+        assert (made.status_code, made.json["follows"]) == (201, follows)
+    server.post("/prompt", json={"prompt": "of all"})
+    for name in ("seed", "phase", "crop"):
+        assert shows(server.get(f"/snapshot.jpg?channel={name}").data, "of all")
+        assert server.get(f"/scene?channel={name}").json["prompt"] == "of all"
+        for method, path in (("PATCH", "/scene"), ("POST", "/undo")):
+            answer = server.open(f"{path}?channel={name}", method=method, json={})
+            assert "follows main" in error_of(answer, 409)
+        answer = server.put(f"/source?channel={name}", data=b"x")
+        assert "no input pictures" in error_of(answer, 503)
+    found = {one["name"]: one for one in server.get("/channels").json["channels"]}
+    assert (found["crop"]["width"], found["crop"]["height"]) == (32, 16)
+    assert found["seed"]["width"] == 64
+    seeds = [server.get(f"/scene?channel={name}").json["seed"] for name in ("main", "seed")]
+    assert seeds[1] == seeds[0] + 1
+    assert server.delete("/channels/seed").status_code == 204
+    wrong = {"nobody": 404, "crop": 409}
+    for leader, code in wrong.items():
+        follows = {"channel": leader, "seed": 1}
+        error_of(server.put("/channels/x", json={"follows": follows}), code)
+    for body in ({"channel": "main"}, "main"):
+        error_of(server.put("/channels/x", json={"follows": body}), 400)
+
+
 def test_the_default_channel_stays_and_an_unknown_one_is_404(server: FlaskClient) -> None:
     assert "default" in error_of(server.delete("/channels/main"), 409)
     error_of(server.delete("/channels/left"), 404)
