@@ -16,7 +16,8 @@ from turbostream.sources.feed import Feed
 from turbostream.sources.intake import Intake
 from turbostream.sources.picture import Pixels
 from turbostream.stream.channel import Channel
-from turbostream.stream.shot import EarlierFrame, Source
+from turbostream.stream.frame import FrameBuffer
+from turbostream.stream.shot import EarlierFrame, ShotError, Source
 from turbostream.stream.source_status import SourceStatus
 
 
@@ -31,8 +32,9 @@ class InputSources:
     ) -> None:
         """stopped: called when these are stopped."""
         self._beside: tuple[InputSources, ...] = ()  # of the other channels
+        self._buffers: dict[str | None, FrameBuffer] = {None: channel.buffer}
         self._changing, self._stopped = threading.Lock(), stopped
-        self._channel, self._intake = channel, Intake(channel, settings)
+        self._intake = Intake(channel, settings)
         self._feed = None
         if settings.source != "none":
             self._feed = Feed(self._intake, channel, settings)
@@ -59,10 +61,12 @@ class InputSources:
 
     def resolve(self, source: Source, width: int, height: int) -> Pixels:
         """See `engine_api.Resolve`; also for the channels of `open_beside`."""
-        everyone = (self, *self._beside)
         if isinstance(source, EarlierFrame):
-            owner = next((one for one in everyone if one._shows(source)), self)
-            return earlier.resolve(owner._channel.buffer, source, width, height)
+            buffer = self._buffers.get(source.channel)
+            if buffer is None:
+                raise ShotError(f"There is no channel {source.channel!r} whose frame is a source.")
+            return earlier.resolve(buffer, source, width, height)
+        everyone = (self, *self._beside)
         having = [one for one in everyone if one.find(source.sha256) is not None] or [self]
         pictures = [one._intake.resolve(source, width, height) for one in having]  # each notes it
         return pictures[0]
@@ -78,8 +82,19 @@ class InputSources:
         with self._changing:
             self._beside = tuple(one for one in self._beside if one is not sources)
 
-    def _shows(self, source: EarlierFrame) -> bool:
-        return source.channel == self._channel.given.channel
+    def add_frames(self, channel: Channel) -> None:
+        """See `OpenedSources`."""
+        with self._changing:
+            self._buffers = {**self._buffers, channel.name: channel.buffer}
+
+    def remove_frames(self, channel: Channel) -> None:
+        """See `OpenedSources`."""
+        with self._changing:
+            self._buffers = {
+                name: buffer
+                for name, buffer in self._buffers.items()
+                if buffer is not channel.buffer
+            }
 
 
 def open_sources(settings: Settings, channel: Channel) -> InputSources:

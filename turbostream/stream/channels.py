@@ -21,8 +21,9 @@ from turbostream.stream.live_channel import LiveChannel
 from turbostream.stream.meter import Meter
 from turbostream.stream.quantiser import Quantiser
 from turbostream.stream.repertoire import ChannelRepertoire, Repertoire
+from turbostream.stream.scene_checks import SceneError
 from turbostream.stream.scheduled_channel import ScheduledChannel
-from turbostream.stream.source_status import OpenedSources, Sources
+from turbostream.stream.source_status import OpenedSources
 from turbostream.stream.supervisor import Supervisor
 
 STOP_S = 1.0
@@ -43,7 +44,7 @@ class Channels:
         supervisor: Supervisor,
     ) -> None:
         self.default = default
-        self._open_sources: Callable[[Channel, Settings], Sources | None] = lambda *of: None
+        self._opened: OpenedSources | None = None
         self.settings = settings
         self._repertoire, self._supervisor = repertoire, supervisor
         self._channels = {default.name: default}  # replaced as a whole, for the other threads
@@ -88,7 +89,7 @@ class Channels:
     def open(self, sources: OpenedSources) -> None:
         """Make the further channels of the settings. sources: of the default channel."""
         default = self.default
-        default.sources, self._open_sources = sources, sources.open_beside
+        default.sources = self._opened = sources
         default.starts.append(sources.start)
         default.stops.append(sources.stop)
         for name in self.settings.channel_names[1:]:
@@ -181,7 +182,7 @@ class Channels:
         """`channel` with what every channel has."""
         quantiser = Quantiser(channel)
         own = ChannelRepertoire(self._repertoire.collection, quantiser)
-        desk = Desk(channel, own, self._supervisor.check)
+        desk = Desk(channel, own, self._supervisor.check, _no_recorder)
         live = LiveChannel(spec, channel, Meter(), quantiser, desk, channel.scene, kept=kept)
         live.starts.append(quantiser.start)
         live.stops.append(quantiser.stop)
@@ -194,20 +195,24 @@ class Channels:
         live.meter = scheduled.meter
         live.starts.append(lambda: self._supervisor.add(scheduled))
         live.leaves.append(lambda: self._supervisor.remove(scheduled.channel))
+        if (opened := self._opened) is not None:  # feedback starts from them
+            opened.add_frames(live.channel)
+            live.leaves.append(lambda: opened.remove_frames(live.channel))
 
     def _open_input(self, live: LiveChannel) -> None:
-        spec, settings = live.spec, self.settings
+        spec, opened = live.spec, self._opened
+        if opened is None:
+            return
         own_settings = replace(
-            settings,
+            self.settings,
             source="none",
             target_fps=spec.target_fps,
             width=spec.width,
             height=spec.height,
         )
-        live.sources = self._open_sources(live.channel, own_settings)
-        if live.sources is not None:
-            live.starts.append(live.sources.start)
-            live.stops.append(live.sources.stop)
+        live.sources = opened.open_beside(live.channel, own_settings)
+        live.starts.append(live.sources.start)
+        live.stops.append(live.sources.stop)
 
     def _cut(self, live: LiveChannel) -> None:
         crop = live.channel
@@ -229,6 +234,10 @@ class Channels:
     def _tell(self) -> None:
         for listener in self._listeners:
             listener()
+
+
+def _no_recorder() -> None:
+    raise SceneError("Recordings are made on the default channel only.")
 
 
 def _start(live: LiveChannel) -> None:

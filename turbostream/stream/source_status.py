@@ -83,6 +83,12 @@ class Sources(Protocol):
 class OpenedSources(Sources, Protocol):
     """Those of the default channel."""
 
+    def add_frames(self, channel: Channel) -> None:
+        """The frames of this channel may be sources, until `remove_frames`."""
+        ...
+
+    def remove_frames(self, channel: Channel) -> None: ...
+
     def open_beside(self, channel: Channel, settings: Settings) -> Sources:
         """Those of a further channel, until they are stopped."""
         ...

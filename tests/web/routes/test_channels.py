@@ -125,11 +125,19 @@ def test_what_belongs_to_the_default_channel_is_refused_on_another(left: FlaskCl
     ):  # fmt: skip
         answer = left.open(path + "?channel=left", method=method)
         assert "on the default channel, main" in error_of(answer, 400)
-    for value in ({"setlist_next": True}, {"setlist_play": "on"}):
+    for value in ({"setlist_next": True}, {"setlist_play": "on"}, {"record": "on"}):
         assert "default channel" in error_of(
             left.patch("/parameters?channel=left", json=value), 400
         )
     assert left.get("/setlist?channel=main").status_code == 200
+
+
+def test_the_status_of_another_channel_has_nothing_of_the_default_one(left: FlaskClient) -> None:
+    left.put("/looks/a")
+    left.put("/setlist", json={"entries": [{"look": "a", "hold_s": 60, "fade_s": 0}]})
+    assert left.get("/status").json["setlist"] is not None
+    found = left.get("/status?channel=left").json
+    assert [found[name] for name in ("setlist", "recording", "broadcast")] == [None] * 3
 
 
 def test_the_metrics_have_a_label_for_each_channel(left: FlaskClient) -> None:

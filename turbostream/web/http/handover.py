@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 NAME = "handover.sock"
 ANSWER_S = 10.0
-MAX_SCENE_BYTES = 1024 * 1024
+MAX_SCENE_BYTES = 8 * 1024 * 1024  # of 16 channels; see stream/scene_file.py
 TAKEN = b"taken"
 _UCRED = struct.Struct("iII")  # pid, uid, gid: unix(7)
 

@@ -121,10 +121,11 @@ class States:
         player = self._context.repertoire.player
         scene = scene_answer(channel, with_recipe=with_recipe)
         undo, redo = channel.history
+        whole = may_write and channel is self._context.channel
         return {
             "scene": scene,
             "revision": scene["revision"],
             "history": {"undo": undo, "redo": redo},
-            "setlist": player.status() if may_write else None,
-            "recording": self._context.recording_status() if may_write else None,
+            "setlist": player.status() if whole else None,
+            "recording": self._context.recording_status() if whole else None,
         }

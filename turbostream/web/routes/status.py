@@ -48,6 +48,7 @@ def _status(
 ) -> dict[str, Any]:
     channel, supervisor, settings = live.channel, context.supervisor, context.settings
     now = supervisor.status
+    whole = g.visitor.may_write and live is context.channels.default
     newest = channel.buffer.newest()
     revision = channel.revision  # first: a change meanwhile makes the page ask again
     change, at = channel.snapshot()
@@ -67,9 +68,9 @@ def _status(
         "scene": shown_scene(scene, at, with_recipe),
         "revision": revision,
         "history": {"undo": undo, "redo": redo},
-        "setlist": context.repertoire.player.status() if g.visitor.may_write else None,
-        "recording": context.recording_status() if g.visitor.may_write else None,
-        "broadcast": context.broadcast_status() if g.visitor.may_write else None,
+        "setlist": context.repertoire.player.status() if whole else None,
+        "recording": context.recording_status() if whole else None,
+        "broadcast": context.broadcast_status() if whole else None,
         "source": _source(live, bool(g.visitor.may_write)),
         "frame": newest.number if newest else 0,
         "target_fps": live.spec.target_fps,
