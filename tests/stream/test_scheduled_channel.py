@@ -36,6 +36,7 @@ class Stage:
         """Whether the channel paints at `at` if it is due."""
         self.now = at
         assert self.scheduled.update_demand(at, lambda: self.now)
+        self.scheduled.meet_picture(at)
         return at >= self.scheduled.due and self.scheduled.take(at, lambda _: True) is not None
 
 

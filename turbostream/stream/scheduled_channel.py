@@ -92,15 +92,16 @@ class ScheduledChannel:
             self._heard = False
             if self.still_since is not None:
                 self.due = min(self.due, now)
-            elif self._has_picture:
-                self._meet_picture(now)
-            self._has_picture = False
         if self.still_since is not None and self._last and self._last.number == self._shown:
             self._missing_since = awake()  # nothing is missing
         return True
 
-    def _meet_picture(self, now: float) -> None:
-        """Bring the beat forward to a picture that has come `now`."""
+    def meet_picture(self, now: float) -> None:
+        """Bring the beat forward if a picture has just come. Not for channels of one batch, whose
+        beats have to stay together."""
+        if not self._has_picture:
+            return
+        self._has_picture = False
         ahead_s = self.due - now
         from_picture = self._last and isinstance(self._last.shot.source, InputPicture)
         if from_picture and 0 < ahead_s <= self._spare_s:
@@ -123,7 +124,7 @@ class ScheduledChannel:
 
         found = self.channel.take_shot_if(taken)
         if found is not None:
-            self._last, self.still_since = found, None
+            self._last, self.still_since, self._has_picture = found, None, False
             self._spare_s = min(self.period_s, self._spare_s + EARLIER * self.period_s)
             self.due += self.period_s
         elif still:
