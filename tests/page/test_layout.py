@@ -157,3 +157,21 @@ def test_the_watch_view_has_an_address_and_a_way_back(desk):
     page.reload()
     page.wait_for_selector(FIRST_PICTURE)
     assert not page.locator("#form").is_visible()
+
+
+def test_the_essential_controls_are_above_the_fold_at_1280_by_800(desk):
+    page = desk.open(viewport={"width": 1280, "height": 800})
+    for element in ("#broadcast > summary", "#watch", "#save", "#fps", "#viewers"):
+        box = page.locator(element).bounding_box()
+        assert box["y"] + box["height"] <= 800, element
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_an_open_panel_moves_no_name_of_a_panel(desk, width):
+    page = desk.open(viewport={"width": width, "height": 800})
+    names = page.locator(".panels > details > summary")
+    page.set_viewport_size({"width": width, "height": 2400})  # nothing scrolls at a click
+    before = [it.bounding_box() for it in names.all()]
+    page.click("#tempo > summary")
+    assert [it.bounding_box() for it in names.all()] == before
+    assert page.locator("#tap").bounding_box()["y"] > max(box["y"] for box in before)
