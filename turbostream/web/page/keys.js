@@ -3,6 +3,7 @@
  * keys. A key becomes text only in a field, which `/` or Enter enters.
  */
 import { toggleBlack } from './black.js';
+import { isFurther } from './channels.js';
 import { startHelp, toggleHelp } from './help.js';
 import { recallNumber, saveLook, stepLook } from './looks.js';
 import { newSeed, toggleFreeze } from './motion.js';
@@ -13,7 +14,7 @@ import { tap } from './tempo.js';
 import { redo, undo } from './undo.js';
 import { isClean, setClean, toggleFullScreen, toggleWatching } from './views.js';
 
-/** [values of event.key, the keys as text, what they do, the action, whether a watcher may use them]. */
+/** [values of event.key, the keys as text, what they do, the action, whether a watcher may use them, whether only the default channel has what they act on]. */
 const SHORTCUTS = [
   [[' '], 'Space', 'freeze', toggleFreeze],
   [['b'], 'B', 'fade to black and back', toggleBlack],
@@ -24,17 +25,17 @@ const SHORTCUTS = [
   [['s'], 'S', 'save what is on screen as a look', saveLook],
   [['z'], 'Z or Ctrl-Z', 'undo', undo],
   [['Z'], 'Shift-Z', 'redo', redo],
-  [['p'], 'P', 'play or pause the setlist', togglePlaying],
-  [['[', 'PageUp'], '[ or Page up', 'previous entry of the setlist', () => stepSetlist('previous')],
-  [[']', 'PageDown'], '] or Page down', 'next entry of the setlist', () => stepSetlist('next')],
+  [['p'], 'P', 'play or pause the setlist', togglePlaying, false, true],
+  [['[', 'PageUp'], '[ or Page up', 'previous entry of the setlist', () => stepSetlist('previous'), false, true],
+  [[']', 'PageDown'], '] or Page down', 'next entry of the setlist', () => stepSetlist('next'), false, true],
   [['t'], 'T', 'tap the tempo', tap],
-  [['r'], 'R', 'start and stop a recording', toggleRecording],
+  [['r'], 'R', 'start and stop a recording', toggleRecording, false, true],
   [['/', 'Enter'], '/ or Enter', 'write words', enterField],
   [['f'], 'F', 'full screen', toggleFullScreen, true],
   [['c'], 'C', 'clean view: only the picture', () => setClean(!isClean()), true],
   [['w'], 'W', 'watch view: picture and label', toggleWatching, true],
   [['?'], '?', 'this list', toggleHelp, true],
-];
+].filter((row) => !(row[5] && isFurther()));
 
 const SLIDER_KEYS = /^(Arrow|Page|Home|End)/;
 const OWN_KEYS = 'input:not([type="range"], [type="checkbox"], [type="file"]), select, textarea, dialog *, [popover] *';

@@ -7,6 +7,7 @@
 import { address } from './address.js';
 import { startBlack } from './black.js';
 import { startBroadcast, takeBroadcast } from './broadcast.js';
+import { ofThisChannel, startChannels } from './channels.js';
 import { control, follow as followControl, onState, startControl } from './control.js';
 import { startDrop } from './drop.js';
 import { startExchange } from './exchange.js';
@@ -127,7 +128,7 @@ function followVisibility() {
 const clock = new Clock();
 let pushes = 0; // scenes that the server pushed and the page took
 
-/** `before`: the turns of the page's own changes, and the number of pushed scenes, when the status was requested. */
+/** `before`: the turns of the page's own changes, and the pushed scenes, when the status was requested. */
 function answered(answer, { last, sent, got, before }) {
   if (answer) {
     if (plain && !last) openStream();
@@ -145,9 +146,9 @@ function takeStatus(answer, before) {
     if (answer.scene) takeScene(answer.scene);
   }
   takeHistory(answer.history);
-  takeSetlist(answer.setlist);
-  takeRecording(answer.recording);
-  takeBroadcast(answer.broadcast);
+  takeSetlist(ofThisChannel(answer.setlist));
+  takeRecording(ofThisChannel(answer.recording));
+  takeBroadcast(ofThisChannel(answer.broadcast));
   lookRevision(answer.revision);
   setText($('viewers'), String(answer.viewers));
   $('rental').hidden = !answer.guard;
@@ -165,8 +166,8 @@ function takeState({ scene, revision, history, setlist, recording, first }) {
   }
   if (!history) return;
   takeHistory(history);
-  takeSetlist(setlist);
-  takeRecording(recording);
+  takeSetlist(ofThisChannel(setlist));
+  takeRecording(ofThisChannel(recording));
   lookRevision(revision);
 }
 
@@ -256,6 +257,7 @@ function listen() {
 
 function start() {
   startParameters();
+  startChannels();
   startFade();
   startMotion();
   startBlack();

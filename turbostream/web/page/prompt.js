@@ -172,7 +172,7 @@ export function showPrompt({ prompt, prompts: blend = [] }) {
   const parts = blend.filter(({ weight }) => weight > 0).map(({ text }) => text);
   const words = parts.length > 1 ? parts.join(' + ') : prompt;
   if ($('showing').textContent !== words) $('showing').textContent = words;
-  document.title = `${words} · Turbostream`;
+  document.title = `${document.body.dataset.prefix}${words} · Turbostream`;
   document.querySelector('#picture, img.plain').setAttribute('aria-label', `Live picture: ${words}`);
 }
 

@@ -46,11 +46,14 @@ export class NewestOnly {
 
 const ANSWER_MS = 10_000; // a browser without a free connection delays a request without limit
 
-/** Sends JSON to `path`, which begins without a slash. Gives {ok: true, status, data} or {ok: false, status, sentence, retry_ms}; status 0: no answer. */
-export async function send(method, path, body, options = {}) {
+/** Sends JSON to `path`, which begins without a slash, on the channel of this page. Gives {ok: true, status, data} or {ok: false, status, sentence, retry_ms}; status 0: no answer. */
+export const send = (method, path, body, options = {}) => sendTo(address(path), method, body, options);
+
+/** The same with a whole address. */
+export async function sendTo(url, method, body, options = {}) {
   try {
     const headers = { 'Content-Type': 'application/json' };
-    const response = await fetch(address(path), { method, headers, body: JSON.stringify(body), signal: AbortSignal.timeout(ANSWER_MS), ...options });
+    const response = await fetch(url, { method, headers, body: JSON.stringify(body), signal: AbortSignal.timeout(ANSWER_MS), ...options });
     if (!response.ok) return { ok: false, ...(await refusal(response)) };
     return { ok: true, status: response.status, data: response.status === 204 ? null : await response.json() };
   } catch {

@@ -2,6 +2,7 @@
  * The setlist: looks with hold and fade times, which the server plays. This page edits, plays, pauses and
  * steps it.
  */
+import { isFurther } from './channels.js';
 import { fadeNow } from './fade.js';
 import { lookNames, onLooks } from './looks.js';
 import { say } from './message.js';
@@ -76,7 +77,7 @@ const clockTime = (seconds) => {
 // ------------------------------------------------------------------------------------- editing it
 
 export async function readSetlist() {
-  if (document.body.classList.contains('watcher')) return;
+  if (document.body.classList.contains('watcher') || isFurther()) return;
   const { turn } = edits;
   const answer = await send('GET', 'setlist');
   if (answer.ok && edits.turn === turn) take(answer.data); // else it may be from before an edit

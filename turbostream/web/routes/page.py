@@ -1,11 +1,11 @@
-"""`GET /`: the page, filled in with the scene in force."""
+"""`GET /`: the page of a channel, filled in with its scene; `GET /overview`: all channels."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
 
-from flask import Flask, g, render_template
+from flask import Flask, g, render_template, request
 
 from turbostream.stream.adapters import PREFIX
 from turbostream.stream.parameters import PARAMETERS, as_json
@@ -29,7 +29,8 @@ def add_routes(app: Flask, context: AppContext) -> None:
 
     @app.get("/")
     def index() -> str:
-        scene = requested(context).channel.scene
+        live = requested(context)
+        scene = live.channel.scene
         return render_template(
             "index.html",
             prompt=scene.prompt,
@@ -48,10 +49,18 @@ def add_routes(app: Flask, context: AppContext) -> None:
                 if name.startswith(PREFIX)
             ],
             role=g.visitor.role,
+            channel=live.name,
+            further=live is not context.channels.default,
+            several=len(context.channels) > 1,
+            query=f"?channel={live.name}" if "channel" in request.args else "",
             version=version,
             modules=modules,
             warning=unread_words(context.supervisor, scene.prompt).get("warning", ""),
         )
+
+    @app.get("/overview")
+    def overview() -> str:
+        return render_template("overview.html", role=g.visitor.role)
 
 
 def _page_files(folder: Path) -> tuple[str, list[str]]:
@@ -59,6 +68,6 @@ def _page_files(folder: Path) -> tuple[str, list[str]]:
     the page's script imports, so that the browser can request all of them at once)."""
     files = sorted(folder.iterdir())
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files))
-    own = ("page.js", "worker.js", "source_clock.js")
+    own = ("page.js", "worker.js", "source_clock.js", "overview.js", "pictures.js")
     modules = [file.name for file in files if file.suffix == ".js" and file.name not in own]
     return digest.hexdigest()[:12], modules
