@@ -56,6 +56,24 @@ def test_six_channels_are_live_at_the_same_time(overview, eventually):
     eventually(lambda: all(b >= a + 3 for a, b in zip(before, page.evaluate(DRAWN), strict=True)))
 
 
+def test_two_of_the_browsers_six_connections_stay_free(desk, server, eventually):
+    page = desk.window()
+    in_flight: set[object] = set()
+    peaks: list[int] = []
+
+    def asked(request):
+        if "snapshot.jpg" in request.url:
+            in_flight.add(request)
+            peaks.append(len(in_flight))
+
+    page.on("request", asked)
+    for ended in ("requestfinished", "requestfailed"):
+        page.on(ended, lambda it: in_flight.discard(it))
+    page.goto(f"{server.url}/overview")
+    eventually(lambda: len(peaks) > 30)
+    assert 1 < max(peaks) <= 4
+
+
 def test_each_tile_shows_the_picture_of_its_channel(
     overview, server, pixels, colour_of, eventually
 ):
