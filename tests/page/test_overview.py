@@ -34,6 +34,9 @@ def shared_server(tmp_path_factory):
 def overview(desk, server):
     """overview(**options): a window on it, once each channel has a picture."""
 
+    # A machine that is too busy for a picture within 10 s: the tile says so, and asks again.
+    desk.tolerate_report(r"status of 503 .*/snapshot.jpg\?")
+
     def open_overview(**options):
         page = desk.window(**options)
         page.goto(f"{server.url}/overview")
@@ -183,6 +186,20 @@ def test_a_visitor_who_may_only_watch_sees_all_channels_and_changes_none(desk, s
     desk.expect_network_report(401)  # the first answer
     for control in ("#add", ".remove"):
         assert not page.locator(control).last.is_visible(), control
+
+
+def test_a_channel_that_follows_another_says_so_and_shows_its_scene(
+    desk, overview, server, pixels, colour_of, eventually
+):
+    desk.tolerate_report(REMOVED)
+    server.show({"left": "a white star on a red ground"})
+    page = overview()
+    server.ask("PUT", "/channels/cellar", {"follows": {"channel": "left", "seed": 1}})
+    eventually(
+        lambda: tile(page, "cellar").locator(".follows").all_inner_texts(),
+        ["follows left, seed +1"],
+    )
+    eventually(lambda: colour_of(pixels(tile(page, "cellar").locator("canvas"))), "red")
 
 
 @pytest.mark.parametrize(
