@@ -87,8 +87,9 @@ def test_the_streams_of_a_removed_channel_end_and_the_others_go_on(
         assert any(next(kept).number > first for _ in range(50))
     wait_until(lambda: not left.wanted)
     number = left.last_number
-    server.get("/snapshot.jpg")
-    assert left.last_number == number, "it is painted no more"
+    with left.watched():
+        server.get("/snapshot.jpg")
+        assert left.last_number == number, "it is painted no more"
 
 
 def test_a_channel_can_be_made_again_and_begins_anew(server: FlaskClient) -> None:
