@@ -179,9 +179,9 @@ def test_the_default_channel_stays_and_an_unknown_one_is_404(server: FlaskClient
     assert names(server) == ["main"]
 
 
-def test_of_ten_thousand_channels_as_many_are_made_as_there_may_be(server: FlaskClient) -> None:
-    made = [server.put(f"/channels/c{number}").status_code for number in range(10_000)]
-    assert made == [201] * (MOST_CHANNELS - 1) + [409] * (10_000 - MOST_CHANNELS + 1)
+def test_of_a_thousand_channels_as_many_are_made_as_there_may_be(server: FlaskClient) -> None:
+    made = [server.put(f"/channels/c{number}").status_code for number in range(1_000)]
+    assert made == [201] * (MOST_CHANNELS - 1) + [409] * (1_000 - MOST_CHANNELS + 1)
     assert len(names(server)) == MOST_CHANNELS
     assert server.get("/snapshot.jpg?channel=c14").status_code == 200
 
