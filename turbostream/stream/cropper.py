@@ -92,6 +92,7 @@ class Cropper:
                 stage_ms={"crop": took_s * 1000},
                 fingerprint=f"{frame.fingerprint} crop-{'-'.join(map(str, box))}",
                 channel=crop.name,
+                undimmed=b"",
             )
             if crop.buffer.publish(part):
                 meter.frame(time.monotonic(), part.stage_ms)
