@@ -14,6 +14,7 @@ from turbostream.engine.cuda.memory_plan import Plan
 from turbostream.engine.device.cpu_share import MOST_PARAMETERS, CpuShare, share
 from turbostream.engine.local_engine import LocalEngine
 from turbostream.engine.model.model import Model
+from turbostream.engine.opening import share_of
 from turbostream.stream.engine_api import Picture
 from turbostream.stream.shot import Shot
 
@@ -32,6 +33,12 @@ def test_a_small_model_paints_frames_side_by_side(cores: int, painters: int, thr
 def test_a_large_model_takes_all_cores_for_one_frame(cores: int, threads: int) -> None:
     found = share(cores, MOST_PARAMETERS + 1)
     assert (found.painters, found.threads) == (1, threads)
+
+
+def test_engines_on_one_machine_share_its_cores(pipe: Any) -> None:
+    shared = share_of(pipe, CPU, sharing=1000)  # more than it has cores
+    assert shared is not None
+    assert (shared.painters, shared.threads) == (1, 1)
 
 
 def engine_of(painters: int | None) -> LocalEngine:

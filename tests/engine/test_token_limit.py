@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 
 import pytest
 import torch
@@ -29,6 +30,13 @@ def test_a_prompt_that_fits_to_the_last_token_drops_nothing(limit: TokenLimit) -
     assert limit.dropped(" ".join(words)) == ""
     assert limit.dropped(" ".join([*words, "moon"])) == "moon"
     assert limit.dropped(" ".join([*words, "moon", "and", "sun"])) == "moon and sun"
+
+
+def test_another_process_that_gets_the_limit_says_the_same(limit: TokenLimit) -> None:
+    limit.dropped(LONG)  # the cache is not sent along
+    sent = pickle.loads(pickle.dumps(limit))
+    assert (sent.tokens, sent.dropped(LONG)) == (limit.tokens, limit.dropped(LONG))
+    assert sent.dropped(LONG)
 
 
 def test_a_word_that_is_cut_in_two_is_dropped_from_its_begin(limit: TokenLimit) -> None:
