@@ -176,6 +176,9 @@ def test_an_sdxl_folder_needs_both_text_encoders_and_tokenizers(copy: Path) -> N
         _class_name="StableDiffusionXLPipeline",
         text_encoder_2=["transformers", "CLIPTextModelWithProjection"],
     )
+    with pytest.raises(EngineUnusable, match="addition_embed_type None instead of text_time"):
+        weights.find(str(copy), "cpu")
+    edit(copy / "unet/config.json", addition_embed_type="text_time")
     for component in ("text_encoder_2", "tokenizer_2"):
         with pytest.raises(EngineUnusable, match=f"{component}/.*config.json is missing"):
             weights.find(str(copy), "cpu")
