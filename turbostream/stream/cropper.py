@@ -87,7 +87,6 @@ class Cropper:
             part = replace(
                 frame,
                 jpeg=jpeg,
-                undimmed=b"",
                 published=time.time(),
                 stage_ms={"crop": took_s * 1000},
                 fingerprint=f"{frame.fingerprint} crop-{'-'.join(map(str, box))}",
