@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tests.page.desk import LEFT_EARLY
 from tests.page.live_server import FIRST_PROMPT
 
 pytestmark = pytest.mark.browser
@@ -18,7 +17,6 @@ def test_there_is_no_menu_of_channels_and_the_title_names_none(page, eventually)
 def test_the_overview_makes_a_second_channel_and_then_there_is_a_menu(
     own_desk, own_server, eventually
 ):
-    own_desk.tolerate_report(LEFT_EARLY)
     page = own_desk.window()
     page.goto(f"{own_server.url}/")
     page.click("#overview")
