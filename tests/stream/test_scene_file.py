@@ -204,7 +204,7 @@ SOUND = json.dumps(
         '{"prompt": "typed", "seed": ' + "9" * 5000 + "}",
         "[" * 60_000,
         '{"prompt":' * 5_000,
-        SOUND + " " * 2**20,
+        SOUND + " " * 2**23,
         SOUND.replace(f'"version": {JSON_VERSION}', f'"version": {JSON_VERSION + 1}'),
         SOUND.replace('"speed"', '"source"'),
         SOUND.replace("typed", "\\u0000"),
