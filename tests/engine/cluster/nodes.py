@@ -17,6 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[3]
 STORE_BYTES = 100_000_000
+ATTEMPTS = 4  # Ray gives a node up that has not started after 30 s, as on a busy machine
 # As the program starts Ray itself: on 127.0.0.1 alone, and without reports of its use.
 ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
@@ -29,7 +30,19 @@ class Nodes:
         self.folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
         (self.folder / "ray").mkdir()
         self.environment = {**ENVIRONMENT, "RAY_TMPDIR": str(self.folder)}
-        self._process = subprocess.Popen(
+        for _ in range(ATTEMPTS):
+            self._process = self._started()
+            assert self._process.stdout is not None
+            line = self._process.stdout.readline()
+            if line:
+                break
+            self._process.communicate()
+        found: dict[str, Any] = json.loads(line)
+        self.address: str = found["address"]
+        self.raylets: list[int] = found["raylets"]
+
+    def _started(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
             [sys.executable, "-m", "tests.engine.cluster.nodes"],
             cwd=ROOT,
             env={**os.environ, **self.environment},
@@ -38,10 +51,6 @@ class Nodes:
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        assert self._process.stdout is not None
-        found: dict[str, Any] = json.loads(self._process.stdout.readline())
-        self.address: str = found["address"]
-        self.raylets: list[int] = found["raylets"]
 
     def kill_second(self) -> None:
         os.kill(self.raylets[1], signal.SIGKILL)
