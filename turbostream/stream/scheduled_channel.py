@@ -3,10 +3,6 @@
 A shot with an input picture that equals the one before gives the same frame again, so that it is
 not taken, and the channel looks again at its next beat, or as soon as it hears of a change.
 
-A picture that came just after a beat would wait for nearly a period, and so would each later one if
-the camera runs at the stream's own rate. So a new picture moves the beat to the moment of its
-arrival, within what `_spare_s` allows.
-
 The generation thread writes all of it but what it has heard of; `late_s` may be asked by any
 thread. Knows no engine and no other channel.
 """
@@ -20,7 +16,6 @@ from turbostream.stream.channel import Channel
 from turbostream.stream.meter import Meter
 from turbostream.stream.shot import InputPicture, Shot, TakenShot
 
-EARLIER = 0.02  # of each period: by how much pictures may bring the beats forward
 STILL_S = 1.0  # shorter pauses, such as those between a slow camera's pictures, are no rest
 
 
@@ -47,8 +42,6 @@ class ScheduledChannel:
         self._shown = 0  # the number of the newest frame that was published
         self._must_paint = False  # whether the next frame is awaited, although it may look the same
         self._heard = False
-        self._has_picture = False  # heard of a new input picture
-        self._spare_s = self.period_s  # by how much the beat may still be brought forward
         channel.listen(self._hear_change)
         channel.listen_demand(self._hear_change)
         channel.listen_given(self._hear)
@@ -60,7 +53,6 @@ class ScheduledChannel:
 
     def _hear(self) -> None:
         """There is another input picture; any thread."""
-        self._has_picture = True
         self._heard = True
 
     def late_s(self, awake_now: float) -> float:
@@ -96,18 +88,6 @@ class ScheduledChannel:
             self._missing_since = awake()  # nothing is missing
         return True
 
-    def meet_picture(self, now: float) -> None:
-        """Bring the beat forward if a picture has just come. Not for channels of one batch, whose
-        beats have to stay together."""
-        if not self._has_picture:
-            return
-        self._has_picture = False
-        ahead_s = self.due - now
-        from_picture = self._last and isinstance(self._last.shot.source, InputPicture)
-        if from_picture and 0 < ahead_s <= self._spare_s:
-            self._spare_s -= ahead_s
-            self.due = now
-
     def take(self, now: float, fits: Callable[[Shot], bool]) -> TakenShot | None:
         """The next frame's number and recipe, and the beat after it is planned, which may be missed
         already (`skip_missed`); None if the shot does not fit, or if its frame is shown already."""
@@ -124,8 +104,7 @@ class ScheduledChannel:
 
         found = self.channel.take_shot_if(taken)
         if found is not None:
-            self._last, self.still_since, self._has_picture = found, None, False
-            self._spare_s = min(self.period_s, self._spare_s + EARLIER * self.period_s)
+            self._last, self.still_since = found, None
             self.due += self.period_s
         elif still:
             self.still_since = now if self.still_since is None else self.still_since

@@ -114,8 +114,6 @@ class Scheduler:
         """Submit what is due, publish what is done, or wait for either."""
         now = time.monotonic()
         wanted = [one for one in self.channels if one.update_demand(now, self._awake)]
-        if len(wanted) == 1:
-            wanted[0].meet_picture(now)
         wanted.sort(key=_due)
         is_due = bool(wanted) and now >= wanted[0].due
         if is_due and (self._job_was_last or not self.jobs.ready):
