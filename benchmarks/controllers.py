@@ -80,8 +80,10 @@ def serve(port: int, target_fps: float) -> int:
 class Viewer(threading.Thread):
     """Reads /stream; `first_after` waits for a frame. Times are `time.perf_counter()`, in s."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, query: str = "") -> None:
         super().__init__(name="viewer", daemon=True)
+        self._path = f"/stream{query}"
+        self._over = False
         self.arrivals: list[float] = []
         self._connection, self._acknowledging = (
             http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S) for _ in range(2)
@@ -90,7 +92,7 @@ class Viewer(threading.Thread):
         self._came = threading.Condition()
 
     def run(self) -> None:
-        self._connection.request("GET", "/stream", headers={"Accept": SCRIPT_TYPE})
+        self._connection.request("GET", self._path, headers={"Accept": SCRIPT_TYPE})
         answer = self._connection.getresponse()
         shown = f"/stream/{answer.headers['X-Stream-Id']}/shown"
         while line := answer.readline():
@@ -109,6 +111,18 @@ class Viewer(threading.Thread):
             body, headers = json.dumps({"frame": number}), {"Content-Type": "application/json"}
             self._acknowledging.request("POST", shown, body, headers)
             self._acknowledging.getresponse().read()
+            if self._over:
+                self._connection.close()
+                return
+
+    def stop(self) -> None:
+        """Leave after the next frame."""
+        self._over = True
+
+    def newest(self) -> int:
+        """The number of the newest frame; 0 before the first."""
+        with self._came:
+            return max(self._frames, default=0)
 
     def first_after(self, number: int) -> tuple[float, bytes]:
         """(arrival, JPEG) of the first frame later than `number`."""
