@@ -203,16 +203,17 @@ def test_a_channel_that_follows_another_says_so_and_shows_its_scene(
 
 
 @pytest.mark.parametrize(
-    ("follows", "text"),
+    ("channel", "text"),
     [
-        (None, ""),
-        ({"channel": "main", "seed": 1}, "follows main, seed +1"),
-        ({"channel": "main", "phase": -0.5}, "follows main, phase −0.5"),
-        ({"channel": "main", "crop": [0, 0, 512, 512]}, "a part of main"),
+        ({"follows": None, "source": None}, ""),
+        ({"follows": {"channel": "main", "seed": 1}}, "follows main, seed +1"),
+        ({"follows": {"channel": "main", "phase": -0.5}}, "follows main, phase −0.5"),
+        ({"follows": {"channel": "main", "crop": [0, 0, 1, 0.5]}}, "a part of main"),
+        ({"follows": None, "source": "main"}, "starts from main"),
     ],
 )
-def test_a_follower_is_said_in_words(overview, follows, text):
+def test_what_it_shows_of_another_channel_is_said_in_words(overview, channel, text):
     page = overview()
     module = page.url.replace("overview", "page/channel_list.js")
     said = "async ([module, it]) => (await import(module)).followsAs(it)"
-    assert page.evaluate(said, [module, follows]) == text
+    assert page.evaluate(said, [module, channel]) == text

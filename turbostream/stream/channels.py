@@ -15,12 +15,14 @@ from turbostream.stream.channel_names import MOST_CHANNELS, ChannelConflict, unk
 from turbostream.stream.channel_spec import ChannelSpec
 from turbostream.stream.cropper import Cropper
 from turbostream.stream.desk import Desk
+from turbostream.stream.downstream import Downstream
 from turbostream.stream.follower import Crop, Follower
 from turbostream.stream.follows import Follows
 from turbostream.stream.live_channel import LiveChannel
 from turbostream.stream.meter import Meter
 from turbostream.stream.quantiser import Quantiser
 from turbostream.stream.repertoire import ChannelRepertoire, Repertoire
+from turbostream.stream.scene import Scene
 from turbostream.stream.scene_checks import SceneError
 from turbostream.stream.scheduled_channel import ScheduledChannel
 from turbostream.stream.source_status import OpenedSources
@@ -127,6 +129,12 @@ class Channels:
             raise ChannelConflict(
                 f"The channel {name!r} is followed by {', '.join(followers)}; DELETE these first."
             )
+        downstream = [one.name for one in self if one.spec.source == name]
+        if downstream:
+            names = ", ".join(downstream)
+            raise ChannelConflict(
+                f"The channel {name!r} is the source of {names}; DELETE these first."
+            )
         self._channels = {key: one for key, one in self._channels.items() if one is not live}
         live.channel.removed = True
         for leave in live.leaves:
@@ -157,8 +165,7 @@ class Channels:
             initial = replace(
                 self.default.initial, width=spec.width, height=spec.height, source="none"
             )
-            fade_s, easing = self.settings.fade_s, self.settings.easing
-            channel = Channel(spec.name, initial, fade_s=fade_s, easing=easing, default=False)
+            channel = self._of_its_own(spec, initial)
             live = self._around(channel, spec, kept)
             self._paint(live)
             self._open_input(live)
@@ -169,6 +176,14 @@ class Channels:
             live = self._around(Crop(spec.name, leader, spec.follows), spec, kept)
             self._cut(live)
         return live
+
+    def _of_its_own(self, spec: ChannelSpec, initial: Scene) -> Channel:
+        """A channel with a scene of its own."""
+        fade_s, easing = self.settings.fade_s, self.settings.easing
+        if spec.source is None:
+            return Channel(spec.name, initial, fade_s=fade_s, easing=easing, default=False)
+        upstream, initial = self.get(spec.source).channel, replace(initial, source="picture")
+        return Downstream(spec.name, upstream, initial, fade_s=fade_s, easing=easing, default=False)
 
     def _leader(self, follows: Follows) -> Channel:
         leader = self.get(follows.channel).channel
@@ -213,6 +228,9 @@ class Channels:
         live.sources = opened.open_beside(live.channel, own_settings)
         live.starts.append(live.sources.start)
         live.stops.append(live.sources.stop)
+        if isinstance(live.channel, Downstream):
+            live.channel.flow_into(live.sources)
+            live.leaves.append(live.channel.leave)
 
     def _cut(self, live: LiveChannel) -> None:
         crop = live.channel

@@ -26,7 +26,7 @@ SourceStatus = TypedDict(
     "SourceStatus",
     {
         "kind": str,  # none, picture or feedback
-        "from": str,  # browser, request, or the setting SOURCE as it may be shown; empty: nowhere
+        "from": str,  # browser, request, channel NAME, or SOURCE as it may be shown; empty: nowhere
         "size": list[int] | None,  # [width, height] of the original, pixels
         "age_s": float | None,  # since the newest picture arrived, seconds
         "received": int,  # pictures since the start, as the three below

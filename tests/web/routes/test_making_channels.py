@@ -35,6 +35,7 @@ def test_a_server_has_its_default_channel(server: FlaskClient) -> None:
                 "fps": 0,
                 "viewers": 0,
                 "follows": None,
+                "source": None,
             }
         ]
     }
@@ -44,7 +45,8 @@ def test_a_channel_is_made_painted_and_removed(server: FlaskClient) -> None:
     body = {"target_fps": 12.5, "width": 128, "height": 64}
     made = server.put("/channels/wall-1_a", json=body)
     assert made.status_code == 201
-    assert made.json == {"name": "wall-1_a", "fps": 0, "viewers": 0, "follows": None, **body}
+    rest = {"fps": 0, "viewers": 0, "follows": None, "source": None}
+    assert made.json == {"name": "wall-1_a", **rest, **body}
     assert names(server) == ["main", "wall-1_a"]
     assert shows(server.get("/snapshot.jpg?channel=wall-1_a").data, "first words")
     server.post("/prompt?channel=wall-1_a", json={"prompt": "other words"})

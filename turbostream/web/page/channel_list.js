@@ -18,8 +18,9 @@ export const removeChannel = (name) => sendTo(path(name), 'DELETE');
 /** The address of a channel's page. */
 export const pageOf = (name) => serverAddress(`?channel=${encodeURIComponent(name)}`);
 
-/** What a channel shows of another: "follows main, seed +1", or '' for one with its own scene. */
-export function followsAs(follows) {
+/** What a channel shows of another: "follows main, seed +1" or "starts from main"; '' for nothing. */
+export function followsAs({ follows, source }) {
+  if (source) return `starts from ${source}`;
   if (!follows) return '';
   const { channel, seed, phase, crop } = follows;
   if (crop) return `a part of ${channel}`;

@@ -53,11 +53,12 @@ function makeTile({ name }, isDefault) {
   return tile;
 }
 
-function fill(tile, { fps, viewers, follows }) {
+function fill(tile, channel) {
+  const { fps, viewers } = channel;
   const part = (selector) => tile.querySelector(selector);
   setText(part('.rate'), fps.toFixed(1));
   setText(part('.watching'), `${viewers} ${viewers === 1 ? 'viewer' : 'viewers'}`);
-  setText(part('.follows'), followsAs(follows));
+  setText(part('.follows'), followsAs(channel));
 }
 
 function showTiles(channels) {

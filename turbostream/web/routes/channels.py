@@ -32,6 +32,7 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl, viewers: 
             "fps": live.meter.figures(time.monotonic()).fps,
             "viewers": viewers.of(live.channel),
             "follows": None if follows is None else follows.as_json(),
+            "source": live.spec.source,
         }
 
     @app.get("/channels")
