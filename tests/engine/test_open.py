@@ -96,7 +96,7 @@ def test_a_folder_of_sdxl_is_opened_from_settings_to_its_first_picture(tmp_path:
     defaults = {"TARGET_FPS": 30, "INITIAL_PROMPT": PROMPT, "SERVER_PORT": 8000}
     settings, _ = load(defaults | {"MODEL_ID": str(folder)}, [], given)
     found = weights.find(settings.model_id, settings.device)
-    check_usable(found, settings.device)
+    check_usable(settings, found)
     said: list[State] = []
     engine = open_engine(settings, found, lambda status: said.append(status.state))
     shot = Shot.single(PROMPT, settings.seed, 80, 64)
