@@ -92,6 +92,13 @@ class Viewer(threading.Thread):
         self._came = threading.Condition()
 
     def run(self) -> None:
+        try:
+            self._read()
+        except OSError:
+            if not self._over:  # else the server ended before the next frame
+                raise
+
+    def _read(self) -> None:
         self._connection.request("GET", self._path, headers={"Accept": SCRIPT_TYPE})
         answer = self._connection.getresponse()
         shown = f"/stream/{answer.headers['X-Stream-Id']}/shown"
