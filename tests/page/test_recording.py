@@ -132,6 +132,15 @@ def test_a_recording_is_deleted_at_the_second_press(page, server, eventually):
     eventually(lambda: page.locator("#recording-list li").count(), 0)
 
 
+def test_a_list_that_is_read_again_keeps_the_first_press(page, server, eventually):
+    record(page, server, eventually)
+    page.click("#recording-list button")
+    page.evaluate("window.old = document.querySelector('#recording-list button')")
+    page.evaluate("document.getElementById('recordings').dispatchEvent(new Event('toggle'))")
+    eventually(lambda: page.evaluate("document.contains(window.old)"), False)
+    assert page.inner_text("#recording-list button") == "Delete for good?"
+
+
 def test_the_last_seconds_are_a_video(page, desk, eventually, tmp_path):
     file = download(page, "#clips [data-format=mp4]", tmp_path)
     assert re.fullmatch(r"clip-[\d-]+\.mp4", file.name)

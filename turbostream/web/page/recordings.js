@@ -18,10 +18,18 @@ const file = (name) => address(`recordings/${encodeURIComponent(name)}`);
 async function readRecordings() {
   if (!box.open || box.hidden || document.body.classList.contains('watcher')) return;
   const answer = await send('GET', 'recordings');
-  const found = answer.ok ? answer.data.recordings : [];
-  list.replaceChildren(...found.map(row));
-  const nothing = found.length ? '' : 'There are no recordings yet.';
+  if (answer.ok) show(answer.data.recordings);
+  const nothing = list.children.length ? '' : 'There are no recordings yet.';
   $('recordings-say').textContent = answer.ok ? lastRecording() || nothing : answer.sentence;
+}
+
+/** Fills the list. A button that has been pressed once stays so. */
+function show(found) {
+  const pressed = list.querySelector('.sure')?.dataset.name;
+  list.replaceChildren(...found.map(row));
+  const again = [...list.querySelectorAll('button')].find(({ dataset }) => dataset.name === pressed);
+  again?.focus();
+  again?.click();
 }
 
 function row({ name, seconds, bytes, session }) {
@@ -41,6 +49,7 @@ function row({ name, seconds, bytes, session }) {
 /** Deletes at the second press, because it cannot be undone. */
 function removeButton(name) {
   const button = make('button', { type: 'button', className: 'link', textContent: 'Delete', ariaLabel: `Delete ${name}` });
+  button.dataset.name = name;
   const ask = (sure) => {
     button.classList.toggle('sure', sure);
     button.textContent = sure ? 'Delete for good?' : 'Delete';
@@ -50,6 +59,7 @@ function removeButton(name) {
   button.addEventListener('click', async () => {
     if (!button.classList.contains('sure')) return ask(true);
     const answer = await send('DELETE', `recordings/${encodeURIComponent(name)}`);
+    ask(false);
     await readRecordings();
     if (!answer.ok) $('recordings-say').textContent = answer.sentence;
     return undefined;
