@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,6 +113,12 @@ class Hub:
                 return
             self.sent += len(rest)
         send(handler, 206 if asked else 200, headers, rest)
+
+
+def environment_of(address: str, cache: Path, **more: str) -> dict[str, str]:
+    """For a program that uses the hub at `address`, and keeps what it downloads in `cache`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    return {**kept, "HF_ENDPOINT": address, "HF_HOME": str(cache), **more}
 
 
 def send(

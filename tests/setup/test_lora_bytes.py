@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import pickle
 import struct
 import subprocess
@@ -17,7 +16,7 @@ import pytest
 import torch
 
 from tests.engine.test_lora_files import BLOCK, diffusers, kohya
-from tests.setup.hub import REPOSITORY, Hub, serve
+from tests.setup.hub import REPOSITORY, Hub, environment_of, serve
 from tests.setup.test_lora_hub import ROOT, fetched
 from tests.setup.test_model_bytes import DEMO, edited, start
 from tests.test_start_errors import assert_one_sentence
@@ -88,13 +87,7 @@ def hub() -> Hub:
 @pytest.fixture
 def environment(hub: Hub, tmp_path: Path) -> Iterator[dict[str, str]]:
     with serve(hub) as address:
-        yield {
-            **{name: value for name, value in os.environ.items() if not name.startswith("HF_")},
-            "HF_ENDPOINT": address,
-            "HF_HOME": str(tmp_path / "cache"),
-            "MODEL_ID": REPOSITORY,
-            "DEVICE": "cpu",
-        }
+        yield environment_of(address, tmp_path / "cache", MODEL_ID=REPOSITORY, DEVICE="cpu")
 
 
 def kept(environment: dict[str, str]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.test_lora_files import diffusers, save
-from tests.setup.hub import REPOSITORY, Hub, serve
+from tests.setup.hub import REPOSITORY, Hub, environment_of, serve
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "turbostream/engine/weights/configs/sd15"
@@ -40,11 +39,7 @@ def hub(tmp_path: Path) -> Hub:
 @pytest.fixture
 def environment(hub: Hub, tmp_path: Path) -> Iterator[dict[str, str]]:
     with serve(hub) as address:
-        yield {
-            **{name: value for name, value in os.environ.items() if not name.startswith("HF_")},
-            "HF_ENDPOINT": address,
-            "HF_HOME": str(tmp_path / "hub"),
-        }
+        yield environment_of(address, tmp_path / "hub")
 
 
 def fetched(place: str, environment: dict[str, str]) -> str:

@@ -17,7 +17,7 @@ import pytest
 
 from tests.deploy.terminal import Terminal
 from tests.disks import mounted
-from tests.setup.hub import REPOSITORY, Hub, serve
+from tests.setup.hub import REPOSITORY, Hub, environment_of, serve
 from tests.setup.machine import ROOT
 
 DEMO = ROOT / "turbostream/demo_model"
@@ -44,11 +44,7 @@ def hub() -> Hub:
 @pytest.fixture
 def environment(hub: Hub, tmp_path: Path) -> Iterator[dict[str, str]]:
     with serve(hub) as address:
-        yield {
-            **{name: value for name, value in os.environ.items() if not name.startswith("HF_")},
-            "HF_ENDPOINT": address,
-            "HF_HOME": str(tmp_path / "cache"),
-        }
+        yield environment_of(address, tmp_path / "cache")
 
 
 def fetch(environment: dict[str, str], *before: str) -> tuple[int, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.setup.hub import REPOSITORY, Hub, serve
+from tests.setup.hub import REPOSITORY, Hub, environment_of, serve
 from tests.setup.machine import ROOT
 from tests.test_start_errors import assert_one_sentence
 
@@ -29,13 +28,7 @@ def hub() -> Hub:
 @pytest.fixture
 def environment(hub: Hub, tmp_path: Path) -> Iterator[dict[str, str]]:
     with serve(hub) as address:
-        yield {
-            **{name: value for name, value in os.environ.items() if not name.startswith("HF_")},
-            "HF_ENDPOINT": address,
-            "HF_HOME": str(tmp_path / "cache"),
-            "MODEL_ID": REPOSITORY,
-            "DEVICE": "cpu",
-        }
+        yield environment_of(address, tmp_path / "cache", MODEL_ID=REPOSITORY, DEVICE="cpu")
 
 
 def start(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:

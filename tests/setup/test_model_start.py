@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.server import Server
-from tests.setup.hub import COMMIT, REPOSITORY, Hub, serve
+from tests.setup.hub import COMMIT, REPOSITORY, Hub, environment_of, serve
 from tests.setup.machine import ROOT
 from tests.test_start_errors import assert_one_sentence
 
@@ -38,13 +37,7 @@ def hub() -> Hub:
 @pytest.fixture
 def environment(hub: Hub, tmp_path: Path) -> Iterator[dict[str, str]]:
     with serve(hub) as address:
-        yield {
-            **{name: value for name, value in os.environ.items() if not name.startswith("HF_")},
-            "HF_ENDPOINT": address,
-            "HF_HOME": str(tmp_path / "cache"),
-            "MODEL_ID": REPOSITORY,
-            "DEVICE": "cpu",
-        }
+        yield environment_of(address, tmp_path / "cache", MODEL_ID=REPOSITORY, DEVICE="cpu")
 
 
 def check(environment: dict[str, str], **more: str) -> subprocess.CompletedProcess[str]:
