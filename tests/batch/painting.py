@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tests.batch.program import Program
 from tests.batch.replaying import Recording
 from tests.stream.running import wait_until
 from turbostream.settings import Settings
@@ -148,3 +149,11 @@ class Show:
         name = status["name"]
         assert name is not None
         return self.recorder.path(f"{name}.jsonl.gz")
+
+
+def replay(program: Program, session: Path, *arguments: str, out: str = "again") -> list[bytes]:
+    """The pictures of a replay by a Painter, or by the program's next engine, in order."""
+    program.next_engine = program.next_engine or Painter()
+    assert program("--replay", str(session), "--out", out, *arguments) == 0, program.said
+    program.next_engine = None
+    return [path.read_bytes() for path in sorted((program.folder / out).glob("*.jpg"))]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.batch.painting import FEEDBACK, Painter, Show
+from tests.batch.painting import FEEDBACK, Painter, Show, replay
 from tests.batch.program import Program
 from tests.batch.replaying import lines, painted
 from turbostream.engine.jpeg import decode
@@ -28,13 +28,6 @@ def blackout(folder: Path, undims: bool = True, before: int = 5) -> tuple[Path, 
     levels = {10: 0.0, 30: 0.5, 50: 1.0}
     show.run(60, lambda turn: turn in levels and show.channel.change({"brightness": levels[turn]}))
     return show.end(), show.frames
-
-
-def replay(program: Program, session: Path, *arguments: str, out: str = "again") -> list[bytes]:
-    program.next_engine = program.next_engine or Painter()
-    assert program("--replay", str(session), "--out", out, *arguments) == 0, program.said
-    program.next_engine = None
-    return [path.read_bytes() for path in sorted((program.folder / out).glob("*.jpg"))]
 
 
 def test_the_picture_goes_on_in_the_dark(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.batch.painting import FEEDBACK, FPS, Painter, Show
+from tests.batch.painting import FEEDBACK, FPS, Painter, Show, replay
 from tests.batch.program import Program
 from tests.batch.replaying import lines, painted
 from tests.stream.running import wait_until
@@ -32,13 +32,6 @@ def feedback(folder: Path, frames: int = 90, before: int = 10) -> tuple[Path, li
     show.record()
     show.run(frames)
     return show.end(), show.frames
-
-
-def replay(program: Program, session: Path, *arguments: str, out: str = "again") -> list[bytes]:
-    program.next_engine = program.next_engine or Painter()
-    assert program("--replay", str(session), "--out", out, *arguments) == 0, program.said
-    program.next_engine = None
-    return [path.read_bytes() for path in sorted((program.folder / out).glob("*.jpg"))]
 
 
 # -- feedback --------------------------------------------------------------------------------------
