@@ -41,11 +41,14 @@ AGES_MS = f"""new Promise((done) => {{
 
 Run = Callable[[str], Any]  # evaluates JavaScript in the page
 Open = Callable[[str], object]
+Size = tuple[int, int]  # of the page, in CSS pixels; None below: the browser's own
 
 
 @contextmanager
-def in_chromium() -> Iterator[tuple[Open, Run]]:
+def in_chromium(size: Size | None = None) -> Iterator[tuple[Open, Run]]:
     with chromium() as page:
+        if size is not None:
+            page.set_viewport_size({"width": size[0], "height": size[1]})
         yield (
             lambda url: page.goto(url, wait_until="domcontentloaded"),
             lambda code: page.evaluate(f"async () => await ({code})"),
@@ -53,12 +56,14 @@ def in_chromium() -> Iterator[tuple[Open, Run]]:
 
 
 @contextmanager
-def in_firefox() -> Iterator[tuple[Open, Run]]:
+def in_firefox(size: Size | None = None) -> Iterator[tuple[Open, Run]]:
     with tempfile.TemporaryDirectory() as profile, firefox(Path(profile)) as window:
+        if size is not None:
+            window.resize(*size)
         yield lambda url: window.open(url, "interactive"), window.run
 
 
-BROWSERS: dict[str, Callable[[], AbstractContextManager[tuple[Open, Run]]]] = {
+BROWSERS: dict[str, Callable[..., AbstractContextManager[tuple[Open, Run]]]] = {
     "chromium": in_chromium,
     "firefox": in_firefox,
 }

@@ -19,19 +19,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from benchmarks.browsers import FRAME, Open, Run, until
-from benchmarks.chromium_driver import chromium
-from benchmarks.firefox_driver import firefox
+from benchmarks.browsers import BROWSERS, FRAME, Run, until
 from benchmarks.report import emit, machine
 from benchmarks.server_process import DIRECTLY, free_port, wait_for
 
-WIDE, HIGH = 1280, 800
+SIZE = 1280, 800
 WARM_UP_S = 4.0
 COUNT = """(() => {
     const picture = document.getElementById('picture');
@@ -53,26 +51,6 @@ COLUMNS = {  # of the table: name in the JSON line, format
     "server_cores": "12.2f", "other_cores": "11.2f", "browser_ms_per_frame": "20.1f",
     "load": "5.1f",
 }  # fmt: skip
-
-
-@contextmanager
-def in_chromium() -> Iterator[tuple[Open, Run]]:
-    with chromium() as page:
-        page.set_viewport_size({"width": WIDE, "height": HIGH})
-        yield (
-            lambda url: page.goto(url, wait_until="domcontentloaded"),
-            lambda code: page.evaluate(f"async () => await ({code})"),
-        )
-
-
-@contextmanager
-def in_firefox() -> Iterator[tuple[Open, Run]]:
-    with tempfile.TemporaryDirectory() as profile, firefox(Path(profile)) as window:
-        window.resize(WIDE, HIGH)
-        yield lambda url: window.open(url, "interactive"), window.run
-
-
-BROWSERS: dict[str, Any] = {"chromium": in_chromium, "firefox": in_firefox}
 
 
 @contextmanager
@@ -150,7 +128,7 @@ def window(run: Run, port: int, server: subprocess.Popen[bytes], seconds: float)
 
 def measure(tree: Path, given: argparse.Namespace) -> list[dict[str, Any]]:
     port = free_port()
-    opened: AbstractContextManager[tuple[Open, Run]] = BROWSERS[given.browser]()
+    opened = BROWSERS[given.browser](SIZE)
     with program(tree, port, given.target_fps) as server, opened as (open_page, run):
         open_page(f"http://localhost:{port}/")
         until(run, f"{FRAME} > 0", 120.0)
