@@ -13,34 +13,18 @@ channel is given as a share of the mean.
 from __future__ import annotations
 
 import argparse
-import http.client
-import json
 import random
 import threading
 import time
 from itertools import count
 from typing import Any
 
-from benchmarks.controllers import PATIENCE_S, Viewer, program
+from benchmarks.controllers import Viewer, program
 from benchmarks.report import emit, machine, percentile
+from benchmarks.source import ask
 
 WARM_S = 5.0  # graphs of a new batch size are captured meanwhile
 QUARTERS = ([0, 0, 0.5, 0.5], [0.5, 0, 0.5, 0.5], [0, 0.5, 0.5, 0.5], [0.5, 0.5, 0.5, 0.5])
-
-
-def ask(port: int, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """The JSON that the server answers, or None; ends the program if it refuses."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
-    try:
-        data = None if body is None else json.dumps(body)
-        connection.request(method, path, data, {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        content = answer.read()
-    finally:
-        connection.close()
-    if answer.status >= 400:
-        raise SystemExit(f"{method} {path}: {answer.status} {content.decode()}")
-    return json.loads(content) if content else None
 
 
 class Words(threading.Thread):
