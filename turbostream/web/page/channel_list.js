@@ -1,5 +1,6 @@
 /** The channels of the server: reading, adding and removing them, and the addresses of their pages. */
 import { serverAddress } from './address.js';
+import { pressTwice } from './press_twice.js';
 import { sendTo } from './send.js';
 
 /** How a channel's name is written; the server checks it too. */
@@ -45,18 +46,12 @@ export function listenToAdd(form, { added, refused }) {
 
 /** Makes a button, whose text is `label`, remove a channel at the second press, because its scene is lost. */
 export function listenToRemove(button, name, { label, removed, refused }) {
-  const ask = (sure) => {
-    button.classList.toggle('sure', sure);
-    button.textContent = sure ? 'Remove?' : label;
-    button.title = button.ariaLabel = `Remove ${name}${sure ? ' for good' : ''}`;
-  };
-  ask(false);
-  button.addEventListener('blur', () => ask(false));
-  button.addEventListener('click', async () => {
-    if (!button.classList.contains('sure')) return ask(true);
-    const answer = await removeChannel(name);
-    if (answer.ok) return removed();
-    ask(false);
-    return refused(answer.sentence);
+  pressTwice(button, {
+    label(sure) {
+      button.textContent = sure ? 'Remove?' : label;
+      button.title = button.ariaLabel = `Remove ${name}${sure ? ' for good' : ''}`;
+    },
+    request: () => removeChannel(name),
+    done: (answer) => (answer.ok ? removed() : refused(answer.sentence)),
   });
 }

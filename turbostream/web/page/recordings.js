@@ -1,6 +1,7 @@
 /** The list of recordings, to play, save and delete them; and the last seconds as a file. */
 import { address } from './address.js';
 import { clockTime, fileSize } from './figures.js';
+import { pressTwice } from './press_twice.js';
 import { lastRecording, onRecordings } from './recording.js';
 import { refusal, send } from './send.js';
 
@@ -46,23 +47,19 @@ function row({ name, seconds, bytes, session }) {
   return item;
 }
 
-/** Deletes at the second press, because it cannot be undone. */
 function removeButton(name) {
-  const button = make('button', { type: 'button', className: 'link', textContent: 'Delete', ariaLabel: `Delete ${name}` });
+  const button = make('button', { type: 'button', className: 'link' });
   button.dataset.name = name;
-  const ask = (sure) => {
-    button.classList.toggle('sure', sure);
-    button.textContent = sure ? 'Delete for good?' : 'Delete';
-    button.ariaLabel = `${sure ? 'Delete for good' : 'Delete'}: ${name}`;
-  };
-  button.addEventListener('blur', () => ask(false));
-  button.addEventListener('click', async () => {
-    if (!button.classList.contains('sure')) return ask(true);
-    const answer = await send('DELETE', `recordings/${encodeURIComponent(name)}`);
-    ask(false);
-    await readRecordings();
-    if (!answer.ok) $('recordings-say').textContent = answer.sentence;
-    return undefined;
+  pressTwice(button, {
+    label(sure) {
+      button.textContent = sure ? 'Delete for good?' : 'Delete';
+      button.ariaLabel = sure ? `Delete for good: ${name}` : `Delete ${name}`;
+    },
+    request: () => send('DELETE', `recordings/${encodeURIComponent(name)}`),
+    async done(answer) {
+      await readRecordings();
+      if (!answer.ok) $('recordings-say').textContent = answer.sentence;
+    },
   });
   return button;
 }
