@@ -102,7 +102,7 @@ class Channels:
         Raises ChannelConflict."""
         if spec.name in self._channels:
             raise ChannelConflict(
-                f"The channel {spec.name!r} exists; DELETE it first to make it anew."
+                f"The channel {spec.name!r} exists; DELETE it first, or choose another name."
             )
         if len(self) >= MOST_CHANNELS:
             raise ChannelConflict(

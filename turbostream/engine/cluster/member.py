@@ -18,8 +18,9 @@ from turbostream.stream.engine_api import WorkerStatus
 
 log = logging.getLogger(__name__)
 
-LATE_S = 0.5  # an answer that takes longer may be late ...
-LATE_TIMES = 10  # ... and is, if it also takes so many times as long as usual
+# An answer is late when it takes longer than LATE_S and than LATE_TIMES the usual time.
+LATE_S = 0.5
+LATE_TIMES = 10
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 FAILURES_BEFORE_RESTART = 5
 
