@@ -15,13 +15,3 @@ def nodes() -> Iterator[Nodes]:
         yield started
     finally:
         started.close()
-
-
-@pytest.fixture(scope="module")
-def kept_nodes() -> Iterator[Nodes]:
-    """Two nodes for tests that leave them as they are."""
-    started = Nodes()
-    try:
-        yield started
-    finally:
-        started.close()

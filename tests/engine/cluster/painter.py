@@ -1,6 +1,7 @@
-"""Paints with the cluster engine, and says what came of it as one line of JSON.
+"""Paints with the cluster engine or the local one, and says what came of it as one line of JSON.
 
-A program, because Ray's connection keeps a socket of its process when it is closed.
+A program, because Ray's connection keeps a socket of its process when it is closed. One engine is
+asked for everything, since each takes a minute to open on a busy machine.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -95,15 +96,31 @@ def outcome(pictures: Future[list[Picture]]) -> str:
 
 
 def painting_processes() -> list[psutil.Process]:
-    """The workers' processes, wherever their node is."""
-    return [one for one in psutil.process_iter() if "ray::PaintingActor" in " ".join(_words(one))]
+    """The workers' processes, on whichever of this cluster's nodes they are.
+
+    Other tests may have a cluster of their own on this machine: the raylet that started a worker
+    has the folder of its cluster on its command line.
+    """
+    return [
+        one
+        for one in psutil.process_iter()
+        if "ray::PaintingActor" in _words(one)
+        and any(os.environ["RAY_TMPDIR"] in _words(parent) for parent in _parents(one))
+    ]
 
 
-def _words(process: psutil.Process) -> Sequence[str]:
+def _words(process: psutil.Process) -> str:
     try:
-        return process.cmdline()
+        return " ".join(process.cmdline())
     except psutil.Error:
-        return ()
+        return ""
+
+
+def _parents(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.parents()
+    except psutil.Error:
+        return []
 
 
 # -- what tests ask for ----------------------------------------------------------------------------
@@ -154,7 +171,7 @@ def killed_node(engine: Engine) -> dict[str, Any]:
     assert nodes(engine) == 2
     found = losses(engine, lambda: os.kill(int(sys.argv[3]), signal.SIGKILL))
     # Until Ray knows, the worker on that node counts as one that is late.
-    eventually(lambda: restarts(engine) == 1)
+    eventually(lambda: restarts(engine) == 2)
     eventually(lambda: all_ready(engine))
     return {**found, "nodes": nodes(engine), "restarts": restarts(engine)}
 
@@ -181,11 +198,19 @@ def stopped_worker(engine: Engine) -> dict[str, Any]:
     return {**found, "restarts": restarts(engine)}
 
 
-def run(scenario: str, address: str, environment: dict[str, str], *rest: object) -> dict[str, Any]:
-    """What `scenario` found in a process of its own."""
+def everything(engine: Engine) -> dict[str, Any]:
+    """Each with the restarts since the engine was opened; the last one closes it."""
+    asked = (pictures, stopped_worker, killed_worker, killed_node, refusals)
+    return {one.__name__: one(engine) for one in asked}
+
+
+def run(asked: str, *rest: object, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """What a process of its own found: `pictures` of the local engine, or `everything` of the one
+    at the address of a cluster whose second raylet may be killed."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.engine.cluster.painter", scenario, address, *map(str, rest)],
-        cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=280,
+        [sys.executable, "-m", "tests.engine.cluster.painter", asked, *map(str, rest)],
+        cwd=ROOT, env={**os.environ, **(environment or {})}, capture_output=True, text=True,
+        timeout=280,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -193,10 +218,12 @@ def run(scenario: str, address: str, environment: dict[str, str], *rest: object)
 
 
 def main() -> None:
-    scenario, address = sys.argv[1:3]
-    engine = opened() if address == "here" else opened(engine="ray", ray_address=address)
+    if sys.argv[1] == "pictures":
+        asked, engine = pictures, opened()
+    else:
+        asked, engine = everything, opened(engine="ray", ray_address=sys.argv[2])
     try:
-        found = globals()[scenario](engine)
+        found = asked(engine)
     finally:
         engine.close()
     print(json.dumps(found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,21 +13,30 @@ from tests.engine.cluster.painter import run
 
 @pytest.fixture(scope="module")
 def local() -> dict[str, Any]:
-    return run("pictures", "here", {})
+    return run("pictures")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[dict[str, Any]]:
+    nodes = Nodes()
+    try:
+        yield run("everything", nodes.address, nodes.raylets[1], environment=nodes.environment)
+    finally:
+        nodes.close()
 
 
 def test_every_picture_equals_the_local_engines_under_the_same_fingerprint(
-    kept_nodes: Nodes, local: dict[str, Any]
+    cluster: dict[str, Any], local: dict[str, Any]
 ) -> None:
-    found = run("pictures", kept_nodes.address, kept_nodes.environment)
+    found = cluster["pictures"]
     assert len({jpeg for jpeg, _ in found["one by one"]}) == len(found["one by one"])
     assert found == local
 
 
 def test_what_cannot_be_painted_is_refused_and_what_is_in_flight_ends_with_the_engine(
-    kept_nodes: Nodes,
+    cluster: dict[str, Any],
 ) -> None:
-    found = run("refusals", kept_nodes.address, kept_nodes.environment)
+    found = cluster["refusals"]
     size, adapter, gone = found["refused"]
     assert "multiples of 8" in size
     assert adapter == "ShotError: The shot uses the adapter 'ink', which is not loaded."
@@ -35,32 +45,32 @@ def test_what_cannot_be_painted_is_refused_and_what_is_in_flight_ends_with_the_e
     assert found["closed"] in ("painted", "EngineClosed: The engine was closed.")
 
 
-def _expected(found: dict[str, Any], local: dict[str, Any]) -> None:
+def _lost_nothing(found: dict[str, Any], local: dict[str, Any]) -> None:
     assert set(found["outcomes"]) == {"painted"}
     assert len({jpeg for jpeg, _ in found["pictures"]}) == len(found["pictures"]) == 24
     assert {name for _, name in found["pictures"]} == {local["one by one"][0][1]}
 
 
-def test_a_node_that_is_killed_costs_no_frame_and_its_worker_moves_to_the_other(
-    nodes: Nodes, local: dict[str, Any]
+def test_a_worker_that_stands_still_costs_no_frame_and_is_used_again(
+    cluster: dict[str, Any], local: dict[str, Any]
 ) -> None:
-    found = run("killed_node", nodes.address, nodes.environment, nodes.raylets[1])
-    _expected(found, local)
-    assert (found["nodes"], found["restarts"]) == (1, 1)
+    found = cluster["stopped_worker"]
+    _lost_nothing(found, local)
+    assert "late" in found["states"]
+    assert found["restarts"] == 0
 
 
 def test_a_worker_that_is_killed_costs_no_frame_and_is_restarted(
-    kept_nodes: Nodes, local: dict[str, Any]
+    cluster: dict[str, Any], local: dict[str, Any]
 ) -> None:
-    found = run("killed_worker", kept_nodes.address, kept_nodes.environment)
-    _expected(found, local)
+    found = cluster["killed_worker"]
+    _lost_nothing(found, local)
     assert found["restarts"] == 1
 
 
-def test_a_worker_that_stands_still_costs_no_frame_and_is_used_again(
-    kept_nodes: Nodes, local: dict[str, Any]
+def test_a_node_that_is_killed_costs_no_frame_and_its_worker_moves_to_the_other(
+    cluster: dict[str, Any], local: dict[str, Any]
 ) -> None:
-    found = run("stopped_worker", kept_nodes.address, kept_nodes.environment)
-    _expected(found, local)
-    assert "late" in found["states"]
-    assert found["restarts"] == 0
+    found = cluster["killed_node"]
+    _lost_nothing(found, local)
+    assert (found["nodes"], found["restarts"]) == (1, 2)

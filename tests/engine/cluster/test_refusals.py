@@ -99,14 +99,9 @@ def test_an_address_where_something_else_listens(answer: bytes) -> None:
     assert said.startswith(f"RAY_ADDRESS is {address}, which does not answer (what answers is not")
 
 
-def test_a_cluster_without_a_gpu_where_one_is_wanted(kept_nodes: Nodes) -> None:
-    said = refused(
-        "--ray-address", kept_nodes.address, "--device", "cuda", **kept_nodes.environment
-    )
+def test_a_cluster_without_a_gpu_or_of_another_version_of_ray(nodes: Nodes) -> None:
+    said = refused("--ray-address", nodes.address, "--device", "cuda", **nodes.environment)
     assert said.startswith("DEVICE is cuda, and no node of the Ray cluster has a GPU")
-
-
-def test_a_cluster_of_another_version_of_ray(nodes: Nodes) -> None:
     environ = {**os.environ, **nodes.environment}
     subprocess.run([sys.executable, "-c", OTHER_VERSION, nodes.address], env=environ, check=True)
     said = refused("--ray-address", nodes.address, **nodes.environment)
