@@ -7,6 +7,9 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 SHELL_SCRIPTS = $(wildcard *.sh deploy/*.sh deploy/*/*.sh training/*.sh) .ci/run
 ARGS ?=
+# Two files of tests at a time, since tests wait a lot; ARGS="-n 0" for one, which --pdb needs.
+# In the order of the folders, so that the browser of a folder is started once by each of the two.
+AT_ONCE = -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help run run-cluster test test-long bench bench-stream bench-tunnel bench-readers bench-fades bench-walk bench-sheet bench-memory fuzz soak lint format clean
 
@@ -24,7 +27,7 @@ run-cluster: ## as run, painted by the workers of a Ray cluster (ARGS="--ray-wor
 
 test: ## set up what is missing, then run every test (ARGS="-k page" for some)
 	@./setup.sh --dev
-	$(PYTHON) -m pytest $(ARGS)
+	$(PYTHON) -m pytest $(AT_ONCE) $(ARGS)
 
 test-long: ## the tests that take minutes: every script killed at each of its steps, and others
 	@./setup.sh --dev
