@@ -178,15 +178,16 @@ export function showPrompt({ prompt, prompts: blend = [] }) {
 
 /**
  * Shows the words that the server reports: another window may have sent them. A field in use keeps its
- * text. A draft also stays while one of its fields is in use or its button is pressed, and so does a
- * text that was not accepted. `warning`: null if it is not known.
+ * text. A draft also stays while one of its fields or the list of words is in use or its button is
+ * pressed, and so does a text that was not accepted. `warning`: null if it is not known.
  */
 export function followPrompt(prompt, blend, warning) {
   showPrompt({ prompt, prompts: blend });
   if (warning !== null) takeWarning(prompt, warning);
   const at = document.activeElement; // not :focus, which Firefox drops in a window in the background
   const focused = at === field;
-  const writing = $('form').contains(at) || $('blend').contains(at) || $('form').matches(':active');
+  const places = ['form', 'blend', 'known']; // a word of the list goes into the field
+  const writing = places.some((id) => $(id)?.contains(at)) || $('form').matches(':active');
   if ((writing && isEdited()) || unsent !== null || rejected) return;
   const first = blend?.[0]?.text ?? prompt;
   if (first !== field.value.trim() && !(focused && document.hasFocus())) {
