@@ -11,17 +11,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tests.engine import sdxl
 from tests.server import ROOT, Server, lines_of_failure
-from turbostream.engine import check_usable, jpeg, open_engine, weights
+from turbostream.engine import check_usable, jpeg, open_engine, opening, weights
 from turbostream.engine.model.noise import noise_of
 from turbostream.settings import load
-from turbostream.stream.engine_api import capabilities_of
+from turbostream.stream.engine_api import EngineUnavailable, capabilities_of
 from turbostream.stream.shot import EarlierFrame, Shot, ShotError, Source
 from turbostream.stream.state import State
 
 PROMPT = "three yellow stars on a night sky"
+DEMO = {"TARGET_FPS": 30, "INITIAL_PROMPT": "red", "MODEL_ID": "demo", "SERVER_PORT": 8000}
 
 OPENED_TWICE = """
 import gc
@@ -62,11 +64,7 @@ def test_an_engine_that_is_given_pictures_paints_from_them(tmp_path: Path) -> No
         return np.full((height, width, 3), 200, np.uint8)
 
     given = {"DEVICE": "cpu", "STATE_DIR": str(tmp_path)}
-    settings, _ = load(
-        {"TARGET_FPS": 30, "INITIAL_PROMPT": "red", "MODEL_ID": "demo", "SERVER_PORT": 8000},
-        [],
-        given,
-    )
+    settings, _ = load(DEMO, [], given)
     demo = weights.find("demo", "cpu")
     words = Shot.single("a red star", 1, 64, 64)
     shot = replace(words, source=EarlierFrame(7), strength=0.5)
@@ -117,6 +115,19 @@ def test_a_folder_of_sdxl_is_opened_from_settings_to_its_first_picture(tmp_path:
 
     assert difference(7) < 0.5
     assert difference(8) > 5
+
+
+@pytest.mark.parametrize("stage", ["load_pipeline", "warm_up"])
+def test_a_model_that_does_not_fit_beside_other_programs_is_waited_for(
+    stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object, **options: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+    monkeypatch.setattr(opening, stage, full)
+    settings, _ = load(DEMO, [], {"DEVICE": "cpu"})
+    with pytest.raises(EngineUnavailable, match="demo does not fit into the free memory .*: end "):
+        open_engine(settings, weights.find("demo", "cpu"), lambda status: None)
 
 
 def test_the_gpus_warm_up_imports_nothing_while_diffusers_is_imported() -> None:

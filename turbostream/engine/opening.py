@@ -31,7 +31,7 @@ from turbostream.engine.weights import Weights, few_steps, lora_places
 from turbostream.engine.weights.hub import fetch, fetch_tiny_decoder
 from turbostream.engine.weights.lora_files import LoraFile
 from turbostream.settings import Settings
-from turbostream.stream.engine_api import Report, Resolve
+from turbostream.stream.engine_api import EngineUnavailable, Report, Resolve
 from turbostream.stream.shot import MAX_SEED, Shot
 from turbostream.stream.state import State, Status
 
@@ -66,9 +66,28 @@ def open_local(
     """Fetch, load, optimise and warm up; on the thread that will call the engine.
 
     stages: those before this one. sharing: how many engines share the cores.
+
+    Raises EngineUnusable or EngineUnavailable.
     """
-    stages = stages or Stages()
     device = hardware.choose(settings.device)
+    try:
+        return _open_on(device, settings, weights, report, resolve, stages or Stages(), sharing)
+    except torch.OutOfMemoryError as error:  # before there is an engine that could do with less
+        raise EngineUnavailable(
+            f"{weights.model_id} does not fit into the free memory of the {device.name}: end other "
+            "programs that use it, or give a smaller MODEL_ID."
+        ) from error
+
+
+def _open_on(
+    device: hardware.Hardware,
+    settings: Settings,
+    weights: Weights,
+    report: Report,
+    resolve: Resolve | None,
+    stages: Stages,
+    sharing: int,
+) -> LocalEngine:
     folder = fetch(weights, report)
     loras = lora_places.fetch(settings.loras, weights.model_id, folder, report)
     stages.end("files")
