@@ -12,10 +12,9 @@ from turbostream.web.auth.origin import is_loopback_host
 from turbostream.web.auth.tokens import TokensUnusable, load_tokens
 
 
-def link(settings: Settings, what: str) -> str:
-    """The link for others: `what` is `watch`, or `own` for full control.
-
-    The token is in the fragment, which browsers do not send.
+def link(settings: Settings, what: str, channel: str | None = None) -> str:
+    """The link for others: `what` is `watch`, or `own` for full control; of one channel, which need
+    not exist yet, or of the server.
     """
     tokens = load_tokens(settings.state_folder)
     if not tokens.kept:
@@ -23,7 +22,18 @@ def link(settings: Settings, what: str) -> str:
     address = settings.public_address
     if address == "auto":
         address = _reached_at(settings.server_host, settings.server_port)
-    return f"http://{address}/#{tokens.watch if what == 'watch' else tokens.owner}"
+    if channel is not None:
+        tokens = tokens.of_channel(channel)
+    return address_with(tokens.watch if what == "watch" else tokens.owner, address, channel)
+
+
+def address_with(token: str, address: str, channel: str | None = None) -> str:
+    """The link to the page at `address` (HOST:PORT) that gives `token`.
+
+    The token is in the fragment, which browsers do not send.
+    """
+    query = "" if channel is None else f"?channel={channel}"
+    return f"http://{address}/{query}#{token}"
 
 
 def _reached_at(host: str, port: int) -> str:

@@ -1,4 +1,5 @@
-"""`GET /channels`, and `PUT` and `DELETE /channels/NAME`: the channels of this server."""
+"""`GET /channels`, and `PUT` and `DELETE /channels/NAME`: the channels of this server. `GET
+/channels/NAME/links`: the links that open one of them alone."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from flask import Flask, Response, jsonify, request
 from turbostream.stream.channel_spec import FIELDS, spec_of
 from turbostream.stream.live_channel import LiveChannel
 from turbostream.web.auth.access_control import AccessControl
+from turbostream.web.auth.share_link import address_with
 from turbostream.web.context import AppContext
 from turbostream.web.live.viewers import Viewers
 from turbostream.web.routes.request_body import optional_object
@@ -38,6 +40,19 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl, viewers: 
     @app.get("/channels")
     def channels() -> Response:
         return jsonify(channels=[shown(live) for live in every])
+
+    @app.get("/channels/<look:name>/links")
+    def channel_links(name: str) -> Response:
+        access.require_owner()
+        live = every.get(name)
+        tokens = context.tokens.of_channel(live.name)
+        address = context.settings.public_address
+        if address == "auto":
+            address = request.host
+        return jsonify(
+            control=address_with(tokens.owner, address, live.name),
+            view=address_with(tokens.watch, address, live.name),
+        )
 
     @app.put("/channels/<look:name>")
     def make_channel(name: str) -> tuple[Response, int]:
