@@ -167,17 +167,16 @@ def test_a_screen_whose_channel_is_removed_is_told_and_goes_on_when_it_is_made_a
     assert screen.ask("GET", "/snapshot.jpg?channel=left").status_code == 200
 
 
-def test_the_owner_is_given_the_links_of_a_channel(
-    gallery: Any, context: AppContext, artist: Visitor
-) -> None:
+def test_the_owner_is_given_the_links_of_a_channel(gallery: Any, context: AppContext) -> None:
     left = context.tokens.of_channel("left")
-    at = {"Host": "127.0.0.1:8000"}
-    assert gallery.get("/channels/left/links", headers=at).json == {
-        "control": f"http://127.0.0.1:8000/?channel=left#{left.owner}",
-        "view": f"http://127.0.0.1:8000/?channel=left#{left.watch}",
+    owner = Visitor(gallery, Authorization=bearer(context.tokens.owner))
+    assert owner.ask("GET", "/channels/left/links").json == {
+        "control": f"http://stream.example:8000/?channel=left#{left.owner}",
+        "view": f"http://stream.example:8000/?channel=left#{left.watch}",
     }
-    error_of(gallery.get("/channels/none/links"), 404)
-    assert context.tokens.owner not in gallery.get("/channels/left/links").get_data(as_text=True)
+    error_of(owner.ask("GET", "/channels/none/links"), 404)
+    sentence = error_of(gallery.get("/channels/left/links"), 409)
+    assert "listens on this machine only" in sentence
 
 
 OF_THE_SERVER = {
