@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from tests.engines import ColourEngine
 from tests.robustness.auth.visitor import Visitor, basic, bearer
 from tests.web.answers import error_of
 from tests.web.reader import read_parts
+from turbostream.stream.engine_api import WorkerStatus
 from turbostream.stream.parameters import PARAMETERS
 from turbostream.web.auth import channel_limits
 from turbostream.web.auth.authenticator import Authenticator, Grant
@@ -116,6 +118,20 @@ def test_the_status_says_nothing_of_the_server_or_of_other_channels(
         assert seen[field] is None, field
     assert seen["source"]["kind"] == "none", "its own input picture"
     assert gallery.get("/status").json["limited_to"] is None
+
+
+class WorkerEngine(ColourEngine):
+    workers = (WorkerStatus("worker-1", "node", "ready", "", 0, 7, 0),)
+
+
+@pytest.mark.parametrize("context", [WorkerEngine], indirect=True)
+def test_the_status_leaves_out_the_workers_which_paint_for_all_channels(
+    artist: Visitor, gallery: Any
+) -> None:
+    gallery.get("/snapshot.jpg")  # so the engine is open
+    whole = gallery.get("/status?channel=left").json["engine"]
+    assert [one["frames"] for one in whole.pop("workers")] == [7]
+    assert artist.ask("GET", "/status?channel=left").json["engine"] == whole
 
 
 def test_no_answer_holds_the_words_or_the_name_of_another_channel(

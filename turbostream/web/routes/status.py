@@ -66,7 +66,7 @@ def _status(
         "now": time.time(),
         "download": download,
         "model": {"id": context.model_id, "demo": context.demo},
-        "engine": supervisor.engine_facts,
+        "engine": _engine(supervisor.engine_facts),
         "prompt": scene.prompt,
         **unread_words(supervisor, scene.prompt),
         "scene": shown_scene(scene, at, with_recipe),
@@ -87,6 +87,13 @@ def _status(
         "guard": rental.read(settings.state_folder, time.time()),
         **asdict(live.meter.figures(time.monotonic())),
     }
+
+
+def _engine(facts: Mapping[str, object]) -> Mapping[str, object]:
+    """What is known of the engine; its workers paint for all channels."""
+    if g.visitor.channel is None:
+        return facts
+    return {name: value for name, value in facts.items() if name != "workers"}
 
 
 def _source(live: LiveChannel, whole: bool) -> Mapping[str, object] | None:
