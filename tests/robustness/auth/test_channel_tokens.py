@@ -221,6 +221,9 @@ def test_a_token_of_the_default_channel_does_not_record_or_play_the_setlist(
 ) -> None:
     main = context.tokens.of_channel("main")
     visitor = Visitor(gallery, Authorization=bearer(main.owner))
+    gallery.put("/looks/a", json={"scene": {"prompt": "a"}})
+    gallery.put("/setlist", json={"entries": [{"look": "a"}]})
+    assert gallery.get("/status").json["setlist"]["look"] == "a"
     assert visitor.ask("POST", "/prompt", {"prompt": "a"}).status_code == 200
     for values in ({"record": "on"}, {"setlist_play": "on"}):
         assert "link to the server" in error_of(visitor.ask("PATCH", "/parameters", values), 403)
