@@ -133,6 +133,20 @@ def test_a_screen_shows_the_channel_and_has_no_controls(visit, server, eventuall
         assert not page.locator(control).is_visible(), control
 
 
+def test_a_screen_whose_channel_is_removed_says_so_and_continues_when_it_is_made_again(
+    desk, visit, server, eventually
+):
+    desk.tolerate_report("status of 404 ")
+    desk.tolerate_report(r"/control\?channel=left' failed: ")
+    page = visit("watch", "left")
+    server.ask("DELETE", "/channels/left")
+    eventually(lambda: page.inner_text("#notice-text").startswith("The channel left was removed"))
+    server.ask("PUT", "/channels/left", {})
+    page.wait_for_selector("#notice", state="hidden")
+    server.show({"left": "a red circle"})
+    eventually(lambda: page.inner_text("#showing"), "a red circle")
+
+
 def test_the_page_of_another_channel_asks_for_its_own_link(desk, visit, server):
     page = visit("watch", "left")
     page.goto(f"{server.url}/?channel=main")

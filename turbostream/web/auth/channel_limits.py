@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from turbostream.stream.adapters import PREFIX
+from turbostream.stream.desk import WEIGHT
 from turbostream.stream.parameters import PARAMETERS
 
 # Endpoints that act on the channel of their request alone.
@@ -41,7 +42,6 @@ OF_NONE = frozenset({"static", "healthz", "login"})
 # Parameters that are not fields of the scene and act on their channel alone. The others act on the
 # looks, the setlist and recordings, which are the server's.
 ACTING = frozenset({"freeze", "black", "new_seed", "undo", "redo", "tap", "fade_s", "easing"})
-WEIGHT = "weight_"
 
 
 def refusal(own: str, endpoint: str | None, named: Sequence[str], default: str) -> str | None:
