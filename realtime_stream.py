@@ -52,7 +52,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         if options.share:
             from turbostream.web.auth.share_link import link
 
-            print(link(settings, options.share))
+            print(link(settings, options.share, options.channel))
             return 0
         found = weights.find(settings.model_id, settings.device, settings.many_steps)
         check_usable(settings, found)

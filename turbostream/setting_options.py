@@ -66,6 +66,12 @@ def parser(rows: Iterable[tuple[str, str, str, str]]) -> argparse.ArgumentParser
         nargs="?",
         help="print the link with which others may watch (or, with 'own', do all) and exit",
     )
+    found.add_argument(
+        "--channel",
+        metavar="NAME",
+        help="with --share: the link opens this channel only, and keeps to its name: also before "
+        "the channel is made, and after it is made again",
+    )
     for name, default, accepted, help_text in rows:
         found.add_argument(
             "--" + name.lower().replace("_", "-"),

@@ -332,6 +332,8 @@ def load(
     """
     rows = ((name, *describe(name, defaults)) for name in ROWS)
     options = parser(rows).parse_args(list(argv))
+    if options.channel is not None and options.share is None:
+        raise SettingError("--channel limits a link; write --share own --channel NAME for one.")
     values: dict[str, Any] = {}
     for name, field in ROWS.items():
         given = getattr(options, name)

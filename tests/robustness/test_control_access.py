@@ -12,6 +12,7 @@ from websockets.exceptions import InvalidStatus
 from tests.robustness.conftest import Program
 from tests.robustness.controller import HANDSHAKE, Controller, http_visitor, shake_hands
 from tests.robustness.raw import ask, eventually, status_and_error
+from turbostream.web.auth.tokens import Tokens
 from turbostream.web.http import environ
 from turbostream.web.live import handshake
 
@@ -22,7 +23,8 @@ RATE = 20
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    with Program("sound", tmp_path_factory.mktemp("state"), "--prompt-rate", str(RATE)) as running:
+    options = "--prompt-rate", str(RATE), "--channels", "main,left"
+    with Program("sound", tmp_path_factory.mktemp("state"), *options) as running:
         yield running.wait_until_healthy()
 
 
@@ -119,6 +121,41 @@ def test_a_watcher_gets_the_state_and_may_change_nothing(
         assert program.status()["revision"] == before
         program.request("/scene", {"brightness": 0.5}, "PATCH")
         assert not {"seed", "phase"} & set(watcher.state(brightness=0.5)["scene"])
+
+
+def of_channel(tokens: dict[str, str], name: str) -> Tokens:
+    return Tokens(tokens["owner"], tokens["watch"], kept=True).of_channel(name)
+
+
+def test_a_token_of_a_channel_opens_the_socket_of_that_channel_only(
+    program: Program, tokens: dict[str, str]
+) -> None:
+    visitor = http_visitor(of_channel(tokens, "left").owner)
+    for path in ("/control", "/control?channel=main", "/control?channel=none"):
+        with pytest.raises(InvalidStatus) as refused, Controller(program.port, visitor, path):
+            pass
+        assert refused.value.response.status_code == 403, path
+    with Controller(program.port, visitor, "/control?channel=left") as controller:
+        assert controller.ask(1, set={"prompt": "left"})["scene"]["prompt"] == "left"
+        assert controller.ask(2, patch={"speed": 0.5})["scene"]["speed"] == 0.5
+    assert program.status()["prompt"] != "left"
+
+
+@pytest.mark.parametrize("name", ["main", "left"])
+def test_the_socket_of_a_token_of_a_channel_sets_nothing_of_the_server(
+    program: Program, tokens: dict[str, str], name: str
+) -> None:
+    visitor = http_visitor(of_channel(tokens, name).owner)
+    with Controller(program.port, visitor, f"/control?channel={name}") as controller:
+        before = controller.state()
+        assert (before["setlist"], before["recording"]) == (None, None)
+        for values in ({"record": "on"}, {"look": "a"}, {"speed": 1, "setlist_play": "on"}):
+            answer = controller.ask(1, set=values)
+            assert (answer["status"], "link to the server" in answer["error"]) == (403, True)
+        controller.socket.send(b"/speed\0\0,f\0\0\0\0\0\0")
+        assert "OSC messages need a link to the server" in controller.error()
+    with Controller(program.port, visitor, f"/control?channel={name}") as controller:
+        assert controller.state()["revision"] == before["revision"]
 
 
 def test_sets_over_the_rate_wait_and_the_newest_value_wins(

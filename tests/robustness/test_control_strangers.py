@@ -12,6 +12,7 @@ from websockets.exceptions import InvalidStatus
 from tests.robustness.conftest import Program
 from tests.robustness.controller import HANDSHAKE, Controller, http_visitor
 from tests.robustness.raw import ask, eventually
+from turbostream.web.auth.tokens import load_tokens
 from turbostream.web.live.control_sockets import MOST, RESERVED
 
 BODY = b'{"prompt": "smuggled"}'
@@ -27,14 +28,16 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
         yield running.wait_until_healthy()
 
 
-def test_watchers_leave_places_for_the_owner(program: Program) -> None:
+def test_watchers_and_links_to_a_channel_leave_places_for_the_owner(program: Program) -> None:
     assert program.state is not None
-    token = json.loads((program.state / "tokens.json").read_text())["watch"]
+    tokens = load_tokens(program.state)
+    guests = [http_visitor(token) for token in (tokens.watch, tokens.of_channel("main").owner)]
     with ExitStack() as stack:
-        for _ in range(MOST - RESERVED):
-            stack.enter_context(Controller(program.port, http_visitor(token)))
-        with pytest.raises(InvalidStatus) as refused:
-            stack.enter_context(Controller(program.port, http_visitor(token)))
+        for number in range(MOST - RESERVED):
+            stack.enter_context(Controller(program.port, guests[number % 2]))
+        for guest in guests:
+            with pytest.raises(InvalidStatus) as refused:
+                stack.enter_context(Controller(program.port, guest))
         assert refused.value.response.status_code == 503
         sentence = json.loads(refused.value.response.body)["error"]
         assert sentence.startswith(f"{MOST - RESERVED} controllers are connected")

@@ -13,7 +13,7 @@ import pytest
 
 from tests.ports import free_port
 from tests.server import ROOT
-from turbostream.settings import Settings
+from turbostream.settings import SettingError, Settings, load
 from turbostream.web.auth import share_link as share
 from turbostream.web.auth.share_link import link
 from turbostream.web.auth.tokens import TokensUnusable, load_tokens
@@ -35,6 +35,44 @@ def test_a_link_carries_its_token_in_the_fragment(settings: Settings, tmp_path: 
     elsewhere = link(settings, "watch")
     assert elsewhere.endswith(f":8000/#{tokens.watch}")
     assert not elsewhere.startswith(("http://0.0.0.0", "http://127."))
+
+
+def test_a_link_to_one_channel_carries_its_name_and_its_token(
+    settings: Settings, tmp_path: Path
+) -> None:
+    named = replace(settings, public_address="stream.example:80")
+    left = load_tokens(tmp_path).of_channel("left")
+    assert link(named, "watch", "left") == f"http://stream.example:80/?channel=left#{left.watch}"
+    assert link(named, "own", "left") == f"http://stream.example:80/?channel=left#{left.owner}"
+
+
+def test_links_from_this_machine_name_the_address_by_which_others_reach_the_server(
+    settings: Settings, tmp_path: Path
+) -> None:
+    tokens = load_tokens(tmp_path)
+
+    def view(asked: str, **changed: object) -> str:
+        given = replace(settings, **changed)  # type: ignore[arg-type]
+        return share.channel_links(given, tokens, "left", asked)["view"].partition("/?")[0]
+
+    outward = share.outward_address()
+    assert view("http://localhost:8888") == f"http://{outward}:8000", "through the tunnel"
+    assert view("https://stream.example") == "https://stream.example"
+    assert view("http://[::1]:8000", public_address="p.example:80") == "http://p.example:80"
+    with pytest.raises(TokensUnusable, match=r"--server-host 0\.0\.0\.0"):
+        view("http://127.0.0.1:8000", server_host="127.0.0.1")
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "Left", "x" * 300, "a#b", "left&channel=main"])
+def test_no_link_is_printed_to_a_channel_that_cannot_exist(settings: Settings, name: str) -> None:
+    with pytest.raises(TokensUnusable, match=r"^A channel's name has 1 to 32 .*\.$"):
+        link(replace(settings, public_address="stream.example"), "own", name)
+
+
+def test_a_channel_without_a_link_is_one_sentence() -> None:
+    defaults = {"TARGET_FPS": 1, "INITIAL_PROMPT": "x", "MODEL_ID": "demo", "SERVER_PORT": 0}
+    with pytest.raises(SettingError, match=r"^--channel limits a link; .*--share own .*\.$"):
+        load(defaults, ["--channel", "left"], {})
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.2", "::1"])

@@ -11,6 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.web.conftest import context as context
+from tests.web.routes.channels import with_channels
 from turbostream.web.app import create_app
 from turbostream.web.auth import access_control
 from turbostream.web.context import AppContext
@@ -28,6 +29,17 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [1000.0]
     monkeypatch.setattr(access_control, "time", SimpleNamespace(monotonic=lambda: now[0]))
     return now
+
+
+@pytest.fixture
+def gallery(context: AppContext) -> Iterator[FlaskClient]:
+    """A client of a server with the channels main, left and right."""
+    wakeup = Wakeup()
+    context.channel.buffer.listen(wakeup.send)
+    app = create_app(context, wakeup)
+    with with_channels(context, "main,left,right"):
+        yield app.test_client(use_cookies=False)
+    wakeup.close()
 
 
 @pytest.fixture

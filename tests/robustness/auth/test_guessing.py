@@ -12,7 +12,7 @@ from gevent.event import Event
 
 from tests.robustness.auth.visitor import Visitor, basic
 from turbostream.web.auth import access_control
-from turbostream.web.auth.authenticator import Authenticator
+from turbostream.web.auth.authenticator import Authenticator, Grant
 from turbostream.web.auth.rate_limits import MOST_KEYS, FailedLogins
 from turbostream.web.auth.tokens import Tokens
 from turbostream.web.context import AppContext
@@ -54,13 +54,13 @@ def test_simultaneous_guesses_are_counted_before_they_are_checked(
         complete.wait()
         return read(request, name)
 
-    def count(self: Authenticator, token: str) -> str | None:
+    def count(self: Authenticator, token: str) -> Grant | None:
         checked.append(token)
-        return role_of(self, token)
+        return grant_of(self, token)
 
-    role_of = Authenticator.role_of
+    grant_of = Authenticator.grant_of
     monkeypatch.setattr(request_body, "field_of", once_all_are_here)
-    monkeypatch.setattr(Authenticator, "role_of", count)
+    monkeypatch.setattr(Authenticator, "grant_of", count)
     guesses = [gevent.spawn(Visitor(client).log_in, f"guess {n}") for n in range(300)]
     gevent.sleep(0)
     complete.set()
@@ -129,12 +129,12 @@ def test_comparing_a_token_takes_constant_time() -> None:
     def took(token: str) -> float:
         started = time.perf_counter()
         for _ in range(50):
-            authenticator.role_of(token)
+            authenticator.grant_of(token)
         return time.perf_counter() - started
 
     pairs = [(took(near), took("~" * len(near))) for _ in range(100)]
     quickest = [min(times) for times in zip(*pairs, strict=True)]  # least disturbed by other work
     assert quickest[0] == pytest.approx(quickest[1], rel=0.5)
-    assert authenticator.role_of(tokens.owner) == "owner"
-    assert authenticator.role_of(tokens.watch) == "watcher"
-    assert authenticator.role_of("") is None
+    assert authenticator.grant_of(tokens.owner) == Grant("owner")
+    assert authenticator.grant_of(tokens.watch) == Grant("watcher")
+    assert authenticator.grant_of("") is None

@@ -111,6 +111,7 @@ def test_of_a_flood_the_newest_is_kept_and_one_answer_covers_the_others(
 def session(context: AppContext, clock: list[float], **powers: Any) -> ControlSession:
     given: dict[str, Any] = {
         "refusal": None,
+        "parameters_refused": lambda names: None,
         "take_change": lambda: 0.0,
         "too_many_changes": "",
         "patch": context.channel.change,

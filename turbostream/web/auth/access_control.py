@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 
 import gevent
-from flask import Flask, Request, Response, g, request
+from flask import Flask, Request, Response, g, redirect, request
 from flask_cors import CORS
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import BadRequest, Forbidden, TooManyRequests, Unauthorized
@@ -18,13 +19,15 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response as BaseResponse
 
 from turbostream.settings import Settings
-from turbostream.web.auth import origin
+from turbostream.web.auth import channel_limits, origin
 from turbostream.web.auth.authenticator import (
     Authenticator,
+    Grant,
     OwnersPassword,
     Visitor,
     WrongToken,
     cookie_name,
+    cookies_of,
 )
 from turbostream.web.auth.embedding import Embedding
 from turbostream.web.auth.rate_limits import FREE_FAILURES, FailedLogins, RateLimit
@@ -48,10 +51,15 @@ WRONG = "This token is not, or no longer, valid; ask for a new link."
 NO_OWNER_PASSWORD = "The owner's token is not accepted as a password; use the view-only token."
 VIEW_ONLY = "This link is view-only; changing the picture needs the owner's link."
 NOT_TO_WATCH = "This link is view-only; this address needs the owner's link."
+PAGE = "index"  # endpoint
 BEARER = WWWAuthenticate("bearer")
 # Players and camera software support nothing else (http://any:TOKEN@host/stream), and most of them
 # send their password only when they are asked for it.
 BASIC = WWWAuthenticate("basic", {"realm": "turbostream: the view-only token, as password"})
+
+
+class OtherLinkNeeded(Forbidden):
+    """The visitor's token is of one channel, and this belongs to another or to none."""
 
 
 class AccessControl:
@@ -64,6 +72,7 @@ class AccessControl:
         self._recipes = settings.recipes
         self._changes = RateLimit(settings.prompt_rate)
         self._failed_logins = FailedLogins()
+        self._default_channel = settings.channel_names[0]
         if settings.trust_forwarded:
             app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
                 app.wsgi_app, x_for=1, x_proto=1, x_host=1
@@ -71,7 +80,7 @@ class AccessControl:
         app.before_request(self._admit)
         app.after_request(self._allow_embedding)  # after `protect`: hooks run in reverse order
         app.after_request(protect)
-        app.after_request(_delete_wrong_cookie)
+        app.after_request(_delete_wrong_cookies)
         if allowed:
             CORS(
                 app,
@@ -108,8 +117,20 @@ class AccessControl:
         """Whether the visitor may ask what a frame was painted from."""
         return self._recipes == "all" or bool(g.visitor.may_write)
 
+    def check_parameters(self, names: Iterable[str]) -> None:
+        """Raises OtherLinkNeeded for a parameter that the visitor's token does not open."""
+        refusal = self.parameters_refused(g.visitor, names)
+        if refusal is not None:
+            raise OtherLinkNeeded(refusal)
+
+    def parameters_refused(self, visitor: Visitor, names: Iterable[str]) -> str | None:
+        """Why `visitor` may not set one of these parameters. Also outside a request."""
+        own = visitor.channel
+        return None if own is None else channel_limits.refused_parameters(own, names)
+
     def require_owner(self) -> None:
-        """Raises Forbidden unless the visitor is an owner, for what only owners may read."""
+        """Raises Forbidden unless the visitor is an owner, for what only owners may read. Of what
+        belongs to a channel, its own control token is an owner too."""
         if not g.visitor.may_write:
             raise Forbidden(NOT_TO_WATCH)
 
@@ -119,24 +140,24 @@ class AccessControl:
         if limit is not None and limit < most_bytes:
             request.max_content_length = most_bytes
 
-    def log_in(self, token: str) -> str:
-        """The role that `token` gives; raises Unauthorized and TooManyRequests.
+    def log_in(self, token: str) -> Grant:
+        """What `token` gives; raises Unauthorized and TooManyRequests.
 
         Nothing switches between the look at the count and the note of a failure, so requests that
         complete together are all counted.
         """
         peer = request.remote_addr or ""
         self._refuse_guessing(peer)
-        role = self._authenticator.role_of(token)
-        if role is None:
+        grant = self._authenticator.grant_of(token)
+        if grant is None:
             self._count_failure(peer)
             raise Unauthorized(WRONG)
-        return role
+        return grant
 
-    def set_cookie(self, response: BaseResponse, role: str) -> None:
+    def set_cookie(self, response: BaseResponse, grant: Grant) -> None:
         response.set_cookie(
-            _cookie_name(),
-            self._authenticator.new_cookie(role),
+            cookie_name(_host(), grant.channel),
+            self._authenticator.new_cookie(grant),
             max_age=COOKIE_S,
             path=None,  # the browser takes the folder of /login: a proxy's prefix is unknown here
             httponly=True,
@@ -146,7 +167,7 @@ class AccessControl:
 
     # -- hooks ---------------------------------------------------------------------------------
 
-    def _admit(self) -> None:
+    def _admit(self) -> BaseResponse | None:
         allowed = self._authenticator.allowed
         if any(byte > 127 for byte in request.query_string):
             raise BadRequest("The address holds characters that are not escaped; escape them.")
@@ -154,9 +175,9 @@ class AccessControl:
         if origin.is_cross_site(*asked, allowed) and not self._embedding.permits(*asked):
             raise Forbidden(OTHER_SITE)
         if request.endpoint == "login" and request.method == "POST":
-            return
+            return None
         if request.method == "OPTIONS" and request.headers.get("Origin", "").lower() in allowed:
-            return  # a preflight, which carries no token
+            return None  # a preflight, which carries no token
         visitor = self._visitor()
         if visitor is None:
             raise Unauthorized(NO_TOKEN, www_authenticate=_challenges())
@@ -165,6 +186,18 @@ class AccessControl:
         ):
             raise Forbidden(VIEW_ONLY)
         g.visitor = visitor
+        return None if visitor.channel is None else self._limit(visitor.channel)
+
+    def _limit(self, own: str) -> BaseResponse | None:
+        """Refuse what a token of the channel `own` does not open; / leads to the page of `own`."""
+        named = request.args.getlist("channel")
+        if request.endpoint == PAGE and not named and own != self._default_channel:
+            asked = request.query_string.decode("ascii")
+            return redirect(f"./?channel={own}{asked and '&'}{asked}", code=302)
+        refusal = channel_limits.refusal(own, request.endpoint, named, self._default_channel)
+        if refusal is not None:
+            raise OtherLinkNeeded(refusal)
+        return None
 
     def _allow_embedding(self, response: Response) -> Response:
         self._embedding.open_response(
@@ -174,16 +207,19 @@ class AccessControl:
 
     def _visitor(self) -> Visitor | None:
         peer = request.remote_addr or ""
-        has_cookie = _cookie_name() in request.cookies
-        has_credentials = "Authorization" in request.headers or has_cookie
+        has_credentials = "Authorization" in request.headers or cookies_of(_host(), request.cookies)
         if has_credentials and not origin.is_local(peer, request.headers):
             self._refuse_guessing(peer)
         try:
             return self._authenticator.visitor(
-                request.method, peer, request.headers, request.cookies
+                request.method,
+                peer,
+                request.headers,
+                request.cookies,
+                request.args.get("channel", self._default_channel),
             )
-        except WrongToken:
-            g.delete_cookie = has_cookie
+        except WrongToken as wrong:
+            g.delete_cookies = wrong.cookies
             self._count_failure(peer)
             raise Unauthorized(WRONG, www_authenticate=_challenges()) from None
         except OwnersPassword:
@@ -210,8 +246,8 @@ def _origins(setting: str) -> frozenset[str]:
     return frozenset(() if setting == "none" else setting.split(","))
 
 
-def _cookie_name() -> str:
-    return cookie_name(request.headers.get("Host", ""))
+def _host() -> str:
+    return request.headers.get("Host", "")
 
 
 def _challenges() -> list[WWWAuthenticate]:
@@ -220,8 +256,8 @@ def _challenges() -> list[WWWAuthenticate]:
     return [BEARER] if origin.is_browser(request.headers) else [BEARER, BASIC]
 
 
-def _delete_wrong_cookie(response: Response) -> Response:
-    if g.get("delete_cookie"):
+def _delete_wrong_cookies(response: Response) -> Response:
+    for name in g.get("delete_cookies", ()):
         for path in (None, "/"):  # under a prefix, and at the root, where older versions set it
-            response.delete_cookie(_cookie_name(), path=path)
+            response.delete_cookie(name, path=path)
     return response

@@ -1,10 +1,14 @@
-"""The two tokens: the owner's and the view-only one. Made at the first start, kept 0600.
+"""The two tokens: the owner's and the view-only one. Made at the first start, kept 0600. Those of
+one channel are derived from them.
 
 Knows files and nothing of HTTP. Nothing here, or anywhere else, logs a token.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import json
 import logging
 import os
@@ -22,6 +26,7 @@ log = logging.getLogger(__name__)
 
 NAME = "tokens.json"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{22,256}")
+OF_ONE_CHANNEL = b"turbostream token of one channel, version 1"  # changed: all of them end
 REMEDY = "delete it to make new ones (shared links stop working then)."
 
 
@@ -39,8 +44,24 @@ class Tokens:
     def for_this_run(cls) -> Tokens:
         return cls(secrets.token_urlsafe(32), secrets.token_urlsafe(32), kept=False)
 
+    def of_channel(self, name: str) -> Tokens:
+        """The two tokens of the channel `name` alone, whether it exists or not.
+
+        Each is that name, a dot, and HMAC-SHA-256 with the server's token as the key in unpadded
+        base64url: there is nothing to keep, and new tokens of the server end these too.
+        """
+        return Tokens(
+            _derived(self.owner, "control", name), _derived(self.watch, "view", name), self.kept
+        )
+
     def __repr__(self) -> str:  # so that no log and no traceback can show them
         return f"Tokens(kept={self.kept})"
+
+
+def _derived(token: str, use: str, channel: str) -> str:
+    message = b"\0".join((OF_ONE_CHANNEL, use.encode(), channel.encode()))
+    digest = hmac.new(token.encode(), message, hashlib.sha256).digest()
+    return f"{channel}.{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
 
 
 def load_tokens(folder: Path) -> Tokens:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,7 @@ class Powers:
     """What the visitor at the other end may do, and how.
 
     refusal: why nothing may be changed, in one sentence; None: it may be.
+    parameters_refused: the same for some of the parameters, by name.
     take_change: count one change; 0, or the seconds until one is accepted.
     patch: the fields of `PATCH /scene`; raises REFUSALS.
     datagram: one OSC datagram; a sentence if it was refused.
@@ -47,6 +48,7 @@ class Powers:
     """
 
     refusal: str | None
+    parameters_refused: Callable[[Iterable[str]], str | None]
     take_change: Callable[[], float]
     too_many_changes: str
     patch: Callable[[Mapping[str, Any]], Change]
@@ -83,8 +85,11 @@ class ControlSession:
             found = message.get("id")
             self._refuse(found if _is_id(found) else None, BAD_REQUEST, str(fault))
             return
-        if self._powers.refusal is not None:
-            self._refuse(identity, FORBIDDEN, self._powers.refusal)
+        refusal = self._powers.refusal
+        if refusal is None and kind == "set":
+            refusal = self._powers.parameters_refused(values)
+        if refusal is not None:
+            self._refuse(identity, FORBIDDEN, refusal)
             return
         try:
             (self._set if kind == "set" else self._patch)(values, identity)

@@ -19,7 +19,7 @@ from turbostream.web.live.wakeup import Wakeup
 log = logging.getLogger(__name__)
 
 MOST = 64
-RESERVED = 16  # of them for owners, so that the pages of watchers cannot shut them out
+RESERVED = 16  # of them for owners of the server, so that no other link can shut them out
 LOOK_EVERY_S = 0.1  # whether the program is stopping
 
 
@@ -67,12 +67,13 @@ class ControlSockets:
     def __len__(self) -> int:
         return len(self._sockets)
 
-    def most(self, may_write: bool) -> int:
-        """The number of sockets at which no other is accepted. may_write: of an owner."""
-        return MOST if may_write else MOST - RESERVED
+    def most(self, reserved: bool) -> int:
+        """The number of sockets at which no other is accepted. reserved: for an owner of the
+        server."""
+        return MOST if reserved else MOST - RESERVED
 
-    def is_full(self, may_write: bool) -> bool:
-        return len(self._places) >= self.most(may_write)
+    def is_full(self, reserved: bool) -> bool:
+        return len(self._places) >= self.most(reserved)
 
     def announce(self) -> None:
         """The state has changed; from any thread."""

@@ -3,16 +3,20 @@
  * owners a field that adds one and a button that removes the channel of this page.
  */
 import { serverAddress } from './address.js';
+import { hideChannelLinks, startChannelLinks } from './channel_links.js';
 import { listenToAdd, listenToRemove, pageOf, readChannels } from './channel_list.js';
 
 const $ = (id) => document.getElementById(id);
 const { channel } = document.body.dataset; // of this page
 const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
 
-/** Whether this page is for another channel than the default one, to which the setlist, recordings and broadcasts belong. */
+/** Whether the link that opened this page is for its channel only: without the looks, the mappings and the other channels. */
+export const isLimited = () => document.body.classList.contains('limited');
+
+/** Whether this page is without the setlist, recordings and broadcasts: they belong to the default channel, and to no link to one channel. */
 export const isFurther = () => document.body.classList.contains('further');
 
-/** A report on what only the default channel has; null on the page of another. */
+/** A report on what only the default channel has; null on a page without it. */
 export const ofThisChannel = (report) => (isFurther() ? null : report);
 
 const say = (sentence) => { $('channel-say').textContent = sentence; };
@@ -48,13 +52,16 @@ async function show() {
 }
 
 export function startChannels() {
+  if (isLimited()) return;
   const menu = $('channel-menu');
   menu.addEventListener('toggle', ({ newState }) => {
     if (newState !== 'open') return;
+    hideChannelLinks();
     place(menu);
     show();
   });
   document.addEventListener('visibilitychange', () => { if (!document.hidden) show(); });
   listenToAdd($('channel-add'), { added: (name) => { location.href = pageOf(name); }, refused: say });
+  startChannelLinks(channel, say);
   if (isFurther()) listenToRemove($('channel-remove'), channel, { label: 'Remove this channel', removed: () => { location.href = serverAddress(''); }, refused: say });
 }

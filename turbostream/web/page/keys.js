@@ -3,7 +3,7 @@
  * keys. A key becomes text only in a field, which `/` or Enter enters.
  */
 import { toggleBlack } from './black.js';
-import { isFurther } from './channels.js';
+import { isFurther, isLimited } from './channels.js';
 import { startHelp, toggleHelp } from './help.js';
 import { recallNumber, saveLook, stepLook } from './looks.js';
 import { newSeed, toggleFreeze } from './motion.js';
@@ -14,28 +14,28 @@ import { tap } from './tempo.js';
 import { redo, undo } from './undo.js';
 import { isClean, setClean, toggleFullScreen, toggleWatching } from './views.js';
 
-/** [values of event.key, the keys as text, what they do, the action, whether a watcher may use them, whether only the default channel has what they act on]. */
+/** [values of event.key, the keys as text, what they do, the action, whether a watcher may use them, whether this page is without what they act on]. */
 const SHORTCUTS = [
   [[' '], 'Space', 'freeze', toggleFreeze],
   [['b'], 'B', 'fade to black and back', toggleBlack],
   [['n'], 'N', 'new seed', newSeed],
-  [[...'123456789'], '1 to 9', 'recall a look', (key) => recallNumber(Number(key))],
-  [['ArrowLeft'], '←', 'previous look', () => stepLook(-1)],
-  [['ArrowRight'], '→', 'next look', () => stepLook(1)],
-  [['s'], 'S', 'save what is on screen as a look', saveLook],
+  [[...'123456789'], '1 to 9', 'recall a look', (key) => recallNumber(Number(key)), false, isLimited],
+  [['ArrowLeft'], '←', 'previous look', () => stepLook(-1), false, isLimited],
+  [['ArrowRight'], '→', 'next look', () => stepLook(1), false, isLimited],
+  [['s'], 'S', 'save what is on screen as a look', saveLook, false, isLimited],
   [['z'], 'Z or Ctrl-Z', 'undo', undo],
   [['Z'], 'Shift-Z', 'redo', redo],
-  [['p'], 'P', 'play or pause the setlist', togglePlaying, false, true],
-  [['[', 'PageUp'], '[ or Page up', 'previous entry of the setlist', () => stepSetlist('previous'), false, true],
-  [[']', 'PageDown'], '] or Page down', 'next entry of the setlist', () => stepSetlist('next'), false, true],
+  [['p'], 'P', 'play or pause the setlist', togglePlaying, false, isFurther],
+  [['[', 'PageUp'], '[ or Page up', 'previous entry of the setlist', () => stepSetlist('previous'), false, isFurther],
+  [[']', 'PageDown'], '] or Page down', 'next entry of the setlist', () => stepSetlist('next'), false, isFurther],
   [['t'], 'T', 'tap the tempo', tap],
-  [['r'], 'R', 'start and stop a recording', toggleRecording, false, true],
+  [['r'], 'R', 'start and stop a recording', toggleRecording, false, isFurther],
   [['/', 'Enter'], '/ or Enter', 'write words', enterField],
   [['f'], 'F', 'full screen', toggleFullScreen, true],
   [['c'], 'C', 'clean view: only the picture', () => setClean(!isClean()), true],
   [['w'], 'W', 'watch view: picture and label', toggleWatching, true],
   [['?'], '?', 'this list', toggleHelp, true],
-].filter((row) => !(row[5] && isFurther()));
+].filter((row) => !row[5]?.());
 
 const SLIDER_KEYS = /^(Arrow|Page|Home|End)/;
 const OWN_KEYS = 'input:not([type="range"], [type="checkbox"], [type="file"]), select, textarea, dialog *, [popover] *';

@@ -3,6 +3,7 @@
  * their order. Dragging and the menu of a look are in look_drag.js and look_menu.js.
  */
 import { address } from './address.js';
+import { isLimited } from './channels.js';
 import { fadeNow } from './fade.js';
 import { startDrag } from './look_drag.js';
 import { openMenu, startMenu } from './look_menu.js';
@@ -127,7 +128,7 @@ export async function readLooks() {
   clearTimeout(timer);
   timer = null;
   readAt = performance.now();
-  if (document.body.classList.contains('watcher')) return;
+  if (document.body.classList.contains('watcher') || isLimited()) return;
   const answer = await send('GET', 'looks');
   if (!answer.ok || list.querySelector('.dragged, input')) {
     revision = null; // the next status makes the page read it again

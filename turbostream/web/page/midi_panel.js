@@ -1,4 +1,5 @@
 /** The MIDI panel: connects devices, learns mappings, and sends what the devices do to the server. */
+import { isLimited } from './channels.js';
 import { hold, setParameters } from './control.js';
 import { CUT, fadeNow } from './fade.js';
 import { inForce } from './in_force.js';
@@ -125,7 +126,7 @@ async function connectDevices(steal) {
 }
 
 async function reconnect() {
-  if (document.body.classList.contains('watcher') || !await wasGranted()) return;
+  if (document.body.classList.contains('watcher') || isLimited() || !await wasGranted()) return;
   await connectDevices(false);
 }
 

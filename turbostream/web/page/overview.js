@@ -1,5 +1,6 @@
 /** The overview: all channels as live pictures, each with its rate, its viewers and a link to its page. */
 import { followsAs, listenToAdd, listenToRemove, pageOf, readChannels } from './channel_list.js';
+import { startLinks } from './link.js';
 import { Pictures } from './pictures.js';
 
 const EVERY_MS = 250;
@@ -134,6 +135,7 @@ listenToAdd($('add'), {
   },
   refused: (sentence) => say(sentence, 'error'),
 });
+startLinks((sentence) => say(sentence, 'error'));
 addEventListener('resize', arrange);
 document.addEventListener('visibilitychange', followVisibility);
 followVisibility();

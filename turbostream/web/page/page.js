@@ -14,6 +14,7 @@ import { startExchange } from './exchange.js';
 import { fadeNow, showProgress, startFade, takeFade } from './fade.js';
 import { Clock, amount, facts, time } from './figures.js';
 import { startKeys } from './keys.js';
+import { startLinks } from './link.js';
 import { lookRevision, startLooks } from './looks.js';
 import { startLoras } from './loras.js';
 import { startMappings } from './mappings.js';
@@ -256,6 +257,7 @@ function listen() {
 }
 
 function start() {
+  startLinks((sentence) => { say(sentence, 'error'); setText(document.querySelector('.may-watch'), sentence); });
   startParameters();
   startChannels();
   startFade();

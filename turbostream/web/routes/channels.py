@@ -1,4 +1,5 @@
-"""`GET /channels`, and `PUT` and `DELETE /channels/NAME`: the channels of this server."""
+"""`GET /channels`, and `PUT` and `DELETE /channels/NAME`: the channels of this server. `GET
+/channels/NAME/links`: the links that open one of them alone."""
 
 from __future__ import annotations
 
@@ -7,10 +8,13 @@ import time
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
+from werkzeug.exceptions import Conflict
 
 from turbostream.stream.channel_spec import FIELDS, spec_of
 from turbostream.stream.live_channel import LiveChannel
+from turbostream.web.auth import share_link
 from turbostream.web.auth.access_control import AccessControl
+from turbostream.web.auth.tokens import TokensUnusable
 from turbostream.web.context import AppContext
 from turbostream.web.live.viewers import Viewers
 from turbostream.web.routes.request_body import optional_object
@@ -38,6 +42,16 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl, viewers: 
     @app.get("/channels")
     def channels() -> Response:
         return jsonify(channels=[shown(live) for live in every])
+
+    @app.get("/channels/<look:name>/links")
+    def channel_links(name: str) -> Response:
+        access.require_owner()
+        live, asked = every.get(name), f"{request.scheme}://{request.host}"
+        try:
+            links = share_link.channel_links(context.settings, context.tokens, live.name, asked)
+        except TokensUnusable as error:
+            raise Conflict(str(error)) from None
+        return jsonify(links)
 
     @app.put("/channels/<look:name>")
     def make_channel(name: str) -> tuple[Response, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -16,6 +16,7 @@ from turbostream.stream.channel import Change, Channel
 from turbostream.stream.controller import Controller
 from turbostream.stream.live_channel import LiveChannel
 from turbostream.web.auth.access_control import VIEW_ONLY, AccessControl
+from turbostream.web.auth.authenticator import Visitor
 from turbostream.web.context import AppContext
 from turbostream.web.live.control_session import ControlSession, Powers
 from turbostream.web.live.control_sockets import ControlSockets
@@ -27,6 +28,7 @@ from turbostream.web.routes.unread_words import unread_words
 
 RETRY_AFTER_S = 5
 OF_THE_DEFAULT = "OSC messages go to the default channel; send them without ?channel=."
+OF_THE_SERVER = 'OSC messages need a link to the server; send {"set": {...}} instead.'
 SHARED_S = 0.01  # for so long the state that was built for one socket is sent to others
 
 
@@ -64,10 +66,10 @@ def add_routes(
             accepted = accept(request.method, version, headers, has_body)
         except HandshakeRefused as refused:
             raise Refusal(refused) from None
-        may_write = bool(g.visitor.may_write)
-        if sockets.is_full(may_write):
+        reserved = bool(g.visitor.owns_server)
+        if sockets.is_full(reserved):
             raise ServiceUnavailable(
-                f"{sockets.most(may_write)} controllers are connected, the maximum; disconnect "
+                f"{sockets.most(reserved)} controllers are connected, the maximum; disconnect "
                 "one, or send changes to PATCH /parameters.",
                 retry_after=RETRY_AFTER_S,
             )
@@ -79,19 +81,26 @@ def add_routes(
 
     def powers(live: LiveChannel) -> Powers:
         channel, visitor = live.channel, g.visitor
-        is_default, may_write = live is context.channels.default, bool(visitor.may_write)
+        whole = bool(visitor.owns_server)
         return Powers(
-            refusal=None if may_write else VIEW_ONLY,
+            refusal=None if visitor.may_write else VIEW_ONLY,
+            parameters_refused=partial(access.parameters_refused, visitor),
             take_change=partial(access.take_change, visitor),
             too_many_changes=access.too_many_changes,
             patch=partial(channel.change, check=context.supervisor.check),
-            datagram=context.datagram if is_default else lambda data: OF_THE_DEFAULT,
+            datagram=datagrams(live, visitor),
             answer=partial(_answer, context, channel),
-            state=partial(states, channel, may_write, access.may_read_shots()),
+            state=partial(states, channel, whole, access.may_read_shots()),
             status_of=status_of,
             sources=live.sources,
             ended=lambda: channel.removed,
         )
+
+    def datagrams(live: LiveChannel, visitor: Visitor) -> Callable[[bytes], str | None]:
+        """What takes OSC messages, which can set every parameter."""
+        if visitor.channel is not None:
+            return lambda data: OF_THE_SERVER
+        return context.datagram if live is context.channels.default else lambda data: OF_THE_DEFAULT
 
 
 def _answer(context: AppContext, channel: Channel, change: Change | None) -> dict[str, Any]:
@@ -107,9 +116,9 @@ class States:
         self._built: WeakKeyDictionary[Channel, dict[tuple[bool, bool], tuple[int, float, str]]]
         self._built = WeakKeyDictionary()
 
-    def __call__(self, channel: Channel, may_write: bool, with_recipe: bool) -> str:
-        """may_write: for an owner."""
-        kind, now = (may_write, with_recipe), time.monotonic()
+    def __call__(self, channel: Channel, whole: bool, with_recipe: bool) -> str:
+        """whole: for an owner of the server."""
+        kind, now = (whole, with_recipe), time.monotonic()
         revision, built = channel.revision, self._built.setdefault(channel, {})
         known = built.get(kind)
         if known is None or known[0] != revision or now - known[1] > SHARED_S:
@@ -117,11 +126,11 @@ class States:
             known = built[kind] = revision, now, text
         return known[2]
 
-    def _state(self, channel: Channel, may_write: bool, with_recipe: bool) -> Mapping[str, Any]:
+    def _state(self, channel: Channel, whole: bool, with_recipe: bool) -> Mapping[str, Any]:
         player = self._context.repertoire.player
         scene = scene_answer(channel, with_recipe=with_recipe)
         undo, redo = channel.history
-        whole = may_write and channel is self._context.channel
+        whole = whole and channel is self._context.channel
         return {
             "scene": scene,
             "revision": scene["revision"],

@@ -22,6 +22,7 @@ from turbostream.stream.scene_checks import SceneError
 from turbostream.stream.setlist import NoFurtherEntry
 from turbostream.stream.shot import ShotError
 from turbostream.stream.source_status import SourceError
+from turbostream.web.auth.access_control import OtherLinkNeeded
 
 STATUSES: dict[type[Exception], int] = {
     ChannelError: 400,
@@ -48,8 +49,9 @@ def status_of(error: Exception) -> int:
     return next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), 400)
 
 
-def add_handlers(app: Flask, page_for_strangers: Callable[[], Response | None]) -> None:
-    """`page_for_strangers` may answer a 401 with a page instead, if the request prefers HTML."""
+def add_handlers(app: Flask, page_for_strangers: Callable[[int], Response | None]) -> None:
+    """`page_for_strangers` may answer a refusal that another link ends (of this status) with a page
+    instead, if the request prefers HTML."""
     sentences = {
         404: "There is nothing at this address; the page is at /.",
         405: "This address does not accept that method.",
@@ -57,9 +59,9 @@ def add_handlers(app: Flask, page_for_strangers: Callable[[], Response | None]) 
 
     @app.errorhandler(HTTPException)
     def refuse(error: HTTPException) -> Response:
-        if isinstance(error, Unauthorized) and (page := page_for_strangers()) is not None:
-            return page
         code = error.code or 500
+        if isinstance(error, Unauthorized | OtherLinkNeeded) and (page := page_for_strangers(code)):
+            return page
         has_own_sentence = error.description != type(error).description
         sentence = error.description if has_own_sentence else sentences.get(code)
         if isinstance(error, RequestEntityTooLarge):

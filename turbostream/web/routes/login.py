@@ -7,6 +7,7 @@ import hashlib
 import re
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import urlencode
 
 from flask import Flask, jsonify, make_response, redirect, request
 from werkzeug.exceptions import BadRequest
@@ -24,23 +25,27 @@ def add_routes(app: Flask, access: AccessControl) -> None:
         token, from_form = request_body.field_of(request, "token")
         if not isinstance(token, str):
             raise BadRequest('Send {"token": "..."} with the token as text.')
-        role = access.log_in(token.strip())
-        response: Response = (
-            redirect("./", code=303) if from_form else jsonify(status="ok", role=role)
-        )
-        access.set_cookie(response, role)
+        grant = access.log_in(token.strip())
+        limit = {} if grant.channel is None else {"channel": grant.channel}
+        response: Response
+        if from_form:
+            response = redirect(f"./?{urlencode(limit)}" if limit else "./", code=303)
+        else:
+            response = jsonify(status="ok", role=grant.role, **limit)
+        access.set_cookie(response, grant)
         return response
 
 
-def page_for_strangers() -> Response | None:
-    """The page that turns a link's fragment into a cookie, if the request prefers HTML."""
+def page_for_strangers(status: int) -> Response | None:
+    """The page that turns a link's fragment into a cookie, if the request prefers HTML. status: of
+    the refusal in its place."""
     preferred = request.accept_mimetypes.best_match(("application/json", "text/html"))
     if request.method != "GET" or preferred != "text/html":
         return None
     html, policy = _login_page()
     # It answers at any address, and /login is at the root of all, prefix or not.
     up = "../" * (request.path.count("/") - 1)
-    response = make_response(html.replace('action="login"', f'action="{up}login"'), 401)
+    response = make_response(html.replace('action="login"', f'action="{up}login"'), status)
     response.headers["Content-Security-Policy"] = policy
     return response
 

@@ -30,7 +30,7 @@ def add_routes(app: Flask, context: AppContext) -> None:
     @app.get("/")
     def index() -> str:
         live = requested(context)
-        scene = live.channel.scene
+        scene, limited = live.channel.scene, g.visitor.channel is not None
         return render_template(
             "index.html",
             prompt=scene.prompt,
@@ -51,7 +51,8 @@ def add_routes(app: Flask, context: AppContext) -> None:
             role=g.visitor.role,
             channel=live.name,
             further=live is not context.channels.default,
-            several=len(context.channels) > 1,
+            several=len(context.channels) > 1 or limited,
+            limited=limited,
             query=f"?channel={live.name}" if "channel" in request.args else "",
             version=version,
             modules=modules,

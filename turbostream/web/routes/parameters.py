@@ -23,6 +23,8 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
     def patch_parameters() -> Response:
         access.spend_change()
         live = requested(context)
-        change = live.desk.apply(json_object(request, tuple(PARAMETERS)))
+        values = json_object(request, tuple(PARAMETERS))
+        access.check_parameters(values)
+        change = live.desk.apply(values)
         warning = unread_words(context.supervisor, change.scene.prompt)
         return jsonify({**scene_answer(live.channel, change), **warning})

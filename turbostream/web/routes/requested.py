@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from flask import Flask, request
-from werkzeug.exceptions import BadRequest
+from flask import Flask, g, request
+from werkzeug.exceptions import BadRequest, NotFound
 
+from turbostream.stream.channel_names import UnknownChannel
 from turbostream.stream.live_channel import LiveChannel
 from turbostream.web.context import AppContext
 
@@ -27,7 +28,15 @@ def check_channel(app: Flask, context: AppContext) -> None:
 
     @app.before_request
     def check() -> None:
-        if requested(context) is context.channels.default:
+        try:
+            live = requested(context)
+        except UnknownChannel:
+            if (visitor := g.get("visitor")) is None or visitor.channel is None:
+                raise
+            raise NotFound(
+                f"The channel {visitor.channel} was removed; ask whoever gave you the link."
+            ) from None
+        if live is context.channels.default:
             return
         for path, what in OF_THE_DEFAULT.items():
             if request.path.startswith(path):

@@ -31,7 +31,11 @@ def add_routes(
     @app.get("/status")
     def status() -> Response:
         live = requested(context)
-        counts = {"viewers": viewers.of(live.channel), "controllers": len(controllers)}
+        whole = g.visitor.channel is None
+        counts = {
+            "viewers": viewers.of(live.channel),
+            "controllers": len(controllers) if whole else None,
+        }
         return jsonify(_status(context, live, counts, access.may_read_shots()))
 
     @app.get("/healthz")
@@ -44,11 +48,11 @@ def add_routes(
 
 
 def _status(
-    context: AppContext, live: LiveChannel, counts: dict[str, int], with_recipe: bool
+    context: AppContext, live: LiveChannel, counts: dict[str, int | None], with_recipe: bool
 ) -> dict[str, Any]:
     channel, supervisor, settings = live.channel, context.supervisor, context.settings
     now = supervisor.status
-    whole = g.visitor.may_write and live is context.channels.default
+    whole = g.visitor.owns_server and live is context.channels.default
     newest = channel.buffer.newest()
     revision = channel.revision  # first: a change meanwhile makes the page ask again
     change, at = channel.snapshot()
@@ -62,7 +66,7 @@ def _status(
         "now": time.time(),
         "download": download,
         "model": {"id": context.model_id, "demo": context.demo},
-        "engine": supervisor.engine_facts,
+        "engine": _engine(supervisor.engine_facts),
         "prompt": scene.prompt,
         **unread_words(supervisor, scene.prompt),
         "scene": shown_scene(scene, at, with_recipe),
@@ -78,10 +82,18 @@ def _status(
         "shortage": supervisor.shortage.sentence(time.monotonic()),
         **counts,
         "role": g.visitor.role,
-        "settings": settings.as_text() if g.visitor.may_write else None,
+        "limited_to": g.visitor.channel,
+        "settings": settings.as_text() if g.visitor.owns_server else None,
         "guard": rental.read(settings.state_folder, time.time()),
         **asdict(live.meter.figures(time.monotonic())),
     }
+
+
+def _engine(facts: Mapping[str, object]) -> Mapping[str, object]:
+    """What is known of the engine; its workers paint for all channels."""
+    if g.visitor.channel is None:
+        return facts
+    return {name: value for name, value in facts.items() if name != "workers"}
 
 
 def _source(live: LiveChannel, whole: bool) -> Mapping[str, object] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import BadRequest, NotFound, ServiceUnavailable
 
 from turbostream.web.auth.access_control import AccessControl
@@ -53,7 +53,7 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl, live: Liv
         if isinstance(number, bool) or not isinstance(number, int) or number < 0:
             raise BadRequest('Send {"frame": n} with the number of the frame that was shown.')
         viewer = live.viewers.find(viewer_id)
-        if viewer is not None:
+        if viewer is not None and g.visitor.channel in (None, viewer.channel.name):
             viewer.acknowledge(number)
         elif not live.viewers.ended(viewer_id):
             # A browser that closes its stream may have an acknowledgement in flight: no error.
