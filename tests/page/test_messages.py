@@ -142,3 +142,13 @@ def test_a_word_that_is_still_being_typed_is_not_called_unknown(still_page):
     assert still_page.text_content("#message") == ""
     still_page.clock.run_for(1)
     assert "“butterf”" in still_page.text_content("#message")
+
+
+def test_a_late_answer_does_not_take_back_which_word_is_unknown(still_page, eventually):
+    still_page.evaluate("() => { gate = new Promise((open) => { window.openGate = open; }); }")
+    still_page.locator("#prompt").press_sequentially("a butterf")
+    still_page.clock.run_for(1200)
+    assert "“butterf”" in still_page.text_content("#message")
+    still_page.evaluate("() => openGate()")
+    eventually(lambda: still_page.text_content("#showing"), "a butterf")
+    assert "“butterf”" in still_page.text_content("#message")

@@ -69,8 +69,12 @@ function reject(sentence) {
 
 function nameFinished() {
   clearTimeout(unknownTimer);
+  unknownTimer = null;
   nameUnknown();
 }
+
+/** Whether the last word in the field may be incomplete. */
+const isTyping = () => unknownTimer !== null;
 
 /** Whether the field holds more than the maximum, which a message then says. A pasted text can be shortened. */
 function refused() {
@@ -151,7 +155,7 @@ function accepted(data, since) {
   clearError();
   rejected = false;
   showPrompt(data);
-  takeWarning(data.prompt, data.warning);
+  takeWarning(data.prompt, data.warning, isTyping());
   if (!prompts.waiting && data.motion) takeScene(data);
   else if (!prompts.waiting && scene) takeScene({ ...scene, prompt: data.prompt, prompts: [{ text: data.prompt, weight: 1 }] });
   Object.assign(latency, { since, after: data.frame ?? null });
@@ -183,7 +187,7 @@ export function showPrompt({ prompt, prompts: blend = [] }) {
  */
 export function followPrompt(prompt, blend, warning) {
   showPrompt({ prompt, prompts: blend });
-  if (warning !== null) takeWarning(prompt, warning);
+  if (warning !== null) takeWarning(prompt, warning, isTyping());
   const at = document.activeElement; // not :focus, which Firefox drops in a window in the background
   const focused = at === field;
   const places = ['form', 'blend', 'known']; // a word of the list goes into the field

@@ -9,11 +9,11 @@ const known = wordList && vocabulary(wordList);
 let unread = { prompt: field.value, sentence: $('message').textContent }; // what the model does not read
 let usePrompt = () => {};
 
-/** Shows the warning of the server about a prompt that is longer than the model reads. */
-export function takeWarning(prompt, sentence = '') {
+/** Shows the warning of the server about a prompt that is longer than the model reads. `typing`: see below. */
+export function takeWarning(prompt, sentence = '', typing = false) {
   if (unread.prompt === prompt && unread.sentence === sentence) return;
   unread = { prompt, sentence };
-  nameUnknown(true);
+  nameUnknown(typing);
 }
 
 const cut = (word) => (word.length > 20 ? `${word.slice(0, 19)}…` : word);
