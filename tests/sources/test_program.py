@@ -35,6 +35,11 @@ def preview(server: Server) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
 
+def has_picture(server: Server) -> bool:
+    """The process that reads SOURCE may need longer than the first frame."""
+    return server.request("/source.jpg")[0] == 200
+
+
 def newest_shot(server: Server) -> dict[str, Any]:
     assert server.request("/snapshot.jpg")[0] == 200
     found = json.loads(server.request(f"/frames/{server.status()['frame']}/shot")[1])
@@ -48,6 +53,7 @@ def test_a_video_is_painted_from_and_a_given_picture_comes_first(tmp_path: Path)
         server.wait_until_healthy()
         first = server.request("/snapshot.jpg")[1]
         size = Image.open(io.BytesIO(first)).size
+        wait_until(lambda: has_picture(server))
         wait_until(lambda: near(preview(server)[8, 8], RED, 30))
         assert preview(server).shape == (size[1], size[0], 3)
         found = server.status()["source"]
