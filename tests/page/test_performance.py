@@ -84,8 +84,8 @@ def set_fade(page: Page, seconds: float) -> None:
 def painted_prompt(server: LiveServer, number: int) -> str:
     """The words that frame `number` was painted from: while they are typed, their beginning may
     already look like all of them."""
-    [[prompt, _]] = server.ask("GET", f"/frames/{number}/shot")["shot"]["prompts"]
-    return str(prompt)
+    prompts = server.ask("GET", f"/frames/{number}/shot")["shot"]["prompts"]
+    return " + ".join(prompt for prompt, _ in prompts)
 
 
 def write(page: Page, words: str) -> None:
