@@ -62,9 +62,8 @@ class Stage:
         self.eventually(lambda: self.viewer.things(), colour)
         self.eventually(lambda: self.viewer.jpeg == self.pictures[colour])
 
-    def next_frames(self, count: int) -> list[bytes]:
-        """Frames whose shots are taken from now on."""
-        after = self.viewer.number + 2  # two may be on their way
+    def next_frames(self, count: int, after: int) -> list[bytes]:
+        """The first frames after frame `after`, which a change gave as its last without it."""
         self.eventually(lambda: len(self.viewer.between(after)) >= count)
         return [part.jpeg for part in self.viewer.between(after)][:count]
 
@@ -80,6 +79,13 @@ def is_act(response: Response) -> bool:
 def set_fade(page: Page, seconds: float) -> None:
     page.fill("#fade", str(round(100 * (seconds / 60) ** 0.5)))
     page.keyboard.press("Escape")
+
+
+def painted_prompt(server: LiveServer, number: int) -> str:
+    """The words that frame `number` was painted from: while they are typed, their beginning may
+    already look like all of them."""
+    prompts = server.ask("GET", f"/frames/{number}/shot")["shot"]["prompts"]
+    return " + ".join(prompt for prompt, _ in prompts)
 
 
 def write(page: Page, words: str) -> None:
@@ -110,7 +116,8 @@ def stage(desk: Desk, server: LiveServer, eventually: Eventually) -> Iterator[St
         for count, (colour, words) in enumerate(LOOKS.items(), 1):
             write(page, words)
             eventually(lambda: page.text_content("#showing"), words)  # noqa: B023
-            eventually(viewer.things, colour)
+            eventually(lambda: painted_prompt(server, viewer.number), words)  # noqa: B023
+            assert viewer.things() == colour
             page.keyboard.press("s")
             eventually(lambda: page.locator(".look").count(), count)
             stage.pictures[colour] = viewer.jpeg
@@ -160,20 +167,19 @@ def test_undo_and_redo_step_through_what_was_played(stage: Stage) -> None:
 
 
 def test_freeze_repeats_the_picture_and_black_is_black(stage: Stage) -> None:
-    one, other = stage.next_frames(2)
+    one, other = stage.next_frames(2, stage.viewer.number)
     assert one == other, "held"
     stage.press("Space")
     stage.eventually(lambda: difference(stage.viewer.jpeg, one) > 0.5)
     stage.eventually(lambda: stage.viewer.things(), "yellow")
-    stage.press("Space")
-    one, other, third = stage.next_frames(3)
+    one, other, third = stage.next_frames(3, stage.press("Space"))
     assert one == other == third, "frozen"
 
     stage.press("b")
     stage.eventually(lambda: stage.viewer.brightness() < 1)
     assert not stage.viewer.things()
-    stage.press("2")
-    assert max(pixels(jpeg).max() for jpeg in stage.next_frames(3)) < 8, "a look ends no black"
+    after = stage.press("2")
+    assert max(pixels(it).max() for it in stage.next_frames(3, after)) < 8, "a look ends no black"
     stage.press("b")
     stage.shows("blue")
 

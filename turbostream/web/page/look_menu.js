@@ -1,4 +1,5 @@
 /** The menu of a look: rename, move, replace, delete. Keys on a focused tile rename, move and delete. */
+import { pressTwice } from './press_twice.js';
 
 const $ = (id) => document.getElementById(id);
 const menu = $('look-menu');
@@ -10,8 +11,6 @@ let item = null; // the tile whose menu is open
 export function openMenu(tile, beside) {
   item = tile;
   $('look-menu-name').textContent = tile.dataset.name;
-  removeButton.textContent = 'Delete';
-  removeButton.classList.remove('sure');
   menu.querySelector('[data-do="left"]').disabled = !tile.previousElementSibling;
   menu.querySelector('[data-do="right"]').disabled = !tile.nextElementSibling;
   if (menu.matches(':popover-open')) menu.hidePopover();
@@ -61,18 +60,6 @@ function rename(tile) {
   });
 }
 
-/** Deletes at the second press, because it cannot be undone. */
-function remove() {
-  if (!removeButton.classList.contains('sure')) {
-    removeButton.classList.add('sure');
-    removeButton.textContent = 'Delete for good?';
-    return;
-  }
-  const { name } = item.dataset;
-  menu.hidePopover();
-  handlers.removed(name);
-}
-
 const ACTIONS = {
   rename: () => rename(item),
   left: () => move(item, -1),
@@ -95,11 +82,18 @@ function pressedOnTile(event) {
 export function startMenu(list, given) {
   handlers = given;
   menu.addEventListener('click', ({ target }) => {
-    const what = target.closest('button')?.dataset.do;
-    if (what === 'remove') return remove();
-    if (!what) return undefined;
+    const act = ACTIONS[target.closest('button')?.dataset.do];
+    if (!act) return;
     menu.hidePopover();
-    return ACTIONS[what]();
+    act();
+  });
+  pressTwice(removeButton, {
+    label(sure) { removeButton.textContent = sure ? 'Delete for good?' : 'Delete'; },
+    request() {
+      menu.hidePopover();
+      return item.dataset.name;
+    },
+    done: handlers.removed,
   });
   list.addEventListener('keydown', pressedOnTile);
   list.addEventListener('contextmenu', (event) => {

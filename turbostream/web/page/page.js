@@ -88,7 +88,7 @@ function showTrouble() {
   const { status: code, sentence, until } = trouble;
   const seconds = Math.ceil((until - performance.now()) / 1000);
   setText($('notice-text'), sentence || 'The stream is lost. The page reconnects.');
-  setText($('notice-pause'), seconds > 0 ? ` Next try in ${seconds} s.` : ' Trying now.');
+  setText($('notice-pause'), seconds > 0 ? ` Next try in ${seconds}\u00a0s.` : ' Trying now.');
   $('notice').dataset.status = code;
   $('notice-button').hidden = false;
   $('notice').hidden = false;

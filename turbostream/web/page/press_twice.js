@@ -10,7 +10,10 @@ export function pressTwice(button, { label, request, done }) {
   ask(false);
   button.addEventListener('blur', () => ask(false));
   button.addEventListener('click', async () => {
-    if (!button.classList.contains('sure')) return ask(true);
+    if (!button.classList.contains('sure')) {
+      button.focus(); // Safari gives a pressed button no focus, so that it would have no blur either
+      return ask(true);
+    }
     const answer = await request();
     ask(false);
     return done(answer);

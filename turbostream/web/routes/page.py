@@ -9,6 +9,7 @@ from flask import Flask, g, render_template, request
 
 from turbostream.stream.adapters import PREFIX
 from turbostream.stream.parameters import PARAMETERS, as_json
+from turbostream.stream.scene_checks import MOST_STEPS
 from turbostream.web.context import AppContext
 from turbostream.web.routes.requested import requested
 from turbostream.web.routes.unread_words import unread_words
@@ -30,7 +31,8 @@ def add_routes(app: Flask, context: AppContext) -> None:
     @app.get("/")
     def index() -> str:
         live = requested(context)
-        scene, limited = live.channel.scene, g.visitor.channel is not None
+        scene, takes_steps = live.channel.scene, live.channel.takes_steps
+        limited = g.visitor.channel is not None
         return render_template(
             "index.html",
             prompt=scene.prompt,
@@ -48,6 +50,7 @@ def add_routes(app: Flask, context: AppContext) -> None:
                 for name in PARAMETERS
                 if name.startswith(PREFIX)
             ],
+            steps=range(1, MOST_STEPS + 1) if takes_steps is None else sorted(takes_steps),
             role=g.visitor.role,
             channel=live.name,
             further=live is not context.channels.default,
