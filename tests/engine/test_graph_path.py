@@ -130,3 +130,35 @@ def test_each_kind_has_a_name_in_the_status() -> None:
     ]  # fmt: skip
     assert name_of(Kind(1), lcm) == "acceleration_1_step"
     assert name_of(Kind(2, True, True), lcm) == "acceleration_2_steps_source"
+
+
+def test_guided_shots_have_graphs_of_their_own_and_code_of_twice_their_batch(
+    open_engine: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(local_engine, "BackgroundCompiler", Compiler)
+    plain, engine = open_engine(PLAIN), open_engine()
+    guided = [
+        replace(words(n), steps=2, guidance=1.0 + n, negative=((away, 1.0),))
+        for n, away in ((1, "red"), (2, "grey"))
+    ]
+    wanted = each(plain, guided)
+    assert len({*wanted, *each(plain, [replace(words(n), steps=2) for n in (1, 2)])}) == 4
+    assert "acceleration_2_steps_guidance" not in engine.choices
+    assert in_flight(engine, [guided, guided[:1]]) == [*wanted, wanted[0]]
+    assert engine.choices["acceleration_2_steps_guidance"].startswith("graph")
+    engine.compile_in_background(tmp_path, {})
+    compiler: Any = engine.compiler
+    assert set(compiler.requested) == {1, 2}
+    batches = []
+
+    def step(**inputs: Any) -> torch.Tensor:
+        batches.append(len(inputs["sample"]))
+        found: torch.Tensor = engine.model.sampler.step(**inputs)
+        return found
+
+    for batch in (1, 2):
+        engine._codes[False]._report(Outcome(batch, f"compile: of {batch}", step))
+    picture = engine.submit(guided[:1]).result()[0]
+    assert (picture.jpeg, picture.fingerprint) == (wanted[0], "test compile batch-1")
+    assert set(batches) == {2}
+    assert engine.choices["acceleration_2_steps_guidance"] == "compile: of 2"

@@ -100,7 +100,7 @@ def test_files_keep_weights_and_their_fade() -> None:
     assert again.shot_at(111.5, 1).adapters == fading.shot_at(11.5, 1).adapters
     shot = fading.shot_at(11.5, 1)
     assert from_json(to_json(shot)) == shot
-    assert scene_json.to_json(fading, 11.0)["version"] == scene_json.VERSION
+    assert scene_json.to_json(fading, 11.0)["version"] == scene_json.WITHOUT_GUIDANCE
     assert scene_of(shot, like=scene()).shot_at(0.0, 1).adapters == shot.adapters
     for broken in ({"adapters": [["ink", 1]]}, {"adapters": {"ink": 3}}):
         with pytest.raises(SceneError):

@@ -23,3 +23,10 @@ def test_sources_and_strengths_may_differ_within_a_batch_but_not_with_and_withou
     other = replace(plain, source=EarlierFrame(7, zoom=1.1), strength=1.0)
     assert batch_key(one) == batch_key(other)
     assert batch_key(one) != batch_key(plain)
+
+
+def test_guidance_and_negative_words_may_differ_within_a_batch_but_not_with_and_without() -> None:
+    plain = Scene.single("words", seed=1).shot_at(0.0, 1)
+    one = replace(plain, guidance=1.5, negative=(("dull", 1.0),))
+    assert batch_key(one) == batch_key(replace(plain, guidance=2.0))
+    assert batch_key(one) != batch_key(plain)

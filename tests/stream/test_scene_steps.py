@@ -38,7 +38,7 @@ def test_other_numbers_are_one_sentence(value: Any) -> None:
 def test_a_file_keeps_the_steps_and_one_without_them_has_none() -> None:
     scene = START.changed(0.0, {"steps": 2})
     written = json.loads(json.dumps(scene_json.to_json(scene, 0.0)))
-    assert written["version"] == scene_json.VERSION
+    assert written["version"] == scene_json.WITHOUT_GUIDANCE
     assert scene_json.from_json(written, 0.0).steps == 2
     plain = scene_json.to_json(START, 0.0)
     assert "steps" not in plain
@@ -71,7 +71,8 @@ def test_steps_that_the_engine_cannot_take_are_refused_with_what_it_can() -> Non
 def test_an_engine_that_cannot_take_a_looks_steps_takes_its_own() -> None:
     channel = Channel("main", START.changed(0.0, {"steps": 4}))
     assert channel.take_shot().shot.steps == 4
-    channel.takes_steps = (1, 2)
+    channel.takes = Capabilities(steps=(1, 2))
     assert channel.take_shot().shot.steps is None
-    channel.takes_steps = (1, 4)
+    channel.change({"prompt": "two"}, channel.takes.check)  # the look's steps are in nobody's way
+    channel.takes = Capabilities(steps=(1, 4))
     assert channel.take_shot().shot.steps == 4

@@ -39,6 +39,8 @@ FULL = Shot(
     256,
     128,
     "noise",
+    1.5,
+    (("blurry", 0.75), ("", 0.25)),
 )
 
 texts = st.text(max_size=20)
@@ -70,7 +72,8 @@ def shots(draw: st.DrawFn) -> Shot:
         draw(size),
         draw(size),
         draw(st.just(1.0) | st.floats(0, 1)),
-        *draw(base),
+        *(draw(base) or (None, None, None)),
+        *draw(st.sampled_from([(None, ()), (1.0, ()), (1.5, ()), (2.0, (("dull", 1.0),))])),
     )
 
 
@@ -102,6 +105,8 @@ def test_the_json_form_of_a_shot_that_uses_every_field() -> None:
         "base_width": 256,
         "base_height": 128,
         "enlarging": "noise",
+        "guidance": 1.5,
+        "negative": [["blurry", 0.75], ["", 0.25]],
     }
     assert from_json(to_json(FULL)) == FULL
     frame = replace(FULL, source=EarlierFrame(12))
@@ -148,7 +153,7 @@ def test_at_angle_0_the_noise_is_the_first_seed_alone() -> None:
         ({"version": 3}, "version 3"),
         ({"version": 10**30}, "version 1000"),
         ({"version": 3, "prompts": 7}, "version 3"),
-        ({"guidance": 1.0}, "'guidance'"),
+        ({"sharpness": 1.0}, "'sharpness'"),
         ({"": 1.0}, "''"),
         ({"prompt": "words"}, "'prompt'"),
         ({"\ud800" * 100: 1}, "ud800"),
@@ -232,6 +237,14 @@ def test_a_newer_shot_is_refused_in_one_sentence_that_names_the_field(
         ({"brightness": True}, "brightness"),
         ({"brightness": "1"}, "brightness"),
         ({"brightness": None}, "brightness"),
+        ({"guidance": 0.5}, "guidance"),
+        ({"guidance": 20.1}, "guidance"),
+        ({"guidance": True}, "guidance"),
+        ({"negative": [["dull", 1.0]]}, "guidance"),
+        ({"guidance": 1, "negative": [["dull", 1.0]]}, "guidance"),
+        ({"guidance": 2, "negative": "dull"}, "negative"),
+        ({"guidance": 2, "negative": [["dull", 0.5]]}, "negative"),
+        ({"guidance": 2, "negative": [["dull", 1.5], ["grey", -0.5]]}, "negative"),
     ],
 )
 def test_an_invalid_shot_is_refused_in_one_sentence_that_names_the_field(
@@ -275,6 +288,8 @@ def test_the_prompt_for_messages_is_the_one_of_the_greatest_weight() -> None:
         {"source": EarlierFrame(1), "strength": 0.5},
         {"steps": 2},
         {"adapters": (("ink", 1.0),)},
+        {"guidance": 1.5},
+        {"guidance": 2.0, "negative": (("dull", 1.0),)},
         {"base_width": 256, "base_height": 256, "enlarging": "noise"},
     ],
 )
@@ -282,7 +297,10 @@ def test_an_engine_refuses_what_it_does_not_declare(change: dict[str, Any]) -> N
     shot = replace(PLAIN, **change)
     with pytest.raises(ShotError, match=SENTENCE):
         Capabilities(steps=(1,)).check(shot)
-    able = Capabilities(2, sources=True, steps=range(5), adapters={"ink"}, enlarging=ENLARGING)
+    able = Capabilities(
+        2, sources=True, steps=range(5), adapters={"ink"}, enlarging=ENLARGING, guidance=1.0,
+        negative=True,
+    )  # fmt: skip
     able.check(shot)
 
 

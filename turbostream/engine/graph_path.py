@@ -76,6 +76,7 @@ class GraphPath:
         self._model, self._make, self._choose = model, make, choose
         self._declaration = model.inputs(*size, kind)
         self._name = name_of(kind, model.own_kind)
+        self._copies = 2 if kind.guided else 1  # of each shot, in the batch of compiled code
         self._streams: Streams | None = None
         self._code: SharedCode | None = None
         self.works = True
@@ -131,6 +132,8 @@ class GraphPath:
         if not (self.works and all(fits(one, self._declaration) for one in values)):
             return None
         if self._streams is None:
+            log.info("[gen] %s: capturing graphs for the first such shot.", self._name)
+            self._choose(self._name, "plain: its graphs are being captured")
             self.open(plan, [values[0]] * plan.streams)
             if self._streams is None:
                 return None
@@ -159,20 +162,22 @@ class GraphPath:
         the graphs are open."""
         self._code = code
         if self._streams is not None:
-            code.request(1)
+            code.request(self._copies)
             code.join(self.install)
 
     def install(self, outcome: Outcome) -> None:
         """Use the compiled code from each stream's next request on; any thread."""
         streams, step = self._streams, outcome.step
-        if streams is not None and step is not None:
-            streams.install("compile", outcome.batch, partial(self._model.paint_by, step))
-        if streams is not None:
-            self._choose_for(outcome.batch, outcome.choice)
+        batch, rest = divmod(outcome.batch, self._copies)
+        if streams is None or rest or batch > streams.plan.max_batch:
+            return  # code that another kind of shots asked for
+        if step is not None:
+            streams.install("compile", batch, partial(self._model.paint_by, step))
+        self._choose_for(batch, outcome.choice)
 
     def _request_code(self, batch: int) -> None:
         if self._code is not None:
-            self._code.request(batch)
+            self._code.request(batch * self._copies)
 
     def _refused(self, batch: int, reason: str) -> None:
         log.warning(
@@ -189,4 +194,4 @@ def name_of(kind: Kind, own: Kind) -> str:
     name = "acceleration"
     if kind.steps != own.steps:
         name += f"_{kind.steps}_step{'s' if kind.steps > 1 else ''}"
-    return name + ("_source" if kind.source else "")
+    return name + ("_source" if kind.source else "") + ("_guidance" if kind.guided else "")

@@ -99,6 +99,7 @@ def _open_on(
         "attention": attention.choose(pipe, settings.xformers, device),
     }
     few = few_steps.of_loras(settings.loras)
+    guided = schedule.uses_guidance(pipe.scheduler)
     if few is not None:
         pipe.scheduler = schedule.replaced(pipe.scheduler, few.scheduler)
         choices["scheduler"] = f"{few.scheduler}: the LoRA {few.name} is made for it"
@@ -113,6 +114,7 @@ def _open_on(
     engine = warm_up(
         pipe, vae, device, name, choices, settings, report,
         resolve=resolve, loras=loras, few=few, stages=stages, sharing=sharing,
+        guided=guided or schedule.uses_guidance(pipe.scheduler),
     )  # fmt: skip
     log.info("[init] model loaded and compiled")
     for choice in engine.choices.items():
@@ -135,13 +137,14 @@ def warm_up(
     few: few_steps.FewSteps | None = None,
     stages: Stages | None = None,
     sharing: int = 1,
+    guided: bool | None = None,
 ) -> LocalEngine:
     """An engine for a loaded pipeline, after its first picture.
 
     vae: another autoencoder, or None for the pipeline's own. resolve: gives the pixels of a shot's
     source; None: shots have none. loras: what shots may name as adapters. few: what one of them is
-    made for. stages: those before this one. sharing: how many engines share the cores. Benchmarks
-    call this with random weights.
+    made for. stages: those before this one. sharing: how many engines share the cores. guided: as
+    for `Model`. Benchmarks call this with random weights.
     """
     stages = stages or Stages()
     torch.backends.cudnn.benchmark = techniques.cudnn_benchmark
@@ -152,7 +155,7 @@ def warm_up(
         torch.set_num_threads(1)
     choices["threads"] = str(on_cpu or "1: the model runs on the GPU")
     steps = settings.steps or (few.steps if few else None)
-    model = Model(pipe, device, vae, resolve, steps, loras)
+    model = Model(pipe, device, vae, resolve, steps, loras, guided)
     if loras:
         kept = f"{model.loras.bytes_kept / 1e6:.0f} MB of unchanged weights are kept"
         choices["loras"] = f"{', '.join(model.loras.names)}: merged into the weights; {kept}"

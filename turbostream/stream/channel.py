@@ -13,11 +13,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from turbostream.stream.adapters import merged, with_loaded
+from turbostream.stream.adapters import merged
 from turbostream.stream.demand import Demand
 from turbostream.stream.frame import Frame, FrameBuffer
 from turbostream.stream.history import History
@@ -25,7 +25,8 @@ from turbostream.stream.scene import Scene
 from turbostream.stream.scene_checks import MASTERS, SceneError
 from turbostream.stream.scene_checks import check as check_field
 from turbostream.stream.shot import Shot, TakenShot
-from turbostream.stream.source_given import ANYTHING, NOTHING, Given
+from turbostream.stream.source_given import NOTHING, Given
+from turbostream.stream.taken import Taken
 
 MOST_UNSHOWN = 64  # changes that wait for their first frame; there are more only if frames fail
 
@@ -43,13 +44,11 @@ class Change:
     at: float
 
 
-class Channel(Demand):
+class Channel(Demand, Taken):
     """fade_s (seconds), easing: the defaults of changes that name none. revision: rises with every
     change of what controllers show: of the scene, and of what calls `touch`. given: what may be a
-    source now. takes_sources, takes_steps: what the engine takes, whatever the scene is: False for
-    noise only, None for any number of steps; its own number replaces one that it cannot take.
-    removed: whatever watches or waits for it ends. default: whether its frames need no name of a
-    channel as sources."""
+    source now. removed: whatever watches or waits for it ends. default: whether its frames need no
+    name of a channel as sources."""
 
     def __init__(
         self,
@@ -66,8 +65,6 @@ class Channel(Demand):
         self.revision = 0
         self.given = NOTHING if default else Given(channel=name)
         self.given_after = 0  # frames after that number may show the picture
-        self.takes_sources = True
-        self.takes_steps: Collection[int] | None = None
         self._fade_s, self._easing = fade_s, easing
         self._history = History()
         self.buffer = FrameBuffer()
@@ -126,9 +123,8 @@ class Channel(Demand):
             before = self._change.scene
             changes = changes(before) if callable(changes) else changes
             scene = before.changed(now, {"fade_s": self._fade_s, "easing": self._easing, **changes})
-            given = ANYTHING if "source" in changes else self.usable
-            shot = scene.without_fades().unmodulated().shot_at(now, self._number + 1, given)
-            check(shot if "adapters" in changes else with_loaded(shot, self._loaded))
+            asked = scene.without_fades().unmodulated()
+            check(self.asked_shot(asked, now, self._number + 1, changes))
             names = frozenset(changes) - {"fade_s", "easing"}
             if not names & {"seed", "phase", "beat"} and _targets(scene) == _targets(before):
                 return self._change  # nothing new: the frames in flight show it already
@@ -279,10 +275,8 @@ class Channel(Demand):
         self.before_shot()
         with self._lock:
             now = self._clock()
-            shot = self._change.scene.shot_at(now, self._number + 1, self.usable)
-            if self.takes_steps is not None and shot.steps not in (None, *self.takes_steps):
-                shot = replace(shot, steps=None)
-            shot = with_loaded(shot, self._loaded)
+            scene, number = self._change.scene, self._number + 1
+            shot = self.taken(scene.shot_at(now, number, self.usable, self.own_guidance))
             if not fits(shot):
                 return None
             self._number += 1
@@ -299,11 +293,6 @@ class Channel(Demand):
                 change = self._unshown.popleft()
                 longest = longest or change
             return longest
-
-    @property
-    def usable(self) -> Given:
-        """What is given, as far as the engine takes it. Without the lock."""
-        return self.given if self.takes_sources else NOTHING
 
     def give_picture(self, digest: str | None) -> None:
         """Make the picture of this SHA-256 the newest input picture; None: there is none."""

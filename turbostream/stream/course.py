@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from turbostream.stream.adapters import between as between_adapters
 from turbostream.stream.adapters import of_shot
 from turbostream.stream.blend import mixed, normalised
-from turbostream.stream.fade import Fade, Transition, between
+from turbostream.stream.fade import Fade, Transition, between, still
 from turbostream.stream.noise_path import Walker, Walkers, faded, moved, noise_of, path
 from turbostream.stream.rhythm import Rhythm, weighted
 from turbostream.stream.shot import (
@@ -27,7 +27,9 @@ from turbostream.stream.source_given import NOTHING, Given
 from turbostream.stream.tempo import Tempo
 
 LEAST_STRENGTH = 0.001  # models have 1,000 timesteps, and a shot's strength is above 0
+GUIDANCE_DIGITS = 3  # equal guidance makes equal shots
 LONGEST_MOVE_S = 1.0  # feedback moves no further after a rest of the stream
+NO_WORDS: Prompts = (("", 1.0),)  # what negative words fade from and to where there are none
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Course:
     noise replaces of it, 0 to 1. zoom, rotation, shift_x, shift_y: the motion of feedback, see
     `EarlierFrame`: a factor, degrees, and widths and heights of the picture, each per second.
     adapters: names and weights of the LoRAs, in the order they are merged; weights may be 0.
+    guidance: see `Shot`; None: the model's own. negative: the texts that guidance leads away from
+    and their weights, which add up to 1; (): none. They act while the guidance is above 1.
     words_from and the like: the fades in progress. The
     speed fades between effective speeds, which are 0 unless motion is `walk`.
     """
@@ -75,6 +79,10 @@ class Course:
     strength_from: Transition[float] | None = None
     adapters: Adapters = ()
     adapters_from: Transition[Adapters] | None = None
+    guidance: float | None = None
+    guidance_from: Transition[float | None] | None = None
+    negative: Prompts = ()
+    negative_from: Transition[Prompts] | None = None
 
     @property
     def prompt(self) -> str:
@@ -133,6 +141,23 @@ class Course:
             return self.adapters
         return between_adapters(transition.start, self.adapters, transition.fade.position(time))
 
+    def guidance_at(self, time: float, own: float = 1.0) -> float | None:
+        """The guidance at `time`; None: the model's own, which counts as `own` during a fade."""
+        transition = still(self.guidance_from, time)
+        if transition is None:
+            return self.guidance
+        start, target = (
+            own if value is None else value for value in (transition.start, self.guidance)
+        )
+        return start + (target - start) * transition.fade.position(time)
+
+    def negative_at(self, time: float) -> Prompts:
+        transition = still(self.negative_from, time)
+        if transition is None:
+            return self.negative
+        start, target = (mix or NO_WORDS for mix in (transition.start, self.negative))
+        return mixed(start, target, transition.fade.position(time))
+
     def source_at(self, time: float, given: Given) -> Source | None:
         """What the frame at `time` (seconds) starts from; None: noise alone."""
         if self.source == "picture" and given.picture is not None:
@@ -171,8 +196,11 @@ class Course:
             return target
         return faded(moved(transition.start, passed), target, transition.fade.position(time))
 
-    def shot_at(self, time: float, number: int, given: Given = NOTHING) -> Shot:
-        """The shot of frame `number` at `time` (seconds), from the source that is `given`. Pure."""
+    def shot_at(
+        self, time: float, number: int, given: Given = NOTHING, own_guidance: float = 1.0
+    ) -> Shot:
+        """The shot of frame `number` at `time` (seconds), from the source that is `given`, for a
+        model whose own guidance is `own_guidance`. Pure."""
         effects = self.rhythm.effects(time)
         if self.motion == "fresh":
             noise = path((self.seed + number) % (MAX_SEED + 1), 0.0)
@@ -182,6 +210,11 @@ class Course:
         if source is not None:
             modulated = self.strength_at(time) * effects.get("strength", 1.0)
             strength = round(min(1.0, max(LEAST_STRENGTH, modulated)), 3)
+        guidance = self.guidance_at(time, own_guidance)
+        if guidance is not None:
+            guidance = round(guidance, GUIDANCE_DIGITS)
+            guidance = None if guidance == own_guidance else guidance
+        negative = () if guidance is None or guidance <= 1 else self.negative_at(time)
         return Shot(
             self._words_at(time, weighted(self.prompts, effects)),
             noise,
@@ -192,6 +225,8 @@ class Course:
             width=self.width,
             height=self.height,
             brightness=self.brightness_at(time) * effects.get("brightness", 1.0),
+            guidance=guidance,
+            negative=() if negative == NO_WORDS else negative,
         )
 
     def fade_at(self, time: float) -> Fade | None:
@@ -200,7 +235,7 @@ class Course:
             transition.fade
             for transition in (
                 self.words_from, self.noise_from, self.speed_from, self.brightness_from,
-                self.strength_from, self.adapters_from,
+                self.strength_from, self.adapters_from, self.guidance_from, self.negative_from,
             )
             if transition is not None and not transition.fade.is_over(time)
         ]  # fmt: skip

@@ -131,15 +131,16 @@ class HasWorkers(Protocol):
 
 # What may differ between the shots of one submission: whatever becomes a row of an input tensor, or
 # is applied to each picture afterwards.
-ROWS = {"prompts", "noise", "brightness", "source", "strength"}
+ROWS = {"prompts", "noise", "brightness", "source", "strength", "guidance", "negative"}
 _key = attrgetter(*(field.name for field in fields(Shot) if field.name not in ROWS))
 
 
 def batch_key(shot: Shot) -> object:
     """Shots of equal keys may be submitted together. A field of `Shot` that is not one of ROWS
     keeps shots apart, so that a new field is safe until somebody thinks about it; and so does
-    whether there is a source at all, since noise alone needs no encoder."""
-    return shot.source is None, _key(shot)
+    whether there is a source at all, since noise alone needs no encoder, and whether there is
+    guidance, which takes twice the work."""
+    return shot.source is None, shot.guidance is None, _key(shot)
 
 
 def dropped_by(engine: Engine | None, prompt: str) -> str:

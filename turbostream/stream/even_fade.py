@@ -105,7 +105,7 @@ class EvenFades:
         def painted(positions: Sequence[float]) -> list[Image.Image] | None:
             if self._in_force() != words:
                 return None
-            shots = [probe(scene, position, given) for position in positions]
+            shots = [self._channel.taken(probe(scene, position, given)) for position in positions]
             pictures = self._paint_all(shots).result(LONGEST_JOB_S)
             return [small(picture.jpeg) for picture in pictures]
 

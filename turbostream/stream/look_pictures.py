@@ -44,8 +44,8 @@ class LookPictures:
         sized = replace(scene, width=size.width, height=size.height)
         future = None
         try:
-            shot = sized.shot_at(scene.anchored_at, channel.last_number, channel.usable)
-            future = self._paint(shot)
+            given = (channel.last_number, channel.usable, channel.own_guidance)
+            future = self._paint(channel.taken(sized.shot_at(scene.anchored_at, *given)))
             error = future.exception(PAINT_S)
         except (TooManyJobs, TimeoutError, CancelledError) as late:
             error = late

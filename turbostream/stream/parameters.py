@@ -25,9 +25,9 @@ from turbostream.stream.scene_checks import (
     QUANTISE,
     SOURCES,
     SceneError,
-    check_prompt,
+    check,
 )
-from turbostream.stream.shot import MAX_SEED, Adapters, is_number
+from turbostream.stream.shot import MAX_GUIDANCE, MAX_SEED, Adapters, is_number
 from turbostream.stream.tempo import BPM
 
 MOVE_UNITS = {
@@ -128,6 +128,17 @@ _ROWS = (
         high=MOST_STEPS,
         field=True,
     ),
+    Parameter(
+        "guidance",
+        "continuous",
+        "how strongly the picture follows the words, where the model uses it; 1 is off, and more "
+        "takes twice the time",
+        low=1.0,
+        high=MAX_GUIDANCE,
+        knob=(1.0, 10.0),
+        field=True,
+    ),
+    Parameter("negative", "text", "words that guidance leads away from; may be empty", field=True),
     Parameter(
         "source",
         "choice",
@@ -245,7 +256,10 @@ def check_value(name: str, value: object) -> Any:
             return _choice(row, value)
         case "trigger":
             return _fires(row, value)
-    return check_prompt(value) if name == "prompt" else _text(row, value)
+    if name in ("prompt", "negative"):
+        check(name, value)
+        return value
+    return _text(row, value)
 
 
 def as_json() -> list[dict[str, Any]]:

@@ -3,8 +3,9 @@
 Pure data and pure functions, any thread: no clock, no torch. `course.py` has what is shown at a
 time, and `scene_json.py` the JSON form.
 
-The words, the noise, the speed, the brightness, the strength and the adapters each fade on their
-own, so that a change of one does not cut short the fade of another. Another source is a cut.
+The words, the noise, the speed, the brightness, the strength, the adapters, the guidance and the
+negative words each fade on their own, so that a change of one does not cut short the fade of
+another. Another source is a cut.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from turbostream.stream.scene_checks import SOURCE_FIELDS, SceneError, check
 from turbostream.stream.shot import MAX_SEED, Adapters
 
 # Fields that take the checked value of a patch as it is.
-PLAIN = frozenset({"motion", "speed", "brightness", "steps", *SOURCE_FIELDS})
+PLAIN = frozenset(
+    {"motion", "speed", "brightness", "steps", "guidance", "negative", *SOURCE_FIELDS}
+)
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,8 @@ class Scene(Course):
         return replace(changed, rhythm=self.rhythm.changed(time, checked))
 
     def recalled(self, look: Scene, time: float, seconds: float, easing: str) -> Scene:
-        """The scene that fades to the words, the noise, the motion, the speed, the source and
-        the adapters of `look`; those that it does not name get weight 0.
+        """The scene that fades to the words, the noise, the motion, the speed, the source, the
+        guidance and the adapters of `look`; adapters that it does not name get weight 0.
 
         seconds: the length of the fade; 0 is a cut.
         """
@@ -93,6 +96,8 @@ class Scene(Course):
             motion=look.motion,
             speed=look.speed,
             steps=look.steps,
+            guidance=look.guidance,
+            negative=look.negative,
             **{name: getattr(look, name) for name in SOURCE_FIELDS},
         )
         scene = self._faded_to(target, Fade(time, seconds, easing), walkers)
@@ -114,6 +119,8 @@ class Scene(Course):
             walkers=walkers,
             strength=self.strength_at(time),
             adapters=tuple((name, rounded(weight)) for name, weight in self.adapters_at(time)),
+            guidance=self.guidance_at(time),
+            negative=self.negative_at(time),
             anchored_at=time,
         )
 
@@ -126,6 +133,8 @@ class Scene(Course):
             brightness_from=None,
             strength_from=None,
             adapters_from=None,
+            guidance_from=None,
+            negative_from=None,
         )
 
     def unmodulated(self) -> Scene:
@@ -178,6 +187,12 @@ class Scene(Course):
         adapters_from = still(self.adapters_from, time)
         if target.adapters != self.adapters:
             adapters_from = begun(self.adapters_at(time), fade)
+        guidance_from = still(self.guidance_from, time)
+        if target.guidance != self.guidance:
+            guidance_from = begun(self.guidance_at(time), fade)
+        negative_from = still(self.negative_from, time)
+        if target.negative != self.negative:
+            negative_from = begun(fewest(self.negative_at(time)), fade)
         return replace(
             target,
             walkers=moved(self.walkers, passed) if walkers is None else walkers,
@@ -188,6 +203,8 @@ class Scene(Course):
             brightness_from=brightness_from,
             strength_from=strength_from,
             adapters_from=adapters_from,
+            guidance_from=guidance_from,
+            negative_from=negative_from,
         )
 
     # -- for the web ---------------------------------------------------------------------------
@@ -205,6 +222,8 @@ class Scene(Course):
             "phase": self.phase_at(time),
             "brightness": self.brightness,
             "steps": self.steps,
+            "guidance": self.guidance,
+            "negative": max(self.negative, key=lambda pair: pair[1])[0] if self.negative else "",
             **{name: getattr(self, name) for name in SOURCE_FIELDS},
             **({"adapters": dict(self.adapters)} if self.adapters else {}),
             "fade": fade and fade.as_dict(time),

@@ -17,7 +17,7 @@ from turbostream.stream.modulator import (
     Modulator,
 )
 from turbostream.stream.noise_path import Walker
-from turbostream.stream.shot import MAX_SEED, MAX_SIDE, Prompts, is_number
+from turbostream.stream.shot import MAX_GUIDANCE, MAX_SEED, MAX_SIDE, Prompts, is_number
 from turbostream.stream.tempo import BPM, MOST_BEATS
 
 MAX_PROMPT_CHARACTERS = 1000
@@ -43,7 +43,7 @@ RHYTHM = frozenset({"bpm", "beat", "beats_per_bar", "quantise", "modulators"})
 MASTERS = RHYTHM | {"brightness"}  # fields that looks and undo leave alone
 PATCHABLE = (
     "prompt", "prompts", "motion", "speed", "seed", "phase", "brightness", "steps",
-    *SOURCE_FIELDS, "adapters", "bpm",
+    "guidance", "negative", *SOURCE_FIELDS, "adapters", "bpm",
     "beat", "beats_per_bar", "quantise", "modulators", "fade_s", "easing",
 )  # fmt: skip
 MODULATOR_FIELDS = ("parameter", "shape", "depth", "period", "unit", "phase")
@@ -71,6 +71,13 @@ def check_prompt(prompt: object) -> str:
     if not prompt:
         raise SceneError("The prompt is empty; send a few words.")
     return prompt
+
+
+def check_negative(text: object) -> Prompts:
+    """The negative words of their web form, a text that may be empty; raises SceneError."""
+    if not isinstance(text, str):
+        raise SceneError("The negative words must be text.")
+    return ((check_prompt(text), 1.0),) if text.strip() else ()
 
 
 def check_prompts(prompts: object) -> Prompts:
@@ -115,6 +122,10 @@ def check(name: str, value: object) -> Any:
             return _ranged(name, value, 1.0)
         case "steps":
             return None if value is None else _whole(name, value, MOST_STEPS)
+        case "guidance":
+            return None if value is None else _ranged(name, value, MAX_GUIDANCE, 1.0)
+        case "negative":
+            return check_negative(value)
         case "source":
             return _chosen(name, value, SOURCES)
         case "zoom" | "rotation" | "shift_x" | "shift_y":

@@ -3,8 +3,8 @@
 It contains no clock value of a process: phases and the beat are current, and a fade gives the time
 since it began. Optional fields are left out at their defaults. Version 1, until 2026-11-26, had one
 prompt, no fades, and a walk along great circles; version 2, until 2026-11-27, no rhythm; version 3
-no source, and version 4 neither steps nor adapters; both are still written where nothing later is
-set, for programs that know none of it.
+no source, version 4 neither steps nor adapters, and version 5 no guidance; the last three are still
+written where nothing later is set, for programs that know none of it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from turbostream.stream import fade, rhythm
+from turbostream.stream.blend import normalised
 from turbostream.stream.noise_path import Walker, Walkers
 from turbostream.stream.scene import Scene
 from turbostream.stream.scene_checks import (
@@ -24,12 +25,14 @@ from turbostream.stream.scene_checks import (
     SceneError,
     check,
     check_mix,
+    check_prompt,
     check_side,
     check_walkers,
 )
-from turbostream.stream.shot import Adapters, Prompts
+from turbostream.stream.shot import Adapters, Prompts, is_number
 
-VERSION = 5
+VERSION = 6
+WITHOUT_GUIDANCE = 5
 WITHOUT_STEPS = 4
 WITHOUT_SOURCE = 3
 SIZE = ("width", "height")
@@ -55,6 +58,10 @@ def to_json(scene: Scene, time: float) -> dict[str, Any]:
         values["brightness"] = scene.brightness
     if scene.steps is not None:
         values["steps"] = scene.steps
+    if scene.guidance is not None:
+        values["guidance"] = scene.guidance
+    if scene.negative:
+        values["negative"] = [list(pair) for pair in scene.negative]
     values |= _source(scene)
     if scene.adapters:
         values["adapters"] = dict(scene.adapters)
@@ -65,6 +72,8 @@ def to_json(scene: Scene, time: float) -> dict[str, Any]:
         "brightness": (scene.brightness_from, float),
         "strength": (scene.strength_from, float),
         "adapters": (scene.adapters_from, dict),
+        "guidance": (scene.guidance_from, lambda start: start),
+        "negative": (scene.negative_from, lambda start: [list(pair) for pair in start]),
     }
     fades = {
         name: fade.to_json(transition, time, form(transition.start))
@@ -108,12 +117,14 @@ def from_json(data: object, time: float) -> Scene:
     for name in SIZE:
         if name in fields:
             values[name] = check_side(name, fields.pop(name))
+    if "negative" in fields:
+        values["negative"] = _negative(fields.pop("negative"))
     if "adapters" in fields:
         values["adapters"] = _adapters(fields.pop("adapters"))
     values |= _fades(fields.pop("fades", {}), time)
     beating = {name: fields.pop(name) for name in RHYTHM & fields.keys()}
     values["rhythm"] = rhythm.from_json(beating, time)
-    for name in ("motion", "speed", "brightness", "steps", *SOURCE_FIELDS):
+    for name in ("motion", "speed", "brightness", "steps", "guidance", *SOURCE_FIELDS):
         if name in fields:
             values[name] = check(name, fields.pop(name))
     if fields:
@@ -129,8 +140,11 @@ def _source(scene: Scene) -> dict[str, Any]:
 
 def _version(scene: Scene, time: float) -> int:
     """The earliest version whose programs can read the scene."""
-    if scene.steps is not None or scene.adapters:
+    fading = (fade.still(one, time) for one in (scene.guidance_from, scene.negative_from))
+    if scene.guidance is not None or scene.negative or any(one is not None for one in fading):
         return VERSION
+    if scene.steps is not None or scene.adapters:
+        return WITHOUT_GUIDANCE
     return WITHOUT_STEPS if _has_source(scene, time) else WITHOUT_SOURCE
 
 
@@ -151,6 +165,8 @@ def _fades(data: object, time: float) -> dict[str, Any]:
         "brightness": lambda start: check("brightness", start),
         "strength": lambda start: check("strength", start),
         "adapters": _adapters,
+        "guidance": lambda start: check("guidance", start),
+        "negative": _negative,
     }
     found: dict[str, Any] = {}
     for name, values in data.items():
@@ -170,11 +186,26 @@ def _adapters(data: object) -> Adapters:
 
 
 def _mix(data: object) -> Prompts:
+    return check_mix(_pairs(data))
+
+
+def _negative(data: object) -> Prompts:
+    """One of the texts may be empty, in a fade from or to no words."""
+    if data == []:
+        return ()
+    pairs = [("" if text == "" else check_prompt(text), weight) for text, weight in _pairs(data)]
+    if any(not is_number(weight) or weight <= 0 for _, weight in pairs):
+        raise SceneError("The weights of negative words must be positive numbers.")
+    return normalised(tuple(pairs))
+
+
+def _pairs(data: object) -> list[tuple[Any, Any]]:
+    wrong = f"The prompts of a scene must be 1 to {MOST_MIXED} of [text, weight]."
     if not isinstance(data, list) or not 1 <= len(data) <= MOST_MIXED:
-        raise SceneError(f"The prompts of a scene must be 1 to {MOST_MIXED} of [text, weight].")
+        raise SceneError(wrong)
     if any(not isinstance(pair, list) or len(pair) != 2 for pair in data):
-        raise SceneError(f"The prompts of a scene must be 1 to {MOST_MIXED} of [text, weight].")
-    return check_mix([(pair[0], pair[1]) for pair in data])
+        raise SceneError(wrong)
+    return [(pair[0], pair[1]) for pair in data]
 
 
 def _at(walkers: Walkers, passed: float) -> list[list[float]]:

@@ -74,10 +74,8 @@ class Scheduler:
 
     def _adapt(self, scheduled: ScheduledChannel) -> None:
         """Tell the channel what the engine takes, and that its first frame is due."""
-        capabilities, channel = self._capabilities, scheduled.channel
         scheduled.restart(time.monotonic(), self._awake)
-        channel.takes_sources = capabilities is None or capabilities.sources
-        channel.takes_steps = None if capabilities is None else capabilities.steps
+        scheduled.channel.takes = self._capabilities
 
     def stop(self) -> None:
         """Let `run` return soon; any thread."""

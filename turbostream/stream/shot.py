@@ -15,6 +15,7 @@ from typing import NamedTuple
 MAX_SEED = 2**63 - 1
 MAX_SIDE = 16_384  # pixels
 MAX_STEPS = 1000  # the timesteps that diffusion models are trained with
+MAX_GUIDANCE = 20.0
 ENLARGING = ("pixels", "noise")
 TRANSFORMS = {  # the ranges of what is done to an earlier frame
     "zoom": (0.1, 10.0),
@@ -102,6 +103,10 @@ class Shot:
         black.
     base_width, base_height: in pixels, the size that the noise is drawn for; None: that of the
         picture.
+    guidance: the scale of classifier-free guidance, 1 to MAX_GUIDANCE, where 1 is off; a model
+        that was distilled with guidance takes the scale as an input. None: the model's own.
+    negative: texts that guidance leads away from, and their weights, as for `prompts`; (): the
+        empty text. Only with a guidance above 1.
     enlarging: how the picture of the base size comes to `width` and `height` (larger or smaller);
         None without a base size. `pixels`: the model paints at the base size, and the picture is
         resampled; everything keeps its place. `noise`: the model paints at the new size, from
@@ -127,19 +132,20 @@ class Shot:
     base_width: int | None = None
     base_height: int | None = None
     enlarging: str | None = None
+    guidance: float | None = None
+    negative: Prompts = ()
 
     def __post_init__(self) -> None:
         """A few microseconds, since it is done for every frame."""
-        _check_mix("prompts", self.prompts, str)
-        if any(weight < 0 for _, weight in self.prompts):
-            raise ShotError("The weights of a shot's prompts must be positive.")
-        _check_sum("weights of a shot's prompts", (weight for _, weight in self.prompts))
+        _check_words("prompts", self.prompts)
         _check_mix("noise", self.noise, int)
         for seed, _ in self.noise:
             _check_whole("seed", seed, 0, MAX_SEED)
         _check_sum("squared weights of a shot's noise", (w * w for _, w in self.noise))
         if self.adapters != ():
             _check_mix("adapters", self.adapters, str)
+        if self.guidance is not None or self.negative != ():
+            _check_guidance(self.guidance, self.negative)
         for name, most in _WHOLE:
             if (value := getattr(self, name)) is not None:
                 _check_whole(name, value, 1, most)
@@ -203,6 +209,22 @@ def _check_mix(name: str, mix: object, kind: type) -> None:
             raise ShotError(f"A weight of a shot's {name} must be a finite number other than 0.")
     if len(mix) > 1 and len({value for value, _ in mix}) < len(mix):
         raise ShotError(f"A shot's {name} must not name the same value twice.")
+
+
+def _check_words(name: str, mix: Prompts) -> None:
+    _check_mix(name, mix, str)
+    if any(weight < 0 for _, weight in mix):
+        raise ShotError(f"The weights of a shot's {name} must be positive.")
+    _check_sum(f"weights of a shot's {name}", (weight for _, weight in mix))
+
+
+def _check_guidance(guidance: float | None, negative: Prompts) -> None:
+    if guidance is not None and not (is_number(guidance) and 1 <= guidance <= MAX_GUIDANCE):
+        raise ShotError(f"A shot's guidance must be a number from 1 to {MAX_GUIDANCE:g}.")
+    if negative != ():
+        _check_words("negative prompts", negative)
+        if guidance is None or guidance <= 1:
+            raise ShotError("A shot has negative prompts only with a guidance above 1.")
 
 
 def _check_sum(name: str, terms: Iterable[float]) -> None:

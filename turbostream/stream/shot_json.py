@@ -147,10 +147,13 @@ _WRITE: dict[str, Callable[[Any], Any]] = {
     "adapters": _write_mix,
     "source": _write_source,
     "brightness": float,
+    "guidance": float,
+    "negative": _write_mix,
 }
 _READ: dict[str, Callable[[Any], Any]] = {
     "prompts": _read_mix,
     "noise": _read_mix,
     "adapters": _read_mix,
     "source": _read_source,
+    "negative": _read_mix,
 }

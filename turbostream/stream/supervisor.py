@@ -74,7 +74,8 @@ class Supervisor:
 
     @property
     def engine_facts(self) -> dict[str, object]:
-        """The engine's fingerprint, choices and, if it has any, workers; empty until it is open."""
+        """The engine's fingerprint and choices, the model's own guidance (None: it uses none),
+        whether it takes negative words and, if there are any, workers; empty until it is open."""
         engine = self._engine
         if engine is None:
             return {}
@@ -82,6 +83,9 @@ class Supervisor:
             "fingerprint": engine.fingerprint,
             "choices": dict(engine.choices),
         }
+        if (capabilities := capabilities_of(engine)) is not None:
+            facts["guidance"] = capabilities.guidance
+            facts["negative"] = capabilities.negative
         workers = [asdict(one) for one in self.workers]
         return {**facts, "workers": workers} if workers else facts
 

@@ -125,7 +125,7 @@ def test_the_compiling_process_guides_too(monkeypatch: pytest.MonkeyPatch) -> No
         "sample": noise_of(((3, 1.0),), SHAPE)[None],
         "prompt_embedding": model.encode_prompt("a red star").tensor[None],
         "scales": torch.rand(1, 3),
-        "time": torch.tensor([[499.0]]),
+        "time": torch.tensor([[499.0, 3.0]]),
     }
     assert parity.relative_error(other(**inputs), step(**inputs)) < 1e-5
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
@@ -17,9 +17,11 @@ import torch
 GUIDANCE = 8.5
 TIME_IDS = 6  # height and width, of the original; top and left, of the crop; height and width
 
-# (embedding [B, rows, hidden], sample [B, C, H/8, W/8]) -> (the words that cross attention reads
-# [B, tokens, hidden], more keyword arguments of the UNet)
-Condition = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, dict[str, Any]]]
+# (embedding [B, rows, hidden], sample [B, C, H/8, W/8], guidance scales [B] in fp32 or None for
+# GUIDANCE) -> (the words that cross attention reads [B, tokens, hidden], more keyword arguments of
+# the UNet)
+Scales: TypeAlias = torch.Tensor | None
+Condition = Callable[[torch.Tensor, torch.Tensor, Scales], tuple[torch.Tensor, dict[str, Any]]]
 
 
 def condition_of(unet: Any, vae_scale: int) -> Condition:
@@ -33,7 +35,14 @@ def condition_of(unet: Any, vae_scale: int) -> Condition:
     return words if size is None else _guided(words, size)
 
 
-def _words(embedding: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor, dict[str, Any]]:
+def takes_guidance(unet: Any) -> bool:
+    """Whether the UNet takes the guidance scale as an input."""
+    return getattr(getattr(unet, "config", None), "time_cond_proj_dim", None) is not None
+
+
+def _words(
+    embedding: torch.Tensor, _: torch.Tensor, __: Scales = None
+) -> tuple[torch.Tensor, dict[str, Any]]:
     return embedding, {}
 
 
@@ -44,7 +53,7 @@ def _pooled(config: Any, vae_scale: int) -> Condition:
     width = config.projection_class_embeddings_input_dim - sizes
 
     def pooled(
-        embedding: torch.Tensor, sample: torch.Tensor
+        embedding: torch.Tensor, sample: torch.Tensor, _: Scales = None
     ) -> tuple[torch.Tensor, dict[str, Any]]:
         high, wide = (side * vae_scale for side in sample.shape[-2:])
         time_ids = embedding.new_zeros(embedding.shape[0], TIME_IDS)
@@ -62,14 +71,17 @@ def _guided(words: Condition, size: int) -> Condition:
     get_guidance_scale_embedding in diffusers' LatentConsistencyModelPipeline."""
 
     def guided(
-        embedding: torch.Tensor, sample: torch.Tensor
+        embedding: torch.Tensor, sample: torch.Tensor, scales: Scales = None
     ) -> tuple[torch.Tensor, dict[str, Any]]:
-        tokens, more = words(embedding, sample)
+        tokens, more = words(embedding, sample, None)
+        if scales is None:
+            scales = embedding.new_full(embedding.shape[:1], GUIDANCE, dtype=torch.float32)
         half = size // 2
         exponents = torch.arange(half, device=embedding.device, dtype=torch.float32)
-        angles = torch.exp(exponents * (-math.log(10_000) / (half - 1))) * ((GUIDANCE - 1) * 1000)
-        scale = torch.cat([torch.sin(angles), torch.cos(angles)])
+        frequencies = torch.exp(exponents * (-math.log(10_000) / (half - 1)))
+        angles = frequencies * ((scales - 1) * 1000)[:, None]
+        scale = torch.cat([torch.sin(angles), torch.cos(angles)], -1)
         scale = torch.nn.functional.pad(scale, (0, size % 2)).to(embedding.dtype)
-        return tokens, {**more, "timestep_cond": scale.expand(embedding.shape[0], size)}
+        return tokens, {**more, "timestep_cond": scale}
 
     return guided

@@ -52,7 +52,8 @@ def load_pipeline(folder: Path, hardware: Hardware, name: str = "") -> Any:
         part: _loaded(class_of(part, wanted), folder, part, hardware, name)
         for part, wanted in family.components.items()
     }
-    pipe = family.pipeline(**components, **family.unused)
+    told = {name: index[name] for name in family.told if name in index}
+    pipe = family.pipeline(**components, **family.unused, **told)
     pipe.set_progress_bar_config(disable=True)
     for part in components.values():
         if isinstance(part, torch.nn.Module):

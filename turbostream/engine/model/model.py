@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 import torch
 
 from turbostream.engine.device.hardware import Hardware
+from turbostream.engine.model import condition
 from turbostream.engine.model.decoder import KLDecoder, dtype_of
 from turbostream.engine.model.families import family_of
 from turbostream.engine.model.inputs import Declaration, Input, Paint, Tensors, Value, Values
 from turbostream.engine.model.lora import MergedLoras
 from turbostream.engine.model.noise import noise_of
 from turbostream.engine.model.prompt_mix import MAX_PROMPTS, PromptMixer
-from turbostream.engine.model.schedule import Steps, StepTable, schedule_of
+from turbostream.engine.model.schedule import Steps, StepTable, schedule_of, uses_guidance
 from turbostream.engine.model.source_step import Pictures, encoder_of
 from turbostream.engine.model.step import Decode, Denoise, Encode
 from turbostream.engine.model.steps import Sampler
@@ -28,6 +29,7 @@ from turbostream.engine.rewrite import folded, packed, tiny_decoder, upsampled
 from turbostream.engine.rewrite.traced import TracedGraph
 from turbostream.engine.weights.lora_files import LoraFile
 from turbostream.stream.capabilities import Capabilities
+from turbostream.stream.course import NO_WORDS
 from turbostream.stream.engine_api import EngineUnusable, Resolve
 from turbostream.stream.shot import ENLARGING, Adapters, Shot
 
@@ -37,23 +39,26 @@ log = logging.getLogger(__name__)
 class Kind(NamedTuple):
     """What differs between submissions of one size: each kind has its own inputs and graphs.
 
-    steps: how many are taken. fresh: with noise beyond the first. source: from a picture.
+    steps: how many are taken. fresh: with noise beyond the first. source: from a picture. guided:
+    with classifier-free guidance, which doubles the batch.
     """
 
     steps: int = 1
     fresh: bool = False
     source: bool = False
+    guided: bool = False
 
     @classmethod
     def of(cls, inputs: Tensors) -> Kind:
         """The kind of shots that have these inputs, with or without a batch axis."""
         if "rows" not in inputs:
             return cls()
-        return cls(inputs["rows"].shape[-2] - 1, "fresh" in inputs, "source" in inputs)
+        steps = inputs["rows"].shape[-2] - 1
+        return cls(steps, *(name in inputs for name in ("fresh", "source", "guidance")))
 
 
 class Model:
-    """Maps a shot's inputs to pixels in one to four steps, with guidance 0.
+    """Maps a shot's inputs to pixels in one to four steps, with or without guidance.
 
     steps: the number that shots take which ask for none. pictures: those that shots may start from,
     or None where there are none, for which `sources` has the reason. denoise: the step of shots
@@ -68,11 +73,13 @@ class Model:
         resolve: Resolve | None = None,
         steps: int | None = None,
         loras: Sequence[LoraFile] = (),
+        guided: bool | None = None,
     ) -> None:
         """vae: the autoencoder that is used; None for the pipeline's own. resolve: gives the pixels
         of a shot's source; None: shots have none. steps: None for as many as the scheduler is made
         for; raises EngineUnusable for a number that it cannot take. loras: what shots may name as
-        adapters; raises EngineUnusable for one that does not fit."""
+        adapters; raises EngineUnusable for one that does not fit. guided: whether shots may ask for
+        classifier-free guidance; None: as `uses_guidance` says of the scheduler."""
         self.hardware = hardware
         self.loras = MergedLoras(pipe, loras)
         self.merged_at: Any = None  # on CUDA
@@ -93,6 +100,8 @@ class Model:
             upsampled.fold(decoder)
         self.encode_prompt = family_of(pipe).read(pipe)
         self.mix_prompts = PromptMixer(self.encode_prompt, self.encode_prompt.stream)
+        self._zeros = bool(pipe.config.get("force_zeros_for_empty_prompt"))
+        self.mix_negative = PromptMixer(self._encode_negative, self.encode_prompt.stream)
         if hardware.device.type == "cpu" and packed.available():
             packed.pack(pipe.unet, originals)
         device, dtype = hardware.device, hardware.dtype
@@ -112,6 +121,9 @@ class Model:
         self.sampler = Sampler(
             pipe.unet, encode, self.schedule, table, hardware, self.vae_scale, is_folded
         )
+        embeds = self.sampler.takes_guidance
+        guided = (uses_guidance(pipe.scheduler) if guided is None else guided) and not embeds
+        own_guidance = condition.GUIDANCE if embeds else 1.0
         self._alone: dict[Kind, Paint] = {}  # for one shot, on the threads of the plain path
         self.capabilities = Capabilities(
             prompts=MAX_PROMPTS,
@@ -119,6 +131,8 @@ class Model:
             steps=table.counts,
             adapters=self.loras.names,
             enlarging=ENLARGING,
+            guidance=own_guidance if embeds or guided else None,
+            negative=guided,
         )
         self.latent_channels: int = pipe.unet.config.in_channels
         size = pipe.unet.config.sample_size
@@ -152,7 +166,7 @@ class Model:
         text = self.text_inputs(width, height)
         if self.is_plain(kind):
             return text
-        inputs = self.sampler.inputs(text, kind.steps, kind.fresh)
+        inputs = self.sampler.inputs(text, kind.steps, kind.fresh, kind.guided)
         if not kind.source:
             return inputs
         assert self.pictures is not None
@@ -160,7 +174,8 @@ class Model:
 
     def is_plain(self, kind: Kind) -> bool:
         """Whether `denoise` paints shots of this kind."""
-        return kind == Kind() and self.sampler.table.ends_at_zero
+        alone = self.sampler.table.ends_at_zero and not self.sampler.takes_guidance
+        return kind == Kind() and alone
 
     @property
     def own_kind(self) -> Kind:
@@ -171,7 +186,8 @@ class Model:
         """Raises ShotError for a shot that `capabilities` do not cover."""
         self.capabilities.check(shot)
         steps = self._steps_of(shot)
-        return Kind(len(steps.rows), steps.is_stochastic, shot.source is not None)
+        guided = not self.sampler.takes_guidance and (shot.guidance or 1) > 1
+        return Kind(len(steps.rows), steps.is_stochastic, shot.source is not None, guided)
 
     def _steps_of(self, shot: Shot) -> Steps:
         count, table = shot.steps or self.steps, self.sampler.table
@@ -197,12 +213,20 @@ class Model:
         if kind.fresh:
             later = [noise_of(shot.noise, shape, drawn, k) for k in range(1, kind.steps)]
             values["fresh"] = Value(torch.stack(later))
-        values |= self.sampler.values(self._steps_of(shot))
+        values |= self.sampler.values(self._steps_of(shot), shot.guidance)
+        if kind.guided:
+            values["guidance"] = Value(torch.tensor([shot.guidance]))
+            values["negative_embedding"] = self.mix_negative(shot.negative or NO_WORDS)
         if shot.source is not None:
             assert self.pictures is not None
             wide, high = shape[2] * self.vae_scale, shape[1] * self.vae_scale
             values["source"] = self.pictures.value(shot.source, wide, high)
         return values
+
+    def _encode_negative(self, text: str) -> Value:
+        """As `encode_prompt`, but the empty text is zeros for models that were trained so."""
+        value = self.encode_prompt(text)
+        return value if text or not self._zeros else Value(torch.zeros_like(value.tensor))
 
     def merge(self, adapters: Adapters, after: Sequence[Any] = ()) -> None:
         """Change the weights to those of `adapters`, which `capabilities` cover.
@@ -218,6 +242,7 @@ class Model:
         if self.loras.merge(adapters):
             self.encode_prompt.forget()
             self.mix_prompts.forget()
+            self.mix_negative.forget()
         if self.hardware.device.type == "cuda":
             self.merged_at = torch.cuda.Event()
             self.merged_at.record()
@@ -263,7 +288,7 @@ class Model:
 
     def release(self) -> None:
         """Free the weights and return the device's memory."""
-        del self.denoise, self.decode, self.encode_prompt, self.mix_prompts
+        del self.denoise, self.decode, self.encode_prompt, self.mix_prompts, self.mix_negative
         del self.sampler, self.pictures, self._alone, self.loras
         free_cached_memory(self.hardware.device.type)
 

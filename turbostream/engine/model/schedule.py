@@ -100,6 +100,15 @@ def replaced(scheduler: Any, kind: str) -> Any:
     return classes[kind].from_config(scheduler.config, **spacing)
 
 
+def uses_guidance(scheduler: Any) -> bool:
+    """Whether models with this scheduler are used with classifier-free guidance: LCM's and TCD's,
+    and those made for many steps. Others with trailing timesteps (SD-Turbo, SDXL-Turbo, the demo
+    model) were distilled to paint without it."""
+    if isinstance(scheduler, LCMScheduler | TCDScheduler):
+        return True
+    return scheduler.config.get("timestep_spacing") != "trailing"
+
+
 def schedule_of(scheduler: Any) -> Schedule:
     """The single step from noise alone, as `Denoise` takes it."""
     scheduler = supported(scheduler)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from turbostream.engine.model.condition import condition_of
+from turbostream.engine.model.condition import condition_of, takes_guidance
 
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
 
@@ -61,7 +61,7 @@ class Denoise(nn.Module):
         """
         sigma, sample = self.schedule.sigma, noise * self.schedule.first_scale
         scaled = sample * (sigma**2 + 1) ** -0.5
-        words, more = self.condition(prompt_embedding, noise)
+        words, more = self.condition(prompt_embedding, noise, None)
         predicted = self.unet(
             scaled.to(self.dtype), self.timestep, words, return_dict=False, **more
         )[0].float()
@@ -96,6 +96,7 @@ class DenoiseAt(nn.Module):
         super().__init__()
         self.unet, self.schedule, self.dtype = unet, schedule, dtype
         self.vae_scale, self.has_table = vae_scale, has_table
+        self.takes_guidance = takes_guidance(unet)
         self.condition = condition_of(unet, vae_scale)
         self.register_buffer(
             "timestep", torch.full((1,), schedule.timestep, dtype=torch.float32), persistent=False
@@ -112,12 +113,14 @@ class DenoiseAt(nn.Module):
         shape in fp32 and the prompt embeddings [B, rows, hidden] in the model's dtype.
 
         scales: (scale, skip, out) of each shot, [B, 3] in fp32. time: a row of the table for each
-        shot, [B, total] in the model's dtype; without a table the timesteps, [B, 1] in fp32.
+        shot, [B, total] in the model's dtype; without a table the timesteps, [B, 1] in fp32, or
+        [B, 2] with the guidance scales behind them, where the UNet takes these.
         """
         scale, skip, out = scales[:, :, None, None, None].unbind(1)
         scaled = (sample * scale).to(self.dtype)
         timestep = self.timestep if self.has_table else time[:, 0]
-        words, more = self.condition(prompt_embedding, sample)
+        guidance = time[:, 1] if self.takes_guidance else None
+        words, more = self.condition(prompt_embedding, sample, guidance)
         if self.has_table:
             more["timestep_cond"] = time
         predicted = self.unet(scaled, timestep, words, return_dict=False, **more)[0]

@@ -9,12 +9,14 @@ thread; knows no scene.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from turbostream.engine.device.hardware import Hardware
+from turbostream.engine.model import condition
 from turbostream.engine.model.inputs import Declaration, Input, Paint, Tensors, Value, Values
 from turbostream.engine.model.schedule import Steps, StepTable
 from turbostream.engine.model.step import DenoiseAt, Encode, Schedule
@@ -43,6 +45,8 @@ class Sampling(nn.Module):
         rows: torch.Tensor,
         fresh: torch.Tensor | None = None,
         source: torch.Tensor | None = None,
+        guidance: torch.Tensor | None = None,
+        negative_embedding: torch.Tensor | None = None,
         **times: torch.Tensor,
     ) -> torch.Tensor:
         """As `forward`, by another `step`, such as compiled code.
@@ -50,8 +54,17 @@ class Sampling(nn.Module):
         noise: [B, C, H/8, W/8]. fresh: [B, steps - 1, C, H/8, W/8], what is added after each step
         but the last. rows: [B, 1 + steps, FACTORS]; the first one has the factors of the picture's
         latents and of the noise. source: uint8 RGB [B, H, W, 3]. times: `time_1` and so on, as
-        `DenoiseAt` takes them.
+        `DenoiseAt` takes them. guidance: scales [B, 1] of classifier-free guidance, above 1.
+        negative_embedding: as prompt_embedding, what guidance leads away from.
+
+        With guidance, `step` paints both in one batch of 2B. Since its result is linear in the
+        prediction, extrapolating between the two results is the same as between the predictions.
         """
+        words, copies = prompt_embedding, 1
+        if guidance is not None:
+            assert negative_embedding is not None
+            words, copies = torch.cat([negative_embedding, prompt_embedding]), 2
+            guidance = guidance[:, :, None, None]
         factors = rows[:, :, :, None, None, None]
         sample = factors[:, 0, 1] * noise
         if source is not None:
@@ -62,14 +75,21 @@ class Sampling(nn.Module):
             # Compiled code reads its inputs with the strides that it was compiled for.
             scales = rows[:, number, :3].contiguous()
             sample = step(
-                sample=sample,
-                prompt_embedding=prompt_embedding,
-                scales=scales,
-                time=times[f"time_{number}"],
+                sample=_repeated(sample, copies),
+                prompt_embedding=words,
+                scales=_repeated(scales, copies),
+                time=_repeated(times[f"time_{number}"], copies),
             )
+            if guidance is not None:
+                away, towards = sample.chunk(2)
+                sample = away + guidance * (towards - away)
             if fresh is not None and number < last:
                 sample = sample + factors[:, number, 3] * fresh[:, number - 1]
         return sample
+
+
+def _repeated(tensor: torch.Tensor, copies: int) -> torch.Tensor:
+    return tensor if copies == 1 else torch.cat([tensor] * copies)
 
 
 class Sampler:
@@ -95,14 +115,28 @@ class Sampler:
         self.step.to(hardware.device)
         self.sampling = Sampling(self.step, encode)
 
-    def inputs(self, text: Declaration, steps: int, fresh: bool) -> Declaration:
+    @property
+    def takes_guidance(self) -> bool:
+        """Whether the UNet takes the guidance scale as an input, beside the timestep."""
+        return self.step.takes_guidance
+
+    def inputs(
+        self, text: Declaration, steps: int, fresh: bool, guided: bool = False
+    ) -> Declaration:
         """The inputs of `sampling` besides a picture. text: those from noise alone in one step.
-        fresh: whether the steps need noise beyond the first."""
+        fresh: whether the steps need noise beyond the first. guided: with classifier-free
+        guidance."""
         (noise,) = (one for one in text if one.name == "noise")
+        (words,) = (one for one in text if one.name == "prompt_embedding")
         more = (Input("fresh", (steps - 1, *noise.shape), noise.dtype, staged=True),)
+        guidance = (
+            Input("guidance", (1,), torch.float32, staged=True),
+            replace(words, name="negative_embedding"),
+        )
         return (
             *text,
             *(more if fresh else ()),
+            *(guidance if guided else ()),
             Input("rows", (1 + steps, FACTORS), torch.float32, staged=True),
             *(self._time(f"time_{number}") for number in range(1, steps + 1)),
         )
@@ -117,15 +151,16 @@ class Sampler:
 
     def _time(self, name: str) -> Input:
         if self._times is None:
-            return Input(name, (1,), torch.float32, staged=True)
+            return Input(name, (1 + self.takes_guidance,), torch.float32, staged=True)
         return Input(name, (self._times.total,), self._dtype, staged=False)
 
-    def values(self, steps: Steps) -> Values:
-        """The inputs that follow from the schedule."""
+    def values(self, steps: Steps, guidance: float | None = None) -> Values:
+        """The inputs that follow from the schedule. guidance: of a UNet that takes it; None for
+        condition.GUIDANCE."""
         start = (steps.start.latents, steps.start.noise, 0.0, 0.0)
         rows = [start, *((row.scale, row.skip, row.out, row.fresh) for row in steps.rows)]
         times = {
-            f"time_{number}": self._time_value(row.timestep)
+            f"time_{number}": self._time_value(row.timestep, guidance)
             for number, row in enumerate(steps.rows, 1)
         }
         return {"rows": Value(torch.tensor(rows)), **times}
@@ -136,7 +171,9 @@ class Sampler:
         scales = Value(torch.tensor((row.scale, row.skip, row.out)))
         return {"scales": scales, "time": self._time_value(row.timestep)}
 
-    def _time_value(self, timestep: float) -> Value:
+    def _time_value(self, timestep: float, guidance: float | None = None) -> Value:
+        if self.takes_guidance:
+            return Value(torch.tensor([timestep, guidance or condition.GUIDANCE]))
         if self._times is None:
             return Value(torch.tensor([timestep]))
         return Value(*self._times.row(timestep))

@@ -39,7 +39,9 @@ class Packed(nn.Module):
     _reorder: Callable[..., torch.Tensor]
 
     def _weight(self, shape: tuple[int, ...]) -> torch.Tensor:
-        """The packed weights for this input shape. Only one is kept: a stream has one size."""
+        """The packed weights for this input shape. Only one is kept: a stream has one size, and
+        every batch, doubled by guidance or not, uses those for a batch of one."""
+        shape = (1, *shape[1:])
         packed = self._packed.get(shape)
         if packed is None:
             packed = self._reorder(self._plain, *self._geometry, list(shape))

@@ -18,7 +18,6 @@ from turbostream.stream.engine_api import EngineError, Picture
 from turbostream.stream.scene_checks import PATCHABLE
 from turbostream.stream.shot import Shot, ShotError
 from turbostream.stream.side_jobs import TooManyJobs
-from turbostream.stream.source_given import ANYTHING, NOTHING
 from turbostream.web.auth.access_control import AccessControl
 from turbostream.web.context import AppContext
 from turbostream.web.live.wakeup import Wakeup
@@ -43,8 +42,8 @@ def add_routes(app: Flask, context: AppContext, access: AccessControl, wakeup: W
         change, now = channel.snapshot()
         what = {name: value for name, value in patch.items() if name not in HOW}
         scene, number = change.scene.changed(now, what), channel.last_number + 1
-        supervisor.check(scene.shot_at(now, number, ANYTHING if "source" in what else NOTHING))
-        shot = scene.shot_at(now, number, channel.usable)
+        supervisor.check(channel.asked_shot(scene, now, number, what))
+        shot = channel.taken(scene.shot_at(now, number, channel.usable, channel.own_guidance))
         if "brightness" not in patch:
             shot = replace(shot, brightness=1.0)  # a preview is visible while the stream is black
         picture = _painted(context, wakeup, shot)

@@ -77,7 +77,9 @@ def _check(shot: Shot) -> None:
     if shot.source is not None:
         raise BadRequest("The picture was painted from another picture, which it does not hold.")
     check("steps", shot.steps)
-    if any(check_prompt(text) != text for text, _ in shot.prompts):
+    check("guidance", shot.guidance)
+    negative = tuple(pair for pair in shot.negative if pair[0])
+    if any(check_prompt(text) != text for text, _ in shot.prompts + negative):
         raise BadRequest(
             "A prompt of the picture begins or ends with a space or holds a line break; type it "
             "instead."

@@ -13,9 +13,11 @@ from turbostream.engine.model.prompt_encoder import PromptEncoder
 class Family:
     """pipeline: diffusers' class. components: the class of each component; a name instead is the
     default of what the model's index says. read: the encoder of a pipeline's words. unused: the
-    pipeline's arguments for components that are left out."""
+    pipeline's arguments for components that are left out. told: its arguments that the model's
+    index may name."""
 
     pipeline: type
     components: Mapping[str, Any]
     read: Callable[[Any], PromptEncoder]
     unused: Mapping[str, Any]
+    told: tuple[str, ...] = ()

@@ -59,4 +59,5 @@ FAMILY = Family(
     },
     _read,
     {"add_watermarker": False},
+    ("force_zeros_for_empty_prompt",),
 )
