@@ -7,6 +7,7 @@ import re
 import pytest
 from flask.testing import FlaskClient
 
+from turbostream.stream.capabilities import Capabilities
 from turbostream.web.context import AppContext
 
 
@@ -21,7 +22,7 @@ def test_the_page_offers_a_choice_of_steps_only_where_the_engine_has_one(
     offered: list[str],
 ) -> None:
     assert client.get("/snapshot.jpg").status_code == 200  # the engine has said what it takes
-    context.channel.takes_steps = takes
+    context.channel.takes = None if takes is None else Capabilities(steps=takes)
     page = client.get("/").get_data(as_text=True)
     assert re.findall(r"<option>(\d)</option>", page) == offered
     assert ('<label for="steps">' in page) == bool(offered)

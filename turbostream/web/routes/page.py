@@ -31,7 +31,7 @@ def add_routes(app: Flask, context: AppContext) -> None:
     @app.get("/")
     def index() -> str:
         live = requested(context)
-        scene, takes_steps = live.channel.scene, live.channel.takes_steps
+        scene, takes = live.channel.scene, live.channel.takes
         limited = g.visitor.channel is not None
         return render_template(
             "index.html",
@@ -50,7 +50,7 @@ def add_routes(app: Flask, context: AppContext) -> None:
                 for name in PARAMETERS
                 if name.startswith(PREFIX)
             ],
-            steps=range(1, MOST_STEPS + 1) if takes_steps is None else sorted(takes_steps),
+            steps=range(1, MOST_STEPS + 1) if takes is None else sorted(takes.steps),
             role=g.visitor.role,
             channel=live.name,
             further=live is not context.channels.default,
