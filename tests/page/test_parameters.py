@@ -9,8 +9,8 @@ from tests.page.repertoire import with_looks
 pytestmark = pytest.mark.browser
 
 WITHOUT_CONTROL = {
-    "guidance": "set by controllers and PATCH /scene, where the model uses it",
-    "negative": "set by controllers and PATCH /scene, where the model uses it",
+    "guidance": "its control shows where the model uses it",
+    "negative": "its control shows where the model uses it",
     "look_number": "a click on the look, or the keys 1 to 9",
     "previous_look": "the left arrow key; the strip shows all looks",
     "next_look": "the right arrow key; the strip shows all looks",

@@ -26,12 +26,12 @@ import { beginStream, framesPerSecond, shown, takePart, whenPainted } from './pi
 import { followPrompt, forgetFrames, latencyMs, sendUnsent, settleLatency, showPrompt, startPrompt, wordsTurn } from './prompt.js';
 import { startRecording, takeRecording } from './recording.js';
 import { startRecordings } from './recordings.js';
+import { startSampling } from './sampling.js';
 import { onScene, sceneTurn, takePushed, takeScene } from './scene.js';
 import { startSetlist, takeSetlist } from './setlist.js';
 import { startSoundPanel } from './sound_panel.js';
 import { playFile, startSource } from './source.js';
 import { readStatus, sawRevision, startStatus, status, tookRevision } from './status.js';
-import { startSteps } from './steps.js';
 import { pictureStream } from './stream.js';
 import { startTempo } from './tempo.js';
 import { startUndo, takeHistory } from './undo.js';
@@ -264,7 +264,7 @@ function start() {
   startMotion();
   startBlack();
   startLoras();
-  startSteps();
+  startSampling();
   startPrompt();
   startUndo();
   startLooks();
