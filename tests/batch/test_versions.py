@@ -23,7 +23,7 @@ SETTINGS = ("--width", "64", "--height", "64", "--jpeg-quality", "60")
 class LaterShot(Shot):
     """A shot that has gained fields."""
 
-    guidance: float = 0.0
+    sharpness: float = 0.0
     negative: tuple[tuple[str, float], ...] = ()
 
 
@@ -104,8 +104,8 @@ def test_a_field_that_a_shot_gains_later_paints_nothing_again(
             "program.",
         ),
         (
-            {"guidance": 2.0},
-            "The shot has the field 'guidance', which this program does not know: use a newer "
+            {"sharpness": 2.0},
+            "The shot has the field 'sharpness', which this program does not know: use a newer "
             "version of the program.",
         ),
     ],
