@@ -21,8 +21,7 @@ run: ## set up what is missing, then stream: open http://localhost:8000
 	@exec $(PYTHON) realtime_stream.py $(ARGS)
 
 run-cluster: ## as run, painted by the workers of a Ray cluster (ARGS="--ray-workers 3"; docs/cluster.md)
-	@./setup.sh
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-cluster.txt
+	@./setup.sh --cluster
 	@exec $(PYTHON) realtime_stream.py --engine ray $(ARGS)
 
 test: ## set up what is missing, then run every test (ARGS="-k page" for some)

@@ -9,6 +9,7 @@
 #
 #   --cpu          install for the CPU, even with an NVIDIA card
 #   --gpu          install for an NVIDIA card, even if none is found
+#   --cluster      also Ray, for ENGINE=ray (requirements-cluster.txt)
 #   --dev          also what the tests and linters need, Ray among it (on Debian and Ubuntu: browsers, ffmpeg, mpv)
 #   --servers      with --dev: also openssh-server, dropbear-bin and nginx-light with RTMP, which start services
 #   --system       only the system packages, no Python packages
@@ -242,6 +243,7 @@ setup_options() {
     case $1 in
       --cpu) want_card=cpu ;;
       --gpu) want_card=gpu ;;
+      --cluster) passed+=("$1") ;;
       --dev) want_dev=yes passed+=("$1") ;;
       --servers) want_servers=yes ;;
       --system) want_system_only=yes ;;

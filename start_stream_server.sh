@@ -22,7 +22,8 @@
 # TARGET_FPS, INITIAL_PROMPT, MODEL_ID, SERVER_PORT, PUSH_URL (where to broadcast; it contains the
 # stream key, so give it here rather than with --set) for the server; REMOTE_DIR, the folder there
 # (/workspace); INSTANCE_PYTHON, an interpreter there with all packages of requirements.txt, such as
-# a prepared image's /venv/main/bin/python.
+# a prepared image's /venv/main/bin/python. On a rental with several GPUs (deploy/vast.sh up --gpus)
+# ENGINE is ray, so that all of them paint, unless --set ENGINE=local is given.
 
 set -Eeuo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -35,7 +36,7 @@ SSH_HOST=""
 SSH_PORT=""
 PASSPHRASE=""
 
-FILES=(realtime_stream.py process_batch.py requirements.txt setup.sh turbostream
+FILES=(realtime_stream.py process_batch.py requirements.txt requirements-cluster.txt setup.sh turbostream
   deploy/environment deploy/host.sh deploy/host deploy/loop.sh deploy/guard.sh deploy/instance)
 FORWARDED=(TARGET_FPS INITIAL_PROMPT MODEL_ID SERVER_PORT HF_ENDPOINT)
 NEEDED_MB=${START_NEEDED_MB:-300}
@@ -83,6 +84,15 @@ start_options() {
   for name in INSTANCE_PYTHON START_WAIT_S; do
     [[ -z ${!name:-} ]] || environment+=("$name=${!name}")
   done
+}
+
+start_engine() { # a rental with several GPUs paints on all of them
+  local pair
+  [[ $connect_gpus =~ ^[1-9][0-9]?$ && $connect_gpus != 1 ]] || return 0
+  for pair in ${settings[@]+"${settings[@]}"}; do [[ $pair != ENGINE=* ]] || return 0; done
+  # A rollback without settings keeps those of the earlier release.
+  [[ $action == start || -n ${settings[*]-} ]] || return 0
+  settings+=(ENGINE=ray)
 }
 
 start_probe() { # sets base, has_rsync, started and missing, the tools that the instance lacks
@@ -167,6 +177,7 @@ start_release() {
 main() {
   start_options "$@"
   connect_configure "$HERE"
+  start_engine
   trap connect_close EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM

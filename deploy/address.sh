@@ -8,6 +8,7 @@
 
 connect_host='' connect_port='' connect_user='' connect_key='' connect_alias='' connect_source=''
 connect_config_file='' # of a pasted -F
+connect_gpus=''        # of a rental
 connect_given=()       # the pasted options that are passed on to ssh unchanged
 
 connect_json() { # FILE FIELD: a string or a number of a flat JSON object
@@ -20,7 +21,7 @@ connect_from_json() { # FILE
   local host
   host=$(connect_json "$1" host) connect_port=$(connect_json "$1" port)
   connect_user=$(connect_json "$1" user) connect_key=$(connect_json "$1" key)
-  connect_alias=$(connect_json "$1" id)
+  connect_alias=$(connect_json "$1" id) connect_gpus=$(connect_json "$1" gpus)
   connect_source=$1
   [[ -n $host ]] || connect_die "$1 contains no host: it should contain {\"host\": \"1.2.3.4\", \"port\": 22}."
   connect_destination "$host"

@@ -12,18 +12,19 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from rental import lifecycle, record  # noqa: E402
-from rental.arguments import parser  # noqa: E402
+from rental.arguments import GPU_PRICE, parser  # noqa: E402
 from rental.batch import run_batch  # noqa: E402
 from rental.client import ApiError, Client, find_key, say  # noqa: E402
 from rental.endpoints import public_page  # noqa: E402
 from rental.offers import Offer, Query, table  # noqa: E402
 from rental.preparation import prepare  # noqa: E402
-from rental.remote_tasks import confirmed, logs, print_status, remote, script  # noqa: E402
+from rental.remote_tasks import cards, confirmed, logs, print_status, remote, script  # noqa: E402
 
 
 def found(client: Client, options: argparse.Namespace) -> tuple[Query, list[Offer]]:
     """What the options ask for, and the offers that are suitable."""
-    query = Query(options.gpu, options.max_price, options.hours, options.disk, options.fps)
+    most = options.gpus * GPU_PRICE if options.max_price is None else options.max_price
+    query = Query(options.gpu, most, options.hours, options.disk, options.fps, options.gpus)
     return query, lifecycle.search(client, query)
 
 
@@ -31,7 +32,7 @@ def search(client: Client, options: argparse.Namespace) -> int:
     query, offers = found(client, options)
     print(table(offers[:15], query))
     if not offers:
-        say("no suitable offer: raise --max-price, or try another --gpu.")
+        say(f"no suitable offer: {query.advice}")
     return 0 if offers else 1
 
 
@@ -54,7 +55,7 @@ def up(client: Client, options: argparse.Namespace) -> int:
 def rent(client: Client, options: argparse.Namespace) -> int:
     query, offers = found(client, options)
     if not offers:
-        raise lifecycle.Failed("No suitable offer: raise --max-price, or try another --gpu.")
+        raise lifecycle.Failed(f"No suitable offer: {query.advice}")
     best, hours = offers[0], options.hours
     if options.max_cost is not None:
         hours = min(hours, options.max_cost / best.price)
@@ -110,7 +111,7 @@ def show_list(client: Client, options: argparse.Namespace) -> int:
     own = record.read().get("id")
     for row in rows:
         print(
-            f"{row['id']:>10} {row.get('actual_status') or '?':<10} {row.get('gpu_name', '?'):<16} "
+            f"{row['id']:>10} {row.get('actual_status') or '?':<10} {cards(row):<16} "
             f"${float(row.get('dph_total') or 0):.3f}/h {row.get('label') or ''}"
             f"{'  (this one)' if row['id'] == own else ''}"
         )

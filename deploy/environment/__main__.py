@@ -34,13 +34,18 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--driver", default="")
     parser.add_argument("--capability", default="")
     parser.add_argument("--free-gb", type=int, required=True)
-    for flag in ("--dev", "--check", "--force", "--verbose"):
+    for flag in ("--cluster", "--dev", "--check", "--force", "--verbose"):
         parser.add_argument(flag, action="store_true")
     return parser.parse_args(arguments)
 
 
+def extras(options: argparse.Namespace) -> list[str]:
+    """What is installed beside the pins of requirements.txt."""
+    return [step for step in ("cluster", "dev") if getattr(options, step)]
+
+
 def is_ready(environment: VirtualEnvironment, options: argparse.Namespace) -> bool:
-    steps = ["base", "check", *(["dev"] if options.dev else [])]
+    steps = ["base", "check", *extras(options)]
     return not options.check and environment.is_usable and all(map(environment.is_done, steps))
 
 
@@ -50,8 +55,8 @@ def plan(environment: VirtualEnvironment, build: Build, options: argparse.Namesp
         return
     say(f"would install into {options.venv} ({build}), with {options.base}:")
     lines = environment.listed()
-    if options.dev:
-        lines += environment.listed_dev()
+    for step in extras(options):
+        lines += environment.listed_extra(step)
     for line in lines:
         if not line.startswith("#"):
             say(f"  {line}")
@@ -65,8 +70,8 @@ def install(environment: VirtualEnvironment, build: Build, options: argparse.Nam
         tag = environment.choose_torch()
         environment.create(options.base, runner)
         environment.install(tag, runner)
-        if options.dev:
-            environment.install_dev(runner)
+        for step in extras(options):
+            environment.install_extra(step, runner)
         if options.check or not environment.is_done("check"):
             check_imports(environment.python, bool(build.driver))
             if render_frame(environment.python, options.root):

@@ -18,6 +18,10 @@ from messages import SetupError, say
 from progress import Runner
 
 FORMAT = 1  # raise it to have every environment created again
+EXTRAS = {  # step: (what needs the packages, the files that list them)
+    "cluster": ("the workers of a cluster", ("requirements-cluster.txt",)),
+    "dev": ("the tests and linters", ("requirements-dev.txt", "requirements-cluster.txt")),
+}
 PIP = ("-m", "pip", "install", "--disable-pip-version-check")
 
 
@@ -31,8 +35,7 @@ class VirtualEnvironment:
         self._marks = folder / ".setup"
         self._list = self._marks / "requirements"
         self.pins = Pins(root / "requirements.txt")
-        names = "requirements-dev.txt", "requirements-cluster.txt"
-        self._dev_files = [root / name for name in names if (root / name).exists()]
+        self._root = root
 
     # -- what is done ----------------------------------------------------------------------------
 
@@ -41,8 +44,8 @@ class VirtualEnvironment:
         if step == "home":
             return f"{FORMAT} {self._build.kind} {self._python_version()}"
         base = f"{self.key('home')} {_hash(self.pins.lines)}"
-        if step == "dev":
-            return f"{base} {_hash(self.listed_dev())}"
+        if step in EXTRAS:
+            return f"{base} {_hash(self.listed_extra(step))}"
         return base  # base and check
 
     def is_done(self, step: str) -> bool:
@@ -106,17 +109,27 @@ class VirtualEnvironment:
         self._pip("The packages", runner, *index, "-r", str(self._list))
         self.mark("base")
 
-    def install_dev(self, runner: Runner) -> None:
-        if self.is_done("dev"):
+    def install_extra(self, step: str, runner: Runner) -> None:
+        """`step` is one of EXTRAS."""
+        if self.is_done(step):
             return
-        say("installing what the tests and linters need")
-        lists = [word for file in self._dev_files for word in ("-r", str(file))]
-        self._pip("The packages for the tests", runner, *lists, "-c", str(self._list))
-        self.mark("dev")
+        purpose, _ = EXTRAS[step]
+        say(f"installing what {purpose} need")
+        lists = [word for file in self._files(step) for word in ("-r", str(file))]
+        self._pip(f"The packages for {purpose}", runner, *lists, "-c", str(self._list))
+        self.mark(step)
 
-    def listed_dev(self) -> list[str]:
-        """What --dev installs beside `listed`, as the files have it."""
-        return [line for file in self._dev_files for line in file.read_text("utf-8").splitlines()]
+    def listed_extra(self, step: str) -> list[str]:
+        """What `step` installs beside `listed`, as its files have it."""
+        return [line for file in self._files(step) for line in file.read_text("utf-8").splitlines()]
+
+    def _files(self, step: str) -> list[Path]:
+        missing = [name for name in EXTRAS[step][1] if not (self._root / name).exists()]
+        if missing:
+            raise SetupError(
+                f"{missing[0]} is not beside setup.sh: copy it there, and run ./setup.sh again."
+            )
+        return [self._root / name for name in EXTRAS[step][1]]
 
     def listed(self, tag: str = "") -> list[str]:
         return self.pins.listed(self._build, tag)

@@ -2,7 +2,7 @@
 # environment.sh - a release's Python environment and settings; sourced by host.sh.
 
 host_environment() { # FOLDER of a release: finds or creates its interpreter, written to .deploy/python
-  local folder=$1 key python
+  local folder=$1 key python setup=()
   if [[ -n ${INSTANCE_PYTHON:-} ]]; then
     python=$INSTANCE_PYTHON
     [[ -x $python ]] || host_die "INSTANCE_PYTHON is $python, which does not exist or cannot be run."
@@ -13,7 +13,11 @@ host_environment() { # FOLDER of a release: finds or creates its interpreter, wr
     python=$base/envs/$key/bin/python
     # With the server's settings: the check at the end of setup.sh fetches the model that they name.
     # shellcheck disable=SC1091
-    (. "$folder/.deploy/settings" && exec bash "$folder/setup.sh" --venv "$base/envs/$key" 9>&-) ||
+    (
+      . "$folder/.deploy/settings"
+      [[ ${ENGINE:-local} != ray ]] || setup=(--cluster)
+      exec bash "$folder/setup.sh" --venv "$base/envs/$key" ${setup[@]+"${setup[@]}"} 9>&-
+    ) ||
       host_die 'The environment is incomplete; the reason is shown above. Once it is fixed, start again: setup continues from there.'
   fi
   printf '%s\n' "$python" >"$folder/.deploy/python"

@@ -78,7 +78,8 @@ def rent(client: Client, query: Query, offers: list[Offer], image: str) -> dict[
             continue
         say(f"renting offer {offer.id} ({offer.gpu}, {offer.place}) for ${offer.price:.3f} an hour")
         label = f"turbostream-{secrets.token_hex(6)}"
-        record.write(label=label, price=offer.price, asked_at=time.time(), id=None, host=None)
+        asked = {"price": offer.price, "gpus": query.gpus, "asked_at": time.time()}
+        record.write(label=label, **asked, id=None, host=None)
         try:
             instance_id = _create(client, offer, image, query, label)
             if instance_id is not None:
@@ -102,7 +103,7 @@ def rent(client: Client, query: Query, offers: list[Offer], image: str) -> dict[
         if not offers:
             offers = search(client, query, avoided)
     record.forget()
-    raise Failed("No suitable offer is left: raise --max-price, or try another --gpu.")
+    raise Failed(f"No suitable offer is left: {query.advice}")
 
 
 def _create(client: Client, offer: Offer, image: str, query: Query, label: str) -> int | None:

@@ -16,20 +16,28 @@ class Query:
     """What to search for."""
 
     gpu: str = "RTX_4090"
-    max_price: float = 0.80  # dollars an hour, all in
+    max_price: float = 0.80  # dollars an hour for the whole host, all in
     hours: float = 3.0
     disk_gb: int = 35
     fps: float = 30.0
+    gpus: int = 1  # of one host, all rented
 
     @property
     def text(self) -> str:
         """In Vast.ai's query language."""
         days = self.hours / 24
         return (
-            f"gpu_name={self.gpu.replace(' ', '_')} num_gpus=1 reliability>0.95 "
+            f"gpu_name={self.gpu.replace(' ', '_')} num_gpus={self.gpus} reliability>0.95 "
             f"cuda_vers>={OLDEST_CUDA} direct_port_count>=2 disk_space>={self.disk_gb} "
             f"inet_down>=300 inet_up>=100 duration>={days:.3f} rentable=True rented=False"
         )
+
+    @property
+    def advice(self) -> str:
+        """What to do if no offer is suitable."""
+        if self.gpus == 1:
+            return "raise --max-price, or try another --gpu."
+        return f"raise --max-price, or try another --gpu or fewer than {self.gpus} --gpus."
 
     @property
     def gb_an_hour(self) -> float:
@@ -55,7 +63,7 @@ class Offer:
 
 
 def priced(raw: dict[str, Any], query: Query) -> Offer:
-    """`dph_total` holds the GPU and the disk that the search asked for."""
+    """`dph_total` holds all GPUs of the offer and the disk that the search asked for."""
     disk = float(raw.get("storage_cost") or 0.0) * query.disk_gb / HOURS_A_MONTH
     return Offer(
         id=int(raw["id"]),
@@ -74,7 +82,7 @@ def suitable(
 ) -> list[Offer]:
     """The offers within the price, cheapest hour first, without the machines `not_on`."""
     avoided = set(not_on)
-    found = [priced(offer, query) for offer in offers]
+    found = [priced(o, query) for o in offers if o.get("num_gpus", 1) == query.gpus]
     found = [o for o in found if o.price <= query.max_price and o.machine_id not in avoided]
     return sorted(found, key=lambda offer: offer.price)
 

@@ -71,13 +71,18 @@ def remote(*arguments: str, **options: Any) -> int:
     return script("deploy/remote.sh", *arguments, **options)
 
 
+def cards(instance: dict[str, Any]) -> str:
+    """Its GPUs, such as RTX 4090 or 4x RTX 4090."""
+    name, count = str(instance.get("gpu_name", "?")), instance.get("num_gpus") or 1
+    return name if count == 1 else f"{count}x {name}"
+
+
 def print_status(instance: dict[str, Any]) -> None:
     rental = record.read()
     began = float(instance.get("start_date") or rental.get("asked_at") or time.time())
     hours = max(0.0, time.time() - began) / 3600
     price = float(instance.get("dph_total") or rental.get("dph") or 0.0)
-    gpu, state = instance.get("gpu_name", "?"), instance.get("actual_status")
-    print(f"instance  {instance['id']} ({gpu}): {state}")
+    print(f"instance  {instance['id']} ({cards(instance)}): {instance.get('actual_status')}")
     print(
         f"cost      ${price * hours:.2f} so far, {hours:.2f} h at ${price:.3f}, traffic not counted"
     )

@@ -105,12 +105,12 @@ class StandIn:
         self._thread.join(10)
 
     @staticmethod
-    def offer(number: int, price: float) -> dict[str, Any]:
+    def offer(number: int, price: float, gpus: int = 1) -> dict[str, Any]:
         return {
             "id": 1000 + number,
             "machine_id": 50 + number,
             "gpu_name": "RTX 4090",
-            "num_gpus": 1,
+            "num_gpus": gpus,
             "dph_total": price,
             "storage_cost": 0.2,
             "inet_up_cost": 0.003,
@@ -158,7 +158,7 @@ class StandIn:
             "start_date": instance.began,
             "extra_env": [],
             "gpu_name": "RTX 4090",
-            "num_gpus": 1,
+            "num_gpus": instance.offer["num_gpus"],
             "dph_total": instance.offer["dph_total"],
             "public_ipaddr": " 127.0.0.1 " if running else None,
             "ports": ports if running else {},
@@ -222,7 +222,8 @@ class StandIn:
         if key != ACCOUNT_KEY and not (own and method in ("PUT", "DELETE")):
             return 401, {"success": False, "error": "auth_error", "msg": "Invalid user key"}
         if method == "POST" and words == ["bundles"]:
-            return 200, {"offers": list(self.offers)}
+            asked = body["num_gpus"]["eq"]
+            return 200, {"offers": [o for o in self.offers if o["num_gpus"] == int(asked)]}
         if method == "PUT" and words[0] == "asks":
             offer = next((o for o in self.offers if o["id"] == int(words[1])), None)
             if offer is None:

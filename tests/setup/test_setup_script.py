@@ -127,9 +127,11 @@ def test_plain_pip_is_used_if_the_index_of_pytorch_does_not_answer(program: Mach
     assert time.monotonic() - began < took / 2
     assert painted(program) == 1
 
+    program.setup("--cluster")
+    assert program.version_of("ray") == "2.60.0"
+    assert program.setup("--cluster").stderr.splitlines() == again
     program.setup("--dev")
     assert program.version_of("pytest") == "9.2.0"
-    assert program.version_of("ray") == "2.60.0"
     program.setup("--check")
     assert painted(program) == 2
 
