@@ -1,5 +1,5 @@
 """The published architectures at their own size, with random weights: our pictures of one, two and
-four steps against those of diffusers' own pipelines. Up to 25 GB of memory for SDXL."""
+four steps against those of diffusers' own pipelines. SDXL takes about 14 GB of memory."""
 
 from __future__ import annotations
 
