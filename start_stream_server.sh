@@ -22,8 +22,8 @@
 # TARGET_FPS, INITIAL_PROMPT, MODEL_ID, SERVER_PORT, PUSH_URL (where to broadcast; it contains the
 # stream key, so give it here rather than with --set) for the server; REMOTE_DIR, the folder there
 # (/workspace); INSTANCE_PYTHON, an interpreter there with all packages of requirements.txt, such as
-# a prepared image's /venv/main/bin/python. On a rental with several GPUs (deploy/vast.sh up --gpus)
-# ENGINE is ray, so that all of them paint, unless --set ENGINE=local is given.
+# a prepared image's /venv/main/bin/python. On a rental with several GPUs ENGINE is
+# ray, so that all of them paint, unless --set ENGINE=local is given.
 
 set -Eeuo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -7,6 +7,7 @@ each takes effect on the next matching request and is gone then.
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-ACCOUNT_KEY = "0123456789abcdef-vast-account-key"
+ACCOUNT_KEY = f"{secrets.token_hex(8)}-vast-account-key"  # its own in each process of tests
 CONTAINER_KEY = "fedcba9876543210-container-key"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from tests.deploy.watching import Viewer
 from tests.ports import free_port
 
 PASSPHRASE = "correct horse/battery'staple"
-API_KEY = "0123456789abcdef-vast-account-key"
+API_KEY = f"{secrets.token_hex(8)}-vast-account-key"  # other tests may run beside these
 
 LONG_S = 60.0  # for what usually takes some seconds
 
