@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 ACCOUNT_KEY = f"{secrets.token_hex(8)}-vast-account-key"  # its own in each process of tests
-CONTAINER_KEY = "fedcba9876543210-container-key"
+CONTAINER_KEY = f"{secrets.token_hex(8)}-container-key"
 
 
 LEDGERS: list[StandIn] = []  # every stand-in of this session: conftest.py adds them up at its end

@@ -133,5 +133,5 @@ def test_when_a_new_release_ends_after_the_handover_the_previous_one_is_restarte
     assert done.returncode == 1
     assert f"took over the port and ended: starting {release.name} again." in done.stderr
     assert f"{release.name} is serving again." in done.stderr
-    wait_for(lambda: healthy(host.server_port), PATIENCE_S, "health")
+    wait_for(lambda: healthy(host.server_port), 3 * PATIENCE_S, "health")  # it loads its model
     assert (host.base / "current").resolve() == release
