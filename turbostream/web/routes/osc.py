@@ -14,7 +14,7 @@ from turbostream.web.context import AppContext
 
 BRIDGE_PORT = 9000  # of the examples, where OSC_PORT is 0
 MOST_INT32 = 2**31 - 1
-TEXTS = {"prompt": "a blue fish", "look": "opening"}
+TEXTS = {"prompt": "a blue fish", "negative": "fog", "look": "opening"}
 
 
 def add_routes(app: Flask, context: AppContext, access: AccessControl) -> None:
