@@ -378,9 +378,7 @@ except ValueError as error:
 
     tmp_path.chmod(0o755)
     for parent in tmp_path.parents:
-        if (
-            not parent.stat().st_mode & 0o001
-        ):  # pytest's own folders, of which there are two or three
+        if not parent.stat().st_mode & 0o001:  # pytest's own, of which there are two or three
             parent.chmod(0o755)
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ended.stdout == "This user may not read it.\n", ended.stderr

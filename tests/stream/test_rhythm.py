@@ -268,4 +268,4 @@ def test_older_scenes_are_read_and_newer_ones_are_refused() -> None:
         scene = scene_json.from_json({"version": version, "prompt": "old words"}, 9.0)
         assert (scene.tempo, scene.rhythm.modulators) == (Tempo(at=9.0), ())
     with pytest.raises(SceneError, match="newer version"):
-        scene_json.from_json({"version": 6, "prompt": "new words"}, 0.0)
+        scene_json.from_json({"version": scene_json.VERSION + 1, "prompt": "new words"}, 0.0)
