@@ -100,3 +100,14 @@ def serving(state: Path, kind: type[LiveServer] = LiveServer) -> Iterator[LiveSe
         yield server
     finally:
         server.end()
+
+
+def shared(kind: type[LiveServer]) -> Any:
+    """The fixture `shared_server` of a module whose tests share a server of this kind."""
+
+    @pytest.fixture(scope="module", name="shared_server")
+    def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+        with serving(tmp_path_factory.mktemp("state"), kind) as server:
+            yield server
+
+    return shared_server

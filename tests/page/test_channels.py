@@ -10,15 +10,12 @@ import pytest
 from tests.page.channel_server import NAMES, ChannelServer
 from tests.page.desk import FIRST_PICTURE
 from tests.page.field import wait_for_status
-from tests.page.live_server import FIRST_PROMPT, serving
+from tests.page.live_server import FIRST_PROMPT, shared
 
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture(scope="module")
-def shared_server(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("state"), ChannelServer) as server:
-        yield server
+shared_server = shared(ChannelServer)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from tests.page.desk import FIRST_PICTURE
 from tests.page.gate import Gate
-from tests.page.live_server import serving
+from tests.page.live_server import shared
 from tests.page.test_picture import HIDE
 from tests.page.test_windows import QuickServer
 
@@ -25,10 +25,7 @@ CONNECTED = "import('/page/control.js').then(({control}) => control.connected)"
 BROKE = "The connection broke before the server answered."
 
 
-@pytest.fixture(scope="module")
-def shared_server(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("state"), QuickServer) as server:
-        yield server
+shared_server = shared(QuickServer)
 
 
 def scene(server):

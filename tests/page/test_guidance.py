@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.lora import write_lora
-from tests.page.live_server import LiveServer, serving
+from tests.page.live_server import LiveServer, shared
 
 pytestmark = pytest.mark.browser
 
@@ -22,10 +21,7 @@ class GuidedServer(LiveServer):
         self._env |= {"LORAS": f"lcm={lora}@0", "FADE_S": "0"}
 
 
-@pytest.fixture(scope="module")
-def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuidedServer]:
-    with serving(tmp_path_factory.mktemp("state"), GuidedServer) as server:
-        yield server
+shared_server = shared(GuidedServer)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 
 from tests.page.channel_server import ChannelServer
 from tests.page.desk import FIRST_PICTURE
-from tests.page.live_server import FIRST_PROMPT, serving
+from tests.page.live_server import FIRST_PROMPT, shared
 from turbostream.web.auth.tokens import load_tokens
 
 pytestmark = pytest.mark.browser
@@ -59,10 +59,7 @@ class StrictServer(ChannelServer):
         return f"/{query}#{getattr(tokens, use)}"
 
 
-@pytest.fixture(scope="module")
-def shared_server(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("state"), StrictServer) as server:
-        yield server
+shared_server = shared(StrictServer)
 
 
 @pytest.fixture

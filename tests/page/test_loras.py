@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 
 from tests.lora import write_lora
 from tests.page.desk import FIRST_PICTURE
-from tests.page.live_server import LiveServer, serving
+from tests.page.live_server import LiveServer, shared
 
 pytestmark = pytest.mark.browser
 
@@ -22,10 +21,7 @@ class LoraServer(LiveServer):
         self._env |= {"LORAS": f"ink={ink}@0.5,oil={oil}@0", "FADE_S": "0"}
 
 
-@pytest.fixture(scope="module")
-def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoraServer]:
-    with serving(tmp_path_factory.mktemp("state"), LoraServer) as server:
-        yield server
+shared_server = shared(LoraServer)
 
 
 def adapters(server: Any) -> Any:

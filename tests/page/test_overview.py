@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.page.channel_server import NAMES, ChannelServer
-from tests.page.live_server import serving
+from tests.page.live_server import shared
 
 pytestmark = pytest.mark.browser
 
@@ -26,10 +26,7 @@ BUSY = r"status of 503 .*/snapshot.jpg\?"
 REMOVED = r"status of 404 .*/snapshot.jpg\?channel=cellar$"  # a picture that was just asked for
 
 
-@pytest.fixture(scope="module")
-def shared_server(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("state"), ChannelServer) as server:
-        yield server
+shared_server = shared(ChannelServer)
 
 
 @pytest.fixture

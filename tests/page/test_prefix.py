@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.page.desk import FIRST_PICTURE
-from tests.page.live_server import serving
+from tests.page.live_server import shared
 from tests.page.test_picture import frame
 from tests.page.test_windows import QuickServer
 from tests.robustness.test_nginx import FULL, NGINX, nginx
@@ -31,10 +31,7 @@ proxy_set_header Connection $http_connection;
 """
 
 
-@pytest.fixture(scope="module")
-def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuickServer]:
-    with serving(tmp_path_factory.mktemp("state"), QuickServer) as server:
-        yield server
+shared_server = shared(QuickServer)
 
 
 # A test requests the proxy before the desk, so that its windows close before the proxy ends.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.engine import civitai
-from tests.page.live_server import LiveServer, serving
+from tests.page.live_server import LiveServer, shared
 
 pytestmark = pytest.mark.browser
 
@@ -27,10 +26,7 @@ class FileServer(LiveServer):
         self._env |= {"MODEL_ID": str(self.file), "DECODER": "full"}
 
 
-@pytest.fixture(scope="module")
-def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
-    with serving(tmp_path_factory.mktemp("state"), FileServer) as server:
-        yield server
+shared_server = shared(FileServer)
 
 
 def test_it_plays(page, server, eventually):

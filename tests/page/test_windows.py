@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.page.desk import FIRST_PICTURE
-from tests.page.live_server import LiveServer, serving
+from tests.page.live_server import LiveServer, serving, shared
 from tests.page.test_picture import HIDE, frame
 from tests.server import once_below
 
@@ -29,10 +29,7 @@ class QuickServer(LiveServer):
     program = ("-m", "tests.robustness.program", "sound")
 
 
-@pytest.fixture(scope="module")
-def shared_server(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("state"), QuickServer) as server:
-        yield server
+shared_server = shared(QuickServer)
 
 
 @pytest.fixture
