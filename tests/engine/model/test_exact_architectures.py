@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 from diffusers import EulerDiscreteScheduler, LCMScheduler, TCDScheduler
-from diffusers.schedulers import scheduling_lcm, scheduling_tcd
 
 from benchmarks import models
 from tests.engine.conftest import CPU
+from tests.engine.model.drawn_noise import draw_from
 from tests.engine.model.test_steps import LATENT_TOLERANCE, painted, shot
 from turbostream.engine.cuda import parity
 from turbostream.engine.model.model import Model
@@ -44,19 +44,14 @@ def pipe_of(name: str, scheduler: str) -> Any:
 def by_diffusers(pipe: Any, count: int) -> tuple[torch.Tensor, Any]:
     """Latents and picture, with the shot's noise in place of what a scheduler would draw."""
     one = shot(1, count)
-    numbers = iter(range(1, 10))
     last: list[torch.Tensor] = []
-
-    def drawn(*_: Any, **__: Any) -> torch.Tensor:
-        return noise_of(one.noise, SHAPE, number=next(numbers))[None]
 
     def after_step(_: Any, __: int, ___: Any, found: dict[str, torch.Tensor]) -> dict[str, Any]:
         last[:] = [found["latents"]]
         return {}
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (scheduling_lcm, scheduling_tcd):
-            patch.setattr(module, "randn_tensor", drawn)
+        draw_from(one, SHAPE, patch)
         picture = pipe(
             one.prompt, num_inference_steps=count, guidance_scale=0.0, eta=0.3, output_type="np",
             latents=noise_of(one.noise, SHAPE)[None], callback_on_step_end=after_step,

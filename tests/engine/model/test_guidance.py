@@ -15,11 +15,11 @@ from diffusers import (
     PNDMScheduler,
     TCDScheduler,
 )
-from diffusers.schedulers import scheduling_lcm, scheduling_tcd
 from PIL import Image
 
 from tests.engine import sdxl
 from tests.engine.conftest import CPU, pipeline
+from tests.engine.model.drawn_noise import draw_from
 from tests.engine.model.test_steps import painted, resolve
 from turbostream.engine.cuda import parity
 from turbostream.engine.model.model import Kind, Model
@@ -57,18 +57,13 @@ def shot(number: int, steps: int, guidance: float, negative: Any = DULL) -> Shot
 @torch.inference_mode()
 def theirs(pipe: Any, one: Shot, patch: pytest.MonkeyPatch) -> torch.Tensor:
     """diffusers' latents of the shot, with its noise in place of what a scheduler would draw."""
-    numbers = iter(range(1, 10))
     first = noise_of(one.noise, SHAPE)[None]
     common = {
         "num_inference_steps": one.steps, "guidance_scale": one.guidance, "eta": 0.3,
         "negative_prompt": one.negative[0][0] if one.negative else None, "output_type": "latent",
     }  # fmt: skip
     with patch.context() as drawing:
-        for module in (scheduling_lcm, scheduling_tcd):
-            drawing.setattr(
-                module, "randn_tensor",
-                lambda *_, **__: noise_of(one.noise, SHAPE, number=next(numbers))[None],
-            )  # fmt: skip
+        draw_from(one, SHAPE, drawing)
         if one.source is None:
             latents: torch.Tensor = pipe(one.prompt, latents=first, **common).images
             return latents

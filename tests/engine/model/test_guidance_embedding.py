@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 from diffusers import LatentConsistencyModelPipeline, LCMScheduler, UNet2DConditionModel
-from diffusers.schedulers import scheduling_lcm
 
 from tests.engine import sdxl
 from tests.engine.conftest import CPU, pipeline
+from tests.engine.model.drawn_noise import draw_from
 from tests.engine.model.test_steps import painted, shot
 from turbostream.engine.cuda import aot, parity
 from turbostream.engine.model import condition
@@ -56,12 +56,8 @@ def consistency(pipe: Any) -> Any:
 @torch.inference_mode()
 def theirs(pipe: Any, one: Shot, patch: pytest.MonkeyPatch, **options: Any) -> torch.Tensor:
     """diffusers' latents of the shot, with its noise in place of what the scheduler would draw."""
-    numbers = iter(range(1, 10))
     with patch.context() as drawing:
-        drawing.setattr(
-            scheduling_lcm, "randn_tensor",
-            lambda *_, **__: noise_of(one.noise, SHAPE, number=next(numbers))[None],
-        )  # fmt: skip
+        draw_from(one, SHAPE, drawing)
         latents: torch.Tensor = pipe(
             one.prompt, latents=noise_of(one.noise, SHAPE)[None], output_type="latent",
             num_inference_steps=one.steps, **options,

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 from diffusers import LCMScheduler, StableDiffusionImg2ImgPipeline, TCDScheduler
-from diffusers.schedulers import scheduling_lcm, scheduling_tcd
 from PIL import Image
 
 from tests.engine.conftest import CPU, pipeline
+from tests.engine.model.drawn_noise import draw_from
 from turbostream.engine.cuda import parity
 from turbostream.engine.model import model as model_module
 from turbostream.engine.model.model import Kind, Model
@@ -59,13 +59,7 @@ def shot(number: int, steps: int | None, strength: float | None = None) -> Shot:
 def theirs(scheduler: str, one: Shot, patch: pytest.MonkeyPatch) -> torch.Tensor:
     """diffusers' latents of the shot, with its noise in place of what a scheduler would draw."""
     pipe, shape = pipe_of(scheduler), (4, 8, 8)
-    numbers = iter(range(1, 10))
-
-    def drawn(*_: Any, **__: Any) -> torch.Tensor:
-        return noise_of(one.noise, shape, number=next(numbers))[None]
-
-    for module in (scheduling_lcm, scheduling_tcd):
-        patch.setattr(module, "randn_tensor", drawn)
+    draw_from(one, shape, patch)
     # LCM and TCD are used at 1, which diffusers calls no guidance; 0 is the same here.
     common = {
         "num_inference_steps": one.steps,
