@@ -1,7 +1,7 @@
 """Paints with the cluster engine or the local one, and says what came of it as one line of JSON.
 
-A program, because Ray's connection keeps a socket of its process when it is closed. One engine is
-asked for everything, since each takes a minute to open on a busy machine.
+A program, because Ray's connection keeps a socket of its process when it is closed. A single
+engine answers all questions, because opening one takes about a minute on a busy machine.
 """
 
 from __future__ import annotations

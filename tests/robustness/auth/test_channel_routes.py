@@ -1,4 +1,4 @@
-"""Every route for every kind of visitor: a new one has to be added here with who may use it."""
+"""Each route, for each kind of visitor. Add new routes to ROUTES, with who may use them."""
 
 from __future__ import annotations
 
