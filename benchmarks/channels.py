@@ -1,13 +1,15 @@
 """Several channels of one server: frames/s of each, words to picture, and the step of a video wall.
 
-`python -m benchmarks.channels [--random-weights] [--channels 1,8] [--target-fps 50] [--seconds 10]`
+`python -m benchmarks.channels [--random-weights] [--channels 1,8] [--target-fps 50] [--seconds 10]
+[--warm-s 5] [--compiled FOLDER]`
 
 Starts the real server with a separate state folder and the demo model, or SD-Turbo's architecture
 with random weights. Each channel has a viewer that acknowledges frames, and new words twice a
 second, at no fixed moment of a frame; from the answer to PATCH /scene it is known after which frame
 they are shown. Then, with --wall, four channels show the quarters of the default one, and it is
-counted how many frames their viewers are apart. Prints a table and one JSON line; the slowest
-channel is given as a share of the mean.
+counted how many frames their viewers are apart. Compiled code is used as it becomes ready: with
+--compiled it is kept for the next run, whose warm-up is then long enough. Prints a table and one
+JSON line; the slowest channel is given as a share of the mean.
 """
 
 from __future__ import annotations
@@ -17,13 +19,13 @@ import random
 import threading
 import time
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from benchmarks.controllers import Viewer, program
 from benchmarks.report import emit, machine, percentile
 from benchmarks.source import ask
 
-WARM_S = 5.0  # graphs of a new batch size are captured meanwhile
 QUARTERS = ([0, 0, 0.5, 0.5], [0.5, 0, 0.5, 0.5], [0, 0.5, 0.5, 0.5], [0.5, 0.5, 0.5, 0.5])
 
 
@@ -50,7 +52,7 @@ class Words(threading.Thread):
         self._over.set()
 
 
-def measured(port: int, channels: int, seconds: float) -> dict[str, Any]:
+def measured(port: int, channels: int, seconds: float, warm_s: float) -> dict[str, Any]:
     """A server with `channels` channels, whose further ones are made here and stay."""
     known = [one["name"] for one in ask(port, "GET", "/channels")["channels"]]
     for index in range(len(known), channels):
@@ -63,7 +65,7 @@ def measured(port: int, channels: int, seconds: float) -> dict[str, Any]:
     words = [Words(port, name, one) for name, one in zip(known, viewers, strict=False)]
     for one in words:
         one.start()
-    time.sleep(WARM_S)
+    time.sleep(warm_s)
     for one in words:
         one.waits_ms.clear()
     since = time.perf_counter()
@@ -89,7 +91,7 @@ def measured(port: int, channels: int, seconds: float) -> dict[str, Any]:
     }
 
 
-def wall(port: int, seconds: float) -> dict[str, Any]:
+def wall(port: int, seconds: float, warm_s: float) -> dict[str, Any]:
     """How many frames four viewers of a video wall are apart, looked at every 5 ms."""
     default = ask(port, "GET", "/channels")["channels"][0]["name"]
     viewers = []
@@ -99,7 +101,7 @@ def wall(port: int, seconds: float) -> dict[str, Any]:
         viewers.append(Viewer(port, f"?channel=wall{index}"))
         viewers[-1].start()
         viewers[-1].first_after(0)
-    time.sleep(WARM_S)
+    time.sleep(warm_s)
     apart: list[int] = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
@@ -122,19 +124,24 @@ def main() -> None:
     parser.add_argument("--channels", default="1,8", help="numbers of channels, rising")
     parser.add_argument("--target-fps", type=float, default=50.0, help="of each channel")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
+    parser.add_argument("--warm-s", type=float, default=5.0, help="before each, not counted")
+    parser.add_argument("--compiled", type=Path, help="a folder for compiled code")
     parser.add_argument("--wall", action="store_true", help="a video wall of four too")
     parser.add_argument("--save", help="a name in benchmarks/results")
     options = parser.parse_args()
     rows, parts = [], {}
-    with program(options.target_fps, options.random_weights) as port:
+    started = program(options.target_fps, options.random_weights, compiled=options.compiled)
+    with started as port:
         for channels in map(int, options.channels.split(",")):
-            rows.append(measured(port, channels, options.seconds))
+            rows.append(measured(port, channels, options.seconds, options.warm_s))
             print("  ".join(f"{name} {value}" for name, value in rows[-1].items()), flush=True)
+            choices = ask(port, "GET", "/status")["engine"]["choices"]
         if options.wall:
-            parts = wall(port, options.seconds)
+            parts = wall(port, options.seconds, options.warm_s)
             print("  ".join(f"{name} {value}" for name, value in parts.items()), flush=True)
     given = {"target_fps": options.target_fps, "random_weights": options.random_weights}
-    emit({"benchmark": "channels", **given, "rows": rows, **parts, **machine()}, options.save)
+    found = {"rows": rows, **parts, "choices": choices}
+    emit({"benchmark": "channels", **given, **found, **machine()}, options.save)
 
 
 if __name__ == "__main__":

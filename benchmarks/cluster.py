@@ -1,6 +1,10 @@
 """The cluster engine: frames/s of 1 to N workers, words to picture, fairness, and a worker killed.
 
     python -m benchmarks.cluster --workers 1,2 --seconds 10 [--save cluster] [--model-id demo]
+    python -m benchmarks.cluster --random-weights --workers 1,2 --channels 8,16 --warm-s 300
+
+On GPUs a worker has one of them, so --workers says how many are used; --warm-s lets their code
+compile before the first measurement, and --compiled keeps it for the next run.
 
 Each channel is a thread that keeps one submission in flight and changes its words twice a second,
 straight at the engine: what the server adds is measured by `benchmarks.control`. Fairness is the
@@ -11,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import tempfile
 import threading
 import time
@@ -18,7 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import torch
 
+from benchmarks.controllers import share_compiled
 from benchmarks.report import emit, machine, percentile
 from turbostream.engine import open_engine, weights
 from turbostream.settings import Settings
@@ -57,12 +64,20 @@ class Channel(threading.Thread):
         self._over.set()
 
 
+def show_gpus(count: int) -> None:
+    """Let Ray, which is started after this, see the first `count` GPUs."""
+    if torch.cuda.device_count():
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(count)))
+
+
 def opened(options: argparse.Namespace, workers: int, folder: str) -> Engine:
     settings = Settings(
         target_fps=30,
         initial_prompt="a red star",
         model_id=options.model_id,
         server_port=0,
+        acceleration=options.acceleration,
+        decoder="full" if options.random_weights else "tiny",
         engine="ray",
         ray_address=options.ray_address,
         ray_workers=workers,
@@ -78,11 +93,13 @@ def opened(options: argparse.Namespace, workers: int, folder: str) -> Engine:
     return engine
 
 
-def measured(engine: Engine, channels: int, seconds: float) -> dict[str, Any]:
+def measured(engine: Engine, channels: int, seconds: float, warm_s: float) -> dict[str, Any]:
     threads = [Channel(engine, index) for index in range(channels)]
     for one in threads:
         one.start()
-    time.sleep(2.0)  # first kernels, first prompts
+    time.sleep(warm_s)  # first kernels, first prompts, and code that is compiled
+    for one in threads:
+        one.waits_ms.clear()
     since = time.monotonic()
     time.sleep(seconds)
     until = time.monotonic()
@@ -124,10 +141,14 @@ def killed(engine: Engine) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workers", default="1,2", help="numbers of workers; on GPUs there is one")
+    parser.add_argument("--workers", default="1,2", help="numbers of workers")
     parser.add_argument("--channels", default="1,2,4", help="numbers of channels")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
+    parser.add_argument("--warm-s", type=float, default=2.0, help="before each, not counted")
     parser.add_argument("--model-id", default="demo")
+    parser.add_argument("--random-weights", action="store_true", help="SD-Turbo's architecture")
+    parser.add_argument("--acceleration", default="auto")
+    parser.add_argument("--compiled", type=Path, help="a folder for compiled code")
     parser.add_argument("--ray-address", default="local")
     parser.add_argument("--save", help="name of the file in benchmarks/results/")
     options = parser.parse_args()
@@ -135,16 +156,25 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     lost: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
+        if options.random_weights:
+            from benchmarks import models  # which loads what the GPU needs
+
+            options.model_id = str(Path(folder, "sd-turbo"))
+            models.write(Path(options.model_id))
+        if options.compiled is not None:
+            share_compiled(options.compiled, Path(folder))
         for workers in map(int, options.workers.split(",")):
+            show_gpus(workers)
             engine = opened(options, workers, folder)
             try:
                 for channels in map(int, options.channels.split(",")):
-                    row = measured(engine, channels, options.seconds)
+                    row = measured(engine, channels, options.seconds, options.warm_s)
                     ones = [one for one in rows if one["workers"] == 1]
                     base = [one["fps"] for one in ones if one["channels"] == channels]
                     if base and row["workers"] > 1:
                         row["efficiency"] = round(row["fps"] / base[0] / row["workers"], 3)
                     rows.append(row)
+                    choices = dict(engine.choices)
                     print("  ".join(f"{name} {value}" for name, value in row.items()), flush=True)
                 if len(workers_of(engine)) > 1:
                     lost = killed(engine)
@@ -152,7 +182,16 @@ def main() -> None:
             finally:
                 engine.close()
     emit(
-        {**machine(), "model": options.model_id, "rows": rows, "killed_worker": lost}, options.save
+        {
+            **machine(),
+            "model": "random, SD-Turbo's architecture"
+            if options.random_weights
+            else options.model_id,
+            "rows": rows,
+            "killed_worker": lost,
+            "choices": choices,
+        },
+        options.save,
     )
 
 

@@ -62,6 +62,7 @@ def serve(port: int, target_fps: float) -> int:
         initial_prompt="three yellow stars on a night sky",
         model_id="demo",
         server_port=port,
+        acceleration=os.environ.get("ACCELERATION", "auto"),
         jpeg_quality=20,  # pictures of noise are large; so they have about the size of a model's
         state_dir=Path(os.environ["STATE_DIR"]),
     )
@@ -198,14 +199,25 @@ def measure(viewer: Viewer, ways: dict[str, Change], changes: int) -> dict[str, 
     return found
 
 
+def share_compiled(compiled: Path, state_dir: Path) -> None:
+    """Let a program with this state folder keep its compiled code in `compiled`."""
+    compiled.mkdir(parents=True, exist_ok=True)
+    (state_dir / "compiled").symlink_to(compiled.resolve())
+
+
 @contextmanager
-def program(target_fps: float, random_weights: bool, model: str = "demo") -> Iterator[int]:
-    """Run the program with a state folder of its own; its port."""
+def program(
+    target_fps: float, random_weights: bool, model: str = "demo", compiled: Path | None = None
+) -> Iterator[int]:
+    """Run the program with a state folder of its own; its port. compiled: a folder of compiled
+    code, which is used and added to."""
     port = free_port()
     command = ["realtime_stream.py", "--server-port", str(port)]
     if random_weights:
         command = ["-m", "benchmarks.controllers", "--serve", str(port)]
     with tempfile.TemporaryDirectory(prefix="benchmark-") as state_dir:
+        if compiled is not None:
+            share_compiled(compiled, Path(state_dir))
         process = subprocess.Popen(
             [sys.executable, *command, "--target-fps", str(target_fps)],
             cwd=ROOT,

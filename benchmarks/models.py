@@ -28,6 +28,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 from turbostream.engine.device import hardware
 from turbostream.engine.device.hardware import Hardware
 from turbostream.engine.model.loading import load_pipeline
+from turbostream.engine.model.single_file import clip_tokenizer
 from turbostream.engine.weights import single_file
 
 hardware.warm("auto")  # after diffusers is imported, as in the program
@@ -230,6 +231,14 @@ def load(
     if folder is None:
         return RANDOM[name](hardware, full_vae, tiny)
     return load_pipeline(folder, hardware)
+
+
+def write(folder: Path) -> None:
+    """SD-Turbo's architecture with random weights as a model's folder, in float16. Its decoder is
+    the tiny one, which DECODER=full takes as it is."""
+    pipe = load(None, hardware.choose("auto"))
+    pipe.tokenizer = clip_tokenizer("!")
+    pipe.to(dtype=torch.float16).save_pretrained(folder, variant="fp16")
 
 
 def gflop(pipe: Any, vae: Any) -> float:

@@ -77,20 +77,10 @@ def _model(random: bool, keep: Path | None) -> Iterator[str | None]:
     with tempfile.TemporaryDirectory() as made:
         folder = (keep or Path(made) / "sd-turbo").resolve()
         if random and not (folder / "model_index.json").exists():
-            _write_model(folder)
+            from benchmarks import models
+
+            models.write(folder)
         yield str(folder) if random else None
-
-
-def _write_model(folder: Path) -> None:
-    import torch
-
-    from benchmarks import models
-    from turbostream.engine.device import hardware
-    from turbostream.engine.model.single_file import clip_tokenizer
-
-    pipe = models.load(None, hardware.choose("auto"))
-    pipe.tokenizer = clip_tokenizer("!")
-    pipe.to(dtype=torch.float16).save_pretrained(folder, variant="fp16")
 
 
 def _start(checkout: Path, model: str | None, seconds: float) -> Row:
