@@ -25,7 +25,7 @@ from typing import Any
 import psutil
 import torch
 
-from benchmarks.controllers import share_compiled
+from benchmarks.controllers import keeping_compiled
 from benchmarks.report import emit, machine, percentile
 from turbostream.engine import open_engine, weights
 from turbostream.settings import Settings
@@ -155,14 +155,15 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     rows: list[dict[str, Any]] = []
     lost: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as folder:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        keeping_compiled(options.compiled, Path(folder)),
+    ):
         if options.random_weights:
             from benchmarks import models  # which loads what the GPU needs
 
             options.model_id = str(Path(folder, "sd-turbo"))
             models.write(Path(options.model_id))
-        if options.compiled is not None:
-            share_compiled(options.compiled, Path(folder))
         for workers in map(int, options.workers.split(",")):
             show_gpus(workers)
             engine = opened(options, workers, folder)

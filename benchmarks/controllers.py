@@ -19,6 +19,7 @@ import io
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -199,10 +200,21 @@ def measure(viewer: Viewer, ways: dict[str, Change], changes: int) -> dict[str, 
     return found
 
 
-def share_compiled(compiled: Path, state_dir: Path) -> None:
-    """Let a program with this state folder keep its compiled code in `compiled`."""
-    compiled.mkdir(parents=True, exist_ok=True)
-    (state_dir / "compiled").symlink_to(compiled.resolve())
+@contextmanager
+def keeping_compiled(compiled: Path | None, state_dir: Path) -> Iterator[None]:
+    """Give a program with this state folder the compiled code in `compiled`, and take what it adds.
+    Copied, since the program refuses a folder that is a link."""
+    if compiled is None:
+        yield
+        return
+    own = state_dir / "compiled"
+    if compiled.exists():
+        shutil.copytree(compiled, own)
+    try:
+        yield
+    finally:
+        if own.exists():
+            shutil.copytree(own, compiled, dirs_exist_ok=True)
 
 
 @contextmanager
@@ -215,9 +227,10 @@ def program(
     command = ["realtime_stream.py", "--server-port", str(port)]
     if random_weights:
         command = ["-m", "benchmarks.controllers", "--serve", str(port)]
-    with tempfile.TemporaryDirectory(prefix="benchmark-") as state_dir:
-        if compiled is not None:
-            share_compiled(compiled, Path(state_dir))
+    with (
+        tempfile.TemporaryDirectory(prefix="benchmark-") as state_dir,
+        keeping_compiled(compiled, Path(state_dir)),
+    ):
         process = subprocess.Popen(
             [sys.executable, *command, "--target-fps", str(target_fps)],
             cwd=ROOT,
