@@ -24,6 +24,7 @@ class SourceSide:
         self.forgotten = 0
         self.closed = 0  # connections that the page has ended
         self.answers, self.refusal, self.kind = True, "", "none"
+        self.refuses_to_forget = False
         self._acknowledged = 0
         self._before = 0  # pictures of earlier connections
         self._scene: dict[str, Any] = {}
@@ -104,5 +105,8 @@ class SourceSide:
 
     def _forget(self, route: Route) -> None:
         assert route.request.method == "DELETE"
+        if self.refuses_to_forget:
+            route.fulfill(status=429, json={"error": "Too many changes."})
+            return
         self.forgotten += 1
         route.fulfill(json={"status": "ok"})

@@ -179,6 +179,42 @@ def test_off_means_off(page, side, eventually):
     assert len(side.pictures) == count
 
 
+def test_the_server_forgets_what_is_still_on_its_way_to_it(page, side, eventually):
+    side.answers = False
+    press(page, "camera")
+    eventually(lambda: side.unacknowledged, 2)
+    press(page, "none")
+    eventually(lambda: page.evaluate(TRACKS), OVER)
+    page.wait_for_timeout(300)
+    assert side.forgotten == 0, "a picture that comes after the request would stay"
+    side.acknowledge(2)
+    eventually(lambda: side.forgotten, 1)
+    eventually(lambda: side.kind, "none")
+
+
+def test_pictures_on_a_connection_that_broke_are_not_waited_for(page, side, eventually):
+    side.answers = False
+    press(page, "camera")
+    eventually(lambda: side.unacknowledged, 2)
+    press(page, "none")
+    side.hang_up()
+    eventually(lambda: side.forgotten, 1)
+
+
+def test_a_picture_that_could_not_be_forgotten_is_forgotten_at_the_next_press(
+    desk, page, side, eventually
+):
+    press(page, "camera")
+    eventually(lambda: len(side.pictures) >= 2)
+    side.refuses_to_forget = True
+    press(page, "none")
+    eventually(lambda: said(page), "Too many changes.")
+    desk.expect_network_report(429)
+    side.refuses_to_forget = False
+    press(page, "none")
+    eventually(lambda: side.forgotten, 1)
+
+
 def test_a_hidden_page_stops_its_camera(page, side, eventually):
     press(page, "camera")
     eventually(lambda: len(side.pictures) >= 2)

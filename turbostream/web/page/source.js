@@ -92,11 +92,14 @@ async function begin(kind) {
   else if (opened) tick();
 }
 
-/** Lets the server forget the last picture of this page. */
+/** Lets the server forget the pictures of this page, also those that are on their way to it. */
 async function forget() {
-  gave = false;
+  const own = turn;
+  await flow.settled(); // over the socket: the request could overtake them
+  if (own !== turn) return;
   const answer = await request('DELETE', 'source');
-  if (!answer.ok) show(answer.sentence);
+  if (answer.ok) gave = opened !== null;
+  else show(answer.sentence);
 }
 
 function close() {

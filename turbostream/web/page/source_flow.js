@@ -8,6 +8,7 @@
 const [LEAST_UNACKNOWLEDGED, MOST_UNACKNOWLEDGED] = [2, 16];
 const MOST_BYTES = 1_000_000; // unacknowledged
 const [FEW_WAITING, MANY_WAITING] = [1, 2]; // pictures on the line that wait for others
+const LOOK_EVERY_MS = 20;
 
 export class PictureFlow {
   #take;
@@ -56,6 +57,13 @@ export class PictureFlow {
   stop() {
     this.#due = false;
     this.#turn += 1;
+  }
+
+  /** Resolves once the server has handled all pictures that were sent, or their connection has ended. */
+  async settled() {
+    const sent = this.#sent;
+    const isOpen = () => this.#socket.connection === this.#connection && this.#connection !== null;
+    while (isOpen() && this.#received < sent) await new Promise((done) => { setTimeout(done, LOOK_EVERY_MS); });
   }
 
   async #work() {
