@@ -9,12 +9,14 @@ from playwright.sync_api import Page, WebSocketRoute
 
 
 class Gate:
-    """Keeps the messages of the page back, in `held`; those of the server pass."""
+    """Keeps the messages of the page back, in `held`, until `release`; those of the server pass."""
 
     def __init__(self, page: Page) -> None:
         self.held: list[dict[str, Any]] = []
         self.closed = False
+        self._open = False
         self._sockets: list[WebSocketRoute] = []
+        self._server: WebSocketRoute | None = None
         page.route_web_socket("**/control", self._route)
 
     def _route(self, socket: WebSocketRoute) -> None:
@@ -22,8 +24,22 @@ class Gate:
             socket.close()
             return
         self._sockets.append(socket)
-        socket.connect_to_server()
-        socket.on_message(lambda text: self.held.append(json.loads(text)))
+        self._server = socket.connect_to_server()
+        socket.on_message(self._sent)
+
+    def _sent(self, message: str | bytes) -> None:
+        assert self._server is not None
+        if self._open:
+            self._server.send(message)
+        else:
+            self.held.append(json.loads(message))
+
+    def release(self) -> None:
+        """Sends what was kept back to the server, and keeps nothing back any more."""
+        assert self._server is not None
+        self._open = True
+        for message in self.held:
+            self._server.send(json.dumps(message))
 
     def push(self, message: dict[str, Any]) -> None:
         """Sends a message to the page, as the server does."""

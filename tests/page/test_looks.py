@@ -6,10 +6,11 @@ import json
 
 import pytest
 
-from tests.page.live_server import FIRST_PROMPT
+from tests.page.gate import Gate
 from tests.page.repertoire import emptied, names, with_looks
 
 pytestmark = pytest.mark.browser
+CONNECTED = "import('/page/control.js').then(({control}) => control.connected)"
 THREE = ("a circle on a red background", "a circle on a green background", "a fish on a blue sea")
 
 
@@ -20,7 +21,13 @@ def looks(server):
 
 
 @pytest.fixture
-def page(desk, looks):
+def desk(looks, desk):
+    """Its windows are closed before the looks are deleted."""
+    return desk
+
+
+@pytest.fixture
+def page(desk):
     page = desk.open()
     page.wait_for_selector(".look:nth-child(3)")
     return page
@@ -181,9 +188,10 @@ def test_without_looks_the_strip_says_what_it_is_for(desk, server):
     emptied(server)
     page = desk.open()
     page.wait_for_selector("#looks-empty:visible")
+    before = words(server)
     page.keyboard.press("1")
     page.keyboard.press("ArrowRight")
-    assert words(server) == FIRST_PROMPT
+    assert words(server) == before
 
 
 def test_looks_that_are_saved_in_quick_succession_have_names_of_their_own(page, looks, eventually):
@@ -192,6 +200,23 @@ def test_looks_that_are_saved_in_quick_succession_have_names_of_their_own(page, 
     eventually(lambda: len(names(looks)), 5)
     seeds = [look["scene"]["seed"] for look in looks.ask("GET", "/looks")["looks"][3:]]
     assert seeds[0] != seeds[1], "the second is saved with the new seed"
+
+
+def test_a_look_is_saved_with_the_changes_that_are_still_on_their_way(desk, looks, eventually):
+    page = desk.window()
+    gate = Gate(page)
+    page.goto(looks.url)
+    page.wait_for_selector(".look:nth-child(3)")
+    eventually(lambda: page.evaluate(CONNECTED))
+    page.fill("#seed", "4711")
+    page.keyboard.press("Enter")
+    eventually(lambda: [one["patch"]["seed"] for one in gate.held], [4711])
+    page.click("#look-add")
+    page.wait_for_timeout(2500)
+    assert len(names(looks)) == 3, "its change is not yet in force"
+    gate.release()
+    eventually(lambda: len(names(looks)), 4)
+    assert looks.ask("GET", "/looks")["looks"][3]["scene"]["seed"] == 4711
 
 
 def test_an_error_about_a_look_does_not_stop_the_words_from_following(

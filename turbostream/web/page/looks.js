@@ -4,17 +4,17 @@
  */
 import { address } from './address.js';
 import { isLimited } from './channels.js';
+import { request as inOrder } from './control.js';
 import { fadeNow } from './fade.js';
 import { startDrag } from './look_drag.js';
 import { openMenu, startMenu } from './look_menu.js';
 import { say } from './message.js';
-import { wordsTurn } from './prompt.js';
+import { wordsSettled } from './prompt.js';
 import { standsFor } from './parameters.js';
-import { act, onScene, scene, sceneTurn } from './scene.js';
+import { act, onScene, scene, sceneTurn, settled } from './scene.js';
 import { send } from './send.js';
 
 const EVERY_MS = 1000; // at least, before a new revision makes the page read the list again
-const SENDING_MS = 2000; // at most, that a save waits for changes of this page
 const LONGEST_NAME = 40; // characters of a name that is made from a prompt
 
 const $ = (id) => document.getElementById(id);
@@ -92,14 +92,12 @@ function freeName() {
   return free;
 }
 
-/** Saves what is on screen, with the changes of this page that are on their way. */
+/** Saves what is on screen as a new look. */
 export async function saveLook() {
-  const until = performance.now() + SENDING_MS;
-  const isSending = () => !Number.isFinite(wordsTurn()) || !Number.isFinite(sceneTurn());
-  while (isSending() && performance.now() < until) await new Promise((done) => setTimeout(done, 20));
+  await changesOnTheirWay();
   const name = freeName();
   saving.add(name);
-  const kept = await request('PUT', path(name));
+  const kept = await store(name);
   saving.delete(name);
   if (kept) {
     recalled = name;
@@ -108,9 +106,21 @@ export async function saveLook() {
   }
 }
 
+/** Saves what is on screen, with the changes of this page until now, under this name. */
+async function replace(name) {
+  await changesOnTheirWay();
+  await store(name);
+  return readLooks();
+}
+
+const changesOnTheirWay = () => Promise.all([wordsSettled(), settled()]);
+const store = (name) => said(inOrder('PUT', path(name)));
+
 /** A request that changes the looks; says why it failed. */
-async function request(method, target, body) {
-  const answer = await send(method, target, body);
+const request = (...what) => said(send(...what));
+
+async function said(answering) {
+  const answer = await answering;
   if (!answer.ok) say(answer.sentence, 'error');
   return answer.ok;
 }
@@ -204,7 +214,7 @@ export function startLooks() {
   startMenu(list, {
     moved: storeOrder,
     renamed: (name, next) => request('PATCH', path(name), { name: next }).then(readLooks),
-    replaced: (name) => request('PUT', path(name)).then(readLooks),
+    replaced: replace,
     removed: async (name) => {
       const place = lookNames().indexOf(name);
       await request('DELETE', path(name));

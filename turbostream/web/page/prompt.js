@@ -32,6 +32,9 @@ const prompts = new NewestOnly(postPrompt);
 /** NaN while a prompt of this page is in flight; the number differs afterwards. */
 export const wordsTurn = () => prompts.turn;
 
+/** Resolves once the words that were sent until now are answered. */
+export const wordsSettled = () => prompts.settled();
+
 /** Milliseconds from the last key to the first picture, for the last prompt; null before the first. */
 export const latencyMs = () => latency.last_ms;
 

@@ -9,7 +9,7 @@ import { say } from './message.js';
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 const listeners = [];
-const queue = []; // [{path, body, kind, fade, answered}]; without a path: a patch of the scene
+const queue = []; // [{path, body, kind, fade, answered}], without a path a patch of the scene; or [{settled}]
 let busy = false;
 let turns = 0;
 
@@ -55,6 +55,14 @@ export function act(path, body, kind = null, answered = () => {}) {
   return work();
 }
 
+/** Resolves once the changes until now are answered. */
+export function settled() {
+  return new Promise((done) => {
+    queue.push({ settled: done });
+    work();
+  });
+}
+
 async function work() {
   if (busy) return;
   busy = true;
@@ -62,6 +70,10 @@ async function work() {
     while (queue.length) {
       const next = queue.shift();
       const { path, body } = next;
+      if (next.settled) {
+        next.settled();
+        continue;
+      }
       const answer = await (path ? request('POST', path, body) : patchScene(body));
       if (!answer.ok) say(answer.sentence, 'error');
       if (answer.status === 429) {
@@ -69,7 +81,8 @@ async function work() {
         queue.unshift(next); // the last value of a slider must arrive
       }
       if (answer.ok) next.answered?.(answer.data);
-      if (answer.ok && !queue.length && answer.data?.motion) takeScene(answer.data);
+      const isLast = queue.every((later) => later.settled);
+      if (answer.ok && isLast && answer.data?.motion) takeScene(answer.data);
     }
   } finally {
     turns += 1;

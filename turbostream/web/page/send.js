@@ -11,6 +11,7 @@ export class NewestOnly {
   #next = null;
   #busy = false;
   #turns = 0;
+  #settling = []; // {left: items to be done, done}
 
   constructor(work) {
     this.#work = work;
@@ -27,6 +28,18 @@ export class NewestOnly {
     return this.#busy ? NaN : this.#turns;
   }
 
+  /** Resolves once what was offered until now is done, or was replaced by something that is. */
+  settled() {
+    if (!this.#busy) return Promise.resolve();
+    return new Promise((done) => { this.#settling.push({ left: this.waiting ? 2 : 1, done }); });
+  }
+
+  #settle(items) {
+    for (const one of this.#settling) one.left -= items;
+    this.#settling.filter(({ left }) => left <= 0).forEach(({ done }) => done());
+    this.#settling = this.#settling.filter(({ left }) => left > 0);
+  }
+
   async offer(item) {
     this.#next = { item };
     if (this.#busy) return;
@@ -36,10 +49,12 @@ export class NewestOnly {
         const { item: newest } = this.#next;
         this.#next = null;
         await this.#work(newest);
+        this.#settle(1);
       }
     } finally {
       this.#turns += 1;
       this.#busy = false;
+      this.#settle(Infinity);
     }
   }
 }

@@ -3,9 +3,11 @@
  * steps it.
  */
 import { isFurther } from './channels.js';
+import { request } from './control.js';
 import { fadeNow } from './fade.js';
 import { lookNames, onLooks } from './looks.js';
 import { say } from './message.js';
+import { settled } from './scene.js';
 import { NewestOnly, send } from './send.js';
 import { readStatus } from './status.js';
 
@@ -29,7 +31,8 @@ export const isPlaying = () => Boolean(now?.playing);
 // ------------------------------------------------------------------------------------- playing it
 
 async function command(method, path, body) {
-  const answer = await send(method, path, body);
+  await settled();
+  const answer = await request(method, path, body);
   if (!answer.ok) say(answer.sentence, 'error');
   else if (answer.data?.entries) take(answer.data);
   readStatus();
