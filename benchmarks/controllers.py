@@ -42,6 +42,7 @@ WARM_UP = 10  # changes of each kind that are not counted
 SCRIPT_TYPE = "application/octet-stream"  # asked for by a viewer that acknowledges
 PATIENCE_S = 60.0
 START_S = 300.0
+LAST_LINES = 100  # of the log of a server that ended by itself
 DARK = 8  # mean of a picture's values; of the one before it, BRIGHT
 BRIGHT = 24
 Change = Callable[[float], int]
@@ -143,7 +144,7 @@ class Viewer(threading.Thread):
                 return bool(found)
 
             if not self._came.wait_for(came, PATIENCE_S):
-                raise SystemExit("No frame came; start the server by hand to see why.")
+                raise TimeoutError(f"No frame came within {PATIENCE_S:g} s.")
             return self._frames[found[0]]
 
 
@@ -230,19 +231,25 @@ def program(
     with (
         tempfile.TemporaryDirectory(prefix="benchmark-") as state_dir,
         keeping_compiled(compiled, Path(state_dir)),
+        tempfile.TemporaryFile() as log,
     ):
         process = subprocess.Popen(
             [sys.executable, *command, "--target-fps", str(target_fps)],
             cwd=ROOT,
             env={**os.environ, "STATE_DIR": state_dir, "MODEL_ID": model},
-            stderr=subprocess.DEVNULL,
+            stderr=log,
         )
         try:
             wait_until_healthy(port, process)
             yield port
         finally:
+            ended = process.poll()
             process.terminate()
             process.wait(20)
+            if ended is not None:
+                log.seek(0)
+                said = log.read().decode("utf-8", "replace").splitlines()[-LAST_LINES:]
+                print(f"The server ended with status {ended}:", *said, sep="\n", file=sys.stderr)
 
 
 def main() -> None:
