@@ -120,6 +120,7 @@ def test_the_stream_comes_back_by_itself_and_words_typed_meanwhile_are_sent(own_
     server.end(signal.SIGKILL)
     page.wait_for_selector("#notice:visible")
     assert "The stream is lost" in page.text_content("#notice")
+    eventually(lambda: page.inner_text("#viewers"), "–")
     page.fill("#prompt", "a circle on a green background")
     eventually(lambda: "does not answer" in page.text_content("#message"))
 

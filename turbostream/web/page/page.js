@@ -135,7 +135,10 @@ function answered(answer, { last, sent, got, before }) {
     if (plain && !last) openStream();
     clock.add(sent, got, answer.now);
     takeStatus(answer, before);
-  } else if (plain && last) closeStream();
+  } else {
+    if (plain && last) closeStream();
+    setText($('viewers'), '–');
+  }
   showState();
   if (answer && $('behind').open) showFacts();
 }
