@@ -17,7 +17,8 @@ host_heartbeat() { # PID: sends that process SIGTERM once the ssh connection is 
   (
     trap - ERR EXIT
     trap '' PIPE
-    while printf '\n' 2>/dev/null; do sleep 2; done
+    # The connection stays open while a process has its streams, also the sleep that outlives this one.
+    while printf '\n' 2>/dev/null; do sleep 2 >/dev/null 2>&1; done
     kill -TERM "$1" 2>/dev/null
   ) 9>&- &
   heartbeat=$!
