@@ -236,7 +236,12 @@ tunnel_hold() { # until the connection is lost
       ((round % 10)) || tunnel_check_guard
       round=$((round + 1))
     fi
-    tunnel_pause 1
+    if [[ -n $reachable ]]; then
+      tunnel_pause 1
+    else # ssh is still connecting
+      sleep 0.2 &
+      wait $! || true
+    fi
   done
   wait "$forwarding" || true
   forwarding=''
