@@ -64,6 +64,8 @@ class Host:
             "GUARD_ENVIRON": str(self.rental),
             "GUARD_TICK_S": "1",
             "GUARD_API": f"http://127.0.0.1:{self.api_port}",
+            "WIDTH": "128",  # of the pictures; quick to paint
+            "HEIGHT": "128",
         }
         self.allowed: list[Path] = []
         self._host_key = keygen(folder / "host_key")
