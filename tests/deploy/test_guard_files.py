@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import os
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -26,24 +28,28 @@ PLANTED = {
 }
 
 
-@pytest.mark.parametrize("text", PLANTED.values(), ids=PLANTED)
 @pytest.mark.parametrize("name", ["guard.state", "guard.json", "guard.extend"])
 def test_files_that_the_guard_did_not_write_are_neither_run_nor_used(
-    instance: Instance, tmp_path: Path, name: str, text: str
+    rent: Callable[[], Instance], tmp_path: Path, name: str
 ) -> None:
-    ran = tmp_path / "ran"
-    instance.state.mkdir()
-    (instance.state / name).write_text(text.format(ran=ran))
-    assert instance.guard("status").returncode == 1
-    done = instance.guard("arm", "--port", str(instance.port))
-    assert done.returncode == 0, done.stderr
-    assert "now 30 minutes are left" in done.stderr
-    if name == "guard.extend":
-        (instance.state / name).write_text(text.format(ran=ran))
-    assert instance.outlives(2)
-    assert "now 30 minutes are left" in instance.guard("status").stdout
-    assert instance.shown["hard_left_s"] <= 3 * 3600
-    assert not ran.exists()
+    instances = {what: rent() for what in PLANTED}
+    for what, instance in instances.items():
+        text = PLANTED[what].format(ran=tmp_path / "ran")
+        instance.state.mkdir()
+        (instance.state / name).write_text(text)
+        assert instance.guard("status").returncode == 1
+        done = instance.guard("arm", "--port", str(instance.port))
+        assert done.returncode == 0, done.stderr
+        assert "now 30 minutes are left" in done.stderr
+        if name == "guard.extend":
+            (instance.state / name).write_text(text)
+    with ThreadPoolExecutor(len(instances)) as pool:  # their seconds pass at the same time
+        lives = pool.map(lambda instance: instance.outlives(2), instances.values())
+        assert dict(zip(instances, lives, strict=True)) == dict.fromkeys(PLANTED, True)
+    for what, instance in instances.items():
+        assert "now 30 minutes are left" in instance.guard("status").stdout, what
+        assert instance.shown["hard_left_s"] <= 3 * 3600
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("kind", ["FIFO", "device", "link", "dangling link", "folder"])
