@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.deploy.host import PATH, PATIENCE_S, ROOT, answers, wait_for
@@ -206,3 +207,17 @@ def test_a_start_on_a_nearly_full_disk_leaves_the_serving_release_running(
             subprocess.run(["bash", str(ROOT / "deploy/guard.sh"), "disarm", *state], check=True)
             instance.process.kill()
             instance.process.wait(PATIENCE_S)
+
+
+@pytest.mark.parametrize("state", ["running", "zombie"])
+def test_a_stop_waits_for_a_process_that_runs_and_not_for_one_that_nobody_reaps(state: str) -> None:
+    with subprocess.Popen(["sleep", "60" if state == "running" else "0"]) as process:
+        if state == "zombie":
+            wait_for(lambda: psutil.Process(process.pid).status() == state, PATIENCE_S, state)
+        script = '. "$1"; sleep() { echo waited; }; host_wait_for_end "$2" 3'
+        steps = str(ROOT / "deploy/host/processes.sh")
+        command = ["bash", "-c", script, "bash", steps, str(process.pid)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        process.kill()
+    # Three times for its end, and once after the signal that kills it.
+    assert done.stdout.split() == ["waited"] * (4 if state == "running" else 0)
