@@ -83,7 +83,8 @@ class Client:
 
     def _call(self, *arguments: str) -> Any:
         """What the client printed as JSON (None for nothing); raises the error that it reported."""
-        command = [str(self._program), *arguments, "--raw"]
+        # Not by its first line, which names the folder that the environment was created in.
+        command = [sys.executable, str(self._program), *arguments, "--raw"]
         environment = {**os.environ, "VAST_API_KEY": self._key, "NO_COLOR": "1"}
         environment.pop("PASSPHRASE", None)
         try:
