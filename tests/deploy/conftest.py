@@ -73,6 +73,8 @@ def vast(stand_in: StandIn, host: Host, laptop: Laptop, client_environment: Path
         "VAST_CALL_TIMEOUT_S": "60",
         "VAST_REACH_LIMIT_S": "30",
         "VAST_DESTROY_TRIES": "2",
+        # The client imports distutils each time; setuptools' copy of it takes longest.
+        "SETUPTOOLS_USE_DISTUTILS": "stdlib" if sys.version_info < (3, 12) else None,
         "SSH_HOST": None,
         "SSH_PORT": None,
     }

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.deploy.host import Host, wait_for
+from tests.deploy.host import ROOT, Host, wait_for
 from tests.deploy.laptop import Laptop
 from tests.deploy.renting import Vast
 from tests.deploy.standin import Fault, StandIn
@@ -39,6 +41,7 @@ def quick(laptop: Laptop) -> dict[str, str]:
         (laptop.scripts / name).write_text(text)
 
 
+TORN = b'{"number": 1, "file": "0000'
 NAMES = ("start_stream_server.sh", "deploy/remote.sh")
 SCRIPT = r"""
 step=${SELF##*/}:${1-}:${2-}
@@ -57,12 +60,24 @@ exit 0
 
 @pytest.mark.parametrize(
     "manifest",
-    [b'{"number": 1, "file": "0000', b"[]\n", b'{"file": 3}\n', b"\x89PNG\0\xff", b"{" * 9999],
+    [TORN, b"[]\n", b'{"file": 3}\n', b"\x89PNG\0\xff", b"{" * 9999],
+    ids=["torn", "a list", "no hash", "a picture", "nested"],
 )
+def test_with_a_malformed_manifest_a_batch_is_not_complete(tmp_path: Path, manifest: bytes) -> None:
+    (tmp_path / "manifest.jsonl").write_bytes(manifest)
+    check = (
+        "import sys, pathlib, rental.batch as b; print(b.is_complete(pathlib.Path(sys.argv[1])))"
+    )
+    command = [sys.executable, "-B", "-c", check, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT / "deploy", capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr
+    assert "cannot be checked" in done.stderr
+
+
 def test_with_a_malformed_manifest_the_instance_is_kept_and_reported(
-    vast: Vast, stand_in: StandIn, quick: dict, prompts: Path, tmp_path: Path, manifest: bytes
+    vast: Vast, stand_in: StandIn, quick: dict, prompts: Path, tmp_path: Path
 ) -> None:
-    (Path(quick["fakes"]) / "there/manifest.jsonl").write_bytes(manifest)
+    (Path(quick["fakes"]) / "there/manifest.jsonl").write_bytes(TORN)
     done = vast("batch", "--yes", str(prompts), str(tmp_path / "out"))
     assert "Traceback" not in done.stderr
     assert done.returncode == 4, done.stderr
