@@ -17,6 +17,8 @@ from rental.remote_tasks import remote
 
 REACH_LIMIT_S = float(os.environ.get("VAST_REACH_LIMIT_S", "180"))
 GUARD_TRIES = 3
+# What shows that an instance can be reached; it also keeps the login shell from starting tmux.
+FIRST_COMMAND = "touch ~/.no_auto_tmux || true"
 
 
 def prepare(client: Client, instance: dict[str, Any], hours: float, idle_minutes: float) -> int:
@@ -33,7 +35,6 @@ def prepare(client: Client, instance: dict[str, Any], hours: float, idle_minutes
             f"Instance {number} did not accept ssh within {REACH_LIMIT_S:.0f} s: add your public "
             "key to the account (Account, SSH Keys), or name another key as SSH_KEY."
         )
-    remote("run", "sh", "-c", "touch ~/.no_auto_tmux", stdin=subprocess.DEVNULL)
     if not _arm_guard(hours, idle_minutes):
         say(f"INSTANCE {number} IS NOT GUARDED: nothing but deploy/vast.sh down ends the rental.")
         return 3
@@ -55,7 +56,8 @@ def _reach(client: Client, instance: dict[str, Any]) -> bool:
         for endpoint in endpoints:
             record.write(**values, host=endpoint.host, port=endpoint.port)
             errors = subprocess.DEVNULL if time.monotonic() - begun < REACH_LIMIT_S / 2 else None
-            if remote("run", "true", stderr=errors, stdin=subprocess.DEVNULL) == 0:
+            first = ("run", "sh", "-c", FIRST_COMMAND)
+            if remote(*first, stderr=errors, stdin=subprocess.DEVNULL) == 0:
                 say(f"time to the ssh greeting: {', '.join(map(str, endpoints))}.")
                 say(f"reached at {endpoint.host}:{endpoint.port} ({endpoint.kind}).")
                 return True
