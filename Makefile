@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 PYTHON := .venv/bin/python
-SHELL_SCRIPTS = $(wildcard *.sh deploy/*.sh deploy/*/*.sh training/*.sh) .ci/run
+SHELL_SCRIPTS = $(wildcard *.sh deploy/*.sh deploy/*/*.sh training/*.sh tests/*.sh) .ci/run
 ARGS ?=
 # Two files of tests at a time, since tests wait a lot; ARGS="-n 0" for one, which --pdb needs.
 # In the order of the folders, so that the browser of a folder is started once by each of the two.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser
 
-from tests.page.conftest import QUIET
+from tests.chromium import launch
 
 RED, BLUE = (220, 30, 30), (30, 30, 220)
 PICTURES = 10
@@ -57,8 +56,6 @@ def write_camera(path: Path) -> None:
 @contextmanager
 def another(browser: Browser, *args: str) -> Iterator[Browser]:
     """Another Chromium like `browser`, with a fake camera."""
-    where = shutil.which("chromium") or shutil.which("chromium-browser")
-    fake = [*QUIET, "--use-fake-device-for-media-stream", *args]
-    running = browser.browser_type.launch(executable_path=where, args=fake)
+    running = launch(browser.browser_type, "--use-fake-device-for-media-stream", *args)
     yield running
     running.close()

@@ -7,8 +7,6 @@ has a limit. Any message on a page's console fails the test.
 from __future__ import annotations
 
 import io
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,30 +16,19 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
+from tests.chromium import launch
 from tests.page import colours
 from tests.page.desk import Desk
 from tests.page.field import emptied
 from tests.page.live_server import LiveServer, serving
 
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 BUSY_S = 90.0  # browsers are slow on busy cores, and a test that passes does not wait
 
 
 @pytest.fixture(scope="package")  # not longer: Playwright runs once per thread at a time
 def browser() -> Iterator[Browser]:
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-    if chromium is None and "CI" not in os.environ:
-        pytest.skip("no Chromium here (Debian: apt-get install chromium)")
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, args=QUIET)
+        running = launch(playwright.chromium)
         yield running
         running.close()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,15 +10,14 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
+from tests.chromium import launch
 from tests.page.click_track import compare, write_click_track
-from tests.page.conftest import QUIET
 from tests.page.desk import Desk
 from tests.page.live_server import LiveServer
 
 pytestmark = pytest.mark.browser
 
 NONE: dict[str, list[Any]] = {"midi": [], "sound": []}
-FAKE_MICROPHONE = [*QUIET, "--use-fake-device-for-media-stream"]
 KEEP_STREAMS = """
     window.streams = [];
     for (const name of ['getUserMedia', 'getDisplayMedia']) {
@@ -62,8 +60,7 @@ def track(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def another(browser: Browser, *args: str) -> Iterator[Browser]:
     """Another Chromium like `browser`, with a fake microphone."""
-    where = shutil.which("chromium") or shutil.which("chromium-browser")
-    running = browser.browser_type.launch(executable_path=where, args=[*FAKE_MICROPHONE, *args])
+    running = launch(browser.browser_type, "--use-fake-device-for-media-stream", *args)
     yield running
     running.close()
 

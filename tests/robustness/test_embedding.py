@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Frame, Page, sync_playwright
 
 from benchmarks.firefox_driver import available, firefox
+from tests.chromium import launch
 from tests.robustness.conftest import Program
 from tests.robustness.raw import eventually
 from tests.robustness.test_origins import other_port as other_port
@@ -55,9 +56,7 @@ def browser() -> Iterator[Browser]:
     """A browser to which all names under .example are this machine."""
     names = "--host-resolver-rules=MAP *.example 127.0.0.1"
     with sync_playwright() as play:
-        opened = play.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", names]
-        )
+        opened = launch(play.chromium, names)
         yield opened
         opened.close()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -15,7 +14,7 @@ from threading import Thread
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tests.page.conftest import QUIET
+from tests.chromium import launch
 from tests.server import Server
 from tests.sinks.pictures import play, times
 from tests.stream.running import wait_until
@@ -72,11 +71,8 @@ def test_chromium_plays_it_to_within_a_second_of_the_end(
     killed: tuple[Path, float], address: str
 ) -> None:
     video, lasted_s = killed
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no Chromium here (Debian: apt-get install chromium)")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=QUIET)
+        browser = launch(playwright.chromium)
         page = browser.new_page()
         page.goto(f"{address}/empty.html")
         played = page.evaluate(PLAY, video.name)
