@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.stream.clock import Clock
 from turbostream.stream import scene_json
-from turbostream.stream.adapters import Adapter, AdapterError, parse
+from turbostream.stream.adapters import STEPS_PER_S, Adapter, AdapterError, SteppedAdapters, parse
 from turbostream.stream.channel import Channel
 from turbostream.stream.held_shot import scene_of
 from turbostream.stream.parameters import PARAMETERS, check_value, load_adapters
@@ -113,15 +114,39 @@ def refuse_unknown(shot: Shot) -> None:
 
 
 def test_a_channel_refuses_unknown_names_but_not_looks_that_hold_some() -> None:
-    channel = Channel("main", scene())
+    clock = Clock()
+    channel = Channel("main", scene(), clock=clock.monotonic)
     with pytest.raises(SceneError, match="not loaded"):
         channel.change({"adapters": {"other": 1.0}}, refuse_unknown)
     channel.recall(scene((("other", 1.0), ("ink", 0.5))))
     assert channel.take_shot().shot.adapters == (("ink", 0.5),)
+    clock.now += 1
     channel.change({"prompt": "a star"}, refuse_unknown)
     channel.undo()
     channel.undo()
     assert channel.take_shot().shot.adapters == (("ink", 0.8),)
+
+
+def test_a_weight_that_moves_sixty_times_a_second_reaches_frames_twelve_times() -> None:
+    clock = Clock()
+    channel = Channel("main", scene((("ink", 0.0),)), clock=clock.monotonic)
+    seen = []
+    for step in range(1, 61):
+        clock.now = 100 + step / 60
+        channel.change({"adapters": {"ink": step / 60}})
+        seen.append(channel.take_shot().shot.adapters[0][1])
+    assert seen[0] == 0.017, "the first move after a rest acts at once"
+    assert seen == sorted(seen)
+    assert 10 <= len(set(seen)) <= STEPS_PER_S
+    clock.now += 1 / STEPS_PER_S
+    assert channel.take_shot().shot.adapters == (("ink", 1.0),), "the last move is not lost"
+
+
+def test_a_clock_that_is_set_back_stops_no_weight() -> None:
+    stepped = SteppedAdapters()
+    assert stepped.at(1000.0, (("ink", 0.5),)) == (("ink", 0.5),)
+    assert stepped.at(10.0, (("ink", 0.6),)) == (("ink", 0.6),)
+    assert stepped.at(10.0, (("ink", 0.7),)) == (("ink", 0.6),)
 
 
 def test_a_scene_of_an_earlier_start_gets_the_adapters_that_it_does_not_know() -> None:

@@ -10,6 +10,7 @@ weight behind it.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ MOST_ADAPTERS = 8
 MOST_WEIGHT = 2.0
 DIGITS = 3  # of a weight: equal weights make equal shots, and a fade of 2 s has 60 steps or more
 PREFIX = "lora_"  # of the parameters
+STEPS_PER_S = 12  # each new weight merges anew, for the time of several frames, and parts batches
 NAME = r"[A-Za-z0-9_-]{1,32}"
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,7}(?:\.[0-9]{0,7})?|\.[0-9]{1,7})")
 
@@ -120,6 +122,21 @@ def of_shot(adapters: Adapters) -> Adapters:
     """The adapters as a shot has them: rounded, and without those of weight 0."""
     short = ((name, rounded(weight)) for name, weight in adapters)
     return tuple((name, weight) for name, weight in short if weight)
+
+
+class SteppedAdapters:
+    """The adapters of successive frames, which change at most STEPS_PER_S times a second: at once
+    after a rest, else when it is time. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._last: Adapters = ()
+        self._changed_at = -math.inf
+
+    def at(self, time: float, wanted: Adapters) -> Adapters:
+        """Those of the next frame. time: seconds, on a clock that may be set."""
+        if wanted != self._last and not 0 <= time - self._changed_at < 1 / STEPS_PER_S:
+            self._last, self._changed_at = wanted, time
+        return self._last
 
 
 def with_loaded(shot: Shot, loaded: Adapters) -> Shot:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from turbostream.stream.adapters import merged
+from turbostream.stream.adapters import SteppedAdapters, merged
 from turbostream.stream.demand import Demand
 from turbostream.stream.frame import Frame, FrameBuffer
 from turbostream.stream.history import History
@@ -72,6 +72,7 @@ class Channel(Demand, Taken):
         self._clock = clock
         self._lock = threading.Lock()
         now = clock()
+        self._adapters = SteppedAdapters()
         self._loaded = scene.adapters  # all that are, with the weights of the start
         scene = replace(scene, anchored_at=now, rhythm=scene.rhythm.begun(now))
         self._change = Change(scene, after=0, at=now)
@@ -277,6 +278,8 @@ class Channel(Demand, Taken):
             now = self._clock()
             scene, number = self._change.scene, self._number + 1
             shot = self.taken(scene.shot_at(now, number, self.usable, self.own_guidance))
+            if shot.adapters != (stepped := self._adapters.at(now, shot.adapters)):
+                shot = replace(shot, adapters=stepped)
             if not fits(shot):
                 return None
             self._number += 1
