@@ -10,7 +10,8 @@
 #   status FOLDER                what is running
 #   stop FOLDER                  stop the server
 #   logs FOLDER                  follow the serving release's log
-#   share FOLDER ADDRESS [own]   the link with which others watch (own: control) at that address
+#   share FOLDER ADDRESS [watch|own [CHANNEL]]
+#                                the link with which others watch (own: control) at that address
 #
 # FOLDER (/workspace) holds releases/, envs/, state/ (STATE_DIR), run/ (locks and process numbers),
 # and the links current, previous, server.log, realtime_stream.py and process_batch.py.
@@ -56,7 +57,7 @@ host_stop() {
 
 host_share() {
   cd "$base/current" 2>/dev/null || host_die 'Nothing was started yet: run start_stream_server.sh first.'
-  "$(cat .deploy/python)" realtime_stream.py --public-address "$1" --share "${2:-watch}"
+  "$(cat .deploy/python)" realtime_stream.py --public-address "$1" --share "${2:-watch}" ${3:+--channel "$3"}
 }
 
 host_help() { sed -n '2,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }

@@ -103,7 +103,8 @@ def link(client: Client, options: argparse.Namespace) -> int:
     if page is None:
         raise lifecycle.Failed("No rented instance has a public mapping of its port 8000.")
     address = page.removeprefix("http://").rstrip("/")
-    return remote("host", "share", address, "own" if options.own else "watch")
+    only = [] if options.channel is None else [options.channel]
+    return remote("host", "share", address, "own" if options.own else "watch", *only)
 
 
 def show_list(client: Client, options: argparse.Namespace) -> int:

@@ -99,6 +99,7 @@ def parser() -> argparse.ArgumentParser:
     link.add_argument(
         "--own", action="store_true", help="with which they can control everything, not only watch"
     )
+    link.add_argument("--channel", metavar="NAME", help="with which they reach this channel only")
     add("down", "Give the instance back, and check that it is gone.")
     add("list", "All instances that this account rents.")
     return top

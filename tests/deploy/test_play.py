@@ -88,6 +88,8 @@ def test_play_rents_starts_and_tunnels_and_ctrl_c_asks_whether_to_give_it_back(
         own = vast("link", "--own").stdout
         assert own != link.stdout
         assert opened(own, "127.0.0.1:41234", host.server_port) == 200
+        left = vast("link", "--own", "--channel", "left")
+        assert left.stdout.startswith("http://127.0.0.1:41234/?channel=left#"), left.stderr
 
         # Run on the instance, it uses the release's tokens and the mapped port.
         typed = ["run", "python3", f"{host.base}/realtime_stream.py", "--share", "own"]
