@@ -101,6 +101,7 @@ def test_pings_are_answered(tmp_path: Path) -> None:
     port = free_port()
     with controlled(port) as control, Bridge(tmp_path, port) as bridge:
         bridge.wait_said(READY)
+        wait_for(lambda: control.connections, PATIENCE_S, "the connection")
         assert control.connections[0].ping().wait(PATIENCE_S)
 
 

@@ -55,7 +55,8 @@ def test_a_video_is_painted_from_and_a_given_picture_comes_first(tmp_path: Path)
         size = Image.open(io.BytesIO(first)).size
         wait_until(lambda: has_picture(server))
         wait_until(lambda: near(preview(server)[8, 8], RED, 30))
-        assert preview(server).shape == (size[1], size[0], 3)
+        # Until the first frame has told the size of the stage, it is the picture as it came.
+        wait_until(lambda: preview(server).shape == (size[1], size[0], 3))
         found = server.status()["source"]
         assert (found["kind"], found["from"], found["refused"]) == ("picture", str(file), 0)
         wait_until(lambda: "source" in newest_shot(server))  # the first may be from before it
