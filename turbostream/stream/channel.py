@@ -277,9 +277,10 @@ class Channel(Demand, Taken):
         with self._lock:
             now = self._clock()
             scene, number = self._change.scene, self._number + 1
-            shot = self.taken(scene.shot_at(now, number, self.usable, self.own_guidance))
+            shot = scene.shot_at(now, number, self.usable, self.own_guidance)
             if shot.adapters != (stepped := self._adapters.at(now, shot.adapters)):
                 shot = replace(shot, adapters=stepped)
+            shot = self.taken(shot)
             if not fits(shot):
                 return None
             self._number += 1
