@@ -238,7 +238,7 @@ tunnel_hold() { # until the connection is lost
     fi
     if [[ -n $reachable ]]; then
       tunnel_pause 1
-    else # ssh is still connecting
+    else # ssh is still connecting; the read of bash 3.2 takes whole seconds only
       sleep 0.2 &
       wait $! || true
     fi

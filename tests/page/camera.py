@@ -55,7 +55,7 @@ def write_camera(path: Path) -> None:
 
 @contextmanager
 def another(browser: Browser, *args: str) -> Iterator[Browser]:
-    """Another Chromium like `browser`, with a fake camera."""
+    """Another Chromium like `browser`, with a fake camera and a fake microphone."""
     running = launch(browser.browser_type, "--use-fake-device-for-media-stream", *args)
     yield running
     running.close()

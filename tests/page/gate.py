@@ -7,6 +7,21 @@ from typing import Any
 
 from playwright.sync_api import Page, WebSocketRoute
 
+from tests.page.desk import FIRST_PICTURE, Desk
+
+CONNECTED = "import('/page/control.js').then(({control}) => control.connected)"
+
+
+def gated(desk: Desk) -> tuple[Page, Gate]:
+    """A window on the page, whose socket is open, and its gate."""
+    page = desk.window()
+    gate = Gate(page)
+    page.goto(desk.server.url)
+    page.wait_for_selector(FIRST_PICTURE)
+    while not page.evaluate(CONNECTED):
+        desk.rest()
+    return page, gate
+
 
 class Gate:
     """Keeps the messages of the page back, in `held`, until `release`; those of the server pass."""

@@ -8,7 +8,8 @@ import re
 import pytest
 
 from tests.page.desk import FIRST_PICTURE
-from tests.page.gate import Gate
+from tests.page.gate import CONNECTED
+from tests.page.gate import gated as gated_window
 from tests.page.live_server import shared
 from tests.page.test_picture import HIDE
 from tests.page.test_windows import QuickServer
@@ -21,7 +22,6 @@ SET = """(batches) => import('/page/control.js').then(({setParameters}) => {
     return performance.now() - start;
 })"""
 HOLD = "(on) => import('/page/control.js').then(({hold}) => hold('a test', on))"
-CONNECTED = "import('/page/control.js').then(({control}) => control.connected)"
 BROKE = "The connection broke before the server answered."
 
 
@@ -48,13 +48,7 @@ def changes_of(page):
 @pytest.fixture
 def gated(desk):
     """(a window, its gate): what the page sends over the socket is kept back."""
-    page = desk.window()
-    gate = Gate(page)
-    page.goto(desk.server.url)
-    page.wait_for_selector(FIRST_PICTURE)
-    while not page.evaluate(CONNECTED):
-        desk.rest()
-    return page, gate
+    return gated_window(desk)
 
 
 def test_words_and_controls_go_over_the_socket_without_a_request(desk, server, eventually):

@@ -6,11 +6,10 @@ import json
 
 import pytest
 
-from tests.page.gate import Gate
+from tests.page.gate import gated
 from tests.page.repertoire import emptied, names, with_looks
 
 pytestmark = pytest.mark.browser
-CONNECTED = "import('/page/control.js').then(({control}) => control.connected)"
 THREE = ("a circle on a red background", "a circle on a green background", "a fish on a blue sea")
 
 
@@ -203,11 +202,8 @@ def test_looks_that_are_saved_in_quick_succession_have_names_of_their_own(page, 
 
 
 def test_a_look_is_saved_with_the_changes_that_are_still_on_their_way(desk, looks, eventually):
-    page = desk.window()
-    gate = Gate(page)
-    page.goto(looks.url)
+    page, gate = gated(desk)
     page.wait_for_selector(".look:nth-child(3)")
-    eventually(lambda: page.evaluate(CONNECTED))
     page.fill("#seed", "4711")
     page.keyboard.press("Enter")
     eventually(lambda: [one["patch"]["seed"] for one in gate.held], [4711])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.chromium import launch
+from tests.page.camera import another
 from tests.page.click_track import compare, write_click_track
 from tests.page.desk import Desk
 from tests.page.live_server import LiveServer
@@ -55,14 +54,6 @@ def track(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sound") / "clicks.wav"
     write_click_track(path)
     return path
-
-
-@contextmanager
-def another(browser: Browser, *args: str) -> Iterator[Browser]:
-    """Another Chromium like `browser`, with a fake microphone."""
-    running = launch(browser.browser_type, "--use-fake-device-for-media-stream", *args)
-    yield running
-    running.close()
 
 
 @pytest.fixture(scope="module")

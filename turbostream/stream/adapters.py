@@ -22,7 +22,9 @@ MOST_ADAPTERS = 8
 MOST_WEIGHT = 2.0
 DIGITS = 3  # of a weight: equal weights make equal shots, and a fade of 2 s has 60 steps or more
 PREFIX = "lora_"  # of the parameters
-STEPS_PER_S = 12  # each new weight merges anew, for the time of several frames, and parts batches
+# Merging a new weight takes as long as several frames, and frames of different weights cannot share
+# a batch.
+STEPS_PER_S = 12
 NAME = r"[A-Za-z0-9_-]{1,32}"
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,7}(?:\.[0-9]{0,7})?|\.[0-9]{1,7})")
 
